@@ -1,0 +1,65 @@
+"""Compound model scaling for ConvNets, after EfficientNet (Tan & Le 2019).
+
+A network is data; scaling is a function from data to data; a network's module, cost, table and file are
+interpretations of one description. Names are imported on first use, so that `import scalenet` loads nothing heavy.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from scalenet._version import __version__
+
+if TYPE_CHECKING:
+    from scalenet.arch.config import Config, load_config, save
+    from scalenet.arch.errors import ScalenetError
+    from scalenet.arch.spec import Architecture
+    from scalenet.costs.counter import Measurement, measure
+    from scalenet.costs.formula import Cost, cost
+    from scalenet.model.builder import build
+    from scalenet.scaling.rules import Multipliers, compound
+    from scalenet.scaling.scaler import load, scale
+
+_HOME = {
+    "Architecture": "scalenet.arch.spec",
+    "Config": "scalenet.arch.config",
+    "Cost": "scalenet.costs.formula",
+    "Measurement": "scalenet.costs.counter",
+    "Multipliers": "scalenet.scaling.rules",
+    "ScalenetError": "scalenet.arch.errors",
+    "build": "scalenet.model.builder",
+    "compound": "scalenet.scaling.rules",
+    "cost": "scalenet.costs.formula",
+    "load": "scalenet.scaling.scaler",
+    "load_config": "scalenet.arch.config",
+    "measure": "scalenet.costs.counter",
+    "save": "scalenet.arch.config",
+    "scale": "scalenet.scaling.scaler",
+}
+
+__all__ = [
+    "Architecture",
+    "Config",
+    "Cost",
+    "Measurement",
+    "Multipliers",
+    "ScalenetError",
+    "__version__",
+    "build",
+    "compound",
+    "cost",
+    "load",
+    "load_config",
+    "measure",
+    "save",
+    "scale",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
