@@ -1,0 +1,225 @@
+"""Blocks: functions from a slot in the network to a small tree of layers.
+
+A block's keyword-only parameters are its options in a config; their annotations are the check. Whoever adds a block
+writes one such function, and scaling, cost, building, schema and tables work for it. A third party's package registers
+blocks through the entry point group `scalenet.blocks`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, cast
+
+from pydantic import AfterValidator, Field, WithJsonSchema
+
+from scalenet.arch.errors import UnknownNameError
+from scalenet.arch.layers import (
+    Activation,
+    BatchNorm,
+    Conv,
+    Count,
+    Gate,
+    GlobalPool,
+    Layer,
+    Mask,
+    Residual,
+    Sequence,
+)
+
+if TYPE_CHECKING:
+    from scalenet.arch.spec import Norm, SqueezeExcite
+
+
+def odd(kernel: int) -> int:
+    """Return an odd kernel size as it is; an even one cannot be padded evenly."""
+    if kernel % 2 == 0:
+        raise ValueError("a kernel size must be odd")
+    return kernel
+
+
+Kernel: TypeAlias = Annotated[
+    int,
+    Field(ge=1),
+    AfterValidator(odd),
+    WithJsonSchema({"type": "integer", "minimum": 1, "not": {"multipleOf": 2}}),
+]
+Positive: TypeAlias = Annotated[int, Field(ge=1)]
+Ratio: TypeAlias = Annotated[float, Field(gt=0)]
+Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """What all blocks of a network share: activation, normalisation and the form of its squeeze-excite."""
+
+    activation: str
+    norm: Norm
+    squeeze_excite: SqueezeExcite
+
+    def batch_norm(self, channels: Count) -> BatchNorm:
+        """Return the network's normalisation for `channels`."""
+        return BatchNorm(channels, self.norm.eps, self.norm.momentum)
+
+    def conv(
+        self,
+        in_channels: Count,
+        out_channels: Count,
+        *,
+        kernel: int = 1,
+        stride: int = 1,
+        group_width: Count | None = None,
+        activate: bool = True,
+    ) -> Sequence:
+        """Return convolution, normalisation and, unless `activate` is false, activation."""
+        width = in_channels if group_width is None else group_width
+        layers: tuple[tuple[str, Layer], ...] = (
+            ("conv", Conv(in_channels, out_channels, kernel, stride, width)),
+            ("norm", self.batch_norm(out_channels)),
+        )
+        return Sequence((*layers, ("act", Activation(self.activation))) if activate else layers)
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Where a block stands: the channels that come in, its stage's width, its stride, and the network's style."""
+
+    in_channels: Count
+    width: Count
+    stride: int
+    style: Style
+
+    def matches(self, out_channels: Count) -> Mask:
+        """Return whether input and output have the same shape."""
+        return (self.in_channels == out_channels) if self.stride == 1 else False
+
+
+Block: TypeAlias = Callable[..., Sequence | Residual]
+
+
+def mbconv(slot: Slot, *, kernel: Kernel = 3, expand: Ratio = 6, se: Share = 0) -> Residual:
+    """Mobile inverted bottleneck: expand, depthwise, squeeze-excite, project; `width` is the output's.
+
+    The squeeze width is `se` times the block's *input* width, rounded down, at least 1 (MobileNetV2, section 3;
+    official EfficientNet code, `MBConvBlock`). There is no expansion when `expand` is 1.
+    """
+    style, inner = slot.style, scaled(slot.in_channels, expand)
+    layers: list[tuple[str, Layer]] = []
+    if expand != 1:
+        layers.append(("expand", style.conv(slot.in_channels, inner)))
+    layers.append(("depthwise", style.conv(inner, inner, kernel=kernel, stride=slot.stride, group_width=1)))
+    if se:
+        layers.append(("se", squeeze_excite(inner, scaled(slot.in_channels, se), style)))
+    layers.append(("project", style.conv(inner, slot.width, activate=False)))
+    return Residual(Sequence(tuple(layers)), matches=slot.matches(slot.width))
+
+
+def separable(slot: Slot, *, kernel: Kernel = 3) -> Sequence:
+    """Depthwise separable convolution, each half normalised and activated (MobileNetV1, table 1)."""
+    style, channels = slot.style, slot.in_channels
+    return Sequence(
+        (
+            ("depthwise", style.conv(channels, channels, kernel=kernel, stride=slot.stride, group_width=1)),
+            ("pointwise", style.conv(channels, slot.width)),
+        )
+    )
+
+
+def basic(slot: Slot, *, kernel: Kernel = 3) -> Residual:
+    """Two convolutions and a shortcut (ResNet, figure 5 left); `width` is the output's."""
+    style, width = slot.style, slot.width
+    main = (
+        ("conv1", style.conv(slot.in_channels, width, kernel=kernel, stride=slot.stride)),
+        ("conv2", style.conv(width, width, kernel=kernel, activate=False)),
+    )
+    return shortcut(slot, Sequence(main), width)
+
+
+def bottleneck(slot: Slot, *, kernel: Kernel = 3, expansion: Positive = 4, groups: Positive = 1) -> Residual:
+    """1×1, k×k and 1×1 convolutions and a shortcut (ResNet, figure 5 right; grouped: ResNeXt).
+
+    `width` is the inner width; the output has `expansion` times as many channels. The stride stands in the k×k
+    convolution ("v1.5", as in torchvision), not in the first 1×1.
+    """
+    style, inner, out = slot.style, slot.width, slot.width * expansion
+    main = (
+        ("conv1", style.conv(slot.in_channels, inner)),
+        ("conv2", style.conv(inner, inner, kernel=kernel, stride=slot.stride, group_width=inner // groups)),
+        ("conv3", style.conv(inner, out, activate=False)),
+    )
+    return shortcut(slot, Sequence(main), out)
+
+
+def squeeze_excite(channels: Count, squeeze: Count, style: Style) -> Gate:
+    """Return a gate from the channels' means through `squeeze` channels (SENet; 1×1 convolutions with bias)."""
+    branch = (
+        ("pool", GlobalPool(style.squeeze_excite.pool)),
+        ("reduce", Conv(channels, squeeze, 1, 1, channels, bias=True)),
+        ("act", Activation(style.activation)),
+        ("expand", Conv(squeeze, channels, 1, 1, squeeze, bias=True)),
+        ("gate", Activation(style.squeeze_excite.gate)),
+    )
+    return Gate(Sequence(branch))
+
+
+def shortcut(slot: Slot, main: Sequence, out_channels: Count) -> Residual:
+    """Return `main` plus the identity, or a strided 1×1 projection where the shape changes, then activated."""
+    projection = slot.style.conv(slot.in_channels, out_channels, stride=slot.stride, activate=False)
+    return Residual(main, slot.matches(out_channels), projection, Activation(slot.style.activation))
+
+
+def scaled(channels: Count, ratio: float) -> Count:
+    """Return `channels` × `ratio` rounded down, at least 1, as the official code's squeeze widths are.
+
+    Noise of 1e-9 is rounded away first: 0.29 × 100 is 28.999999999999996 in binary.
+    """
+    if ratio == int(ratio):
+        return channels * int(ratio)
+    if isinstance(channels, int):
+        return max(1, int(round(channels * ratio, 9)))
+    import numpy as np  # noqa: PLC0415 - only arrays need it
+
+    return cast("Count", np.maximum(1, np.floor(np.round(channels * ratio, 9))))
+
+
+def out_channels(layer: Layer, in_channels: Count) -> Count:
+    """Return how many channels leave `layer` when `in_channels` enter."""
+    match layer:
+        case Conv():
+            return layer.out_channels
+        case Sequence():
+            for _, inner in layer.layers:
+                in_channels = out_channels(inner, in_channels)
+            return in_channels
+        case Residual():
+            return out_channels(layer.main, in_channels)
+        case _:
+            return in_channels
+
+
+BUILT_IN: dict[str, Block] = {
+    "mbconv": mbconv,
+    "separable": separable,
+    "basic": basic,
+    "bottleneck": bottleneck,
+}
+
+
+@cache
+def blocks() -> dict[str, Block]:
+    """Return every registered block by name: the built-in ones, then those of installed packages."""
+    found: dict[str, Any] = dict(BUILT_IN)
+    for point in entry_points(group="scalenet.blocks"):
+        found.setdefault(point.name, point.load())
+    return found
+
+
+def block(name: str) -> Block:
+    """Return the block called `name`, or raise UnknownNameError."""
+    try:
+        return blocks()[name]
+    except KeyError:
+        known = blocks()
+        raise UnknownNameError("block", name, known, listing=f"known: {', '.join(known)}") from None

@@ -1,0 +1,315 @@
+"""Config files: one YAML file describes one architecture completely, and says how it came about.
+
+`load_config` is strict: unknown, missing, doubled and mistyped keys are errors that name file, line and key, and the
+nearest good key. `save` writes the same bytes for the same config, to a temporary name first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar, get_args
+
+from pydantic import AfterValidator, Field, ValidationError, model_validator
+
+from scalenet.arch import blocks, strict_yaml
+from scalenet.arch.errors import ConfigError, nearest
+from scalenet.arch.spec import Architecture, Model, Record, StageSpec, stage_record
+
+if TYPE_CHECKING:
+    import yaml
+    from pydantic_core import ErrorDetails
+
+CONVENTION = "multiply-adds of conv and linear, batch 1"
+
+
+R = TypeVar("R", bound=Record)
+
+
+def path_safe(name: str) -> str:
+    """Return a name that can be a file's; refuse one that cannot."""
+    if not name or name.startswith(".") or any(character in name for character in "/\\:\0\n"):
+        raise ValueError("a name must be usable as a file name")
+    return name
+
+
+Name: TypeAlias = Annotated[str, AfterValidator(path_safe)]
+Multiplier: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Finite: TypeAlias = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Baseline(Record):
+    """What a registered architecture says of itself: title, source, and the rounding set that its family uses."""
+
+    title: str
+    source: str
+    rounding: str
+
+
+class CompoundRule(Record):
+    """depth = alpha^phi, width = beta^phi, resolution = gamma^phi (Tan & Le 2019, equation 3)."""
+
+    kind: Literal["compound"] = "compound"
+    alpha: Multiplier
+    beta: Multiplier
+    gamma: Multiplier
+    phi: Finite
+
+
+class SharesRule(Record):
+    """Shares of the extra FLOPs: depth = 2^(phi · d), width = 2^(phi · w / 2), resolution = 2^(phi · r / 2).
+
+    The shares add up to 1. (1, 0, 0), (0, 1, 0) and (0, 0, 1) scale one dimension only; (0.1, 0.8, 0.1) is dWr
+    (Dollár, Singh & Girshick 2021, "Fast and Accurate Model Scaling").
+    """
+
+    kind: Literal["shares"] = "shares"
+    depth: Finite
+    width: Finite
+    resolution: Finite
+    phi: Finite
+
+    @model_validator(mode="after")
+    def _add_up_to_one(self) -> SharesRule:
+        total = self.depth + self.width + self.resolution
+        if abs(total - 1) > 1e-9:
+            raise ValueError(f"shares of depth, width and resolution add up to {total:g}, not to 1")
+        return self
+
+
+class MultipliersRule(Record):
+    """The three multipliers as they are given."""
+
+    kind: Literal["multipliers"] = "multipliers"
+    depth: Multiplier
+    width: Multiplier
+    resolution: Multiplier
+
+
+class PresetRule(Record):
+    """A published member of a family, by its published multipliers, resolution and dropout."""
+
+    kind: Literal["preset"] = "preset"
+    name: str
+
+
+Rule: TypeAlias = Annotated[CompoundRule | SharesRule | MultipliersRule | PresetRule, Field(discriminator="kind")]
+
+
+class BaseReference(Record):
+    """The architecture that was scaled: its name, the digest of its model, and the model where no registry has it."""
+
+    name: str
+    digest: str
+    model: Model | None = None
+
+
+class RoundingReference(Record):
+    """The rounding set that was used, and its version."""
+
+    name: str
+    version: int
+
+
+class Ratios(Record):
+    """Multipliers of the three dimensions, and the FLOPs as a multiple of the base's.
+
+    As asked: the rule's multipliers and target. As applied, after rounding: blocks, root-mean-square width of the
+    stages and side of the input (of a square of the same area), relative to the base, and the FLOPs ratio achieved.
+    """
+
+    depth: float
+    width: float
+    resolution: float
+    flops_ratio: float
+
+
+class Scaling(Record):
+    """How `model` came from its base, so that it can be redone and compared."""
+
+    base: BaseReference
+    rule: Rule
+    rounding: RoundingReference
+    regularization: Literal["linear", "preset"]
+    asked: Ratios
+    nominal: float
+    applied: Ratios
+
+
+class CostRecord(Record):
+    """Counts of the model for a batch of one; `convention` says what `flops` are."""
+
+    flops: int
+    flops_by_operator: dict[str, int]
+    params: int
+    activations: int
+    convention: str = CONVENTION
+
+
+class Provenance(Record):
+    """Which version wrote the file, the command that writes it again, and what counted."""
+
+    scalenet: str
+    command: str
+    counter: str
+
+
+class Config(Record):
+    """A whole config file. `schema`, `name` and `model` suffice."""
+
+    schema_: Literal["scalenet/1"] = Field(alias="schema")
+    name: Name
+    baseline: Baseline | None = None
+    model: Model
+    scaling: Scaling | None = None
+    cost: CostRecord | None = None
+    provenance: Provenance | None = None
+
+    def architecture(self) -> Architecture:
+        """Return the network that the file describes."""
+        if self.baseline is not None:
+            return Architecture(self.name, self.model, self.baseline.rounding)
+        if self.scaling is not None:
+            return Architecture(self.name, self.model, self.scaling.rounding.name)
+        return Architecture(self.name, self.model)
+
+
+def digest(model: Model) -> str:
+    """Return the SHA-256 of the model's numbers and names; equal models have equal digests."""
+    text = json.dumps(as_data(model), sort_keys=True, separators=(",", ":"))
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def as_data(record: Record) -> dict[str, Any]:
+    """Return a record as plain mappings, lists, numbers and names, in the order of its fields."""
+    return record.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def dumps(config: Architecture | Config) -> str:
+    """Return the text of a config file, the same bytes for the same config."""
+    if isinstance(config, Architecture):
+        config = Config(schema="scalenet/1", name=config.name, model=config.model)
+    return strict_yaml.dump(as_data(config))
+
+
+def save(config: Architecture | Config, path: str | Path) -> None:
+    """Write a config file; an existing file is replaced at once or not at all."""
+    write_text(Path(path), dumps(config))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file under a temporary name, then rename it, so that none is ever half-written."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(temporary).chmod(0o666 & ~_umask())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def load_config(path: str | Path) -> Config:
+    """Read a config file, or raise ConfigError with the file, line and key of the first thing wrong."""
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise ConfigError(f"{path}: {reason}") from None
+    return loads(text, place=str(path))
+
+
+def loads(text: str, *, place: str = "config") -> Config:
+    """Read the text of a config file; `place` names it in errors."""
+    return read_record(Config, text, place)
+
+
+def read_record(kind: type[R], text: str, place: str) -> R:
+    """Read YAML text as a record of `kind`, or raise ConfigError with line, key and the nearest good key."""
+    data, node = strict_yaml.parse(text, place)
+    if not isinstance(data, dict):
+        raise ConfigError(f"{place}: expected keys and values, found {type(data).__name__}")
+    try:
+        return kind.model_validate(data)
+    except ValidationError as error:
+        raise _explained(_plainest(error.errors()), kind, data, node, place) from None
+
+
+def _plainest(errors: list[ErrorDetails]) -> ErrorDetails:
+    """Return the error to show: an unknown key before what is missing for it, else the one that lies deepest."""
+    return max(errors, key=lambda error: (error["type"] == "extra_forbidden", len(error["loc"])))
+
+
+def _explained(error: ErrorDetails, kind: type[Record], data: Any, node: yaml.Node | None, place: str) -> ConfigError:
+    path = _path_in(data, error["loc"])
+    line = strict_yaml.line_of(node, path)
+    where = f"{place}:{line}" if line else place
+    key = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).lstrip(".")
+    known = _keys(kind, data, path[:-1])
+    if error["type"] == "extra_forbidden":
+        return ConfigError(
+            f"{where}: {key}: unknown key", hint=nearest(str(path[-1]), known) or f"known: {', '.join(known)}"
+        )
+    if error["type"] == "missing":
+        return ConfigError(f"{where}: {key}: missing")
+    if error["type"] == "union_tag_invalid":
+        return ConfigError(
+            f"{where}: {key}.kind: expected {error['ctx']['expected_tags']}, found {error['ctx']['tag']!r}"
+        )
+    message = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    expected = "" if error["type"] == "value_error" else "expected "
+    return ConfigError(f"{where}: {key + ': ' if key else ''}{expected}{message}{_found(error)}")
+
+
+def _found(error: ErrorDetails) -> str:
+    value = error["input"]
+    return f", found {value!r}" if isinstance(value, str | int | float) or value is None else ""
+
+
+def _path_in(data: Any, location: tuple[str | int, ...]) -> list[str | int]:
+    """Return the steps of an error's location that are keys of the data: pydantic puts names of types among them."""
+    path: list[str | int] = []
+    for number, step in enumerate(location):
+        here = (isinstance(data, dict) and step in data) or (isinstance(data, list) and step in range(len(data)))
+        if here:
+            data = data[step]
+        if here or (number == len(location) - 1 and isinstance(data, dict) and isinstance(step, str)):
+            path.append(step)
+    return path
+
+
+def _keys(kind: type[Record], data: Any, path: list[str | int]) -> list[str]:
+    """Return the keys that the record at `path` takes."""
+    for step in path:
+        data = data[step]
+        if isinstance(step, str):
+            fields = {field.alias or name: field for name, field in kind.model_fields.items()}
+            records = _records(fields[step].annotation) if step in fields else []
+        kind = next((record for record in records if _takes(record, data)), kind)
+        if issubclass(kind, StageSpec) and isinstance(data, dict) and data.get("block") in blocks.blocks():
+            kind = stage_record(data["block"])
+    return [field.alias or name for name, field in kind.model_fields.items()]
+
+
+def _records(annotation: Any) -> list[type[Record]]:
+    if isinstance(annotation, type) and issubclass(annotation, Record):
+        return [annotation]
+    return [record for inner in get_args(annotation) for record in _records(inner)]
+
+
+def _takes(record: type[Record], data: Any) -> bool:
+    if "kind" not in record.model_fields or not isinstance(data, dict):
+        return isinstance(data, dict)
+    return data.get("kind", "") in (*get_args(record.model_fields["kind"].annotation), "")
