@@ -1,0 +1,300 @@
+"""Scaling: from an architecture and a rule to a scaled architecture, and to the config that records how.
+
+Each result shows what was *asked* (the rule's target), the *nominal* cost d · w² · r² of its multipliers, and what was
+*achieved* by the rounded network; `deviations` says why they differ.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from scalenet._version import __version__
+from scalenet.arch import registry
+from scalenet.arch.config import (
+    BaseReference,
+    CompoundRule,
+    Config,
+    CostRecord,
+    PresetRule,
+    Provenance,
+    Ratios,
+    RoundingReference,
+    Scaling,
+    SharesRule,
+    digest,
+)
+from scalenet.arch.errors import ScalenetError
+from scalenet.arch.spec import Architecture, Dimensions, dimensions, layer_tree, with_dimensions
+from scalenet.costs.formula import cost, total, walk
+from scalenet.scaling.presets import preset, presets
+from scalenet.scaling.rounding import rounding_set
+from scalenet.scaling.rules import SHARES, Multipliers, effective_phi, multipliers
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from scalenet.arch.config import Rule
+    from scalenet.arch.layers import Count
+    from scalenet.arch.spec import Model
+    from scalenet.scaling.rounding import Rounding
+
+
+@dataclass(frozen=True, slots=True)
+class Deviation:
+    """A reason why the achieved FLOPs are not the asked ones, and the factor it contributes."""
+
+    reason: str
+    factor: float
+
+
+def load(name_or_path: str | Path) -> Architecture:
+    """Return the architecture of a registered baseline, a preset or a YAML file."""
+    return find_config(name_or_path).architecture()
+
+
+def find_config(name_or_path: str | Path) -> Config:
+    """Return the config of a registered baseline, a preset or a YAML file."""
+    name = str(name_or_path).replace("-", "_")
+    if registry.is_path(name_or_path) or name in registry.files() or name not in presets():
+        return registry.find_config(name_or_path)
+    return scale_by(registry.load(preset(name).base), PresetRule(name=name))
+
+
+def scale(
+    architecture: Architecture,
+    *,
+    depth: float = 1.0,
+    width: float = 1.0,
+    resolution: float = 1.0,
+    rounding: str | None = None,
+) -> Architecture:
+    """Return the architecture with its dimensions multiplied and rounded; regularisation is left as it is.
+
+    `rounding` names a rounding set, by default the architecture's own. Raises ScalenetError for multipliers that are
+    not positive.
+    """
+    if not min(depth, width, resolution) > 0 or math.isinf(max(depth, width, resolution)):
+        raise ScalenetError(f"multipliers {depth:g}, {width:g}, {resolution:g} must be positive and finite")
+    chosen = rounding_set(rounding or architecture.rounding)
+    numbers = scale_dimensions(architecture.model, chosen, depth=depth, width=width, resolution=resolution)
+    name = f"{architecture.name}_d{depth:.4g}_w{width:.4g}_r{resolution:.4g}"
+    return Architecture(name, with_dimensions(architecture.model, numbers), chosen.name)
+
+
+def scale_dimensions(model: Model, rounding: Rounding, *, depth: Count, width: Count, resolution: Count) -> Dimensions:
+    """Return the rounded dimensions; arrays of multipliers give arrays of dimensions."""
+    base = dimensions(model)
+    groups = [stage.options().get("groups", 1) for stage in model.stages]
+    stem = 1 if "stem" in rounding.fixed else width
+    head = 1 if "head" in rounding.fixed else width
+    return Dimensions(
+        height=rounding.round_resolution(base.height, resolution),
+        width=rounding.round_resolution(base.width, resolution),
+        stem=rounding.round_width(base.stem, stem),
+        widths=tuple(
+            rounding.round_width(number, width, groups=group) for number, group in zip(base.widths, groups, strict=True)
+        ),
+        depths=tuple(
+            rounding.round_depth(number, factor)
+            for number, factor in zip(base.depths, _depth_factors(model, rounding, depth), strict=True)
+        ),
+        head=None if base.head is None else rounding.round_head(base.head, head),
+    )
+
+
+def scale_by(base: Architecture, rule: Rule, *, rounding: str | None = None, name: str | None = None) -> Config:
+    """Return the config of `base` scaled by a rule, with its cost and the record of how it came about.
+
+    Regularisation scales too: dropout grows by 0.3 over φ = 0 … 7, as from B0's 0.2 to B7's 0.5 (Tan & Le 2019,
+    section 5.2), and stays 0 where the base has none; drop-path stays. A preset has its published dropout.
+    """
+    chosen = rounding_set(rounding or base.rounding)
+    model, asked, target = _scaled_model(base, rule, chosen)
+    scaled_cost, base_cost = cost(model), cost(base)
+    scaling = Scaling(
+        base=reference(base),
+        rule=rule,
+        rounding=RoundingReference(name=chosen.name, version=chosen.version),
+        regularization="preset" if isinstance(rule, PresetRule) else "linear",
+        asked=_ratios(asked, target),
+        nominal=_tidy(asked.flops_ratio),
+        applied=_ratios(_applied(base.model, model), scaled_cost.flops / base_cost.flops),
+    )
+    return Config(
+        schema="scalenet/1",
+        name=name or _name(base, rule),
+        model=model,
+        scaling=scaling,
+        cost=cost_record(model),
+        provenance=Provenance(scalenet=__version__, command=_command(scaling), counter="formula"),
+    )
+
+
+def rescale(scaling: Scaling, *, name: str) -> Config:
+    """Return the config that the record of a scaling gives today; raise ScalenetError where its base is not known."""
+    base = scaling.base
+    architecture = registry.load(base.name) if base.model is None else Architecture(base.name, base.model)
+    return scale_by(architecture, scaling.rule, rounding=scaling.rounding.name, name=name)
+
+
+def reference(base: Architecture) -> BaseReference:
+    """Return the record of a base: by name where a registry has just this model, with the whole model elsewhere."""
+    mark = digest(base.model)
+    known = base.name in registry.files() and digest(registry.load(base.name).model) == mark
+    return BaseReference(name=base.name, digest=mark, model=None if known else base.model)
+
+
+def cost_record(model: Model) -> CostRecord:
+    """Return the counts of a model as a config file holds them."""
+    counts = cost(model)
+    return CostRecord(
+        flops=counts.flops,
+        flops_by_operator=counts.flops_by_operator,
+        params=counts.params,
+        activations=counts.activations,
+    )
+
+
+def deviations(base: Architecture, config: Config) -> list[Deviation]:
+    """Return why the achieved FLOPs ratio differs from the asked one; the factors' product is achieved / asked.
+
+    Each step swaps one thing in the cost: the nominal d · w² · r² for the network's own arithmetic at unrounded
+    dimensions, then its depths, widths and feature maps for the rounded ones.
+    """
+    if config.scaling is None:
+        raise ScalenetError(f"{config.name} was not scaled", hint="only a scaled config has deviations")
+    rule, rounding = config.scaling.rule, rounding_set(config.scaling.rounding.name)
+    _, asked, target = _scaled_model(base, rule, rounding)
+    rounded, whole = dimensions(config.model), cost(config.model).flops
+    real = _unrounded(base.model, rounding, asked)
+    deep = replace(real, depths=rounded.depths)
+    wide = replace(deep, stem=rounded.stem, widths=rounded.widths, head=rounded.head)
+    ladder = [_smooth_flops(base.model, numbers) for numbers in (real, deep, wide)]
+    reference_flops = cost(base).flops
+    return [
+        Deviation("coefficients: d · w² · r² is not the asked ratio", asked.flops_ratio / target),
+        Deviation(
+            "layers that do not grow with d · w² · r²: stem, head, first blocks, depthwise, squeeze-excite",
+            ladder[0] / reference_flops / asked.flops_ratio,
+        ),
+        Deviation("depths rounded", ladder[1] / ladder[0]),
+        Deviation("widths rounded", ladder[2] / ladder[1]),
+        Deviation("input and feature-map sizes rounded", whole / ladder[2]),
+    ]
+
+
+def _scaled_model(base: Architecture, rule: Rule, rounding: Rounding) -> tuple[Model, Multipliers, float]:
+    """Return the scaled model, the multipliers asked for, and the FLOPs ratio asked for."""
+    if isinstance(rule, PresetRule):
+        return _preset_model(base, rule, rounding)
+    asked = multipliers(rule)
+    numbers = scale_dimensions(base.model, rounding, **asked._asdict())
+    phi = effective_phi(rule, asked)
+    model = _with_dropout(with_dimensions(base.model, numbers), scaled_dropout(base.model.regularization.dropout, phi))
+    return model, asked, 2.0**phi if isinstance(rule, CompoundRule | SharesRule) else asked.flops_ratio
+
+
+def _preset_model(base: Architecture, rule: PresetRule, rounding: Rounding) -> tuple[Model, Multipliers, float]:
+    published = preset(rule.name)
+    if published.base != base.name:
+        raise ScalenetError(f"preset {rule.name} belongs to {published.base}, not to {base.name}")
+    resolution = published.resolution / base.model.size[0]
+    asked = Multipliers(published.depth, published.width, resolution)
+    numbers = scale_dimensions(base.model, rounding, **asked._asdict())
+    numbers = replace(numbers, height=published.resolution, width=published.resolution)
+    return _with_dropout(with_dimensions(base.model, numbers), published.dropout), asked, asked.flops_ratio
+
+
+def scaled_dropout(base: float, phi: float) -> float:
+    """Return dropout at φ: 0.2 at B0 to 0.5 at B7 in a straight line, never negative, never above 0.5 or the base."""
+    return round(min(max(base + 0.3 * phi / 7, 0.0), max(base, 0.5)), 4) if base else 0.0
+
+
+def _with_dropout(model: Model, dropout: float) -> Model:
+    regularization = model.regularization.model_copy(update={"dropout": dropout})
+    return model.model_copy(update={"regularization": regularization})
+
+
+def _depth_factors(model: Model, rounding: Rounding, depth: Count) -> list[Count]:
+    last = len(model.stages) - 1
+    ends = {0, last} if "end_depths" in rounding.fixed else set()
+    return [1 if number in ends else depth for number in range(last + 1)]
+
+
+def _unrounded(model: Model, rounding: Rounding, asked: Multipliers) -> Dimensions:
+    """Return the dimensions before rounding, as floats."""
+    base, (depth, width, resolution) = dimensions(model), asked
+    stem = 1.0 if "stem" in rounding.fixed else width
+    head = 1.0 if "head" in rounding.fixed else width
+    factors = _depth_factors(model, rounding, depth)
+    return Dimensions(
+        height=base.height * resolution,
+        width=base.width * resolution,
+        stem=base.stem * stem,
+        widths=tuple(number * width for number in base.widths),
+        depths=tuple(number * factor for number, factor in zip(base.depths, factors, strict=True)),
+        head=None if base.head is None else base.head * head,
+    )
+
+
+def _smooth_flops(model: Model, numbers: Dimensions) -> float:
+    return float(total(walk(layer_tree(model, numbers), smooth=True)).flops)
+
+
+def _applied(base: Model, model: Model) -> Multipliers:
+    before, after = dimensions(base), dimensions(model)
+    squares = [(new / old) ** 2 for new, old in zip(after.widths, before.widths, strict=True)]
+    return Multipliers(
+        depth=float(sum(after.depths) / sum(before.depths)),
+        width=math.sqrt(sum(squares) / len(squares)),
+        resolution=math.sqrt(after.height * after.width / (before.height * before.width)),
+    )
+
+
+def _ratios(factors: Multipliers, flops_ratio: float) -> Ratios:
+    return Ratios(
+        depth=_tidy(factors.depth),
+        width=_tidy(factors.width),
+        resolution=_tidy(factors.resolution),
+        flops_ratio=_tidy(flops_ratio),
+    )
+
+
+def _tidy(value: float) -> float:
+    """Return six significant digits: these figures are for readers, the rule's own are exact."""
+    return float(f"{value:.6g}")
+
+
+def _name(base: Architecture, rule: Rule) -> str:
+    match rule:
+        case CompoundRule():
+            return f"{base.name}_phi{rule.phi:g}"
+        case SharesRule():
+            return f"{base.name}_{_shares_name(rule) or 'shares'}_phi{rule.phi:g}"
+        case PresetRule():
+            return rule.name
+        case _:
+            return f"{base.name}_d{rule.depth:.4g}_w{rule.width:.4g}_r{rule.resolution:.4g}"
+
+
+def _shares_name(rule: SharesRule) -> str | None:
+    own = (rule.depth, rule.width, rule.resolution)
+    return next((name for name, named in SHARES.items() if named == own), None)
+
+
+def _command(scaling: Scaling) -> str:
+    rule, words = scaling.rule, ["scalenet scale --base", scaling.base.name]
+    match rule:
+        case CompoundRule():
+            words += [f"--phi {rule.phi:g} --alpha {rule.alpha!r} --beta {rule.beta!r} --gamma {rule.gamma!r}"]
+        case SharesRule():
+            named = _shares_name(rule)
+            words += [f"--rule {named}" if named else f"--shares {rule.depth!r},{rule.width!r},{rule.resolution!r}"]
+            words += [f"--phi {rule.phi:g}"]
+        case PresetRule():
+            words += [f"--preset {rule.name}"]
+        case _:
+            words += [f"--depth {rule.depth!r} --width {rule.width!r} --resolution {rule.resolution!r}"]
+    return " ".join([*words, f"--rounding {scaling.rounding.name}"])
