@@ -1,7 +1,7 @@
 """The primitive layers: frozen records of numbers and names, without behaviour.
 
 A network is a tree of these. `scalenet.model.build` reads the tree as an `nn.Module`, `scalenet.costs.formula` reads it
-as arithmetic. A `Count` is an `int` for one network, a `float` where rounding is left out to see what it did, or a NumPy
+as arithmetic. A `Count` is an `int` for one network, a `float` where rounding is left out to see its effect, or a NumPy
 array for many networks at once, one element each; only the numbers that scaling moves (channels, sizes, depths) are so.
 """
 

@@ -183,6 +183,14 @@ class Model(Record):
         resolution = self.resolution
         return (resolution, resolution) if isinstance(resolution, int) else resolution
 
+    def at(self, resolution: int | tuple[int, int]) -> Model:
+        """Return this model for another input size, in pixels."""
+        return self.model_copy(update={"resolution": resolution})
+
+    def with_classes(self, classes: int) -> Model:
+        """Return this model for another number of classes."""
+        return self.model_copy(update={"head": self.head.model_copy(update={"classes": classes})})
+
     @model_validator(mode="after")
     def _layers_must_fit(self) -> Model:
         layer_tree(self)

@@ -60,7 +60,7 @@ def measure(module: nn.Module, input: Tensor | tuple[Tensor, ...]) -> Measuremen
             }
             operators = by_module[""]
             return Measurement(
-                flops=sum(count for operator, count in operators.items() if operator in _MATRIX_OPERATORS),
+                flops=matrix_flops(operators),
                 flops_by_operator=dict(sorted(operators.items())),
                 params=sum(parameter.numel() for parameter in module.parameters()),
                 activations=int(activations.total()),
@@ -68,6 +68,11 @@ def measure(module: nn.Module, input: Tensor | tuple[Tensor, ...]) -> Measuremen
                 unsupported=dict(sorted(flops.unsupported_ops().items())),
                 uncalled=tuple(sorted(flops.uncalled_modules())),
             )
+
+
+def matrix_flops(operators: dict[str, int]) -> int:
+    """Return the multiply-adds of convolutions, linear layers and matrix products among fvcore's operators."""
+    return sum(count for operator, count in operators.items() if operator in _MATRIX_OPERATORS)
 
 
 def counter_name() -> str:

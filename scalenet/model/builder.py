@@ -40,7 +40,7 @@ def build(architecture: Architecture | Model, *, classes: int | None = None) -> 
     """
     model = architecture.model if isinstance(architecture, Architecture) else architecture
     if classes is not None:
-        model = model.model_copy(update={"head": model.head.model_copy(update={"classes": classes})})
+        model = model.with_classes(classes)
     network = ConvNet(layer_tree(model), drop_path=model.regularization.drop_path)
     initialize(network, model.initialization)
     return network

@@ -1,0 +1,50 @@
+"""The `scalenet` command: one file a command; nothing heavy is imported before a command runs."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from scalenet._version import __version__
+
+from .baselines import baselines
+from .cost import cost
+from .grid_search import grid_search
+from .grids import grids
+from .scale import scale
+from .schema import schema
+from .show import show
+from .verify import verify
+
+app = typer.Typer(
+    name="scalenet",
+    help="Compound model scaling for ConvNets, after EfficientNet (Tan & Le 2019).",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for _command in (grid_search, scale, baselines, show, cost, verify, grids, schema):
+    app.command()(_command)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"scalenet {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Compound model scaling for ConvNets, after EfficientNet (Tan & Le 2019)."""
+
+
+def main() -> None:
+    """Run the command line."""
+    sys.exit(app())

@@ -1,0 +1,84 @@
+"""Options that several commands share, and how their text is read."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, TypeAlias, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from scalenet.arch.spec import Architecture, Record
+
+R = TypeVar("R", bound="Record")
+
+Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Write JSON.")]
+Force: TypeAlias = Annotated[bool, typer.Option("--force", help="Replace files that exist.")]
+ResolutionText: TypeAlias = Annotated[
+    str | None, typer.Option("--resolution", metavar="SIZE", help="Input size instead of its own: 224 or 511x513.")
+]
+Target: TypeAlias = Annotated[str, typer.Argument(metavar="NAME|FILE", help="A baseline, a preset or a YAML file.")]
+
+
+def load_at(target: str, resolution: str | None) -> Architecture:
+    """Return the architecture of a name or file, at another input size if one is given."""
+    from dataclasses import replace
+
+    from scalenet.scaling.scaler import load
+
+    architecture = load(target)
+    if resolution is None:
+        return architecture
+    return replace(architecture, model=architecture.model.at(parse_size(resolution)))
+
+
+def parse_size(text: str) -> int | tuple[int, int]:
+    """Return pixels of `224` or `511x513` (height × width)."""
+    from scalenet.arch.errors import ScalenetError
+
+    match = re.fullmatch(r"([1-9]\d*)(?:[x×]([1-9]\d*))?", text)
+    if match is None:
+        raise ScalenetError(f"resolution {text!r} is not a size", hint="write 224 or 511x513")
+    return int(match[1]) if match[2] is None or match[1] == match[2] else (int(match[1]), int(match[2]))
+
+
+def parse_phis(text: str) -> list[float]:
+    """Return the values of `3`, `-1.5`, `1,2,3.5` or `1..7` (steps of 1)."""
+    from scalenet.arch.errors import ScalenetError
+
+    try:
+        first, dots, last = text.partition("..")
+        if not dots:
+            return [float(word) for word in text.split(",")]
+        steps = int(float(last) - float(first)) + 1
+        if not 0 < steps <= 1000:
+            raise ValueError
+        return [float(first) + step for step in range(steps)]
+    except (ValueError, OverflowError):
+        raise ScalenetError(f"phi {text!r} is not a number or a range", hint="write 3, 1,2,3.5 or 1..7") from None
+
+
+def parse_shares(text: str) -> tuple[float, float, float]:
+    """Return the three numbers of `0.1,0.8,0.1`."""
+    from scalenet.arch.errors import ScalenetError
+
+    try:
+        depth, width, resolution = (float(word) for word in text.split(","))
+    except ValueError:
+        raise ScalenetError(f"shares {text!r} are not three numbers", hint="write depth,width,resolution") from None
+    return depth, width, resolution
+
+
+def checked(record: type[R], **values: object) -> R:
+    """Return the record of these values, or say in one line which of them is wrong."""
+    from pydantic import ValidationError
+
+    from scalenet.arch.errors import ScalenetError
+
+    try:
+        return record.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = "".join(f"{step}: " for step in first["loc"])
+        message = first["msg"].removeprefix("Value error, ").replace("Input should be", "should be")
+        raise ScalenetError(f"{where}{message}") from None

@@ -1,0 +1,233 @@
+"""`scalenet scale`: STEP 2, a baseline scaled by a rule, as config files from which networks are rebuilt."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .errors import plain_errors
+from .options import Force, Json, checked, parse_phis, parse_shares
+from .output import CONVENTION, count, emit, emit_json, must_not_exist, note, percent, times
+
+if TYPE_CHECKING:
+    from scalenet.arch.config import Config, Rule
+    from scalenet.arch.spec import Architecture
+
+
+class RuleName(StrEnum):
+    """Rules that take φ."""
+
+    compound = "compound"
+    depth = "depth"
+    width = "width"
+    resolution = "resolution"
+    dwr = "dwr"
+
+
+_Factor = Annotated[
+    float | None, typer.Option(help="Multiplier, instead of a rule.", min=0.0, rich_help_panel="Multipliers")
+]
+
+
+@plain_errors
+def scale(
+    base: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|FILE", help="The baseline to scale.  [default: the preset's, or efficientnet_b0]"),
+    ] = None,
+    phi: Annotated[
+        str | None, typer.Option(metavar="PHI", help="Compound coefficient: 3, -1.5, 1,2,3.5 or 1..7.")
+    ] = None,
+    rule: Annotated[RuleName, typer.Option(help="What φ scales; dwr is mostly width.")] = RuleName.compound,
+    alpha: Annotated[float | None, typer.Option(help="Base of depth.  [default: 1.2]")] = None,
+    beta: Annotated[float | None, typer.Option(help="Base of width.  [default: 1.1]")] = None,
+    gamma: Annotated[float | None, typer.Option(help="Base of resolution.  [default: 1.15]")] = None,
+    coefficients: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Take α, β, γ from a grid search's coefficients.yaml.")
+    ] = None,
+    shares: Annotated[
+        str | None,
+        typer.Option(metavar="D,W,R", help="Shares of the extra FLOPs, instead of a rule; they add up to 1."),
+    ] = None,
+    depth: _Factor = None,
+    width: _Factor = None,
+    resolution: _Factor = None,
+    preset: Annotated[str | None, typer.Option(metavar="NAME", help="A published member: efficientnet_b7.")] = None,
+    rounding: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Rounding set.  [default: the baseline's]")
+    ] = None,
+    classes: Annotated[int | None, typer.Option(min=1, help="Number of classes, instead of the baseline's.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE|DIR|-", help="Write the config; a folder for several φ."),
+    ] = None,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Scale a baseline and show what was asked, what is nominal, and what is achieved."""
+    from dataclasses import replace
+
+    from scalenet.scaling.scaler import load, scale_by
+
+    architecture = load(base or _default_base(preset))
+    if classes is not None:
+        architecture = replace(architecture, model=architecture.model.with_classes(classes))
+    if preset is not None:
+        _only(preset=preset, phi=phi, shares=shares, depth=depth, width=width, resolution=resolution)
+        rules = [_preset(preset)]
+    elif any(factor is not None for factor in (depth, width, resolution)):
+        _only(multipliers=True, phi=phi, shares=shares, coefficients=coefficients)
+        rules = [_multipliers(depth=depth, width=width, resolution=resolution)]
+    else:
+        given = {"alpha": alpha, "beta": beta, "gamma": gamma}
+        rules = [_phi_rule(value, rule, shares, coefficients, given) for value in parse_phis(phi or "1")]
+    configs = [scale_by(architecture, one, rounding=rounding) for one in rules]
+    _write(configs, output, force=force)
+    reports = [_report(architecture, config) for config in configs]
+    if json:
+        emit_json(reports if len(reports) > 1 else reports[0])
+    elif output != Path("-"):
+        _print(reports)
+
+
+def _only(**given: object) -> None:
+    """Refuse options that exclude each other."""
+    from scalenet.arch.errors import ScalenetError
+
+    names = [f"--{name}" for name, value in given.items() if value is not None]
+    if len(names) > 1:
+        raise ScalenetError(f"{' and '.join(names)} exclude each other", hint="give one of them")
+
+
+def _default_base(name: str | None) -> str:
+    from scalenet.scaling.presets import preset
+
+    return "efficientnet_b0" if name is None else preset(name).base
+
+
+def _preset(name: str) -> Rule:
+    from scalenet.arch.config import PresetRule
+
+    return PresetRule(name=name.replace("-", "_"))
+
+
+def _multipliers(**factors: float | None) -> Rule:
+    from scalenet.arch.config import MultipliersRule
+
+    return checked(MultipliersRule, **{name: 1.0 if factor is None else factor for name, factor in factors.items()})
+
+
+def _phi_rule(
+    phi: float, rule: RuleName, shares: str | None, file: Path | None, given: dict[str, float | None]
+) -> Rule:
+    from scalenet.arch.config import CompoundRule, SharesRule
+    from scalenet.scaling.rules import PAPER_COEFFICIENTS, SHARES
+    from scalenet.search.coefficients import load_coefficients
+
+    chosen = {name: value for name, value in given.items() if value is not None}
+    compound = rule is RuleName.compound and shares is None
+    _only(
+        rule=None if rule is RuleName.compound else rule,
+        shares=shares,
+        coefficients=file,
+        **{"alpha/--beta/--gamma": chosen or None},
+    )
+    if compound:
+        found = PAPER_COEFFICIENTS if file is None else load_coefficients(file).multipliers()
+        return checked(CompoundRule, **{**found, **chosen}, phi=phi)
+    split = SHARES[rule.value] if shares is None else parse_shares(shares)
+    return checked(SharesRule, **dict(zip(("depth", "width", "resolution"), split, strict=True)), phi=phi)
+
+
+def _write(configs: list[Config], output: Path | None, *, force: bool) -> None:
+    from scalenet.arch.config import dumps, save
+
+    if output is None:
+        return
+    if output == Path("-"):
+        sys.stdout.write("---\n".join(dumps(config) for config in configs))
+        return
+    folder = len(configs) > 1 or output.is_dir() or not output.suffix
+    paths = [output / f"{config.name}.yaml" if folder else output for config in configs]
+    for path in paths:
+        must_not_exist(path, force=force)
+    for path, config in zip(paths, configs, strict=True):
+        save(config, path)
+        note(f"wrote {path}")
+
+
+def _report(base: Architecture, config: Config) -> dict[str, Any]:
+    """Return what a scaling asked, means and gives: the JSON of `scalenet scale`."""
+    from scalenet.scaling.scaler import deviations
+
+    from .show import stage_rows
+
+    assert config.scaling is not None
+    assert config.cost is not None
+    scaling = config.scaling
+    return {
+        "name": config.name,
+        "base": base.name,
+        **config.cost.model_dump(),
+        "asked": scaling.asked.model_dump(),
+        "nominal": scaling.nominal,
+        "applied": scaling.applied.model_dump(),
+        "deviations": [{"reason": step.reason, "factor": step.factor} for step in deviations(base, config)],
+        "stages": _stages(stage_rows(base.model), stage_rows(config.model)),
+        "rule": scaling.rule.model_dump(),
+        "rounding": scaling.rounding.name,
+        "resolution": config.model.resolution,
+        "regularization": config.model.regularization.model_dump(),
+    }
+
+
+def _stages(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return a row a part: layers, channels and size, of the base and scaled, with the growth of its FLOPs."""
+    rows = []
+    for old, new in zip(before, after, strict=True):
+        row = {"stage": new["stage"], "operator": new["operator"]}
+        for key in ("resolution", "channels", "layers"):
+            row |= {f"base_{key}": old[key], key: new[key]}
+        rows.append({**row, "flops": new["flops"], "params": new["params"], "flops_ratio": new["flops"] / old["flops"]})
+    return rows
+
+
+def _print(reports: list[dict[str, Any]]) -> None:
+    if len(reports) > 1:
+        emit([_summary(report) for report in reports], caption=CONVENTION, formats=_FORMATS)
+        return
+    (report,) = reports
+    emit(
+        report["stages"],
+        title=f"{report['name']}, from {report['base']}",
+        caption=CONVENTION,
+        formats=_FORMATS,
+    )
+    if sys.stdout.isatty():
+        emit([_summary(report)], title="asked, nominal, achieved", formats=_FORMATS)
+        emit(report["deviations"], title="why achieved is not asked", formats={"factor": percent})
+
+
+def _summary(report: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": report["name"],
+        "asked": report["asked"]["flops_ratio"],
+        "nominal": report["nominal"],
+        "achieved": report["applied"]["flops_ratio"],
+        "flops": report["flops"],
+        "params": report["params"],
+        "depth": report["applied"]["depth"],
+        "width": report["applied"]["width"],
+        "resolution": str(report["resolution"]),
+        "dropout": report["regularization"]["dropout"],
+    }
+
+
+_FORMATS = {
+    **dict.fromkeys(("flops", "params", "activations"), count),
+    **dict.fromkeys(("asked", "nominal", "achieved", "flops_ratio", "depth", "width"), times),
+}

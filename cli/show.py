@@ -1,0 +1,69 @@
+"""`scalenet show`: an architecture as the paper's table 1."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .errors import plain_errors
+from .options import Json, ResolutionText, Target, load_at
+from .output import CONVENTION, count, emit, emit_json, size_text
+
+if TYPE_CHECKING:
+    from scalenet.arch.spec import Model
+
+
+@plain_errors
+def show(target: Target, resolution: ResolutionText = None, json: Json = False) -> None:
+    """Show an architecture stage by stage, like the paper's table 1."""
+    architecture = load_at(target, resolution)
+    rows = stage_rows(architecture.model)
+    if json:
+        emit_json({"name": architecture.name, "stages": rows})
+    else:
+        emit(
+            rows,
+            title=architecture.name,
+            caption=f"sizes are those that enter a stage, pixels; {CONVENTION}",
+            formats={"flops": count, "params": count, "activations": count},
+        )
+
+
+def stage_rows(model: Model) -> list[dict[str, Any]]:
+    """Return a row a part: what it is, what enters it, and what it costs."""
+    from scalenet.costs.formula import cost
+
+    operators = [_stem(model), *(_operator(stage.block, stage.options()) for stage in model.stages), _head(model)]
+    rows: list[dict[str, Any]] = []
+    height, width = map(float, model.size)
+    for part, operator in zip(cost(model).parts, operators, strict=True):
+        counts = part.cost
+        rows.append(
+            {
+                "stage": part.name,
+                "operator": operator,
+                "resolution": size_text(height, width),
+                "channels": part.channels,
+                "layers": part.depth,
+                "flops": counts.flops,
+                "params": counts.params,
+                "activations": counts.activations,
+            }
+        )
+        height, width = float(part.height), float(part.width)
+    if model.head.kind == "conv":
+        rows[-1]["channels"] = model.head.width  # as in the paper's table, not the classes that leave it
+    return rows
+
+
+def _stem(model: Model) -> str:
+    pool = f", max pool {model.stem.pool.kernel}×{model.stem.pool.kernel}" if model.stem.pool else ""
+    return f"conv {model.stem.kernel}×{model.stem.kernel} s{model.stem.stride}{pool}"
+
+
+def _head(model: Model) -> str:
+    return f"{'conv 1×1, ' if model.head.kind == 'conv' else ''}pool, linear"
+
+
+def _operator(block: str, options: dict[str, Any]) -> str:
+    described = [f"{name} {value:g}" for name, value in options.items() if isinstance(value, int | float)]
+    return f"{block} {', '.join(described)}" if described else block

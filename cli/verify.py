@@ -1,0 +1,37 @@
+"""`scalenet verify`: does a config still say what it gives?"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from .errors import ASKED_WRONGLY, NO, plain_errors
+from .options import Json
+from .output import emit_json
+
+
+@plain_errors
+def verify(
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Config files, or names of baselines.")],
+    json: Json = False,
+) -> None:
+    """Rebuild, re-measure and re-scale configs; exit 1 with a line for each difference."""
+    from scalenet.arch.errors import ScalenetError
+    from scalenet.checks.verification import verify as differences_of
+    from scalenet.scaling.scaler import find_config
+
+    results, code = [], 0
+    for file in files:
+        try:
+            differences, error = differences_of(find_config(file)), None
+        except ScalenetError as wrong:
+            differences, error = [], str(wrong)
+        code = max(code, ASKED_WRONGLY if error else NO if differences else 0)
+        results.append({"file": file, "ok": not (differences or error), "differences": differences, "error": error})
+        if not json:
+            for line in [f"error: {error}"] if error else differences or ["ok"]:
+                typer.echo(f"{file}: {line}")
+    if json:
+        emit_json(results)
+    raise typer.Exit(code)

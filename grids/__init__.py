@@ -1,0 +1,1 @@
+"""Search grids, shipped as YAML."""

@@ -1,0 +1,85 @@
+"""Verification of a config file: rebuild it, count it again, scale it again, and tell every difference."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from scalenet.arch import registry
+from scalenet.arch.config import as_data, digest
+from scalenet.arch.errors import ScalenetError
+from scalenet.scaling.rounding import rounding_set
+from scalenet.scaling.scaler import cost_record, rescale
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from scalenet.arch.config import Config, Scaling
+    from scalenet.arch.spec import Model
+
+
+def verify(config: Config) -> list[str]:
+    """Return one line for each difference between what a config says and what it gives today; none when all holds.
+
+    The model is rebuilt and measured with fvcore, its costs are counted by formula, and the recorded scaling is redone
+    from its base. Baselines have no recorded scaling or cost; they are built and measured.
+    """
+    differences = list(_measured(config.model))
+    if config.cost is not None:
+        differences += _compare(as_data(config.cost), as_data(cost_record(config.model)), "cost", "counted")
+    if config.scaling is not None:
+        differences += _rescaled(config, config.scaling)
+    return differences
+
+
+def _measured(model: Model) -> Iterator[str]:
+    import torch  # noqa: PLC0415 - the formula's part of verification works without it
+
+    from scalenet.costs.counter import measure  # noqa: PLC0415
+    from scalenet.model.builder import build  # noqa: PLC0415
+
+    measurement = measure(build(model), torch.zeros(1, model.channels, *model.size))
+    formula = cost_record(model)
+    measured = {operator: count for operator, count in measurement.flops_by_operator.items() if count}
+    pairs = {
+        "flops": (formula.flops, measurement.flops),
+        "params": (formula.params, measurement.params),
+        "activations": (formula.activations, measurement.activations),
+        **{
+            f"flops_by_operator.{operator}": (formula.flops_by_operator.get(operator, 0), measured.get(operator, 0))
+            for operator in {**formula.flops_by_operator, **measured}
+        },
+    }
+    for key, (expected, found) in pairs.items():
+        if expected != found:
+            yield f"{key}: {expected} by formula, {found} by fvcore"
+
+
+def _rescaled(config: Config, scaling: Scaling) -> Iterator[str]:
+    today = rounding_set(scaling.rounding.name).version
+    if today != scaling.rounding.version:
+        name, version = scaling.rounding.name, scaling.rounding.version
+        yield f"scaling.rounding: made with version {version} of {name}, this is version {today}"
+    try:
+        base = scaling.base.model or registry.load(scaling.base.name).model
+        again = rescale(scaling, name=config.name)
+    except ScalenetError as error:
+        yield f"scaling: cannot be redone: {error}"
+        return
+    if digest(base) != scaling.base.digest:
+        yield f"scaling.base.digest: {scaling.base.name} is not the model that was scaled"
+    yield from _compare(as_data(config.model), as_data(again.model), "model", "scaled again")
+    if again.scaling is not None:
+        recorded, redone = as_data(scaling), as_data(again.scaling)
+        for key in ("asked", "nominal", "applied", "regularization"):
+            yield from _compare(recorded[key], redone[key], f"scaling.{key}", "scaled again")
+
+
+def _compare(recorded: Any, again: Any, place: str, how: str) -> Iterator[str]:
+    if isinstance(recorded, dict) and isinstance(again, dict):
+        for key in {**recorded, **again}:
+            yield from _compare(recorded.get(key), again.get(key), f"{place}.{key}", how)
+    elif isinstance(recorded, list) and isinstance(again, list) and len(recorded) == len(again):
+        for number, (one, other) in enumerate(zip(recorded, again, strict=True)):
+            yield from _compare(one, other, f"{place}[{number}]", how)
+    elif recorded != again:
+        yield f"{place}: {recorded} in the file, {again} {how}"

@@ -1,0 +1,71 @@
+"""Evaluation: one candidate, one seed, trained from scratch and judged on held-out images."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from scalenet.model.builder import build
+from scalenet.training.loop import DivergedError, train
+
+if TYPE_CHECKING:
+    from scalenet.arch.spec import Model
+    from scalenet.training.data import Splits
+    from scalenet.training.loop import Progress
+    from scalenet.training.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A training: a candidate's name and model, and the seed of its initial values, data order and augmentation."""
+
+    candidate: str
+    model: Model
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a training gave; `accuracy` is held-out top-1, a fraction, 0 where the training diverged."""
+
+    candidate: str
+    seed: int
+    accuracy: float
+    loss: float
+    seconds: float
+    images: int
+    diverged: bool = False
+
+
+def evaluate(job: Job, splits: Splits, *, recipe: Recipe, device: str = "cpu", progress: Any = None) -> Result:
+    """Train one candidate with one seed; equal jobs give equal accuracies on the same CPU and thread count."""
+    torch.manual_seed(job.seed)
+    module = build(job.model, classes=len(splits.classes)).to(device)
+    try:
+        outcome = train(module, splits, recipe=recipe, resolution=job.model.size, seed=job.seed, progress=progress)
+    except DivergedError:
+        return Result(job.candidate, job.seed, 0.0, float("inf"), 0.0, 0, diverged=True)
+    return Result(job.candidate, job.seed, outcome.accuracy, outcome.loss, outcome.seconds, outcome.images)
+
+
+_worker: dict[str, Any] = {}
+
+
+def start_worker(splits: Splits, recipe: Recipe, device: str, threads: int, reports: Any) -> None:
+    """Prepare a worker process: it leaves Ctrl-C to the process that started it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(threads)
+    _worker.update(splits=splits, recipe=recipe, device=device, reports=reports)
+
+
+def work(job: Job) -> Result:
+    """Evaluate a job in a worker process, and report how far it is."""
+
+    def report(progress: Progress) -> None:
+        if progress.step % max(1, progress.steps // 100) == 0:
+            _worker["reports"].put((job.candidate, job.seed, progress.step / progress.steps))
+
+    return evaluate(job, _worker["splits"], recipe=_worker["recipe"], device=_worker["device"], progress=report)

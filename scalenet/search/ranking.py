@@ -1,0 +1,106 @@
+"""Ranking: means over seeds, how sure they are, and which candidates cannot be told from the winner.
+
+All candidates are trained with the same seeds, so the model is additive: accuracy = candidate + seed + noise. The noise
+is what is left after both, and Tukey's studentised range says how far two means may lie apart by chance, with the
+choice of the best among many taken into account (Tukey 1949).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A candidate's place: mean accuracy over seeds, its interval's half width, and whether it ties with the winner."""
+
+    name: str
+    rank: int
+    accuracy: float
+    interval: float
+    tied: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """The standings, best first, and what is known of the noise.
+
+    `margin` is the distance below the winner within which a candidate is not distinguishable from it at 95 %.
+    `noise` is the standard deviation of one training. `seed_correlation` is the mean Spearman correlation between the
+    rankings of two seeds, None with a single seed; `noise` and `margin` then come from the number of held-out images
+    alone and are too small.
+    """
+
+    standings: tuple[Standing, ...]
+    margin: float
+    noise: float
+    seeds: int
+    seed_correlation: float | None
+
+    @property
+    def winner(self) -> Standing:
+        """The candidate with the highest mean."""
+        return self.standings[0]
+
+    @property
+    def ties(self) -> tuple[Standing, ...]:
+        """The other candidates that cannot be told from the winner."""
+        return tuple(standing for standing in self.standings[1:] if standing.tied)
+
+
+def rank(accuracies: Mapping[str, Sequence[float]], *, held_out: int) -> Ranking:
+    """Rank candidates by their mean accuracy; every candidate has one accuracy a seed, in the same order of seeds.
+
+    `held_out` is the number of images that each accuracy (a fraction) was counted on.
+    """
+    from scipy import stats  # noqa: PLC0415 - slow to import
+
+    names, table = list(accuracies), np.array(list(accuracies.values()), dtype=np.float64)
+    candidates, seeds = table.shape
+    means = table.mean(axis=1)
+    noise, freedom = _noise(table, held_out)
+    error = noise / np.sqrt(seeds)
+    margin = interval = 0.0
+    if candidates > 1:
+        margin = float(stats.studentized_range.ppf(CONFIDENCE, candidates, freedom) * error)
+        interval = float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom) * error)
+    order = sorted(range(candidates), key=lambda number: (-means[number], names[number]))
+    best = means[order[0]]
+    standings = tuple(
+        Standing(names[number], place, float(means[number]), interval, bool(best - means[number] <= margin))
+        for place, number in enumerate(order, start=1)
+    )
+    return Ranking(standings, margin, noise, seeds, _correlation(table))
+
+
+def _noise(table: NDArray[np.float64], held_out: int) -> tuple[float, float]:
+    """Return the standard deviation of one accuracy and its degrees of freedom."""
+    candidates, seeds = table.shape
+    if seeds == 1 or candidates == 1:
+        mean = float(table.mean())
+        return float(np.sqrt(mean * (1 - mean) / held_out)), np.inf
+    residual = table - table.mean(axis=1, keepdims=True) - table.mean(axis=0) + table.mean()
+    freedom = (candidates - 1) * (seeds - 1)
+    return float(np.sqrt((residual**2).sum() / freedom)), freedom
+
+
+def _correlation(table: NDArray[np.float64]) -> float | None:
+    """Return the mean Spearman correlation over pairs of seeds; ties share their mean rank."""
+    from scipy import stats  # noqa: PLC0415
+
+    if table.shape[1] < 2 or table.shape[0] < 3:
+        return None
+    ranks: Any = stats.rankdata(table, axis=0)
+    pairs = [np.corrcoef(ranks[:, one], ranks[:, other])[0, 1] for one, other in combinations(range(table.shape[1]), 2)]
+    return float(np.mean(np.nan_to_num(pairs)))

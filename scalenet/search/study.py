@@ -1,0 +1,242 @@
+"""A study: a search in a folder, which goes on where it stopped.
+
+The folder holds `search.yaml` (everything that the results follow from), `candidates/NAME.yaml` (each candidate's
+config), `results.jsonl` (a line a finished training, written as it finishes), `candidates.csv` (the table so far), and,
+once all is trained, `coefficients.yaml`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from scalenet.arch import strict_yaml
+from scalenet.arch.config import as_data, digest, read_record, save, write_text
+from scalenet.arch.errors import ScalenetError
+from scalenet.arch.spec import Model, Record, as_tuple
+from scalenet.search.coefficients import Coefficients, Evidence, Tie, save_coefficients
+from scalenet.search.evaluation import Job, Result, start_worker, work
+from scalenet.search.grids import Grid
+from scalenet.search.ranking import rank
+from scalenet.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    import pandas as pd
+
+    from scalenet.search.candidates import Candidate
+    from scalenet.search.ranking import Ranking
+    from scalenet.training.data import Splits
+
+
+class Images(Record):
+    """The images of a search, by name, digest and number."""
+
+    name: str
+    digest: str
+    train: int
+    validation: int
+    classes: int
+
+
+class Plan(Record):
+    """Everything that the results of a search follow from; a folder holds the results of one plan."""
+
+    schema_: Literal["scalenet-search/1"] = Field(alias="schema")
+    base: str
+    model: Model
+    grid: Grid
+    recipe: Recipe
+    images: Images
+    seeds: Annotated[tuple[int, ...], BeforeValidator(as_tuple)]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What happened in a run: a training is `fraction` done, or it finished with `result`."""
+
+    candidate: str
+    seed: int
+    fraction: float
+    result: Result | None = None
+
+
+class Study:
+    """The candidates of a plan, their trainings, and what is known of them so far."""
+
+    def __init__(self, folder: Path, plan: Plan, candidates: Sequence[Candidate]) -> None:
+        """Open a folder for a plan, or raise ScalenetError where it holds another one."""
+        self.folder, self.plan = folder, plan
+        self.candidates = {candidate.name: candidate for candidate in candidates}
+        text = strict_yaml.dump(as_data(plan))
+        self._check_same(text)
+        write_text(folder / "search.yaml", text)
+        for candidate in candidates:
+            save(candidate.config, folder / "candidates" / f"{candidate.name}.yaml")
+        self.results = {(result.candidate, result.seed): result for result in self._recorded()}
+
+    def pending(self) -> list[Job]:
+        """Return the trainings that are left, seed by seed, so that an early stop leaves whole rankings."""
+        jobs = [
+            Job(name, candidate.config.model, seed)
+            for seed in self.plan.seeds
+            for name, candidate in self.candidates.items()
+        ]
+        return [job for job in jobs if (job.candidate, job.seed) not in self.results]
+
+    def run(self, splits: Splits, *, workers: int, device: str, threads: int, tell: Callable[[Event], None]) -> None:
+        """Train what is left in worker processes; a stop keeps what is finished."""
+        import torch.multiprocessing as processes  # noqa: PLC0415 - shares the images instead of copying them
+
+        jobs = self.pending()
+        if not jobs:
+            return
+        context: Any = processes.get_context("spawn")
+        reports = context.SimpleQueue()
+        pool = ProcessPoolExecutor(
+            min(workers, len(jobs)),
+            mp_context=context,
+            initializer=start_worker,
+            initargs=(splits, self.plan.recipe, device, threads, reports),
+        )
+        try:
+            running = {pool.submit(work, job) for job in jobs}
+            while running:
+                finished, running = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
+                while not reports.empty():
+                    tell(Event(*reports.get()))
+                for future in finished:
+                    result = future.result()
+                    self._record(result)
+                    tell(Event(result.candidate, result.seed, 1.0, result))
+        except BaseException:
+            for process in processes.active_children():
+                process.terminate()
+            raise
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def finished(self) -> bool:
+        """Return whether every training of the plan is done."""
+        return not self.pending()
+
+    def ranking(self) -> Ranking:
+        """Return the ranking of a finished study."""
+        accuracies = {name: [self.results[name, seed].accuracy for seed in self.plan.seeds] for name in self.candidates}
+        return rank(accuracies, held_out=self.plan.images.validation)
+
+    def table(self) -> pd.DataFrame:
+        """Return a row a candidate: coefficients, cost, and accuracy over the seeds done; best first when finished."""
+        import pandas as pd  # noqa: PLC0415 - slow to import
+
+        rows = [self._row(candidate) for candidate in self.candidates.values()]
+        frame = pd.DataFrame(rows)
+        if self.finished():
+            standings = {standing.name: standing for standing in self.ranking().standings}
+            frame["rank"] = [standings[name].rank for name in frame["name"]]
+            frame["interval"] = [standings[name].interval for name in frame["name"]]
+            frame["tied"] = [standings[name].tied for name in frame["name"]]
+            frame = frame.sort_values("rank", ignore_index=True)
+        return frame
+
+    def write_table(self) -> None:
+        """Write `candidates.csv`."""
+        write_text(self.folder / "candidates.csv", self.table().to_csv(index=False))
+
+    def write_answer(self) -> Coefficients:
+        """Write `coefficients.yaml` of a finished study, and return what it says."""
+        ranking = self.ranking()
+        best = self.candidates[ranking.winner.name]
+        ties = [self.candidates[standing.name] for standing in ranking.ties]
+        images = self.plan.images
+        answer = Coefficients(
+            schema="scalenet-coefficients/1",
+            alpha=best.alpha,
+            beta=best.beta,
+            gamma=best.gamma,
+            evidence=Evidence(
+                base=self.plan.base,
+                base_digest=digest(self.plan.model),
+                data=images.name,
+                data_digest=images.digest,
+                grid=self.plan.grid.name,
+                candidates=len(self.candidates),
+                seeds=ranking.seeds,
+                accuracy=_tidy(ranking.winner.accuracy),
+                interval=_tidy(ranking.winner.interval),
+                margin=_tidy(ranking.margin),
+                seed_correlation=None if ranking.seed_correlation is None else _tidy(ranking.seed_correlation),
+                ties=tuple(
+                    Tie(alpha=tie.alpha, beta=tie.beta, gamma=tie.gamma, accuracy=_tidy(standing.accuracy))
+                    for tie, standing in zip(ties, ranking.ties, strict=True)
+                ),
+                note=f"These coefficients speak for {self.plan.base} on {images.name} with this recipe alone.",
+            ),
+        )
+        save_coefficients(answer, self.folder / "coefficients.yaml")
+        return answer
+
+    def _row(self, candidate: Candidate) -> dict[str, Any]:
+        done = [self.results[key] for seed in self.plan.seeds if (key := (candidate.name, seed)) in self.results]
+        row: dict[str, Any] = {
+            "name": candidate.name,
+            "alpha": candidate.alpha,
+            "beta": candidate.beta,
+            "gamma": candidate.gamma,
+            "nominal": round(candidate.nominal, 6),
+            "flops": candidate.flops,
+            "flops_ratio": candidate.flops_ratio,
+            "params": candidate.params,
+            "depth": sum(stage.depth for stage in candidate.config.model.stages),
+            "width": candidate.config.model.stages[-1].width,
+            "resolution": candidate.config.model.size[0],
+            "seeds": len(done),
+            "accuracy": sum(result.accuracy for result in done) / len(done) if done else None,
+            "seconds": round(sum(result.seconds for result in done), 2),
+        }
+        by_seed = {result.seed: result.accuracy for result in done}
+        return row | {f"accuracy_seed{seed}": by_seed.get(seed) for seed in self.plan.seeds}
+
+    def _check_same(self, text: str) -> None:
+        file = self.folder / "search.yaml"
+        if not file.exists():
+            return
+        if file.read_text(encoding="utf-8") != text:
+            before = as_data(read_record(Plan, file.read_text(encoding="utf-8"), str(file)))
+            changed = [key for key, value in as_data(self.plan).items() if before.get(key) != value]
+            raise ScalenetError(
+                f"{self.folder} holds another search: {', '.join(changed)} differ",
+                hint="give another folder with -o, or start afresh with --force",
+            )
+
+    def _recorded(self) -> Iterator[Result]:
+        """Yield the results on file; a last line cut short by a crash is a training that did not finish."""
+        file = self.folder / "results.jsonl"
+        if not file.exists():
+            return
+        for line in file.read_text(encoding="utf-8").splitlines():
+            try:
+                yield Result(**json.loads(line))
+            except (ValueError, TypeError):
+                continue
+
+    def _record(self, result: Result) -> None:
+        file = self.folder / "results.jsonl"
+        cut_short = file.exists() and not file.read_bytes().endswith(b"\n")
+        with file.open("a", encoding="utf-8") as lines:
+            lines.write(("\n" if cut_short else "") + json.dumps(asdict(result)) + "\n")
+            lines.flush()
+            os.fsync(lines.fileno())
+        self.results[result.candidate, result.seed] = result
+        self.write_table()
+
+
+def _tidy(value: float) -> float:
+    return round(value, 5)
