@@ -55,16 +55,16 @@ def _measured(model: Model) -> Iterator[str]:
 
 
 def _rescaled(config: Config, scaling: Scaling) -> Iterator[str]:
-    today = rounding_set(scaling.rounding.name).version
-    if today != scaling.rounding.version:
-        name, version = scaling.rounding.name, scaling.rounding.version
-        yield f"scaling.rounding: made with version {version} of {name}, this is version {today}"
+    rounding = scaling.rounding
     try:
+        today = rounding_set(rounding.name).version
         base = scaling.base.model or registry.load(scaling.base.name).model
         again = rescale(scaling, name=config.name)
     except ScalenetError as error:
         yield f"scaling: cannot be redone: {error}"
         return
+    if today != rounding.version:
+        yield f"scaling.rounding: made with version {rounding.version} of {rounding.name}, this is version {today}"
     if digest(base) != scaling.base.digest:
         yield f"scaling.base.digest: {scaling.base.name} is not the model that was scaled"
     yield from _compare(as_data(config.model), as_data(again.model), "model", "scaled again")

@@ -136,7 +136,7 @@ def cost_many(model: Model, numbers: Dimensions, *, threads: int = 2) -> Cost:
 
 
 def cost_box(
-    model: Model, depths: tuple[NDArray[Any], ...], numbers: Dimensions, *, threads: int = 2
+    model: Model, depths: tuple[Count, ...], numbers: Dimensions, *, threads: int = 2
 ) -> NDArray[np.int64]:
     """Count the FLOPs of every depth with every width and resolution: int64 [depths, widths and resolutions].
 

@@ -1,0 +1,37 @@
+# Every target builds .venv from nothing where it is missing, and is quick where it stands.
+PYTHON ?= python3
+RUN ?= runs/first
+BIN := .venv/bin
+SCALENET := $(BIN)/scalenet
+
+.PHONY: help run test lint bench clean
+.DEFAULT_GOAL := help
+
+help: ## show this list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+
+run: .venv/ready ## STEP 1 on rendered images (a few minutes), then STEP 2 with what it found; goes on where it stopped
+	$(SCALENET) grid-search -o $(RUN)
+	$(SCALENET) scale --base small_resnet --coefficients $(RUN)/coefficients.yaml --phi 1..3 -o $(RUN)/family --force
+	$(SCALENET) verify $(RUN)/family/*.yaml
+
+test: .venv/ready ## run the tests
+	$(BIN)/pytest -n auto
+
+lint: .venv/ready ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: .venv/ready ## measure the speed of the cost formula against fvcore
+	$(BIN)/python benchmarks/costs.py
+
+clean: ## remove .venv and caches
+	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+.venv/ready: requirements.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check $$(grep '^torch==' requirements.txt)
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@

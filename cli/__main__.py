@@ -1,0 +1,5 @@
+"""`python -m scalenet_cli` is `scalenet`."""
+
+from .main import main
+
+main()

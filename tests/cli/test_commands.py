@@ -1,0 +1,229 @@
+"""The commands that need no training, as a user types them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+
+import jsonschema
+import pytest
+import yaml
+
+from scalenet.arch import registry
+from scalenet.arch.config import load_config
+from scalenet.scaling.presets import presets
+
+
+def rows(text):
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_cost_of_b0_in_json(scalenet):
+    result = scalenet("cost", "efficientnet_b0", "--json")
+    data = json.loads(result.stdout)
+    assert (data["flops"], data["params"]) == (385814752, 5288548)
+    assert sum(stage["flops"] for stage in data["stages"]) == data["flops"]
+
+
+def test_preset_b7_in_json(scalenet):
+    result = scalenet("scale", "--base", "efficientnet_b0", "--preset", "efficientnet_b7", "--json")
+    assert json.loads(result.stdout)["params"] == 66347960
+
+
+def test_both_counters_agree_stage_by_stage(scalenet):
+    formula, fvcore = (
+        rows(scalenet("cost", "mobilenet-v2", "--by", "stage", "--resolution", "33x65", "--counter", counter).stdout)
+        for counter in ("formula", "fvcore")
+    )
+    assert [(row["stage"], row["flops"], row["params"]) for row in fvcore] == [
+        (row["stage"], row["flops"], row["params"]) for row in formula
+    ]
+
+
+def test_what_fvcore_does_not_count_goes_to_stderr(scalenet):
+    result = scalenet("cost", "mobilenet_v1", "--counter", "fvcore", "--resolution", "32")
+    assert "hardtanh" in result.stderr
+    assert "hardtanh" not in result.stdout
+
+
+def test_cost_by_operator(scalenet):
+    found = {row["operator"]: int(row["flops"]) for row in rows(scalenet("cost", "resnet50", "--by", "operator").stdout)}
+    assert found["conv"] + found["linear"] == 4089184256
+
+
+def test_show_reads_like_the_papers_table_1(scalenet):
+    table = rows(scalenet("show", "efficientnet_b0").stdout)
+    assert [int(row["resolution"]) for row in table] == [224, 112, 112, 56, 28, 14, 14, 7, 7]
+    assert [int(row["channels"]) for row in table] == [32, 16, 24, 40, 80, 112, 192, 320, 1280]
+    assert [int(row["layers"]) for row in table] == [1, 1, 2, 2, 3, 3, 4, 1, 1]
+
+
+def test_baselines_lists_all_and_finds_by_pattern(scalenet):
+    assert {row["name"] for row in rows(scalenet("baselines").stdout)} == {*registry.files(), *presets()}
+    names = {row["name"] for row in rows(scalenet("baselines", "resnet*", "--no-presets").stdout)}
+    assert names == {"resnet18", "resnet34", "resnet50", "resnet101", "resnet152"}
+
+
+def test_scale_writes_a_config_that_verifies_until_a_number_changes(scalenet, tmp_path):
+    path = tmp_path / "r.yaml"
+    assert scalenet("scale", "--phi", "-2", "--base", "resnet50", "-o", path).exit_code == 0
+    assert scalenet("verify", path).exit_code == 0
+    path.write_text(path.read_text().replace("resolution: 169", "resolution: 168"))
+    result = scalenet("verify", path)
+    assert result.exit_code == 1
+    assert "model.resolution: 168 in the file, 169 scaled again" in result.stdout
+
+
+def test_scale_writes_the_same_bytes_twice_and_keeps_what_exists(scalenet, tmp_path):
+    path = tmp_path / "r.yaml"
+    scalenet("scale", "--phi", "1", "-o", path)
+    before = path.read_bytes()
+    refused = scalenet("scale", "--phi", "2", "-o", path)
+    assert refused.exit_code == 2
+    assert "exists already" in refused.stderr
+    assert path.read_bytes() == before
+    assert scalenet("scale", "--phi", "1", "-o", path, "--force").exit_code == 0
+    assert path.read_bytes() == before
+
+
+def test_the_recorded_command_writes_the_file_again(scalenet, tmp_path):
+    for number, words in enumerate(
+        (["--phi", "1.5"], ["--rule", "dwr", "--phi", "2"], ["--shares", "0.2,0.3,0.5"], ["--depth", "1.4"])
+    ):
+        first, second = tmp_path / f"{number}a.yaml", tmp_path / f"{number}b.yaml"
+        scalenet("scale", "--base", "mobilenet_v1", *words, "-o", first)
+        command = load_config(first).provenance.command.split()
+        assert scalenet(*command[1:], "-o", second).exit_code == 0
+        assert first.read_bytes() == second.read_bytes()
+
+
+def test_a_family_is_a_folder_of_configs_and_a_table(scalenet, tmp_path):
+    result = scalenet("scale", "--base", "mobilenet_v2", "--phi", "1..3", "-o", tmp_path / "family")
+    assert [row["asked"] for row in rows(result.stdout)] == ["2.0", "4.0", "8.0"]
+    files = sorted((tmp_path / "family").iterdir())
+    assert [file.name for file in files] == [f"mobilenet_v2_phi{phi}.yaml" for phi in (1, 2, 3)]
+    assert scalenet("verify", *files).exit_code == 0
+
+
+def test_a_dash_writes_yaml_to_stdout(scalenet):
+    result = scalenet("scale", "--phi", "0.5", "-o", "-")
+    assert yaml.safe_load(result.stdout)["name"] == "efficientnet_b0_phi0.5"
+
+
+def test_scaling_says_why_it_missed(scalenet):
+    data = json.loads(scalenet("scale", "--base", "efficientnet_b0", "--phi", "1", "--json").stdout)
+    product = 1.0
+    for step in data["deviations"]:
+        product *= step["factor"]
+    assert data["asked"]["flops_ratio"] * product == pytest.approx(data["applied"]["flops_ratio"], rel=1e-5)
+    assert data["applied"]["flops_ratio"] == pytest.approx(2.573, abs=1e-3)
+
+
+def test_coefficients_come_from_a_file(scalenet, tmp_path):
+    path = tmp_path / "coefficients.yaml"
+    path.write_text("schema: scalenet-coefficients/1\nalpha: 1.3\nbeta: 1.05\ngamma: 1.2\n")
+    rule = json.loads(scalenet("scale", "--coefficients", path, "--phi", "2", "--json").stdout)["rule"]
+    assert rule == {"kind": "compound", "alpha": 1.3, "beta": 1.05, "gamma": 1.2, "phi": 2.0}
+
+
+def test_a_file_is_as_good_as_a_name(scalenet, tmp_path):
+    path = tmp_path / "mine.yaml"
+    text = scalenet("scale", "--depth", "1", "--base", "resnet18", "-o", "-").stdout
+    path.write_text(text[: text.index("scaling:")])
+    assert scalenet("cost", path).exit_code == 0
+    assert scalenet("scale", "--base", path, "--phi", "1", "-o", tmp_path / "scaled.yaml").exit_code == 0
+    assert scalenet("verify", tmp_path / "scaled.yaml").exit_code == 0
+
+
+def test_the_schema_takes_the_baselines_and_refuses_what_loading_refuses(scalenet):
+    schema = json.loads(scalenet("schema").stdout)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    validator = jsonschema.Draft202012Validator(schema)
+    for file in registry.files().values():
+        validator.validate(yaml.safe_load(file.read_text().replace("1.0e-05", "0.00001")))
+    broken = yaml.safe_load(registry.files()["resnet18"].read_text())
+    broken["model"]["stages"][0]["kernell"] = 3
+    assert not validator.is_valid(broken)
+
+
+def test_grids_are_listed_and_printed_to_be_copied(scalenet, tmp_path):
+    assert {row["name"] for row in rows(scalenet("grids").stdout)} >= {"paper", "shares", "small"}
+    text = scalenet("grids", "paper").stdout
+    (tmp_path / "mine.yaml").write_text(text)
+    assert scalenet("grids", tmp_path / "mine.yaml").stdout == text
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["cost", "resnet51"], "did you mean 'resnet50'"),
+        (["cost", "nowhere.yaml"], "nowhere.yaml: no such file"),
+        (["cost", "resnet50", "--resolution", "0"], "is not a size"),
+        (["show", "resnet50", "--resolution", "12x"], "is not a size"),
+        (["baselines", "vgg"], "no baseline or preset matches 'vgg'"),
+        (["scale", "--phi", "one"], "is not a number or a range"),
+        (["scale", "--phi", "5000"], "too large"),
+        (["scale", "--phi", "1", "--depth", "2"], "exclude each other"),
+        (["scale", "--preset", "efficientnet_b9"], "did you mean 'efficientnet_b"),
+        (["scale", "--base", "resnet50", "--preset", "efficientnet_b1"], "belongs to efficientnet_b0"),
+        (["scale", "--rounding", "nearst"], "did you mean 'nearest'"),
+        (["scale", "--shares", "1,1,1"], "not to 1"),
+        (["scale", "--shares", "1,1"], "not three numbers"),
+        (["scale", "--alpha", "0"], "alpha: should be greater than 0"),
+        (["scale", "--width", "0"], "width: should be greater than 0"),
+        (["scale", "--coefficients", "none.yaml"], "none.yaml: No such file"),
+        (["scale", "--rule", "cubic"], "cubic"),
+        (["grids", "papers"], "did you mean 'paper'"),
+        (["verify", "none.yaml"], "none.yaml: no such file"),
+        (["frobnicate"], "No such command"),
+    ],
+)
+def test_what_is_asked_wrongly_is_one_plain_line_and_code_2(scalenet, words, said):
+    result = scalenet(*words)
+    assert result.exit_code == 2
+    assert said in result.output
+    assert "Traceback" not in result.output
+
+
+def test_broken_yaml_is_named_by_file_line_and_key(scalenet, tmp_path):
+    path = tmp_path / "broken.yaml"
+    path.write_text(registry.files()["resnet18"].read_text().replace("activation:", "activtion:"))
+    result = scalenet("cost", path)
+    assert result.exit_code == 2
+    assert "broken.yaml:7: model.activtion: unknown key" in result.stderr
+    assert "did you mean 'activation'" in result.stderr
+
+
+def test_help_loads_nothing_heavy():
+    heavy = "{'torch', 'numpy', 'pandas', 'fvcore', 'scipy', 'pydantic', 'PIL'}"
+    code = (
+        "import sys; sys.argv = ['scalenet', '--help']\n"
+        "from scalenet_cli.main import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        f"print(sorted({heavy} & set(sys.modules)), file=sys.stderr)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stderr.strip() == "[]"
+    assert "grid-search" in result.stdout
+
+
+@pytest.mark.parametrize("words", [["baselines"], ["scale", "--phi", "1"], ["cost", "resnet50"], ["schema"]])
+def test_commands_that_run_no_network_load_no_torch(words):
+    code = (
+        f"import sys; sys.argv = ['scalenet', *{words}]\n"
+        "from scalenet_cli.main import main\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code\n"
+        "assert not {'torch', 'pandas', 'fvcore'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+
+
+def test_a_closed_pipe_is_no_error():
+    shell = f"{sys.executable} -m scalenet_cli schema | head -c 10"
+    result = subprocess.run(["bash", "-c", f"set -o pipefail; {shell}"], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
