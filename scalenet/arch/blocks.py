@@ -47,7 +47,7 @@ Kernel: TypeAlias = Annotated[
     WithJsonSchema({"type": "integer", "minimum": 1, "not": {"multipleOf": 2}}),
 ]
 Positive: TypeAlias = Annotated[int, Field(ge=1)]
-Ratio: TypeAlias = Annotated[float, Field(gt=0)]
+Ratio: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 
 

@@ -264,6 +264,8 @@ def _explained(error: ErrorDetails, kind: type[Record], data: Any, node: yaml.No
         )
     if error["type"] == "missing":
         return ConfigError(f"{where}: {key}: missing")
+    if error["type"] == "union_tag_not_found":
+        return ConfigError(f"{where}: {key}.kind: missing")
     if error["type"] == "union_tag_invalid":
         return ConfigError(
             f"{where}: {key}.kind: expected {error['ctx']['expected_tags']}, found {error['ctx']['tag']!r}"
@@ -285,7 +287,7 @@ def _path_in(data: Any, location: tuple[str | int, ...]) -> list[str | int]:
         here = (isinstance(data, dict) and step in data) or (isinstance(data, list) and step in range(len(data)))
         if here:
             data = data[step]
-        if here or (number == len(location) - 1 and isinstance(data, dict) and isinstance(step, str)):
+        if here or (number == len(location) - 1 and isinstance(data, dict | list)):
             path.append(step)
     return path
 
@@ -298,7 +300,7 @@ def _keys(kind: type[Record], data: Any, path: list[str | int]) -> list[str]:
             fields = {field.alias or name: field for name, field in kind.model_fields.items()}
             records = _records(fields[step].annotation) if step in fields else []
         kind = next((record for record in records if _takes(record, data)), kind)
-        if issubclass(kind, StageSpec) and isinstance(data, dict) and data.get("block") in blocks.blocks():
+        if issubclass(kind, StageSpec) and isinstance(data, dict) and str(data.get("block")) in blocks.blocks():
             kind = stage_record(data["block"])
     return [field.alias or name for name, field in kind.model_fields.items()]
 

@@ -23,7 +23,7 @@ from pydantic import (
 
 from scalenet.arch import blocks
 from scalenet.arch.blocks import Kernel, Positive, Share, Slot, Style
-from scalenet.arch.errors import UnknownNameError
+from scalenet.arch.errors import ScalenetError
 from scalenet.arch.layers import (
     Count,
     Dropout,
@@ -62,7 +62,7 @@ class Norm(Record):
     """Batch normalisation; `momentum` is PyTorch's, one minus TensorFlow's."""
 
     kind: Literal["batchnorm"] = "batchnorm"
-    eps: Annotated[float, Field(gt=0)] = 1e-5
+    eps: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-5
     momentum: Annotated[float, Field(gt=0, le=1)] = 0.1
 
 
@@ -133,10 +133,17 @@ class Regularization(Record):
     drop_path: Share = 0.0
 
 
+class _BlockName(Record):
+    block: str
+
+
 @cache
 def stage_record(name: str) -> type[StageSpec]:
     """Return the record of a stage of the block called `name`: common keys and the block's own options."""
-    parameters = inspect.signature(blocks.block(name), eval_str=True).parameters.values()
+    try:
+        parameters = inspect.signature(blocks.block(name), eval_str=True).parameters.values()
+    except NameError as error:
+        raise ScalenetError(f"block {name}: {error}", hint="its annotations must be importable at run time") from None
     options = {
         parameter.name: (
             parameter.annotation,
@@ -151,11 +158,11 @@ def stage_record(name: str) -> type[StageSpec]:
 
 def as_stage(value: Any) -> Any:
     """Return a mapping as the record of its block, and a record unchanged."""
-    if not isinstance(value, dict) or not isinstance(name := value.get("block"), str):
-        return value
+    if not isinstance(value, dict) or "block" not in value:
+        return StageSpec.model_validate(value)
     try:
-        record = stage_record(name)
-    except UnknownNameError as error:
+        record = stage_record(_BlockName.model_validate({"block": value["block"]}).block)
+    except ScalenetError as error:
         raise ValueError(str(error)) from None
     return record.model_validate(value)
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from scalenet.arch import registry
-from scalenet.arch.config import as_data, digest
+from scalenet.arch.config import as_data
 from scalenet.arch.errors import ScalenetError
 from scalenet.scaling.rounding import rounding_set
 from scalenet.scaling.scaler import cost_record, rescale
@@ -58,15 +57,12 @@ def _rescaled(config: Config, scaling: Scaling) -> Iterator[str]:
     rounding = scaling.rounding
     try:
         today = rounding_set(rounding.name).version
-        base = scaling.base.model or registry.load(scaling.base.name).model
         again = rescale(scaling, name=config.name)
     except ScalenetError as error:
         yield f"scaling: cannot be redone: {error}"
         return
     if today != rounding.version:
         yield f"scaling.rounding: made with version {rounding.version} of {rounding.name}, this is version {today}"
-    if digest(base) != scaling.base.digest:
-        yield f"scaling.base.digest: {scaling.base.name} is not the model that was scaled"
     yield from _compare(as_data(config.model), as_data(again.model), "model", "scaled again")
     if again.scaling is not None:
         recorded, redone = as_data(scaling), as_data(again.scaling)

@@ -14,6 +14,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import torch
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +51,7 @@ def measure(module: nn.Module, input: Tensor | tuple[Tensor, ...]) -> Measuremen
         warnings.simplefilter("ignore")  # fvcore traces with torch.jit, which announces its end with every call
         from fvcore.nn import ActivationCountAnalysis, FlopCountAnalysis  # noqa: PLC0415
 
-        with _quiet(module), torch.no_grad(), _one_thread():
+        with _quiet(module), torch.no_grad(), _one_thread(), _running_modules() as ran:
             flops = FlopCountAnalysis(module, input).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
             activations = ActivationCountAnalysis(module, input)
             activations = activations.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
@@ -66,7 +67,9 @@ def measure(module: nn.Module, input: Tensor | tuple[Tensor, ...]) -> Measuremen
                 activations=int(activations.total()),
                 flops_by_module=by_module,
                 unsupported=dict(sorted(flops.unsupported_ops().items())),
-                uncalled=tuple(sorted(flops.uncalled_modules())),
+                uncalled=tuple(
+                    sorted(name for name in flops.uncalled_modules() if module.get_submodule(name) not in ran)
+                ),
             )
 
 
@@ -94,6 +97,17 @@ def _quiet(module: nn.Module) -> Iterator[None]:
         logger.setLevel(level)
         for child, mode in modes.items():
             child.training = mode
+
+
+@contextmanager
+def _running_modules() -> Iterator[set[nn.Module]]:
+    """Collect the modules that run: fvcore takes one that runs no operator, as drop-path here, for uncalled."""
+    ran: set[nn.Module] = set()
+    handle = register_module_forward_pre_hook(lambda module, _: ran.add(module))
+    try:
+        yield ran
+    finally:
+        handle.remove()
 
 
 @contextmanager

@@ -86,7 +86,7 @@ class Part:
     @property
     def cost(self) -> Tally:
         """Counts of the whole part."""
-        return _sum([(self.first, 1), (self.repeated, self.depth - 1)])
+        return total([self])
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +118,11 @@ def cost_many(model: Model, numbers: Dimensions, *, threads: int = 2) -> Cost:
     2⁵³; a figure that is not below it raises OverflowError.
     """
     length = max(np.size(value) for value in _fields(numbers))
+    numbers = _each(numbers, _as_floats)
     result = np.zeros((len(OPERATORS) + 2, length))
 
     def work(start: int) -> None:
-        block = _each(numbers, lambda value: np.asarray(value, np.float64)[start : start + _BLOCK])
+        block = _each(numbers, lambda value: value[start : start + _BLOCK] if isinstance(value, np.ndarray) else value)
         whole = total(walk(layer_tree(model, block)))
         figures = (*(whole.operators.get(name, 0) for name in OPERATORS), whole.params, whole.activations)
         for row, figure in zip(result, figures, strict=True):
@@ -135,18 +136,17 @@ def cost_many(model: Model, numbers: Dimensions, *, threads: int = 2) -> Cost:
     return Cost(exact[0] + exact[1], operators, exact[-2], exact[-1])
 
 
-def cost_box(
-    model: Model, depths: tuple[Count, ...], numbers: Dimensions, *, threads: int = 2
-) -> NDArray[np.int64]:
+def cost_box(model: Model, depths: tuple[Count, ...], numbers: Dimensions, *, threads: int = 2) -> NDArray[np.int64]:
     """Count the FLOPs of every depth with every width and resolution: int64 [depths, widths and resolutions].
 
     `depths` holds an array of repeats a stage; `numbers` the widths and resolutions, its own depths are not read.
     A network costs base(w, r) + Σ (depth - 1) · block(w, r), so the box is one matrix product.
     """
-    parts = list(walk(layer_tree(model, _each(numbers, lambda value: np.asarray(value, np.float64)))))
+    parts = list(walk(layer_tree(model, _each(numbers, _as_floats))))
     base = sum(part.first.flops for part in parts)
     rows = np.stack([row.ravel() for row in np.broadcast_arrays(base, *(part.repeated.flops for part in parts[1:-1]))])
-    repeats = np.stack([np.ones(np.size(depths[0])), *(np.asarray(depth, np.float64) - 1 for depth in depths)], axis=1)
+    rounds = np.broadcast_arrays(np.ones(1), *(np.asarray(depth, np.float64) - 1 for depth in depths))
+    repeats = np.stack(rounds, axis=1)
     _check_exact(repeats.max(axis=0) @ rows.max(axis=1))
     result = np.empty((len(repeats), rows.shape[1]), np.int64)
 
@@ -232,7 +232,7 @@ class _Walker:
                     outer, self.tally = self.tally, Tally()
                     self.aside(layer.projection)
                     projection, self.tally = self.tally, outer
-                    self.tally.add_all(projection, times=1 - 1 * layer.matches)
+                    self.tally.add_all(projection, times=1 - 1 * layer.matches)  # 0 where they match, else 1
                 self.visit(layer.main)
 
     def aside(self, branch: Layer) -> None:
@@ -269,13 +269,10 @@ class _Walker:
 
 def total(parts: Iterable[Part]) -> Tally:
     """Return the counts of all parts together."""
-    return _sum((tally, times) for part in parts for tally, times in ((part.first, 1), (part.repeated, part.depth - 1)))
-
-
-def _sum(tallies: Iterable[tuple[Tally, Count]]) -> Tally:
     result = Tally()
-    for tally, times in tallies:
-        result.add_all(tally, times)
+    for part in parts:
+        result.add_all(part.first)
+        result.add_all(part.repeated, part.depth - 1)
     return result
 
 
@@ -297,6 +294,10 @@ def _each(numbers: Dimensions, function: Callable[[Count], Count]) -> Dimensions
         depths=tuple(map(function, numbers.depths)),
         head=None if numbers.head is None else function(numbers.head),
     )
+
+
+def _as_floats(value: Count) -> Count:
+    return value.astype(np.float64) if isinstance(value, np.ndarray) else value
 
 
 def _check_exact(largest: float) -> None:

@@ -182,11 +182,11 @@ def _activation(layer: layers.Activation, *, inplace: bool) -> nn.Module:
 
 
 def _sequence(layer: layers.Sequence) -> nn.Sequential:
-    """Return the layers by name; an activation works in place unless it comes first, where its input is not its own."""
-    built = OrderedDict[str, nn.Module]()
+    """Return the layers by name; an activation works in place on what the layer before it has just made."""
+    built, fresh = OrderedDict[str, nn.Module](), False
     for name, inner in layer.layers:
-        owned = bool(built) and isinstance(inner, layers.Activation)
-        built[name] = _activation(cast("layers.Activation", inner), inplace=True) if owned else _module(inner)
+        built[name] = _activation(inner, inplace=fresh) if isinstance(inner, layers.Activation) else _module(inner)
+        fresh = isinstance(inner, layers.Conv | layers.BatchNorm | layers.Linear)
     return nn.Sequential(built)
 
 

@@ -37,11 +37,21 @@ class Multipliers(NamedTuple):
         return self.depth * self.width**2 * self.resolution**2
 
 
+def checked(factors: Multipliers) -> Multipliers:
+    """Return multipliers that a network can have; raise ScalenetError for others."""
+    if not all(1e-6 <= factor <= 1e6 for factor in factors):
+        text = ", ".join(f"{name} {factor:g}" for name, factor in factors._asdict().items())
+        raise ScalenetError(f"multipliers out of range: {text}", hint="each must lie between 1e-6 and 1e6")
+    return factors
+
+
 def compound(alpha: float, beta: float, gamma: float, phi: float) -> Multipliers:
     """Return depth α^φ, width β^φ, resolution γ^φ (Tan & Le 2019, equation 3)."""
+    if not min(alpha, beta, gamma) > 0:
+        raise ScalenetError(f"alpha, beta, gamma = {alpha:g}, {beta:g}, {gamma:g} must be positive")
     try:
-        return Multipliers(alpha**phi, beta**phi, gamma**phi)
-    except OverflowError:
+        return checked(Multipliers(alpha**phi, beta**phi, gamma**phi))
+    except (OverflowError, ScalenetError):
         raise ScalenetError(f"phi = {phi:g} is too large to scale by", hint="each step doubles the FLOPs") from None
 
 
@@ -58,7 +68,7 @@ def multipliers(rule: CompoundRule | SharesRule | MultipliersRule) -> Multiplier
         case SharesRule():
             return shares(rule.depth, rule.width, rule.resolution, rule.phi)
         case MultipliersRule():
-            return Multipliers(rule.depth, rule.width, rule.resolution)
+            return checked(Multipliers(rule.depth, rule.width, rule.resolution))
 
 
 def effective_phi(rule: Rule, asked: Multipliers) -> float:

@@ -30,7 +30,7 @@ from scalenet.arch.spec import Architecture, Dimensions, dimensions, layer_tree,
 from scalenet.costs.formula import cost, total, walk
 from scalenet.scaling.presets import preset, presets
 from scalenet.scaling.rounding import rounding_set
-from scalenet.scaling.rules import SHARES, Multipliers, effective_phi, multipliers
+from scalenet.scaling.rules import SHARES, Multipliers, checked, effective_phi, multipliers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,13 +72,12 @@ def scale(
 ) -> Architecture:
     """Return the architecture with its dimensions multiplied and rounded; regularisation is left as it is.
 
-    `rounding` names a rounding set, by default the architecture's own. Raises ScalenetError for multipliers that are
-    not positive.
+    `rounding` names a rounding set, by default the architecture's own. Raises ScalenetError for multipliers
+    outside 1e-6 … 1e6.
     """
-    if not min(depth, width, resolution) > 0 or math.isinf(max(depth, width, resolution)):
-        raise ScalenetError(f"multipliers {depth:g}, {width:g}, {resolution:g} must be positive and finite")
+    factors = checked(Multipliers(depth, width, resolution))
     chosen = rounding_set(rounding or architecture.rounding)
-    numbers = scale_dimensions(architecture.model, chosen, depth=depth, width=width, resolution=resolution)
+    numbers = scale_dimensions(architecture.model, chosen, **factors._asdict())
     name = f"{architecture.name}_d{depth:.4g}_w{width:.4g}_r{resolution:.4g}"
     return Architecture(name, with_dimensions(architecture.model, numbers), chosen.name)
 
@@ -136,6 +135,8 @@ def rescale(scaling: Scaling, *, name: str) -> Config:
     """Return the config that the record of a scaling gives today; raise ScalenetError where its base is not known."""
     base = scaling.base
     architecture = registry.load(base.name) if base.model is None else Architecture(base.name, base.model)
+    if digest(architecture.model) != base.digest:
+        raise ScalenetError(f"scaling.base.digest: {base.name} is not the model that was scaled")
     return scale_by(architecture, scaling.rule, rounding=scaling.rounding.name, name=name)
 
 
@@ -180,7 +181,7 @@ def deviations(base: Architecture, config: Config) -> list[Deviation]:
             ladder[0] / reference_flops / asked.flops_ratio,
         ),
         Deviation("depths rounded", ladder[1] / ladder[0]),
-        Deviation("widths rounded", ladder[2] / ladder[1]),
+        Deviation("widths rounded, those of stem and head too", ladder[2] / ladder[1]),
         Deviation("input and feature-map sizes rounded", whole / ladder[2]),
     ]
 
@@ -198,7 +199,8 @@ def _scaled_model(base: Architecture, rule: Rule, rounding: Rounding) -> tuple[M
 
 def _preset_model(base: Architecture, rule: PresetRule, rounding: Rounding) -> tuple[Model, Multipliers, float]:
     published = preset(rule.name)
-    if published.base != base.name:
+    own = registry.load(published.base).model
+    if base.model.with_classes(own.head.classes) != own:
         raise ScalenetError(f"preset {rule.name} belongs to {published.base}, not to {base.name}")
     resolution = published.resolution / base.model.size[0]
     asked = Multipliers(published.depth, published.width, resolution)
@@ -284,15 +286,20 @@ def _shares_name(rule: SharesRule) -> str | None:
     return next((name for name, named in SHARES.items() if named == own), None)
 
 
+def _number(value: float) -> str:
+    """Return a number in full, without a trailing `.0`."""
+    return f"{value:g}" if float(f"{value:g}") == value else repr(value)
+
+
 def _command(scaling: Scaling) -> str:
     rule, words = scaling.rule, ["scalenet scale --base", scaling.base.name]
     match rule:
         case CompoundRule():
-            words += [f"--phi {rule.phi:g} --alpha {rule.alpha!r} --beta {rule.beta!r} --gamma {rule.gamma!r}"]
+            words += [f"--phi {_number(rule.phi)} --alpha {rule.alpha!r} --beta {rule.beta!r} --gamma {rule.gamma!r}"]
         case SharesRule():
             named = _shares_name(rule)
             words += [f"--rule {named}" if named else f"--shares {rule.depth!r},{rule.width!r},{rule.resolution!r}"]
-            words += [f"--phi {rule.phi:g}"]
+            words += [f"--phi {_number(rule.phi)}"]
         case PresetRule():
             words += [f"--preset {rule.name}"]
         case _:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -101,6 +101,8 @@ def _correlation(table: NDArray[np.float64]) -> float | None:
 
     if table.shape[1] < 2 or table.shape[0] < 3:
         return None
-    ranks: Any = stats.rankdata(table, axis=0)
-    pairs = [np.corrcoef(ranks[:, one], ranks[:, other])[0, 1] for one, other in combinations(range(table.shape[1]), 2)]
-    return float(np.mean(np.nan_to_num(pairs)))
+    ranks = stats.rankdata(table, axis=0)
+    centred = ranks - ranks.mean(axis=0)
+    lengths = np.sqrt((centred**2).sum(axis=0))
+    unit = centred / np.where(lengths == 0, 1, lengths)  # a seed that ranks nothing agrees with none
+    return float(np.mean([unit[:, one] @ unit[:, other] for one, other in combinations(range(table.shape[1]), 2)]))

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from typer.testing import CliRunner
-
 from scalenet_cli.main import app
+from typer.testing import CliRunner
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -50,7 +50,9 @@ def test_what_fvcore_does_not_count_goes_to_stderr(scalenet):
 
 
 def test_cost_by_operator(scalenet):
-    found = {row["operator"]: int(row["flops"]) for row in rows(scalenet("cost", "resnet50", "--by", "operator").stdout)}
+    found = {
+        row["operator"]: int(row["flops"]) for row in rows(scalenet("cost", "resnet50", "--by", "operator").stdout)
+    }
     assert found["conv"] + found["linear"] == 4089184256
 
 

@@ -13,6 +13,8 @@ from scalenet.scaling.scaler import load
 from scalenet.search.candidates import enumerate_candidates
 from scalenet.search.grids import Shares, files, load_grid
 
+GREEK = ("alpha", "beta", "gamma")
+
 
 def points(name: str) -> list[tuple[float, float, float]]:
     grid = load_grid(name)
@@ -97,6 +99,6 @@ def test_an_empty_grid_is_refused_with_the_nearest_cost(tmp_path):
     grid = load_grid(write(tmp_path, "{kind: list, values: [[3, 1, 1]]}", "achieved: 0.01\n"))
     with pytest.raises(ScalenetError, match=r"the nearest is 3\.06×"):
         enumerate_candidates(load("efficientnet_b0"), grid)
-    steps = "{kind: steps, alpha: {high: 1.1, step: 0.1}, beta: {high: 1, step: 1}, gamma: {high: 1, step: 1}, tolerance: 0}"
+    steps = "{kind: steps, tolerance: 0, " + ", ".join(f"{name}: {{high: 1.1, step: 0.1}}" for name in GREEK) + "}"
     with pytest.raises(ScalenetError, match="widen its tolerance"):
         enumerate_candidates(load("efficientnet_b0"), load_grid(write(tmp_path, steps)))

@@ -1,0 +1,207 @@
+"""The formula: parts, arrays of many networks, and the box of depths with widths and resolutions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import scalenet
+from scalenet.arch import registry
+from scalenet.arch.spec import Dimensions, Model, dimensions, layer_tree, with_dimensions
+from scalenet.costs.formula import cost_box, cost_many, total, walk
+from scalenet.scaling.rounding import SETS
+from scalenet.scaling.scaler import scale_dimensions
+
+NAMES = list(registry.files())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_parts_sum_to_the_whole(name: str) -> None:
+    cost = scalenet.cost(scalenet.load(name))
+    costs = [part.cost for part in cost.parts]
+    assert sum(part.flops for part in costs) == cost.flops
+    assert sum(part.params for part in costs) == cost.params
+    assert sum(part.activations for part in costs) == cost.activations
+    for operator, flops in cost.flops_by_operator.items():
+        assert sum(part.operators.get(operator, 0) for part in costs) == flops
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_part_is_its_first_block_and_its_repeats(name: str) -> None:
+    for part in scalenet.cost(scalenet.load(name)).parts:
+        assert part.cost.flops == part.first.flops + (part.depth - 1) * part.repeated.flops
+        assert part.cost.params == part.first.params + (part.depth - 1) * part.repeated.params
+
+
+def test_the_parts_follow_the_map_through_the_network() -> None:
+    parts = scalenet.cost(scalenet.load("efficientnet_b0")).parts
+    assert [part.name for part in parts] == ["stem", *(f"stages.{number}" for number in range(7)), "head"]
+    assert [part.height for part in parts] == [112, 112, 56, 28, 14, 14, 7, 7, 1]
+    assert [part.channels for part in parts] == [32, 16, 24, 40, 80, 112, 192, 320, 1000]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_figure_of_one_network_is_an_int(name: str) -> None:
+    cost = scalenet.cost(scalenet.load(name))
+    figures = [cost.flops, cost.params, cost.activations, *cost.flops_by_operator.values()]
+    assert {type(figure) for figure in figures} == {int}
+
+
+def test_flops_are_convolutions_and_linear_layers_alone() -> None:
+    cost = scalenet.cost(scalenet.load("resnet50"))
+    assert cost.flops == cost.flops_by_operator["conv"] + cost.flops_by_operator["linear"]
+    assert list(cost.flops_by_operator) == ["conv", "linear", "batch_norm", "adaptive_avg_pool2d"]
+
+
+def test_an_architecture_costs_what_its_model_costs() -> None:
+    architecture = scalenet.load("resnet18")
+    assert scalenet.cost(architecture) == scalenet.cost(architecture.model)
+
+
+def test_counts_beyond_float_precision_are_exact() -> None:
+    model = scalenet.load("resnet18").model
+    once, twice = (scalenet.cost(model.model_copy(update={"resolution": 224 * 10**6 * n})) for n in (1, 2))
+    assert once.flops_by_operator["conv"] > 2**63
+    assert twice.flops_by_operator["conv"] == 4 * once.flops_by_operator["conv"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_smooth_costs_are_the_same_where_all_sizes_are_whole(name: str) -> None:
+    model = scalenet.load(name).model
+    assert total(walk(layer_tree(model), smooth=True)).flops == scalenet.cost(model).flops
+
+
+def test_smooth_costs_grow_with_the_square_of_the_resolution() -> None:
+    model = scalenet.load("efficientnet_b0").model
+    smooth = [
+        total(walk(layer_tree(model, replace(dimensions(model), height=size, width=size)), smooth=True)).operators[
+            "conv"
+        ]
+        for size in (224.0, 448.0, 258.0)
+    ]
+    se = smooth[1] - 4 * smooth[0]
+    assert abs(se) < 0.01 * smooth[0]
+    assert smooth[2] / smooth[0] == pytest.approx((258 / 224) ** 2, rel=0.01)
+
+
+def stack(rows: list[Dimensions]) -> Dimensions:
+    """Return the dimensions of many networks as arrays."""
+    return Dimensions(
+        height=np.array([row.height for row in rows]),
+        width=np.array([row.width for row in rows]),
+        stem=np.array([row.stem for row in rows]),
+        widths=tuple(np.array(widths) for widths in zip(*(row.widths for row in rows), strict=True)),
+        depths=tuple(np.array(depths) for depths in zip(*(row.depths for row in rows), strict=True)),
+        head=None if rows[0].head is None else np.array([row.head for row in rows]),
+    )
+
+
+def assert_each_as_by_itself(model: Model, rows: list[Dimensions]) -> None:
+    many = cost_many(model, stack(rows))
+    for number, row in enumerate(rows):
+        one = scalenet.cost(with_dimensions(model, row))
+        operators = {name: int(counts[number]) for name, counts in many.flops_by_operator.items()}
+        assert (many.flops[number], many.params[number], many.activations[number]) == (
+            one.flops,
+            one.params,
+            one.activations,
+        )
+        assert operators == one.flops_by_operator
+    assert many.flops.dtype == np.int64
+
+
+def any_dimensions(base: Dimensions) -> st.SearchStrategy[Dimensions]:
+    channels, depths, pixels = st.integers(1, 40).map(lambda n: 8 * n), st.integers(1, 9), st.integers(1, 700)
+    return st.builds(
+        Dimensions,
+        height=pixels,
+        width=pixels,
+        stem=channels,
+        widths=st.tuples(*[channels] * len(base.widths)),
+        depths=st.tuples(*[depths] * len(base.depths)),
+        head=st.none() if base.head is None else channels,
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=10)
+@given(data=st.data())
+def test_arrays_cost_element_by_element_what_one_network_costs(name: str, data: st.DataObject) -> None:
+    model = scalenet.load(name).model
+    rows = data.draw(st.lists(any_dimensions(dimensions(model)), min_size=1, max_size=6))
+    assert_each_as_by_itself(model, [*rows, dimensions(model)])
+
+
+def test_arrays_longer_than_a_block_of_work_lose_nothing() -> None:
+    model = scalenet.load("mobilenet_v2").model
+    base, length = dimensions(model), 40_000
+    sizes = np.arange(length) % 300 + 1
+    numbers = replace(stack([base] * length), height=sizes, width=sizes)
+    many = cost_many(model, numbers, threads=3)
+    singles = [scalenet.cost(model.model_copy(update={"resolution": size})).flops for size in range(1, 301)]
+    assert np.array_equal(many.flops, np.resize(singles, length))
+    assert np.array_equal(cost_many(model, numbers, threads=1).activations, many.activations)
+
+
+def test_a_count_that_floats_cannot_hold_is_an_error_in_arrays() -> None:
+    model = scalenet.load("efficientnet_b0").model
+    with pytest.raises(OverflowError, match=r"2\*\*53"):
+        cost_many(model, replace(stack([dimensions(model)]), height=np.array([10**7]), width=np.array([10**7])))
+
+
+def test_a_count_that_floats_cannot_hold_is_an_error_in_a_box() -> None:
+    model = scalenet.load("efficientnet_b0").model
+    base = dimensions(model)
+    wide = replace(stack([base]), height=np.array([10**7]), width=np.array([10**7]))
+    with pytest.raises(OverflowError, match=r"2\*\*53"):
+        cost_box(model, tuple(np.array([depth]) for depth in base.depths), wide)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=8)
+@given(data=st.data())
+def test_a_box_holds_every_depth_with_every_width_and_resolution(name: str, data: st.DataObject) -> None:
+    model = scalenet.load(name).model
+    rows = data.draw(st.lists(any_dimensions(dimensions(model)), min_size=1, max_size=4))
+    deep = data.draw(st.lists(any_dimensions(dimensions(model)), min_size=1, max_size=4))
+    box = cost_box(model, stack(deep).depths, stack(rows))
+    singles = [[scalenet.cost(with_dimensions(model, replace(w, depths=d.depths))).flops for w in rows] for d in deep]
+    assert box.tolist() == singles
+    assert box.dtype == np.int64
+
+
+def test_a_box_wider_than_a_block_of_work_loses_nothing() -> None:
+    model = scalenet.load("resnet18").model
+    base, length = dimensions(model), 3_000
+    sizes = np.arange(length) + 1
+    numbers = replace(stack([base] * length), height=sizes, width=sizes)
+    box = cost_box(model, tuple(np.array([depth, depth + 1]) for depth in base.depths), numbers)
+    assert np.array_equal(box[0], cost_many(model, numbers).flops)
+    assert (box[1] > box[0]).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "rounding", "fixed"),
+    [
+        ("efficientnet_lite0", "lite", ()),
+        ("efficientnet_b0", "efficientnet", ("width", "resolution")),
+        ("resnet50", "fine", ("depth",)),
+    ],
+)
+def test_dimensions_that_stay_are_costed_beside_arrays(name: str, rounding: str, fixed: tuple[str, ...]) -> None:
+    base, many = scalenet.load(name), np.array([1.0, 1.5, 2.0])
+    factors = {axis: 1.0 if axis in fixed else many for axis in ("depth", "width", "resolution")}
+    numbers = scale_dimensions(base.model, SETS[rounding], **factors)
+    one = [
+        scalenet.cost(
+            scalenet.scale(base, rounding=rounding, **{axis: 1.0 if axis in fixed else factor for axis in factors})
+        ).flops
+        for factor in map(float, many)
+    ]
+    assert cost_many(base.model, numbers).flops.tolist() == one
+    box = cost_box(base.model, numbers.depths, numbers)
+    assert np.broadcast_to(box, (len(box), box.shape[1])).diagonal()[: len(one)].tolist() == one[: min(box.shape)]
