@@ -1,0 +1,50 @@
+"""What the README shows works as it is shown."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def test_the_first_commands_are_the_two_that_set_all_up():
+    assert re.findall(r"^make \w+", README, flags=re.MULTILINE)[:2] == ["make run", "make test"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("readme")
+
+
+@pytest.mark.parametrize("command", re.findall(r"^\$ (.*)$", "".join(blocks("console")), flags=re.MULTILINE))
+def test_commands_run(command, folder):
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    subprocess.run(command.split(), cwd=folder, env={**os.environ, "PATH": path}, capture_output=True, check=True)
+
+
+def test_the_python_example_runs(tmp_path):
+    (code,) = blocks("python")
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, check=True)
+
+
+def test_the_example_network_is_valid(tmp_path):
+    import scalenet
+
+    (text,) = blocks("yaml")
+    (tmp_path / "my_net.yaml").write_text(text)
+    assert scalenet.cost(scalenet.load(tmp_path / "my_net.yaml")).params > 0
+
+
+def test_the_documents_it_links_to_exist():
+    for target in re.findall(r"\]\(([^):]+)\)", README):
+        assert (Path(__file__).parents[1] / target).exists(), target
