@@ -77,6 +77,7 @@ def grid_search(
     if dry_run:
         _list(found, json=json)
         return
+    _check_device(device)
     recipe = _recipe(epochs, batch_size, learning_rate)
     splits = _images(data, found, images, seed)
     study = _study(output, architecture, chosen, recipe, splits, found, range(seed, seed + seeds), force=force)
@@ -100,6 +101,17 @@ def _base(base: str, data: Path | None, resolution: str | None) -> Architecture:
     return replace(architecture, model=model.at(parse_size(resolution)) if resolution else model)
 
 
+def _check_device(name: str) -> None:
+    import torch
+
+    from scalenet.arch.errors import ScalenetError
+
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError):
+        raise ScalenetError(f"device {name!r} cannot be used here", hint="--device cpu works everywhere") from None
+
+
 def _recipe(epochs: int | None, batch_size: int | None, learning_rate: float | None) -> Any:
     from scalenet.training.recipe import Recipe
 
@@ -110,11 +122,10 @@ def _recipe(epochs: int | None, batch_size: int | None, learning_rate: float | N
 def _images(data: Path | None, found: Enumeration, limit: int | None, seed: int) -> Splits:
     """Read or render the images once, at the largest candidate's size, or their own where that is smaller."""
     from scalenet.training.data import embedded_splits, folder_splits, native_size
-    from scalenet.training.embedded import DEFAULTS
 
     largest = max(max(candidate.config.model.size) for candidate in found.candidates)
     if data is None:
-        return embedded_splits(**{**DEFAULTS, "train": limit or DEFAULTS["train"]})
+        return embedded_splits() if limit is None else embedded_splits(train=limit)
     with _progress() as bar:
         task = bar.add_task("reading images", total=None)
         splits = folder_splits(
@@ -190,19 +201,20 @@ def _run(study: Study, splits: Splits, workers: int, device: str, threads: int) 
     """Run what is left, with a bar on a terminal and a line a finished training."""
     from scalenet.search.study import Event
 
-    jobs = study.pending()
+    jobs, finished = study.pending(), 0
     shares = {(job.candidate, job.seed): 0.0 for job in jobs}
     with _progress() as bar:
         task = bar.add_task("training", total=len(jobs))
 
         def tell(event: Event) -> None:
+            nonlocal finished
             shares[event.candidate, event.seed] = event.fraction
-            done = sum(share == 1.0 for share in shares.values())
             bar.update(task, completed=round(sum(shares.values()), 2))
             if event.result is not None:
+                finished += 1
                 accuracy = "diverged" if event.result.diverged else f"{100 * event.result.accuracy:.2f} %"
                 line = f"{event.candidate} seed {event.seed}: {accuracy}, {event.result.seconds:.1f} s"
-                bar.console.print(f"[{done}/{len(jobs)}] {line}", markup=False, highlight=False)
+                bar.console.print(f"[{finished}/{len(jobs)}] {line}", markup=False, highlight=False)
 
         try:
             study.run(splits, workers=workers, device=device, threads=threads, tell=tell)

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias, TypeVar
 import typer
 
 if TYPE_CHECKING:
-    from scalenet.arch.spec import Architecture, Record
+    from pydantic import BaseModel
 
-R = TypeVar("R", bound="Record")
+    from scalenet.arch.spec import Architecture
+
+R = TypeVar("R", bound="BaseModel")
 
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Write JSON.")]
 Force: TypeAlias = Annotated[bool, typer.Option("--force", help="Replace files that exist.")]

@@ -107,6 +107,10 @@ class StageSpec(Record):
         """Return the options of the block by name."""
         return {name: getattr(self, name) for name in type(self).model_fields if name not in StageSpec.model_fields}
 
+    def __reduce__(self) -> Any:
+        """Pickle as plain data: the records of blocks are made while running, and pickle finds none of them."""
+        return as_stage, (self.model_dump(),)
+
 
 class ConvHead(Record):
     """1×1 convolution, normalisation, activation, global average pooling, dropout and a linear classifier."""

@@ -141,7 +141,7 @@ class Study:
         if self.finished():
             standings = {standing.name: standing for standing in self.ranking().standings}
             frame["rank"] = [standings[name].rank for name in frame["name"]]
-            frame["interval"] = [standings[name].interval for name in frame["name"]]
+            frame["interval"] = [_tidy(standings[name].interval) for name in frame["name"]]
             frame["tied"] = [standings[name].tied for name in frame["name"]]
             frame = frame.sort_values("rank", ignore_index=True)
         return frame
@@ -198,10 +198,10 @@ class Study:
             "width": candidate.config.model.stages[-1].width,
             "resolution": candidate.config.model.size[0],
             "seeds": len(done),
-            "accuracy": sum(result.accuracy for result in done) / len(done) if done else None,
+            "accuracy": _tidy(sum(result.accuracy for result in done) / len(done)) if done else None,
             "seconds": round(sum(result.seconds for result in done), 2),
         }
-        by_seed = {result.seed: result.accuracy for result in done}
+        by_seed = {result.seed: _tidy(result.accuracy) for result in done}
         return row | {f"accuracy_seed{seed}": by_seed.get(seed) for seed in self.plan.seeds}
 
     def _check_same(self, text: str) -> None:
@@ -239,4 +239,5 @@ class Study:
 
 
 def _tidy(value: float) -> float:
+    """Return an accuracy with the digits that a held-out set of some thousand images supports."""
     return round(value, 5)

@@ -1,0 +1,163 @@
+"""STEP 1 as a user runs it: it finishes, it repeats itself, and it goes on where it was stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import pytest
+import yaml
+
+from scalenet.arch.config import load_config
+from scalenet.checks.verification import verify
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def command(tiny: Path, output: Path, *words: str) -> list[str]:
+    fixed = ["--base", "net.yaml", "--data", "images", "--grid", "grid.yaml", "--epochs", "2", "--batch-size", "8"]
+    return [sys.executable, "-m", "scalenet_cli", "grid-search", *fixed, "--workers", "2", "-o", str(output), *words]
+
+
+def search(tiny: Path, output: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(tiny, output, *words), cwd=tiny, capture_output=True, text=True, check=False)
+
+
+def accuracies(output: Path) -> dict[tuple[str, int], float]:
+    lines = (output / "results.jsonl").read_text().splitlines()
+    results = [json.loads(line) for line in lines]
+    found = {(result["candidate"], result["seed"]): result["accuracy"] for result in results}
+    assert len(found) == len(results), "a training was recorded twice"
+    return found
+
+
+@pytest.fixture(scope="session")
+def finished(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    output = tmp_path_factory.mktemp("finished") / "run"
+    return output, search(tiny, output)
+
+
+def test_a_search_ranks_every_candidate_and_picks_one(finished):
+    output, result = finished
+    assert result.returncode == 0, result.stderr
+    table = pd.read_csv(output / "candidates.csv")
+    assert table["rank"].tolist() == [1, 2, 3]
+    assert table["seeds"].tolist() == [2, 2, 2]
+    assert table["accuracy"].is_monotonic_decreasing
+    assert table["accuracy"].iloc[0] > 0.8, "light and dark squares are easy"
+    answer = yaml.safe_load((output / "coefficients.yaml").read_text())
+    best = table.iloc[0]
+    assert [answer["alpha"], answer["beta"], answer["gamma"]] == [best["alpha"], best["beta"], best["gamma"]]
+    assert "not distinguishable" in result.stderr
+    assert "speak for tiny on images" in result.stderr
+
+
+def test_every_candidate_has_a_config_that_verifies(finished):
+    output, _ = finished
+    files = list((output / "candidates").iterdir())
+    assert len(files) == 3
+    for file in files:
+        assert verify(load_config(file)) == []
+
+
+def test_the_answer_is_what_scale_takes(finished, tiny, tmp_path):
+    output, _ = finished
+    words = ["scale", "--base", "net.yaml", "--coefficients", str(output / "coefficients.yaml"), "--phi", "1..2"]
+    words += ["--rounding", "fine", "-o", str(tmp_path / "family")]
+    subprocess.run([sys.executable, "-m", "scalenet_cli", *words], cwd=tiny, capture_output=True, check=True)
+    assert len(list((tmp_path / "family").iterdir())) == 2
+
+
+def test_a_finished_search_is_not_trained_again_and_says_the_same(finished, tiny):
+    output, first = finished
+    before = {path: path.read_bytes() for path in output.rglob("*") if path.is_file()}
+    again = search(tiny, output)
+    assert again.stdout == first.stdout
+    assert "0 trainings left" in again.stderr
+    assert {path: path.read_bytes() for path in output.rglob("*") if path.is_file()} == before
+
+
+def test_a_search_stopped_by_ctrl_c_goes_on_and_ends_the_same(finished, tiny, tmp_path):
+    output = tmp_path / "stopped"
+    process = subprocess.Popen(
+        command(tiny, output, "--workers", "1"), cwd=tiny, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    results = output / "results.jsonl"
+    deadline = time.monotonic() + 120
+    while not (results.exists() and results.read_text().endswith("\n")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    assert "the same command goes on from there" in stderr
+    kept = accuracies(output)
+    assert 0 < len(kept) < 6
+    with results.open("a") as file:
+        file.write('{"candidate": "tiny_a2_b1')  # as a crash leaves it
+    assert search(tiny, output).returncode == 0
+    lines = [line for line in results.read_text().splitlines() if line.endswith("}")]
+    results.write_text("\n".join(lines) + "\n")
+    assert accuracies(output) == accuracies(finished[0])
+    assert kept.items() <= accuracies(output).items()
+
+
+def test_a_worker_that_dies_ends_the_run_and_loses_nothing(tiny, tmp_path):
+    output = tmp_path / "killed"
+    words = command(tiny, output, "--workers", "1", "--epochs", "30")
+    process = subprocess.Popen(words, cwd=tiny, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    results, deadline = output / "results.jsonl", time.monotonic() + 120
+    while not results.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    for child in children(process.pid):
+        os.kill(child, signal.SIGKILL)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 3, stderr
+    assert "Traceback" not in stderr
+    assert accuracies(output)
+
+
+def children(pid: int) -> list[int]:
+    """Return the workers of a process: its children that were spawned to work."""
+    out = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
+    return [int(line.split()[0]) for line in out.stdout.splitlines() if "spawn_main" in line]
+
+
+def test_a_folder_holds_one_search(finished, tiny):
+    output, _ = finished
+    refused = search(tiny, output, "--seed", "5")
+    assert refused.returncode == 2
+    assert "holds another search: images, seeds differ" in refused.stderr
+    assert (output / "coefficients.yaml").exists()
+
+
+def test_a_dry_run_trains_nothing(tiny, tmp_path):
+    result = search(tiny, tmp_path / "none", "--dry-run", "--json")
+    assert [row["alpha"] for row in json.loads(result.stdout)] == [2.0, 1.0, 1.0]
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--data", "nowhere"], "nowhere: no such directory"),
+        (["--grid", "papr"], "did you mean 'paper'"),
+        (["--base", "resnt18"], "did you mean 'resnet18'"),
+        (["--epochs", "0"], "--epochs"),
+        (["--learning-rate", "-1"], "learning_rate: should be greater than 0"),
+        (["--images", "2", "--data", "grid.yaml"], "no such directory"),
+        (["--grid", "paper", "--resolution", "x"], "is not a size"),
+        (["--device", "tpu"], "tpu"),
+    ],
+)
+def test_what_is_asked_wrongly_is_one_plain_line_and_code_2(tiny, tmp_path, words, said):
+    result = search(tiny, tmp_path / "none", *words)
+    assert result.returncode == 2, result.stderr
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr

@@ -1,0 +1,210 @@
+"""Training: it learns, it repeats itself bit for bit, and all candidates see the same data."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from scalenet.training.data import ImageSet, Splits, embedded_splits
+from scalenet.training.loop import DivergedError, Outcome, Progress, augment, channel_statistics, train
+from scalenet.training.recipe import Recipe
+
+
+def network(width: int = 8, *, classes: int = 4, seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        nn.Conv2d(3, width, 3, stride=2, padding=1, bias=False),
+        nn.BatchNorm2d(width),
+        nn.ReLU(),
+        nn.Dropout(0.1),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(width, classes),
+    )
+
+
+def easy(count: int, *, seed: int) -> ImageSet:
+    """Make images whose colour is their class, under noise."""
+    generator = np.random.default_rng(seed)
+    labels = np.arange(count) % 4
+    palette = np.array([[200, 60, 60], [60, 200, 60], [60, 60, 200], [160, 160, 160]])
+    images = palette[labels][:, :, None, None] + generator.normal(0, 40, (count, 3, 12, 12))
+    return ImageSet(torch.from_numpy(images.clip(0, 255).astype(np.uint8)), torch.from_numpy(labels.astype(np.int64)))
+
+
+@pytest.fixture(scope="module")
+def splits() -> Splits:
+    return Splits(easy(320, seed=0), easy(100, seed=1), ("r", "g", "b", "w"), "easy", "sha256:0")
+
+
+RECIPE = Recipe(epochs=2, batch_size=16, learning_rate=0.02, statistics_images=64)
+
+
+def run(splits: Splits, *, recipe: Recipe = RECIPE, resolution: tuple[int, int] = (12, 12), seed: int = 0) -> Outcome:
+    return train(network(), splits, recipe=recipe, resolution=resolution, seed=seed)
+
+
+def test_an_easy_task_is_learned(splits: Splits) -> None:
+    outcome = run(splits)
+    assert outcome.accuracy > 0.8
+    assert outcome.loss < 1.0
+    assert outcome.correct.dtype == torch.bool
+    assert outcome.correct.shape == (100,)
+    assert outcome.accuracy == pytest.approx(outcome.correct.double().mean().item())
+    assert outcome.images == 640
+    assert outcome.seconds > 0
+    assert [record["epoch"] for record in outcome.curve] == [1, 2]
+    assert outcome.curve[1]["loss"] < outcome.curve[0]["loss"]
+
+
+@pytest.mark.parametrize("optimizer", ["rmsprop", "sgd"])
+def test_training_twice_gives_the_same_bits(splits: Splits, optimizer: str) -> None:
+    recipe = RECIPE.model_copy(update={"optimizer": optimizer, "augmentation": "flip-shift"})
+    modules = [network(), network()]
+    outcomes = [train(m, splits, recipe=recipe, resolution=(10, 14), seed=3) for m in modules]
+    assert outcomes[0].loss == outcomes[1].loss
+    assert torch.equal(outcomes[0].correct, outcomes[1].correct)
+    for one, two in zip(modules[0].state_dict().values(), modules[1].state_dict().values(), strict=True):
+        assert torch.equal(one, two)
+
+
+def test_another_seed_trains_otherwise(splits: Splits) -> None:
+    assert run(splits, seed=0).loss != run(splits, seed=1).loss
+
+
+def test_the_callers_random_numbers_are_left_alone(splits: Splits) -> None:
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    module = network()
+    torch.manual_seed(7)
+    train(module, splits, recipe=RECIPE, resolution=(12, 12), seed=0)
+    assert torch.equal(torch.rand(3), expected)
+
+
+class Recorder(nn.Module):
+    """Note the mean brightness of each training batch before passing it on."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+        self.seen: list[float] = []
+
+    def forward(self, images: Tensor) -> Tensor:
+        if self.training:
+            self.seen.append(images.mean().item())
+        logits: Tensor = self.module(images)
+        return logits
+
+
+@pytest.mark.parametrize("augmentation", ["none", "flip"])
+def test_all_candidates_see_the_same_images_in_the_same_order(splits: Splits, augmentation: str) -> None:
+    recipe = RECIPE.model_copy(update={"augmentation": augmentation})
+    narrow, wide = Recorder(network(4, seed=0)), Recorder(network(12, seed=9))
+    for recorder in (narrow, wide):
+        train(recorder, splits, recipe=recipe, resolution=(12, 12), seed=5)
+    assert len(narrow.seen) == 40
+    assert narrow.seen == wide.seen
+
+
+def test_the_order_does_not_depend_on_the_resolution(splits: Splits) -> None:
+    small, large = Recorder(network()), Recorder(network())
+    train(small, splits, recipe=RECIPE, resolution=(6, 6), seed=5)
+    train(large, splits, recipe=RECIPE, resolution=(12, 12), seed=5)
+    assert small.seen == pytest.approx(large.seen, abs=0.02)
+
+
+def test_a_loss_that_is_not_finite_stops_the_training(splits: Splits) -> None:
+    recipe = Recipe(optimizer="sgd", learning_rate=1e38, warmup=0.0, batch_size=16)
+    module = nn.Sequential(nn.Flatten(), nn.Linear(3 * 12 * 12, 4))
+    with pytest.raises(DivergedError, match=r"step \d+ of 60: the loss is (nan|inf); try a learning rate below 1e\+38"):
+        train(module, splits, recipe=recipe, resolution=(12, 12), seed=0)
+
+
+def test_interruption_passes_through(splits: Splits) -> None:
+    def interrupt(_: Progress) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(network(), splits, recipe=RECIPE, resolution=(12, 12), seed=0, progress=interrupt)
+
+
+def test_progress_ends_with_the_last_step(splits: Splits) -> None:
+    seen: list[Progress] = []
+    train(network(), splits, recipe=RECIPE, resolution=(12, 12), seed=0, progress=seen.append)
+    assert (seen[-1].step, seen[-1].steps) == (40, 40)
+    assert (seen[-1].epoch, seen[-1].epochs) == (2, 2)
+    assert all(one.step < two.step for one, two in itertools.pairwise(seen))
+
+
+def test_the_result_does_not_depend_on_the_batch_norm_momentum(splits: Splits) -> None:
+    outcomes = []
+    for momentum in (0.1, 0.01):
+        module = network()
+        module[1].momentum = momentum  # type: ignore[index]
+        outcomes.append(train(module, splits, recipe=RECIPE, resolution=(12, 12), seed=0))
+        assert module[1].momentum == momentum  # type: ignore[index]
+    assert outcomes[0].loss == outcomes[1].loss
+
+
+def test_averaged_weights_keep_the_running_statistics_where_asked(splits: Splits) -> None:
+    recipe = RECIPE.model_copy(update={"statistics_images": 0, "average": 0.2})
+    assert run(splits, recipe=recipe).accuracy > 0.8
+
+
+def test_fewer_images_than_a_batch_are_one_batch() -> None:
+    few = Splits(easy(8, seed=0), easy(8, seed=1), ("r", "g", "b", "w"), "few", "sha256:0")
+    outcome = train(network(), few, recipe=Recipe(epochs=2), resolution=(12, 12), seed=0)
+    assert outcome.images == 16
+
+
+def test_the_embedded_task_trains() -> None:
+    tiny = embedded_splits(train=64, validation=32, size=16, seed=0)
+    outcome = train(network(classes=16), tiny, recipe=Recipe(epochs=1), resolution=(16, 16), seed=0)
+    assert np.isfinite(outcome.loss)
+
+
+def test_channel_statistics_are_those_of_the_pixels() -> None:
+    images = torch.randint(0, 256, (50, 3, 6, 6), dtype=torch.uint8)
+    mean, deviation = channel_statistics(images)
+    pixels = images.double().transpose(0, 1).flatten(1)
+    assert torch.allclose(mean.flatten().double(), pixels.mean(1), atol=1e-3)
+    assert torch.allclose(deviation.flatten().double(), pixels.std(1, correction=0), atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["flip", "shift", "flip-shift"])
+def test_augmentation_follows_its_draws(kind: str) -> None:
+    images = torch.randn(16, 3, 16, 24)
+    one, two = (augment(images, kind, torch.Generator().manual_seed(1)) for _ in range(2))
+    other = augment(images, kind, torch.Generator().manual_seed(2))
+    assert one.shape == images.shape
+    assert torch.equal(one, two)
+    assert not torch.equal(one, other)
+
+
+def test_shifted_images_are_their_own_parts() -> None:
+    image = torch.arange(1.0, 16 * 16 + 1).view(1, 1, 16, 16).expand(8, 3, 16, 16)
+    shifted = augment(image, "shift", torch.Generator().manual_seed(0))
+    centre = shifted[:, 0, 8, 8] - image[0, 0, 8, 8]
+    rows, columns = (centre / 16).round(), centre - 16 * (centre / 16).round()
+    assert rows.abs().max() <= 2
+    assert columns.abs().max() <= 2
+
+
+def test_the_rate_rises_and_falls_to_zero() -> None:
+    for schedule in ("cosine", "linear"):
+        recipe = Recipe(learning_rate=1.0, warmup=0.1, schedule=schedule)
+        rates = [recipe.rate(step, 100) for step in range(100)]
+        assert rates[0] < rates[5] < rates[10] == 1.0
+        assert sorted(rates[10:], reverse=True) == rates[10:]
+        assert 0 < rates[-1] < 0.02
+
+
+@pytest.mark.parametrize("wrong", [{"epoch": 1}, {"epochs": 0}, {"epochs": 1.5}, {"learning_rate": float("inf")}])
+def test_wrong_recipes_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValidationError):
+        Recipe.model_validate(wrong)
