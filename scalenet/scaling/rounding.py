@@ -105,7 +105,7 @@ SETS = {
         Rounding(
             "fine",
             "for networks so small that multiples of 8 are coarse",
-            divisor=2,
+            divisor=1,
             guard=None,
             depth="nearest",
         ),

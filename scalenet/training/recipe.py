@@ -21,15 +21,15 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    epochs: int = Field(default=3, ge=1)
+    epochs: int = Field(default=4, ge=1)
     batch_size: int = Field(default=32, ge=2)
     optimizer: Literal["rmsprop", "sgd"] = "rmsprop"
-    learning_rate: float = Field(default=0.003, gt=0.0, allow_inf_nan=False)
-    momentum: float = Field(default=0.0, ge=0.0, lt=1.0)
+    learning_rate: float = Field(default=0.002, gt=0.0, allow_inf_nan=False)
+    momentum: float = Field(default=0.9, ge=0.0, lt=1.0)
     weight_decay: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
     schedule: Literal["cosine", "linear"] = "cosine"
-    warmup: Fraction = 0.05
-    label_smoothing: float = Field(default=0.0, ge=0.0, lt=1.0)
+    warmup: Fraction = 0.1
+    label_smoothing: float = Field(default=0.1, ge=0.0, lt=1.0)
     average: Fraction = 0.15
     statistics_images: int = Field(default=2048, ge=0)
     augmentation: Literal["none", "shift", "flip", "flip-shift"] = "none"
