@@ -131,7 +131,7 @@ def test_scaling_by_one_gives_the_same_network(name: str) -> None:
 def test_scale_takes_a_rounding_set_and_remembers_it() -> None:
     scaled = scalenet.scale(B0, width=1.3, rounding="fine")
     assert scaled.rounding == "fine"
-    assert scaled.model.stages[0].width == 20
+    assert scaled.model.stages[0].width == 21
     assert scalenet.scale(B0, width=1.3).rounding == B0.rounding
 
 
