@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from scalenet.arch.spec import Architecture
     from scalenet.search.candidates import Enumeration
     from scalenet.search.coefficients import Coefficients
-    from scalenet.search.study import Study
+    from scalenet.search.grids import Grid
+    from scalenet.search.study import Plan, Study
     from scalenet.training.data import Splits
+    from scalenet.training.recipe import Recipe
 
 EMBEDDED_BASE, EMBEDDED_GRID, DEFAULT_GRID = "small_resnet", "small", "shares"
 
@@ -80,10 +82,11 @@ def grid_search(
     _check_device(device)
     recipe = _recipe(epochs, batch_size, learning_rate)
     splits = _images(data, found, images, seed)
-    study = _study(output, architecture, chosen, recipe, splits, found, range(seed, seed + seeds), force=force)
+    plan = _plan(architecture, chosen, recipe, splits, range(seed, seed + seeds), device=device, threads=threads)
+    study = _study(output, plan, found, force=force)
     left = len(study.pending())
     note(f"{left} trainings left of {len(found.candidates) * seeds}, in {output}")
-    _run(study, splits, workers or min(os.cpu_count() or 1, left or 1), device, threads)
+    _run(study, splits, workers or min(os.cpu_count() or 1, left or 1))
     answer = study.write_answer()
     _answer(study, answer, json=json)
 
@@ -112,7 +115,7 @@ def _check_device(name: str) -> None:
         raise ScalenetError(f"device {name!r} cannot be used here", hint="--device cpu works everywhere") from None
 
 
-def _recipe(epochs: int | None, batch_size: int | None, learning_rate: float | None) -> Any:
+def _recipe(epochs: int | None, batch_size: int | None, learning_rate: float | None) -> Recipe:
     from scalenet.training.recipe import Recipe
 
     given = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
@@ -140,21 +143,11 @@ def _images(data: Path | None, found: Enumeration, limit: int | None, seed: int)
     return splits
 
 
-def _study(
-    output: Path,
-    base: Architecture,
-    grid: Any,
-    recipe: Any,
-    splits: Splits,
-    found: Enumeration,
-    seeds: range,
-    *,
-    force: bool,
-) -> Study:
-    from scalenet.search.study import Images, Plan, Study
+def _plan(
+    base: Architecture, grid: Grid, recipe: Recipe, splits: Splits, seeds: range, *, device: str, threads: int
+) -> Plan:
+    from scalenet.search.study import Images, Plan
 
-    if force and (output / "search.yaml").exists():
-        shutil.rmtree(output)
     images = Images(
         name=splits.name,
         digest=splits.digest,
@@ -162,7 +155,7 @@ def _study(
         validation=len(splits.validation),
         classes=len(splits.classes),
     )
-    plan = Plan(
+    return Plan(
         schema="scalenet-search/1",
         base=base.name,
         model=base.model,
@@ -170,7 +163,16 @@ def _study(
         recipe=recipe,
         images=images,
         seeds=tuple(seeds),
+        device=device,
+        threads=threads,
     )
+
+
+def _study(output: Path, plan: Plan, found: Enumeration, *, force: bool) -> Study:
+    from scalenet.search.study import Study
+
+    if force and (output / "search.yaml").exists():
+        shutil.rmtree(output)
     return Study(output, plan, found.candidates)
 
 
@@ -197,7 +199,7 @@ def _progress() -> Any:
     )
 
 
-def _run(study: Study, splits: Splits, workers: int, device: str, threads: int) -> None:
+def _run(study: Study, splits: Splits, workers: int) -> None:
     """Run what is left, with a bar on a terminal and a line a finished training."""
     from scalenet.search.study import Event
 
@@ -217,7 +219,7 @@ def _run(study: Study, splits: Splits, workers: int, device: str, threads: int) 
                 bar.console.print(f"[{finished}/{len(jobs)}] {line}", markup=False, highlight=False)
 
         try:
-            study.run(splits, workers=workers, device=device, threads=threads, tell=tell)
+            study.run(splits, workers=workers, tell=tell)
         except KeyboardInterrupt:
             note(f"stopped; what is finished is kept in {study.folder}, and the same command goes on from there")
             raise

@@ -17,7 +17,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from scalenet.arch import blocks, strict_yaml
 from scalenet.arch.errors import ConfigError, nearest
-from scalenet.arch.spec import Architecture, Model, Record, StageSpec, stage_record
+from scalenet.arch.spec import DEFAULT_ROUNDING, Architecture, Model, Record, StageSpec, stage_record
 
 if TYPE_CHECKING:
     import yaml
@@ -42,10 +42,10 @@ Finite: TypeAlias = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class Baseline(Record):
-    """What a registered architecture says of itself: title, source, and the rounding set that its family uses."""
+    """What an architecture says of itself: title, source, and the rounding set that its family uses."""
 
-    title: str
-    source: str
+    title: str | None = None
+    source: str | None = None
     rounding: str
 
 
@@ -191,7 +191,8 @@ def as_data(record: Record) -> dict[str, Any]:
 def dumps(config: Architecture | Config) -> str:
     """Return the text of a config file, the same bytes for the same config."""
     if isinstance(config, Architecture):
-        config = Config(schema="scalenet/1", name=config.name, model=config.model)
+        baseline = None if config.rounding == DEFAULT_ROUNDING else Baseline(rounding=config.rounding)
+        config = Config(schema="scalenet/1", name=config.name, baseline=baseline, model=config.model)
     return strict_yaml.dump(as_data(config))
 
 

@@ -212,13 +212,16 @@ class Model(Record):
         return self
 
 
+DEFAULT_ROUNDING = "efficientnet"
+
+
 @dataclass(frozen=True, slots=True)
 class Architecture:
     """A named network and the rounding set that its family scales with."""
 
     name: str
     model: Model
-    rounding: str = "efficientnet"
+    rounding: str = DEFAULT_ROUNDING
 
 
 @dataclass(frozen=True, slots=True)

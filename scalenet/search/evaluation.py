@@ -13,6 +13,7 @@ from scalenet.training.loop import DivergedError, train
 
 if TYPE_CHECKING:
     from scalenet.arch.spec import Model
+    from scalenet.search.study import Plan
     from scalenet.training.data import Splits
     from scalenet.training.loop import Progress
     from scalenet.training.recipe import Recipe
@@ -54,11 +55,11 @@ def evaluate(job: Job, splits: Splits, *, recipe: Recipe, device: str = "cpu", p
 _worker: dict[str, Any] = {}
 
 
-def start_worker(splits: Splits, recipe: Recipe, device: str, threads: int, reports: Any) -> None:
+def start_worker(splits: Splits, plan: Plan, reports: Any) -> None:
     """Prepare a worker process: it leaves Ctrl-C to the process that started it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(threads)
-    _worker.update(splits=splits, recipe=recipe, device=device, reports=reports)
+    torch.set_num_threads(plan.threads)
+    _worker.update(splits=splits, plan=plan, reports=reports)
 
 
 def work(job: Job) -> Result:
@@ -68,4 +69,5 @@ def work(job: Job) -> Result:
         if progress.step % max(1, progress.steps // 100) == 0:
             _worker["reports"].put((job.candidate, job.seed, progress.step / progress.steps))
 
-    return evaluate(job, _worker["splits"], recipe=_worker["recipe"], device=_worker["device"], progress=report)
+    plan = _worker["plan"]
+    return evaluate(job, _worker["splits"], recipe=plan.recipe, device=plan.device, progress=report)

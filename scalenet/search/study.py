@@ -56,6 +56,8 @@ class Plan(Record):
     recipe: Recipe
     images: Images
     seeds: Annotated[tuple[int, ...], BeforeValidator(as_tuple)]
+    device: str = "cpu"
+    threads: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ class Study:
         ]
         return [job for job in jobs if (job.candidate, job.seed) not in self.results]
 
-    def run(self, splits: Splits, *, workers: int, device: str, threads: int, tell: Callable[[Event], None]) -> None:
+    def run(self, splits: Splits, *, workers: int, tell: Callable[[Event], None]) -> None:
         """Train what is left in worker processes; a stop keeps what is finished."""
         import torch.multiprocessing as processes  # noqa: PLC0415 - shares the images instead of copying them
 
@@ -104,7 +106,7 @@ class Study:
             min(workers, len(jobs)),
             mp_context=context,
             initializer=start_worker,
-            initargs=(splits, self.plan.recipe, device, threads, reports),
+            initargs=(splits, self.plan, reports),
         )
         try:
             running = {pool.submit(work, job) for job in jobs}

@@ -21,7 +21,7 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    epochs: int = Field(default=4, ge=1)
+    epochs: int = Field(default=5, ge=1)
     batch_size: int = Field(default=32, ge=2)
     optimizer: Literal["rmsprop", "sgd"] = "rmsprop"
     learning_rate: float = Field(default=0.002, gt=0.0, allow_inf_nan=False)

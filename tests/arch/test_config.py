@@ -228,3 +228,10 @@ def test_other_mistakes_are_named_by_their_place(old: str, new: str, place: str)
     with pytest.raises(ConfigError) as error:
         loads(B0.replace(old, new, 1))
     assert place in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v2", "resnet18"])
+def test_a_saved_architecture_keeps_its_rounding_set(name: str, tmp_path: Path) -> None:
+    architecture = scalenet.load(name)
+    save(architecture, tmp_path / "own.yaml")
+    assert scalenet.load(tmp_path / "own.yaml") == architecture
