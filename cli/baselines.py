@@ -6,9 +6,11 @@ from typing import Annotated
 
 import typer
 
+from scalenet.arch.convention import CONVENTION
+
 from .errors import plain_errors
 from .options import Json
-from .output import CONVENTION, count, emit, emit_json
+from .output import count, emit, emit_json
 
 
 @plain_errors
@@ -27,7 +29,7 @@ def baselines(
     from scalenet.scaling.scaler import find_config
 
     names = {**dict.fromkeys(registry.files()), **dict.fromkeys(known_presets() if presets else ())}
-    pattern = pattern.replace("-", "_")
+    pattern = pattern.replace("-", "_").lower()
     found = [name for name in names if fnmatch(name, pattern) or pattern in name]
     if not found:
         raise ScalenetError(f"no baseline or preset matches {pattern!r}", hint="`scalenet baselines` lists all")
@@ -49,4 +51,4 @@ def baselines(
     if json:
         emit_json(rows)
     else:
-        emit(rows, caption=CONVENTION, formats={"flops": count, "params": count})
+        emit(rows, caption=f"FLOPs: {CONVENTION}", formats={"flops": count, "params": count})

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from scalenet.arch.convention import CONVENTION
+
 from .errors import plain_errors
 from .options import Json, ResolutionText, Target, load_at
-from .output import CONVENTION, count, emit, emit_json, note
+from .output import count, emit, emit_json, note
 from .show import stage_rows
 
 if TYPE_CHECKING:
@@ -52,10 +54,14 @@ def cost(
     elif by is By.stage:
         keys = ("stage", "flops", "params", "activations")
         rows = [{key: stage[key] for key in keys if key in stage} for stage in figures["stages"]]
-        emit(rows, title=architecture.name, caption=CONVENTION, formats=dict.fromkeys(keys[1:], count))
+        emit(rows, title=architecture.name, caption=f"FLOPs: {CONVENTION}", formats=dict.fromkeys(keys[1:], count))
     else:
         keys = ("name", "flops", "params", "activations")
-        emit([{key: figures[key] for key in keys}], caption=CONVENTION, formats=dict.fromkeys(keys[1:], count))
+        emit(
+            [{key: figures[key] for key in keys}],
+            caption=f"FLOPs: {CONVENTION}",
+            formats=dict.fromkeys(keys[1:], count),
+        )
 
 
 def _counted(model: Model) -> dict[str, Any]:

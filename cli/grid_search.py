@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from scalenet.arch.convention import CONVENTION
+
 from .errors import plain_errors
 from .options import Json, checked, parse_size
-from .output import CONVENTION, count, emit, emit_json, note, times
+from .output import count, emit, emit_json, note, times
 
 if TYPE_CHECKING:
     from scalenet.arch.spec import Architecture
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from scalenet.training.recipe import Recipe
 
 EMBEDDED_BASE, EMBEDDED_GRID, DEFAULT_GRID = "small_resnet", "small", "shares"
+_EMBEDDED_LARGEST = 128
 
 
 @plain_errors
@@ -48,7 +50,9 @@ def grid_search(
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of each training.  [default: the recipe's]")] = None,
     batch_size: Annotated[int | None, typer.Option(min=2, help="Images a step.  [default: the recipe's]")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.  [default: the recipe's]")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="First seed; also draws the held-out images.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**31, help="First seed; also draws the held-out images of a folder.")
+    ] = 0,
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each candidate, with this many seeds.")] = 2,
     workers: Annotated[int | None, typer.Option(min=1, help="Trainings at a time.  [default: one a core]")] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads of each training.")] = 1,
@@ -80,10 +84,11 @@ def grid_search(
         _list(found, json=json)
         return
     _check_device(device)
+    _check_folder(output)
     recipe = _recipe(epochs, batch_size, learning_rate)
     splits = _images(data, found, images, seed)
-    plan = _plan(architecture, chosen, recipe, splits, range(seed, seed + seeds), device=device, threads=threads)
-    study = _study(output, plan, found, force=force)
+    plan = _plan(architecture, chosen, found, recipe, splits, range(seed, seed + seeds), device=device, threads=threads)
+    study = _study(output, plan, found, rounding=architecture.rounding, force=force)
     left = len(study.pending())
     note(f"{left} trainings left of {len(found.candidates) * seeds}, in {output}")
     _run(study, splits, workers or min(os.cpu_count() or 1, left or 1))
@@ -94,11 +99,14 @@ def grid_search(
 def _base(base: str, data: Path | None, resolution: str | None) -> Architecture:
     from dataclasses import replace
 
+    from scalenet.arch.errors import ScalenetError
     from scalenet.scaling.scaler import load
     from scalenet.training.data import class_names
     from scalenet.training.embedded import CLASS_NAMES
 
     architecture = load(base)
+    if architecture.model.channels != 3:
+        raise ScalenetError(f"{base} takes images of {architecture.model.channels} colours; searches have images of 3")
     classes = len(CLASS_NAMES if data is None else class_names(data))
     model = architecture.model.with_classes(classes)
     return replace(architecture, model=model.at(parse_size(resolution)) if resolution else model)
@@ -115,6 +123,14 @@ def _check_device(name: str) -> None:
         raise ScalenetError(f"device {name!r} cannot be used here", hint="--device cpu works everywhere") from None
 
 
+def _check_folder(output: Path) -> None:
+    """Refuse a folder that cannot be one before images are read."""
+    from scalenet.arch.errors import ScalenetError
+
+    if output.exists() and not output.is_dir():
+        raise ScalenetError(f"{output}: is a file", hint="-o names the folder of the search")
+
+
 def _recipe(epochs: int | None, batch_size: int | None, learning_rate: float | None) -> Recipe:
     from scalenet.training.recipe import Recipe
 
@@ -124,11 +140,18 @@ def _recipe(epochs: int | None, batch_size: int | None, learning_rate: float | N
 
 def _images(data: Path | None, found: Enumeration, limit: int | None, seed: int) -> Splits:
     """Read or render the images once, at the largest candidate's size, or their own where that is smaller."""
+    from scalenet.arch.errors import ScalenetError
     from scalenet.training.data import embedded_splits, folder_splits, native_size
 
     largest = max(max(candidate.config.model.size) for candidate in found.candidates)
     if data is None:
-        return embedded_splits() if limit is None else embedded_splits(train=limit)
+        if largest > _EMBEDDED_LARGEST:
+            raise ScalenetError(
+                f"the embedded images are for small networks, and a candidate asks for {largest} px",
+                hint="give images with --data, or another size with --resolution 32",
+            )
+        size = max(48, largest)
+        return embedded_splits(size=size) if limit is None else embedded_splits(size=size, train=limit)
     with _progress() as bar:
         task = bar.add_task("reading images", total=None)
         splits = folder_splits(
@@ -144,8 +167,20 @@ def _images(data: Path | None, found: Enumeration, limit: int | None, seed: int)
 
 
 def _plan(
-    base: Architecture, grid: Grid, recipe: Recipe, splits: Splits, seeds: range, *, device: str, threads: int
+    base: Architecture,
+    grid: Grid,
+    found: Enumeration,
+    recipe: Recipe,
+    splits: Splits,
+    seeds: range,
+    *,
+    device: str,
+    threads: int,
 ) -> Plan:
+    import torch
+
+    from scalenet._version import __version__
+    from scalenet.arch.config import digest
     from scalenet.search.study import Images, Plan
 
     images = Images(
@@ -165,15 +200,17 @@ def _plan(
         seeds=tuple(seeds),
         device=device,
         threads=threads,
+        candidates={candidate.name: digest(candidate.config.model) for candidate in found.candidates},
+        versions={"scalenet": __version__, "torch": torch.__version__},
     )
 
 
-def _study(output: Path, plan: Plan, found: Enumeration, *, force: bool) -> Study:
-    from scalenet.search.study import Study
+def _study(output: Path, plan: Plan, found: Enumeration, *, rounding: str, force: bool) -> Study:
+    from scalenet.search.study import Study, discard
 
-    if force and (output / "search.yaml").exists():
-        shutil.rmtree(output)
-    return Study(output, plan, found.candidates)
+    if force:
+        discard(output)
+    return Study(output, plan, found.candidates, rounding=rounding)
 
 
 def _progress() -> Any:
@@ -214,7 +251,7 @@ def _run(study: Study, splits: Splits, workers: int) -> None:
             bar.update(task, completed=round(sum(shares.values()), 2))
             if event.result is not None:
                 finished += 1
-                accuracy = "diverged" if event.result.diverged else f"{100 * event.result.accuracy:.2f} %"
+                accuracy = "diverged" if event.result.accuracy is None else f"{100 * event.result.accuracy:.2f} %"
                 line = f"{event.candidate} seed {event.seed}: {accuracy}, {event.result.seconds:.1f} s"
                 bar.console.print(f"[{finished}/{len(jobs)}] {line}", markup=False, highlight=False)
 
@@ -240,7 +277,7 @@ def _list(found: Enumeration, *, json: bool) -> None:
         }
         for candidate in found.candidates
     ]
-    emit_json(rows) if json else emit(rows, caption=CONVENTION, formats=_FORMATS)
+    emit_json(rows) if json else emit(rows, caption=f"FLOPs: {CONVENTION}", formats=_FORMATS)
 
 
 def _answer(study: Study, answer: Coefficients, *, json: bool) -> None:
@@ -272,19 +309,22 @@ def _summary(study: Study, answer: Coefficients) -> None:
         f"{others} of the other {evidence.candidates - 1} candidates are not distinguishable from it "
         f"(within {100 * evidence.margin:.2f} points, 95 %)"
     )
-    if evidence.seed_correlation is None:
-        note("with one seed the noise between seeds is not known: the margin is too small; --seeds 2 or more tells")
-    else:
+    if evidence.diverged:
+        note(f"{evidence.diverged} candidates diverged and are not ranked")
+    if evidence.seeds == 1:
+        note("with one seed the noise of training is not known, and the margin is only that of the number of images")
+    if evidence.accuracy < _CHANCE / study.plan.images.classes:
+        note("the winner is hardly better than chance: train longer or on more images before you use it")
+    if evidence.seed_correlation is not None:
         note(f"rank correlation between seeds: {evidence.seed_correlation:.2f}")
         if evidence.seed_correlation < _NOISE:
             note("the ranking is mostly noise: train longer, on more images, or with more seeds before you use it")
     note(evidence.note)
-    note(
-        f"next: scalenet scale --base {study.plan.base} --coefficients {study.folder / 'coefficients.yaml'} --phi 1..3"
-    )
+    base, coefficients = study.folder / "base.yaml", study.folder / "coefficients.yaml"
+    note(f"next: scalenet scale --base {base} --coefficients {coefficients} --phi 1..3")
 
 
-_NOISE = 0.5
+_NOISE, _CHANCE = 0.5, 1.5
 _FORMATS = {
     "flops": count,
     "params": count,

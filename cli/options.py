@@ -52,10 +52,10 @@ def parse_phis(text: str) -> list[float]:
         first, dots, last = text.partition("..")
         if not dots:
             return [float(word) for word in text.split(",")]
-        steps = int(float(last) - float(first)) + 1
-        if not 0 < steps <= 1000:
+        steps = float(last) - float(first) + 1
+        if not (steps.is_integer() and 1 <= steps <= 1000) or last.startswith("."):
             raise ValueError
-        return [float(first) + step for step in range(steps)]
+        return [float(first) + step for step in range(int(steps))]
     except (ValueError, OverflowError):
         raise ScalenetError(f"phi {text!r} is not a number or a range", hint="write 3, 1,2,3.5 or 1..7") from None
 

@@ -9,8 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-CONVENTION = "FLOPs are multiply-adds of convolutions and linear layers, batch 1"
-
 
 def emit_json(data: Any) -> None:
     """Write JSON to stdout."""

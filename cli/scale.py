@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from scalenet.arch.convention import CONVENTION
+
 from .errors import plain_errors
 from .options import Force, Json, checked, parse_phis, parse_shares
-from .output import CONVENTION, count, emit, emit_json, must_not_exist, note, percent, times
+from .output import count, emit, emit_json, must_not_exist, note, percent, times
 
 if TYPE_CHECKING:
     from scalenet.arch.config import Config, Rule
@@ -76,15 +78,20 @@ def scale(
     architecture = load(base or _default_base(preset))
     if classes is not None:
         architecture = replace(architecture, model=architecture.model.with_classes(classes))
+    given = {"alpha": alpha, "beta": beta, "gamma": gamma}
+    factors = {"depth": depth, "width": width, "resolution": resolution}
+    ways = {"preset": preset, "coefficients": coefficients, "shares": shares, **given, **factors}
+    ways["rule"] = None if rule is RuleName.compound else rule
+    _check_ways({name for name, value in ways.items() if value is not None}, phi=phi is not None)
     if preset is not None:
-        _only(preset=preset, phi=phi, shares=shares, depth=depth, width=width, resolution=resolution)
         rules = [_preset(preset)]
-    elif any(factor is not None for factor in (depth, width, resolution)):
-        _only(multipliers=True, phi=phi, shares=shares, coefficients=coefficients)
-        rules = [_multipliers(depth=depth, width=width, resolution=resolution)]
+    elif any(factor is not None for factor in factors.values()):
+        rules = [_multipliers(**factors)]
     else:
-        given = {"alpha": alpha, "beta": beta, "gamma": gamma}
-        rules = [_phi_rule(value, rule, shares, coefficients, given) for value in parse_phis(phi or "1")]
+        rules = [
+            _phi_rule(value, rule, shares, coefficients, given, base=architecture.name)
+            for value in parse_phis(phi or "1")
+        ]
     configs = [scale_by(architecture, one, rounding=rounding) for one in rules]
     _write(configs, output, force=force)
     reports = [_report(architecture, config) for config in configs]
@@ -94,13 +101,26 @@ def scale(
         _print(reports)
 
 
-def _only(**given: object) -> None:
-    """Refuse options that exclude each other."""
+_WAYS = (
+    {"preset"},
+    {"depth", "width", "resolution"},
+    {"shares"},
+    {"rule"},
+    {"coefficients"},
+    {"alpha", "beta", "gamma"},
+)
+_WITHOUT_PHI = ({"preset"}, {"depth", "width", "resolution"})
+
+
+def _check_ways(given: set[str], *, phi: bool) -> None:
+    """Refuse options that say in two ways how to scale."""
     from scalenet.arch.errors import ScalenetError
 
-    names = [f"--{name}" for name, value in given.items() if value is not None]
-    if len(names) > 1:
-        raise ScalenetError(f"{' and '.join(names)} exclude each other", hint="give one of them")
+    ways = [sorted(way & given)[0] for way in _WAYS if way & given]
+    if phi and any(way & given for way in _WITHOUT_PHI):
+        ways.append("phi")
+    if len(ways) > 1:
+        raise ScalenetError(f"{' and '.join(f'--{way}' for way in ways)} exclude each other", hint="give one of them")
 
 
 def _default_base(name: str | None) -> str:
@@ -122,29 +142,33 @@ def _multipliers(**factors: float | None) -> Rule:
 
 
 def _phi_rule(
-    phi: float, rule: RuleName, shares: str | None, file: Path | None, given: dict[str, float | None]
+    phi: float, rule: RuleName, shares: str | None, file: Path | None, given: dict[str, float | None], *, base: str
 ) -> Rule:
     from scalenet.arch.config import CompoundRule, SharesRule
     from scalenet.scaling.rules import PAPER_COEFFICIENTS, SHARES
-    from scalenet.search.coefficients import load_coefficients
 
-    chosen = {name: value for name, value in given.items() if value is not None}
-    compound = rule is RuleName.compound and shares is None
-    _only(
-        rule=None if rule is RuleName.compound else rule,
-        shares=shares,
-        coefficients=file,
-        **{"alpha/--beta/--gamma": chosen or None},
-    )
-    if compound:
-        found = PAPER_COEFFICIENTS if file is None else load_coefficients(file).multipliers()
-        return checked(CompoundRule, **{**found, **chosen}, phi=phi)
+    if rule is RuleName.compound and shares is None:
+        found = PAPER_COEFFICIENTS if file is None else _found(file, base)
+        return checked(
+            CompoundRule, **{**found, **{name: value for name, value in given.items() if value is not None}}, phi=phi
+        )
     split = SHARES[rule.value] if shares is None else parse_shares(shares)
     return checked(SharesRule, **dict(zip(("depth", "width", "resolution"), split, strict=True)), phi=phi)
 
 
+def _found(file: Path, base: str) -> dict[str, float]:
+    """Return the coefficients of a search, and say so where they were found for another baseline."""
+    from scalenet.search.coefficients import load_coefficients
+
+    coefficients = load_coefficients(file)
+    if coefficients.evidence is not None and coefficients.evidence.base != base:
+        note(f"{file} was found for {coefficients.evidence.base}, not for {base}")
+    return coefficients.multipliers()
+
+
 def _write(configs: list[Config], output: Path | None, *, force: bool) -> None:
     from scalenet.arch.config import dumps, save
+    from scalenet.arch.errors import ScalenetError
 
     if output is None:
         return
@@ -152,7 +176,11 @@ def _write(configs: list[Config], output: Path | None, *, force: bool) -> None:
         sys.stdout.write("---\n".join(dumps(config) for config in configs))
         return
     folder = len(configs) > 1 or output.is_dir() or not output.suffix
+    if folder and output.is_file():
+        raise ScalenetError(f"{output}: is a file", hint="several configs go into a folder")
     paths = [output / f"{config.name}.yaml" if folder else output for config in configs]
+    if len(set(paths)) < len(paths):
+        raise ScalenetError("two of the values of phi give files of one name", hint="write each value once")
     for path in paths:
         must_not_exist(path, force=force)
     for path, config in zip(paths, configs, strict=True):
@@ -198,13 +226,13 @@ def _stages(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> list[d
 
 def _print(reports: list[dict[str, Any]]) -> None:
     if len(reports) > 1:
-        emit([_summary(report) for report in reports], caption=CONVENTION, formats=_FORMATS)
+        emit([_summary(report) for report in reports], caption=f"FLOPs: {CONVENTION}", formats=_FORMATS)
         return
     (report,) = reports
     emit(
         report["stages"],
         title=f"{report['name']}, from {report['base']}",
-        caption=CONVENTION,
+        caption=f"FLOPs: {CONVENTION}",
         formats=_FORMATS,
     )
     if sys.stdout.isatty():

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from scalenet.arch.convention import CONVENTION
+
 from .errors import plain_errors
 from .options import Json, ResolutionText, Target, load_at
-from .output import CONVENTION, count, emit, emit_json, size_text
+from .output import count, emit, emit_json, size_text
 
 if TYPE_CHECKING:
     from scalenet.arch.spec import Model
@@ -23,7 +25,7 @@ def show(target: Target, resolution: ResolutionText = None, json: Json = False) 
         emit(
             rows,
             title=architecture.name,
-            caption=f"sizes are those that enter a stage, pixels; {CONVENTION}",
+            caption=f"sizes are those that enter a stage, pixels; FLOPs: {CONVENTION}",
             formats={"flops": count, "params": count, "activations": count},
         )
 

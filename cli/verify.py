@@ -17,7 +17,7 @@ def verify(
     json: Json = False,
 ) -> None:
     """Rebuild, re-measure and re-scale configs; exit 1 with a line for each difference."""
-    from scalenet.arch.errors import ScalenetError
+    from scalenet.arch.errors import ConfigError, ScalenetError
     from scalenet.checks.verification import verify as differences_of
     from scalenet.scaling.scaler import find_config
 
@@ -25,6 +25,8 @@ def verify(
     for file in files:
         try:
             differences, error = differences_of(find_config(file)), None
+        except ConfigError as wrong:
+            differences, error = [wrong.message.removeprefix(f"{file}:")], None
         except ScalenetError as wrong:
             differences, error = [], str(wrong)
         code = max(code, ASKED_WRONGLY if error else NO if differences else 0)

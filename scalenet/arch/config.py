@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar, g
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from scalenet.arch import blocks, strict_yaml
-from scalenet.arch.errors import ConfigError, nearest
+from scalenet.arch.convention import CONVENTION
+from scalenet.arch.errors import ConfigError, ScalenetError, nearest
 from scalenet.arch.spec import DEFAULT_ROUNDING, Architecture, Model, Record, StageSpec, stage_record
 
 if TYPE_CHECKING:
     import yaml
     from pydantic_core import ErrorDetails
-
-CONVENTION = "multiply-adds of conv and linear, batch 1"
 
 
 R = TypeVar("R", bound=Record)
@@ -203,8 +202,11 @@ def save(config: Architecture | Config, path: str | Path) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a file under a temporary name, then rename it, so that none is ever half-written."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise ScalenetError(f"{path}: cannot be written: {error.strerror}") from None
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
@@ -228,7 +230,7 @@ def load_config(path: str | Path) -> Config:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise ConfigError(f"{path}: {reason}") from None
+        raise ScalenetError(f"{path}: {reason}") from None
     return loads(text, place=str(path))
 
 
@@ -288,7 +290,8 @@ def _path_in(data: Any, location: tuple[str | int, ...]) -> list[str | int]:
         here = (isinstance(data, dict) and step in data) or (isinstance(data, list) and step in range(len(data)))
         if here:
             data = data[step]
-        if here or (number == len(location) - 1 and isinstance(data, dict | list)):
+        last = number == len(location) - 1
+        if here or (last and isinstance(data, dict if isinstance(step, str) else list)):
             path.append(step)
     return path
 

@@ -199,7 +199,9 @@ class Model(Record):
         return self.model_copy(update={"resolution": resolution})
 
     def with_classes(self, classes: int) -> Model:
-        """Return this model for another number of classes."""
+        """Return this model for another number of classes, at least one."""
+        if classes < 1:
+            raise ScalenetError(f"a network of {classes} classes makes no sense")
         return self.model_copy(update={"head": self.head.model_copy(update={"classes": classes})})
 
     @model_validator(mode="after")

@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 def verify(config: Config) -> list[str]:
     """Return one line for each difference between what a config says and what it gives today; none when all holds.
 
-    The model is rebuilt and measured with fvcore, its costs are counted by formula, and the recorded scaling is redone
-    from its base. Baselines have no recorded scaling or cost; they are built and measured.
+    Its costs are counted by formula and its recorded scaling is redone from its base; where both hold, the model is
+    rebuilt and measured with fvcore. Baselines have no recorded cost or scaling; they are built and measured.
     """
-    differences = list(_measured(config.model))
+    differences: list[str] = []
     if config.cost is not None:
         differences += _compare(as_data(config.cost), as_data(cost_record(config.model)), "cost", "counted")
     if config.scaling is not None:
         differences += _rescaled(config, config.scaling)
-    return differences
+    return differences or list(_measured(config.model))
 
 
 def _measured(model: Model) -> Iterator[str]:
@@ -36,7 +36,11 @@ def _measured(model: Model) -> Iterator[str]:
     from scalenet.costs.counter import measure  # noqa: PLC0415
     from scalenet.model.builder import build  # noqa: PLC0415
 
-    measurement = measure(build(model), torch.zeros(1, model.channels, *model.size))
+    try:
+        measurement = measure(build(model), torch.zeros(1, model.channels, *model.size))
+    except (RuntimeError, MemoryError) as error:
+        yield f"model: cannot be built and measured: {' '.join(str(error).split())}"
+        return
     formula = cost_record(model)
     measured = {operator: count for operator, count in measurement.flops_by_operator.items() if count}
     pairs = {
@@ -64,6 +68,8 @@ def _rescaled(config: Config, scaling: Scaling) -> Iterator[str]:
     if today != rounding.version:
         yield f"scaling.rounding: made with version {rounding.version} of {rounding.name}, this is version {today}"
     yield from _compare(as_data(config.model), as_data(again.model), "model", "scaled again")
+    if config.provenance is not None and again.provenance is not None:
+        yield from _compare(as_data(config.provenance), as_data(again.provenance), "provenance", "by this version")
     if again.scaling is not None:
         recorded, redone = as_data(scaling), as_data(again.scaling)
         for key in ("asked", "nominal", "applied", "regularization"):

@@ -286,13 +286,23 @@ def _shares_name(rule: SharesRule) -> str | None:
     return next((name for name, named in SHARES.items() if named == own), None)
 
 
+def _base_words(base: BaseReference) -> list[str]:
+    if base.model is None:
+        return [base.name]
+    classes = base.model.head.classes
+    if base.name in registry.files() and registry.load(base.name).model.with_classes(classes) == base.model:
+        return [base.name, f"--classes {classes}"]
+    return [f"{base.name}.yaml"]
+
+
 def _number(value: float) -> str:
     """Return a number in full, without a trailing `.0`."""
     return f"{value:g}" if float(f"{value:g}") == value else repr(value)
 
 
 def _command(scaling: Scaling) -> str:
-    rule, words = scaling.rule, ["scalenet scale --base", scaling.base.name]
+    """Return the command that writes the config again; a base that no registry has stands as NAME.yaml."""
+    rule, words = scaling.rule, ["scalenet scale --base", *_base_words(scaling.base)]
     match rule:
         case CompoundRule():
             words += [f"--phi {_number(rule.phi)} --alpha {rule.alpha!r} --beta {rule.beta!r} --gamma {rule.gamma!r}"]

@@ -10,6 +10,8 @@ from scalenet.arch.errors import ScalenetError
 from scalenet.scaling.scaler import scale_by
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from scalenet.arch.spec import Architecture
     from scalenet.search.grids import Grid
 
@@ -27,6 +29,12 @@ class Candidate:
     def name(self) -> str:
         """The name of the candidate's config and of its results."""
         return self.config.name
+
+    @property
+    def rounding(self) -> str:
+        """The rounding set that made the network."""
+        assert self.config.scaling is not None
+        return self.config.scaling.rounding.name
 
     @property
     def nominal(self) -> float:
@@ -67,7 +75,7 @@ def enumerate_candidates(base: Architecture, grid: Grid) -> Enumeration:
 
     Raises ScalenetError where nothing is left.
     """
-    points = list(dict.fromkeys(grid.points.coefficients(grid.product)))
+    points = _distinct(grid.points.coefficients(grid.product))
     rounding = grid.rounding or base.rounding
     kept = [_candidate(base, point, rounding) for point in points]
     on_target = [candidate for candidate in kept if _on_target(candidate, grid)]
@@ -84,10 +92,15 @@ def enumerate_candidates(base: Architecture, grid: Grid) -> Enumeration:
     )
 
 
+def _distinct(points: Iterable[tuple[float, float, float]]) -> list[tuple[float, float, float]]:
+    """Return the points that differ in the six digits that name a candidate."""
+    return list({tuple(f"{value:.6g}" for value in point): point for point in points}.values())
+
+
 def _candidate(base: Architecture, point: tuple[float, float, float], rounding: str) -> Candidate:
     alpha, beta, gamma = point
     rule = CompoundRule(alpha=alpha, beta=beta, gamma=gamma, phi=1.0)
-    name = f"{base.name}_a{alpha:.4g}_b{beta:.4g}_g{gamma:.4g}"
+    name = f"{base.name}_a{alpha:.6g}_b{beta:.6g}_g{gamma:.6g}"
     return Candidate(alpha, beta, gamma, scale_by(base, rule, rounding=rounding, name=name))
 
 

@@ -27,8 +27,10 @@ class Tie(Record):
 class Evidence(Record):
     """What the answer rests on.
 
-    `accuracy` is the winner's mean held-out top-1 over `seeds`, ± `interval` at 95 %; `margin` the distance below which
-    two candidates are not distinguishable; `seed_correlation` the mean rank correlation between seeds.
+    `accuracy` is the winner's mean held-out top-1 over `seeds`; `interval` is for comparing it with the others on these
+    images and seeds at 95 %, not for the accuracy on other images. `margin` is the distance below which two candidates
+    are not distinguishable, `seed_correlation` the mean rank correlation between seeds, `diverged` how many candidates
+    were left out because a training of theirs diverged.
     """
 
     base: str
@@ -36,7 +38,9 @@ class Evidence(Record):
     data: str
     data_digest: str
     grid: str
+    rounding: str
     candidates: int
+    diverged: int = 0
     seeds: int
     accuracy: float
     interval: float

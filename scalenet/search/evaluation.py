@@ -30,15 +30,14 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a training gave; `accuracy` is held-out top-1, a fraction, 0 where the training diverged."""
+    """What a training gave; `accuracy` is held-out top-1, a fraction; both it and `loss` are None where it diverged."""
 
     candidate: str
     seed: int
-    accuracy: float
-    loss: float
+    accuracy: float | None
+    loss: float | None
     seconds: float
     images: int
-    diverged: bool = False
 
 
 def evaluate(job: Job, splits: Splits, *, recipe: Recipe, device: str = "cpu", progress: Any = None) -> Result:
@@ -48,7 +47,7 @@ def evaluate(job: Job, splits: Splits, *, recipe: Recipe, device: str = "cpu", p
     try:
         outcome = train(module, splits, recipe=recipe, resolution=job.model.size, seed=job.seed, progress=progress)
     except DivergedError:
-        return Result(job.candidate, job.seed, 0.0, float("inf"), 0.0, 0, diverged=True)
+        return Result(job.candidate, job.seed, None, None, 0.0, 0)
     return Result(job.candidate, job.seed, outcome.accuracy, outcome.loss, outcome.seconds, outcome.images)
 
 

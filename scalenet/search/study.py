@@ -1,8 +1,8 @@
 """A study: a search in a folder, which goes on where it stopped.
 
-The folder holds `search.yaml` (everything that the results follow from), `candidates/NAME.yaml` (each candidate's
-config), `results.jsonl` (a line a finished training, written as it finishes), `candidates.csv` (the table so far), and,
-once all is trained, `coefficients.yaml`.
+The folder holds `search.yaml` (everything that the results follow from), `base.yaml` (the baseline as it was searched),
+`candidates/NAME.yaml` (each candidate's config), `results.jsonl` (a line a finished training, written as it finishes),
+`candidates.csv` (the table so far), and, once all is trained, `coefficients.yaml`.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from pydantic import BeforeValidator, Field
 
 from scalenet.arch import strict_yaml
 from scalenet.arch.config import as_data, digest, read_record, save, write_text
+from scalenet.arch.convention import CONVENTION
 from scalenet.arch.errors import ScalenetError
-from scalenet.arch.spec import Model, Record, as_tuple
+from scalenet.arch.spec import Architecture, Model, Record, as_tuple
 from scalenet.search.coefficients import Coefficients, Evidence, Tie, save_coefficients
 from scalenet.search.evaluation import Job, Result, start_worker, work
 from scalenet.search.grids import Grid
 from scalenet.search.ranking import rank
+from scalenet.training.loop import DivergedError
 from scalenet.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -47,7 +49,11 @@ class Images(Record):
 
 
 class Plan(Record):
-    """Everything that the results of a search follow from; a folder holds the results of one plan."""
+    """Everything that the results of a search follow from; a folder holds the results of one plan.
+
+    `candidates` are the digests of the networks by name; `versions` those of scalenet and torch. A folder's plan may
+    get other seeds later: each result belongs to one candidate and one seed.
+    """
 
     schema_: Literal["scalenet-search/1"] = Field(alias="schema")
     base: str
@@ -58,6 +64,8 @@ class Plan(Record):
     seeds: Annotated[tuple[int, ...], BeforeValidator(as_tuple)]
     device: str = "cpu"
     threads: int = 1
+    candidates: dict[str, str]
+    versions: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +78,28 @@ class Event:
     result: Result | None = None
 
 
+def discard(folder: Path) -> None:
+    """Remove a study's files from a folder, and nothing else that lies there."""
+    own = ("search.yaml", "base.yaml", "results.jsonl", "candidates.csv", "coefficients.yaml")
+    for path in [*(folder / name for name in own), *(folder / "candidates").glob("*.yaml")]:
+        path.unlink(missing_ok=True)
+    if (folder / "candidates").is_dir() and not any((folder / "candidates").iterdir()):
+        (folder / "candidates").rmdir()
+
+
 class Study:
     """The candidates of a plan, their trainings, and what is known of them so far."""
 
-    def __init__(self, folder: Path, plan: Plan, candidates: Sequence[Candidate]) -> None:
-        """Open a folder for a plan, or raise ScalenetError where it holds another one."""
+    def __init__(self, folder: Path, plan: Plan, candidates: Sequence[Candidate], *, rounding: str) -> None:
+        """Open a folder for a plan, or raise ScalenetError where it holds another one.
+
+        `rounding` is the baseline's rounding set, recorded with it where the grid has none.
+        """
         self.folder, self.plan = folder, plan
         self.candidates = {candidate.name: candidate for candidate in candidates}
-        text = strict_yaml.dump(as_data(plan))
-        self._check_same(text)
-        write_text(folder / "search.yaml", text)
+        self._check_same()
+        write_text(folder / "search.yaml", strict_yaml.dump(as_data(plan)))
+        save(Architecture(plan.base, plan.model, plan.grid.rounding or rounding), folder / "base.yaml")
         for candidate in candidates:
             save(candidate.config, folder / "candidates" / f"{candidate.name}.yaml")
         self.results = {(result.candidate, result.seed): result for result in self._recorded()}
@@ -114,7 +134,7 @@ class Study:
                 finished, running = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
                 while not reports.empty():
                     tell(Event(*reports.get()))
-                for future in finished:
+                for future in sorted(finished, key=lambda done: done.exception() is not None):
                     result = future.result()
                     self._record(result)
                     tell(Event(result.candidate, result.seed, 1.0, result))
@@ -130,23 +150,38 @@ class Study:
         return not self.pending()
 
     def ranking(self) -> Ranking:
-        """Return the ranking of a finished study."""
+        """Return the ranking of a finished study, without the candidates of which a training diverged.
+
+        Raise DivergedError where none is left.
+        """
         accuracies = {name: [self.results[name, seed].accuracy for seed in self.plan.seeds] for name in self.candidates}
-        return rank(accuracies, held_out=self.plan.images.validation)
+        sound = {
+            name: [value for value in values if value is not None]
+            for name, values in accuracies.items()
+            if None not in values
+        }
+        if not sound:
+            rate = self.plan.recipe.learning_rate
+            raise DivergedError(f"every candidate diverged; try a --learning-rate below {rate:g}")
+        return rank(sound, held_out=self.plan.images.validation)
 
     def table(self) -> pd.DataFrame:
         """Return a row a candidate: coefficients, cost, and accuracy over the seeds done; best first when finished."""
         import pandas as pd  # noqa: PLC0415 - slow to import
 
-        rows = [self._row(candidate) for candidate in self.candidates.values()]
-        frame = pd.DataFrame(rows)
+        frame = pd.DataFrame([self._row(candidate) for candidate in self.candidates.values()])
         if self.finished():
-            standings = {standing.name: standing for standing in self.ranking().standings}
-            frame["rank"] = [standings[name].rank for name in frame["name"]]
-            frame["interval"] = [_tidy(standings[name].interval) for name in frame["name"]]
-            frame["tied"] = [standings[name].tied for name in frame["name"]]
-            frame = frame.sort_values("rank", ignore_index=True)
-        return frame
+            standings = self.ranking().standings
+            places = pd.DataFrame(
+                {
+                    "name": [standing.name for standing in standings],
+                    "rank": pd.array([standing.rank for standing in standings], dtype="Int64"),
+                    "interval": [_tidy(standing.interval) for standing in standings],
+                    "tied": [standing.tied for standing in standings],
+                }
+            )
+            frame = frame.merge(places, on="name", how="left").sort_values("rank", ignore_index=True)
+        return frame.assign(convention=CONVENTION)
 
     def write_table(self) -> None:
         """Write `candidates.csv`."""
@@ -169,7 +204,9 @@ class Study:
                 data=images.name,
                 data_digest=images.digest,
                 grid=self.plan.grid.name,
-                candidates=len(self.candidates),
+                rounding=best.rounding,
+                candidates=len(ranking.standings),
+                diverged=len(self.candidates) - len(ranking.standings),
                 seeds=ranking.seeds,
                 accuracy=_tidy(ranking.winner.accuracy),
                 interval=_tidy(ranking.winner.interval),
@@ -187,6 +224,7 @@ class Study:
 
     def _row(self, candidate: Candidate) -> dict[str, Any]:
         done = [self.results[key] for seed in self.plan.seeds if (key := (candidate.name, seed)) in self.results]
+        by_seed = {result.seed: result.accuracy for result in done if result.accuracy is not None}
         row: dict[str, Any] = {
             "name": candidate.name,
             "alpha": candidate.alpha,
@@ -198,25 +236,28 @@ class Study:
             "params": candidate.params,
             "depth": sum(stage.depth for stage in candidate.config.model.stages),
             "width": candidate.config.model.stages[-1].width,
-            "resolution": candidate.config.model.size[0],
+            "resolution": "x".join(map(str, dict.fromkeys(candidate.config.model.size))),
             "seeds": len(done),
-            "accuracy": _tidy(sum(result.accuracy for result in done) / len(done)) if done else None,
+            "diverged": len(done) - len(by_seed),
+            "accuracy": _tidy(sum(by_seed.values()) / len(by_seed)) if by_seed else None,
             "seconds": round(sum(result.seconds for result in done), 2),
         }
-        by_seed = {result.seed: _tidy(result.accuracy) for result in done}
-        return row | {f"accuracy_seed{seed}": by_seed.get(seed) for seed in self.plan.seeds}
+        return row | {
+            f"accuracy_seed{seed}": _tidy(by_seed[seed]) if seed in by_seed else None for seed in self.plan.seeds
+        }
 
-    def _check_same(self, text: str) -> None:
+    def _check_same(self) -> None:
+        """Refuse a folder that holds the results of another plan."""
         file = self.folder / "search.yaml"
+        hint = "give another folder with -o, or start afresh with --force"
         if not file.exists():
+            if (self.folder / "results.jsonl").exists():
+                raise ScalenetError(f"{self.folder} holds results but no search.yaml", hint=hint)
             return
-        if file.read_text(encoding="utf-8") != text:
-            before = as_data(read_record(Plan, file.read_text(encoding="utf-8"), str(file)))
-            changed = [key for key, value in as_data(self.plan).items() if before.get(key) != value]
-            raise ScalenetError(
-                f"{self.folder} holds another search: {', '.join(changed)} differ",
-                hint="give another folder with -o, or start afresh with --force",
-            )
+        before = as_data(read_record(Plan, file.read_text(encoding="utf-8"), str(file)))
+        changed = [key for key, value in as_data(self.plan).items() if before.get(key) != value and key != "seeds"]
+        if changed:
+            raise ScalenetError(f"{self.folder} holds another search: {', '.join(changed)} differ", hint=hint)
 
     def _recorded(self) -> Iterator[Result]:
         """Yield the results on file; a last line cut short by a crash is a training that did not finish."""

@@ -208,7 +208,8 @@ class _Run:
         return (logits.argmax(1) == self.held_out.labels).cpu(), loss
 
     def _batches(self, images: Tensor) -> Iterator[Tensor]:
-        for part in torch.split(images, _EVALUATION_BATCH):
+        # Parts of equal size: a small last one would weigh too much in batch-norm statistics, or have none.
+        for part in torch.tensor_split(images, -(-len(images) // _EVALUATION_BATCH)):
             yield self._normalised(part)
 
     def _normalised(self, images: Tensor) -> Tensor:

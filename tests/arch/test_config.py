@@ -168,7 +168,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         (tmp_path, "Is a directory"),
         (tmp_path / "binary.yaml", "not UTF-8 text"),
     ]:
-        with pytest.raises(ConfigError) as caught:
+        with pytest.raises(scalenet.ScalenetError) as caught:
             load_config(path)
         assert str(caught.value) == f"{path}: {reason}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -69,10 +70,12 @@ def test_every_candidate_has_a_config_that_verifies(finished):
 
 def test_the_answer_is_what_scale_takes(finished, tiny, tmp_path):
     output, _ = finished
-    words = ["scale", "--base", "net.yaml", "--coefficients", str(output / "coefficients.yaml"), "--phi", "1..2"]
-    words += ["--rounding", "fine", "-o", str(tmp_path / "family")]
+    words = ["--base", str(output / "base.yaml"), "--coefficients", str(output / "coefficients.yaml")]
+    words = ["scale", *words, "--phi", "1..2", "-o", str(tmp_path / "family")]
     subprocess.run([sys.executable, "-m", "scalenet_cli", *words], cwd=tiny, capture_output=True, check=True)
-    assert len(list((tmp_path / "family").iterdir())) == 2
+    first, _ = sorted((tmp_path / "family").iterdir())
+    winner = pd.read_csv(output / "candidates.csv")["name"].iloc[0]
+    assert load_config(first).model == load_config(output / "candidates" / f"{winner}.yaml").model
 
 
 def test_a_finished_search_is_not_trained_again_and_says_the_same(finished, tiny):
@@ -133,8 +136,63 @@ def test_a_folder_holds_one_search(finished, tiny):
     output, _ = finished
     refused = search(tiny, output, "--seed", "5")
     assert refused.returncode == 2
-    assert "holds another search: images, seeds differ" in refused.stderr
+    assert "holds another search: images differ" in refused.stderr
     assert (output / "coefficients.yaml").exists()
+
+
+def test_force_removes_the_search_and_nothing_else(finished, tiny, tmp_path):
+    output = tmp_path / "run"
+    shutil.copytree(finished[0], output)
+    (output / "family").mkdir()
+    (output / "family" / "mine.yaml").write_text("kept")
+    assert search(tiny, output, "--seed", "5", "--force").returncode == 0
+    assert (output / "family" / "mine.yaml").read_text() == "kept"
+    assert {seed for _, seed in accuracies(output)} == {5, 6}
+
+
+def test_more_seeds_go_on_from_fewer(finished, tiny, tmp_path):
+    output = tmp_path / "run"
+    shutil.copytree(finished[0], output)
+    result = search(tiny, output, "--seeds", "3")
+    assert result.returncode == 0
+    assert "3 trainings left of 9" in result.stderr
+    assert accuracies(finished[0]).items() <= accuracies(output).items()
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "said"),
+    [
+        ("search.yaml", "torch: ", "torch: 0.", "versions differ"),
+        ("search.yaml", "tiny_a2_b1_g1: sha256:", "tiny_a2_b1_g1: sha256:0", "candidates differ"),
+        ("search.yaml", "epochs: 2", "epochs: 3", "recipe differ"),
+        ("search.yaml", "schema:", "schma:", "did you mean 'schema'"),
+    ],
+)
+def test_results_of_another_plan_are_not_taken(finished, tiny, tmp_path, file, old, new, said):
+    output = tmp_path / "run"
+    shutil.copytree(finished[0], output)
+    text = (output / file).read_text()
+    assert old in text
+    (output / file).write_text(text.replace(old, new, 1))
+    refused = search(tiny, output)
+    assert (refused.returncode, said in refused.stderr) == (2, True), refused.stderr
+
+
+def test_results_without_their_plan_are_not_taken(finished, tiny, tmp_path):
+    output = tmp_path / "run"
+    shutil.copytree(finished[0], output)
+    (output / "search.yaml").unlink()
+    refused = search(tiny, output)
+    assert refused.returncode == 2
+    assert "holds results but no search.yaml" in refused.stderr
+
+
+def test_a_search_that_only_diverged_gives_no_answer(tiny, tmp_path):
+    output = tmp_path / "diverged"
+    result = search(tiny, output, "--learning-rate", "1e30", "--seeds", "1")
+    assert result.returncode == 3
+    assert "every candidate diverged; try a --learning-rate below 1e+30" in result.stderr
+    assert not (output / "coefficients.yaml").exists()
 
 
 def test_a_dry_run_trains_nothing(tiny, tmp_path):

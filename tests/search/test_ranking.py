@@ -59,6 +59,12 @@ def test_one_seed_falls_back_on_the_number_of_held_out_images():
     assert ranking.noise == pytest.approx(np.sqrt(0.55 * 0.45 / 400))
 
 
+def test_two_candidates_have_no_correlation_of_seeds_but_a_margin():
+    ranking = rank({"a": [0.6, 0.7], "b": [0.5, 0.62]}, held_out=400)
+    assert ranking.seed_correlation is None
+    assert ranking.margin > 0
+
+
 def test_a_single_candidate_wins_without_a_margin():
     ranking = rank({"a": [0.6, 0.7]}, held_out=400)
     assert (ranking.winner.name, ranking.margin, ranking.ties) == ("a", 0.0, ())
