@@ -28,7 +28,7 @@ def baselines(
     from scalenet.scaling.presets import presets as known_presets
     from scalenet.scaling.scaler import find_config
 
-    names = {**dict.fromkeys(registry.files()), **dict.fromkeys(known_presets() if presets else ())}
+    names = {**dict.fromkeys(registry.names()), **dict.fromkeys(known_presets() if presets else ())}
     pattern = pattern.replace("-", "_").lower()
     found = [name for name in names if fnmatch(name, pattern) or pattern in name]
     if not found:
@@ -51,4 +51,4 @@ def baselines(
     if json:
         emit_json(rows)
     else:
-        emit(rows, caption=f"FLOPs: {CONVENTION}", formats={"flops": count, "params": count})
+        emit(rows, caption=f"FLOPs: {CONVENTION}", formats={"flops": count, "params": count}, hidden=("kind", "source"))

@@ -277,7 +277,7 @@ def _list(found: Enumeration, *, json: bool) -> None:
         }
         for candidate in found.candidates
     ]
-    emit_json(rows) if json else emit(rows, caption=f"FLOPs: {CONVENTION}", formats=_FORMATS)
+    emit_json(rows) if json else emit(rows, caption=f"FLOPs: {CONVENTION}", formats=_FORMATS, hidden=("name",))
 
 
 def _answer(study: Study, answer: Coefficients, *, json: bool) -> None:
@@ -292,6 +292,7 @@ def _answer(study: Study, answer: Coefficients, *, json: bool) -> None:
         emit(
             [{column: row[column] for column in columns} for row in rows],
             title=f"{study.plan.base} on {study.plan.images.name}: held-out top-1 over {len(study.plan.seeds)} seeds",
+            caption=f"FLOPs: {CONVENTION}",
             formats=_FORMATS,
         )
     _summary(study, answer)

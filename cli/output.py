@@ -21,25 +21,33 @@ def emit(
     title: str | None = None,
     caption: str | None = None,
     formats: Mapping[str, Callable[[Any], str]] | None = None,
+    hidden: Sequence[str] = (),
 ) -> None:
-    """Write rows: a table with `formats` applied on a terminal, CSV with the plain values in a pipe."""
+    """Write rows: on a terminal a table with `formats` applied and without `hidden` columns, in a pipe CSV of all."""
     if not sys.stdout.isatty():
         writer = csv.DictWriter(sys.stdout, list(rows[0]) if rows else [], lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
         return
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title and Text(title), caption=caption and Text(caption), title_justify="left")
-    table.caption_justify = "left"
-    for column in rows[0] if rows else []:
+    table = Table(title=title and Text(title), caption=caption and Text(caption), title_justify="left", box=SIMPLE_HEAD)
+    table.caption_justify, table.padding, table.pad_edge = "left", (0, 1, 0, 0), False
+    columns = [column for column in (rows[0] if rows else []) if column not in hidden]
+    for column in columns:
         numeric = all(isinstance(row[column], int | float) or row[column] is None for row in rows)
-        table.add_column(Text(column.replace("_", " ")), justify="right" if numeric else "left")
+        wraps = column in _LONG
+        table.add_column(Text(column.replace("_", " ")), justify="right" if numeric else "left", no_wrap=not wraps)
     for row in rows:
-        table.add_row(*(Text(_shown(value, (formats or {}).get(key))) for key, value in row.items()))
+        table.add_row(*(Text(_shown(row[column], (formats or {}).get(column))) for column in columns))
     Console(highlight=False).print(table)
+
+
+_LONG = ("source", "description", "reason")
+"""Columns of prose, which may wrap."""
 
 
 def _shown(value: Any, form: Callable[[Any], str] | None) -> str:

@@ -225,19 +225,30 @@ def _stages(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> list[d
 
 
 def _print(reports: list[dict[str, Any]]) -> None:
+    """Show one scaling stage by stage with what was asked and why it was missed, or several in a line each."""
+    caption = f"FLOPs: {CONVENTION}"
     if len(reports) > 1:
-        emit([_summary(report) for report in reports], caption=f"FLOPs: {CONVENTION}", formats=_FORMATS)
+        emit([_summary(report) for report in reports], caption=caption, formats=_FORMATS, hidden=_WIDE)
         return
     (report,) = reports
-    emit(
-        report["stages"],
-        title=f"{report['name']}, from {report['base']}",
-        caption=f"FLOPs: {CONVENTION}",
-        formats=_FORMATS,
-    )
-    if sys.stdout.isatty():
-        emit([_summary(report)], title="asked, nominal, achieved", formats=_FORMATS)
-        emit(report["deviations"], title="why achieved is not asked", formats={"factor": percent})
+    title = f"{report['name']}, from {report['base']}"
+    if not sys.stdout.isatty():
+        emit(report["stages"])
+        asked, achieved = report["asked"]["flops_ratio"], report["applied"]["flops_ratio"]
+        note(f"asked {times(asked)}, nominal {times(report['nominal'])}, achieved {times(achieved)}")
+        return
+    emit([_compact(stage) for stage in report["stages"]], title=title, caption=caption, formats=_FORMATS)
+    emit([_summary(report)], title="asked, nominal, achieved", caption=caption, formats=_FORMATS, hidden=_WIDE)
+    emit(report["deviations"], title="why achieved is not asked", formats={"factor": percent})
+
+
+def _compact(stage: dict[str, Any]) -> dict[str, Any]:
+    """Return a stage's row for a terminal: from → to in one column."""
+    changes = {
+        key: f"{stage[f'base_{key}']} → {stage[key]}" if stage[f"base_{key}"] != stage[key] else str(stage[key])
+        for key in ("resolution", "channels", "layers")
+    }
+    return {"stage": stage["stage"], **changes, **{key: stage[key] for key in ("flops", "params", "flops_ratio")}}
 
 
 def _summary(report: dict[str, Any]) -> dict[str, Any]:
@@ -254,6 +265,9 @@ def _summary(report: dict[str, Any]) -> dict[str, Any]:
         "dropout": report["regularization"]["dropout"],
     }
 
+
+_WIDE = ("depth", "width", "dropout")
+"""Columns of the summary that a terminal of 80 characters has no room for."""
 
 _FORMATS = {
     **dict.fromkeys(("flops", "params", "activations"), count),

@@ -11,7 +11,7 @@ from .options import Json, ResolutionText, Target, load_at
 from .output import count, emit, emit_json, size_text
 
 if TYPE_CHECKING:
-    from scalenet.arch.spec import Model
+    from scalenet.arch.spec import Model, StageSpec
 
 
 @plain_errors
@@ -27,6 +27,7 @@ def show(target: Target, resolution: ResolutionText = None, json: Json = False) 
             title=architecture.name,
             caption=f"sizes are those that enter a stage, pixels; FLOPs: {CONVENTION}",
             formats={"flops": count, "params": count, "activations": count},
+            hidden=("activations",),
         )
 
 
@@ -34,7 +35,7 @@ def stage_rows(model: Model) -> list[dict[str, Any]]:
     """Return a row a part: what it is, what enters it, and what it costs."""
     from scalenet.costs.formula import cost
 
-    operators = [_stem(model), *(_operator(stage.block, stage.options()) for stage in model.stages), _head(model)]
+    operators = [_stem(model), *map(_operator, model.stages), _head(model)]
     rows: list[dict[str, Any]] = []
     height, width = map(float, model.size)
     for part, operator in zip(cost(model).parts, operators, strict=True):
@@ -58,14 +59,21 @@ def stage_rows(model: Model) -> list[dict[str, Any]]:
 
 
 def _stem(model: Model) -> str:
-    pool = f", max pool {model.stem.pool.kernel}×{model.stem.pool.kernel}" if model.stem.pool else ""
-    return f"conv {model.stem.kernel}×{model.stem.kernel} s{model.stem.stride}{pool}"
+    pool = f", pool k{model.stem.pool.kernel}" if model.stem.pool else ""
+    return f"conv k{model.stem.kernel}{pool}"
 
 
 def _head(model: Model) -> str:
-    return f"{'conv 1×1, ' if model.head.kind == 'conv' else ''}pool, linear"
+    return f"{'conv, ' if model.head.kind == 'conv' else ''}pool, linear"
 
 
-def _operator(block: str, options: dict[str, Any]) -> str:
-    described = [f"{name} {value:g}" for name, value in options.items() if isinstance(value, int | float)]
-    return f"{block} {', '.join(described)}" if described else block
+def _operator(stage: StageSpec) -> str:
+    """Return the block with its options as the paper's table has them: kernel 3 and expand 6 are k3 e6."""
+    defaults = {name: field.default for name, field in type(stage).model_fields.items()}
+    words = [stage.block]
+    for name, value in stage.options().items():
+        if name in ("kernel", "expand"):
+            words.append(f"{name[0]}{value:g}")
+        elif value != defaults[name]:
+            words.append(f"{name}{value:g}" if isinstance(value, int | float) else f"{name}={value}")
+    return " ".join(words)

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, cast
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from scalenet.arch.errors import UnknownNameError
+from scalenet.arch.errors import ScalenetError, UnknownNameError
 from scalenet.arch.layers import (
     Activation,
     BatchNorm,
@@ -208,18 +208,29 @@ BUILT_IN: dict[str, Block] = {
 
 
 @cache
-def blocks() -> dict[str, Block]:
-    """Return every registered block by name: the built-in ones, then those of installed packages."""
-    found: dict[str, Any] = dict(BUILT_IN)
-    for point in entry_points(group="scalenet.blocks"):
-        found.setdefault(point.name, point.load())
-    return found
+def _others() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group="scalenet.blocks") if point.name not in BUILT_IN}
 
 
+def names() -> list[str]:
+    """Return the names of the registered blocks: the built-in ones, then those of installed packages."""
+    return [*BUILT_IN, *_others()]
+
+
+@cache
 def block(name: str) -> Block:
-    """Return the block called `name`, or raise UnknownNameError."""
+    """Return the block called `name`; raise UnknownNameError, or ScalenetError where its package is broken."""
+    if name in BUILT_IN:
+        return BUILT_IN[name]
+    if name not in _others():
+        raise UnknownNameError("block", name, names(), listing=f"known: {', '.join(names())}")
+    return cast("Block", load_point(_others()[name]))
+
+
+def load_point(point: EntryPoint) -> Any:
+    """Return what an entry point names, or raise ScalenetError that names the package."""
     try:
-        return blocks()[name]
-    except KeyError:
-        known = blocks()
-        raise UnknownNameError("block", name, known, listing=f"known: {', '.join(known)}") from None
+        return point.load()
+    except (ImportError, AttributeError) as error:
+        package = point.dist.name if point.dist else point.value
+        raise ScalenetError(f"package {package}: {point.group} {point.name} cannot be loaded: {error}") from None

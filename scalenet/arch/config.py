@@ -304,7 +304,7 @@ def _keys(kind: type[Record], data: Any, path: list[str | int]) -> list[str]:
             fields = {field.alias or name: field for name, field in kind.model_fields.items()}
             records = _records(fields[step].annotation) if step in fields else []
         kind = next((record for record in records if _takes(record, data)), kind)
-        if issubclass(kind, StageSpec) and isinstance(data, dict) and str(data.get("block")) in blocks.blocks():
+        if issubclass(kind, StageSpec) and isinstance(data, dict) and str(data.get("block")) in blocks.names():
             kind = stage_record(data["block"])
     return [field.alias or name for name, field in kind.model_fields.items()]
 

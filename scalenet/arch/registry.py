@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import resources
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scalenet.arch.blocks import load_point
 from scalenet.arch.config import Config, load_config, loads
 from scalenet.arch.errors import ScalenetError, UnknownNameError
 
@@ -22,22 +23,38 @@ if TYPE_CHECKING:
 
 
 @cache
-def files() -> dict[str, Traversable]:
-    """Return the file of every registered baseline by name."""
-    own = resources.files("scalenet.arch.baselines").iterdir()
-    found = {file.name.removesuffix(".yaml"): file for file in own if file.name.endswith(".yaml")}
-    for point in entry_points(group="scalenet.baselines"):
-        found.setdefault(point.name, resources.files(point.value) / f"{point.name}.yaml")
-    return dict(sorted(found.items()))
+def _own() -> dict[str, Traversable]:
+    found = resources.files("scalenet.arch.baselines").iterdir()
+    return {file.name.removesuffix(".yaml"): file for file in found if file.name.endswith(".yaml")}
+
+
+@cache
+def _others() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group="scalenet.baselines") if point.name not in _own()}
+
+
+def names() -> list[str]:
+    """Return the names of the registered baselines: this package's, and those of installed packages."""
+    return sorted([*_own(), *_others()])
+
+
+def file(name: str) -> Traversable:
+    """Return a baseline's file; raise UnknownNameError, or ScalenetError where its package is broken."""
+    if name in _own():
+        return _own()[name]
+    if name not in _others():
+        raise UnknownNameError("baseline", name, names(), listing="`scalenet baselines` lists them")
+    found = resources.files(load_point(_others()[name])) / f"{name}.yaml"
+    if not found.is_file():
+        raise ScalenetError(f"baseline {name}: {_others()[name].value} has no {name}.yaml")
+    return found
 
 
 @cache
 def registered(name: str) -> Config:
     """Return the config of a registered baseline; a hyphen in its name is as good as an underscore."""
     name = name.replace("-", "_")
-    if name not in files():
-        raise UnknownNameError("baseline", name, files(), listing="`scalenet baselines` lists them")
-    return loads(files()[name].read_text(encoding="utf-8"), place=f"baseline {name}")
+    return loads(file(name).read_text(encoding="utf-8"), place=f"baseline {name}")
 
 
 def is_path(name_or_path: str | Path) -> bool:

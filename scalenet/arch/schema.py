@@ -7,14 +7,14 @@ from typing import Any
 from pydantic import TypeAdapter
 from pydantic.json_schema import models_json_schema
 
-from scalenet.arch.blocks import blocks
+from scalenet.arch.blocks import names
 from scalenet.arch.config import Config
 from scalenet.arch.spec import stage_record
 
 
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of a config file; a stage is one of the registered blocks."""
-    records = [stage_record(name) for name in blocks()]
+    records = [stage_record(name) for name in names()]
     _, stages = models_json_schema([(record, "validation") for record in records])
     schema = TypeAdapter(Config).json_schema()
     definitions = {**schema["$defs"], **stages["$defs"]}

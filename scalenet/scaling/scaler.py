@@ -57,7 +57,7 @@ def load(name_or_path: str | Path) -> Architecture:
 def find_config(name_or_path: str | Path) -> Config:
     """Return the config of a registered baseline, a preset or a YAML file."""
     name = str(name_or_path).replace("-", "_")
-    if registry.is_path(name_or_path) or name in registry.files() or name not in presets():
+    if registry.is_path(name_or_path) or name in registry.names() or name not in presets():
         return registry.find_config(name_or_path)
     return scale_by(registry.load(preset(name).base), PresetRule(name=name))
 
@@ -143,7 +143,7 @@ def rescale(scaling: Scaling, *, name: str) -> Config:
 def reference(base: Architecture) -> BaseReference:
     """Return the record of a base: by name where a registry has just this model, with the whole model elsewhere."""
     mark = digest(base.model)
-    known = base.name in registry.files() and digest(registry.load(base.name).model) == mark
+    known = base.name in registry.names() and digest(registry.load(base.name).model) == mark
     return BaseReference(name=base.name, digest=mark, model=None if known else base.model)
 
 
@@ -290,7 +290,7 @@ def _base_words(base: BaseReference) -> list[str]:
     if base.model is None:
         return [base.name]
     classes = base.model.head.classes
-    if base.name in registry.files() and registry.load(base.name).model.with_classes(classes) == base.model:
+    if base.name in registry.names() and registry.load(base.name).model.with_classes(classes) == base.model:
         return [base.name, f"--classes {classes}"]
     return [f"{base.name}.yaml"]
 

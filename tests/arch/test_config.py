@@ -24,21 +24,21 @@ model:
   - {block: mbconv, depth: 2, width: 16, stride: 2, expand: 4}
   head: {kind: linear, classes: 10}
 """
-B0 = registry.files()["efficientnet_b0"].read_text(encoding="utf-8")
+B0 = registry.file("efficientnet_b0").read_text(encoding="utf-8")
 
 
 def text_of(name: str) -> str:
-    return registry.files()[name].read_text(encoding="utf-8")
+    return registry.file(name).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", registry.files())
+@pytest.mark.parametrize("name", registry.names())
 def test_a_shipped_baseline_is_written_again_byte_for_byte(name: str) -> None:
     config = registry.registered(name)
     assert config.name == name
     assert dumps(config) == text_of(name)
 
 
-@pytest.mark.parametrize("name", registry.files())
+@pytest.mark.parametrize("name", registry.names())
 def test_an_architecture_is_written_and_read_back_equal(name: str, tmp_path: Path) -> None:
     architecture = scalenet.load(name)
     save(architecture, tmp_path / "file.yaml")

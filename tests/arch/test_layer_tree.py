@@ -70,20 +70,20 @@ def walk(network: Network) -> int:
     return channels_after(network.head, channels)
 
 
-@pytest.mark.parametrize("name", registry.files())
+@pytest.mark.parametrize("name", registry.names())
 def test_every_layer_of_a_baseline_takes_the_channels_that_reach_it(name: str) -> None:
     model = scalenet.load(name).model
     assert walk(layer_tree(model)) == model.head.classes
 
 
-@pytest.mark.parametrize("name", registry.files())
+@pytest.mark.parametrize("name", registry.names())
 @given(width=st.floats(0.1, 3))
 def test_every_layer_of_a_scaled_network_takes_the_channels_that_reach_it(name: str, width: float) -> None:
     model = scalenet.scale(scalenet.load(name), width=width).model
     assert walk(layer_tree(model)) == model.head.classes
 
 
-@pytest.mark.parametrize("name", registry.files())
+@pytest.mark.parametrize("name", registry.names())
 def test_repeated_blocks_keep_size_and_channels(name: str) -> None:
     for stage in layer_tree(scalenet.load(name).model).stages:
         strides = [layer.stride for layer in leaves(stage.repeated) if isinstance(layer, Conv)]
@@ -92,7 +92,7 @@ def test_repeated_blocks_keep_size_and_channels(name: str) -> None:
             assert stage.repeated.matches
 
 
-@pytest.mark.parametrize("name", registry.files())
+@pytest.mark.parametrize("name", registry.names())
 def test_dimensions_taken_out_and_put_back_change_nothing(name: str) -> None:
     model = scalenet.load(name).model
     assert with_dimensions(model, dimensions(model)) == model

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
+import os
+import pty
+import re
 import subprocess
 import sys
 
@@ -64,7 +68,7 @@ def test_show_reads_like_the_papers_table_1(scalenet):
 
 
 def test_baselines_lists_all_and_finds_by_pattern(scalenet):
-    assert {row["name"] for row in rows(scalenet("baselines").stdout)} == {*registry.files(), *presets()}
+    assert {row["name"] for row in rows(scalenet("baselines").stdout)} == {*registry.names(), *presets()}
     names = {row["name"] for row in rows(scalenet("baselines", "resnet*", "--no-presets").stdout)}
     assert names == {"resnet18", "resnet34", "resnet50", "resnet101", "resnet152"}
 
@@ -144,9 +148,9 @@ def test_the_schema_takes_the_baselines_and_refuses_what_loading_refuses(scalene
     schema = json.loads(scalenet("schema").stdout)
     jsonschema.Draft202012Validator.check_schema(schema)
     validator = jsonschema.Draft202012Validator(schema)
-    for file in registry.files().values():
+    for file in map(registry.file, registry.names()):
         validator.validate(yaml.safe_load(file.read_text().replace("1.0e-05", "0.00001")))
-    broken = yaml.safe_load(registry.files()["resnet18"].read_text())
+    broken = yaml.safe_load(registry.file("resnet18").read_text())
     broken["model"]["stages"][0]["kernell"] = 3
     assert not validator.is_valid(broken)
 
@@ -168,7 +172,12 @@ def test_grids_are_listed_and_printed_to_be_copied(scalenet, tmp_path):
         (["baselines", "vgg"], "no baseline or preset matches 'vgg'"),
         (["scale", "--phi", "one"], "is not a number or a range"),
         (["scale", "--phi", "5000"], "too large"),
-        (["scale", "--phi", "1", "--depth", "2"], "exclude each other"),
+        (["scale", "--phi", "1", "--depth", "2"], "--depth and --phi exclude each other"),
+        (["scale", "--preset", "efficientnet_b3", "--alpha", "3"], "--preset and --alpha exclude each other"),
+        (["scale", "--coefficients", "x.yaml", "--beta", "1"], "--coefficients and --beta exclude each other"),
+        (["scale", "--phi", "1,1.0", "-o", "family"], "write each value once"),
+        (["scale", "--phi", "1...3"], "is not a number or a range"),
+        (["scale", "--phi", "0..1.5"], "is not a number or a range"),
         (["scale", "--preset", "efficientnet_b9"], "did you mean 'efficientnet_b"),
         (["scale", "--base", "resnet50", "--preset", "efficientnet_b1"], "belongs to efficientnet_b0"),
         (["scale", "--rounding", "nearst"], "did you mean 'nearest'"),
@@ -192,7 +201,7 @@ def test_what_is_asked_wrongly_is_one_plain_line_and_code_2(scalenet, words, sai
 
 def test_broken_yaml_is_named_by_file_line_and_key(scalenet, tmp_path):
     path = tmp_path / "broken.yaml"
-    path.write_text(registry.files()["resnet18"].read_text().replace("activation:", "activtion:"))
+    path.write_text(registry.file("resnet18").read_text().replace("activation:", "activtion:"))
     result = scalenet("cost", path)
     assert result.exit_code == 2
     assert "broken.yaml:7: model.activtion: unknown key" in result.stderr
@@ -229,3 +238,80 @@ def test_a_closed_pipe_is_no_error():
     shell = f"{sys.executable} -m scalenet_cli schema | head -c 10"
     result = subprocess.run(["bash", "-c", f"set -o pipefail; {shell}"], capture_output=True, text=True, check=False)
     assert (result.returncode, result.stderr) == (0, "")
+
+
+TABLES = [
+    ["baselines"],
+    ["show", "efficientnet_b0"],
+    ["show", "resnet152"],
+    ["cost", "efficientnet_b7", "--by", "stage"],
+    ["scale", "--base", "resnet50", "--phi", "7"],
+    ["scale", "--base", "efficientnet_b0", "--phi", "1..7"],
+    ["grid-search", "--dry-run"],
+]
+
+
+@pytest.mark.parametrize("words", TABLES, ids=" ".join)
+def test_tables_fit_a_terminal_of_80_columns(words):
+    master, slave = pty.openpty()
+    environment = {**os.environ, "COLUMNS": "80", "TERM": "xterm", "NO_COLOR": "1"}
+    command = [sys.executable, "-m", "scalenet_cli", *words]
+    process = subprocess.Popen(command, stdout=slave, stderr=subprocess.DEVNULL, env=environment)
+    os.close(slave)
+    shown = b""
+    with contextlib.suppress(OSError):
+        while part := os.read(master, 65536):
+            shown += part
+    os.close(master)
+    assert process.wait() == 0
+    text = re.sub(r"\x1b\[[0-9;]*m", "", shown.decode())
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_verify_says_no_to_numbers_that_cannot_be(scalenet, tmp_path):
+    path = tmp_path / "r.yaml"
+    scalenet("scale", "--phi", "-2", "--base", "resnet50", "-o", path)
+    text = path.read_text()
+    for old, new in (
+        ("resolution: 169", "resolution: 400000"),
+        ("classes: 1000", "classes: 1000000000000"),
+        ("kernel: 3, expansion", "kernel: 4, expansion"),
+        ("dropout: 0.0", "dropout: 1.5"),
+        ("scalenet: ", "scalenet: 9"),
+    ):
+        assert old in text
+        path.write_text(text.replace(old, new, 1))
+        result = scalenet("verify", path)
+        assert result.exit_code == 1, (new, result.output)
+        assert len(result.stdout.splitlines()) >= 1
+
+
+def test_a_file_in_the_place_of_a_folder_is_asked_wrongly(scalenet, tmp_path):
+    (tmp_path / "file.yaml").write_text("kept")
+    for words in (["scale", "--phi", "1..2"], ["grid-search"]):
+        result = scalenet(*words, "-o", tmp_path / "file.yaml")
+        assert (result.exit_code, "is a file" in result.stderr) == (2, True), result.stderr
+    assert scalenet("scale", "-o", tmp_path / "file.yaml" / "x.yaml").exit_code == 2
+    assert (tmp_path / "file.yaml").read_text() == "kept"
+
+
+def test_other_classes_are_in_the_recorded_command(scalenet, tmp_path):
+    first, second = tmp_path / "a.yaml", tmp_path / "b.yaml"
+    scalenet("scale", "--base", "resnet18", "--phi", "1", "--classes", "10", "-o", first)
+    command = load_config(first).provenance.command.split()
+    assert scalenet(*command[1:], "-o", second).exit_code == 0
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_coefficients_of_another_baseline_are_told(scalenet, tmp_path):
+    evidence = "base: other, base_digest: x, data: d, data_digest: x, grid: g, rounding: fine, candidates: 1, seeds: 1"
+    evidence = f"{{{evidence}, accuracy: 0.5, interval: 0.1, margin: 0.1, note: n}}"
+    path = tmp_path / "c.yaml"
+    path.write_text(f"schema: scalenet-coefficients/1\nalpha: 1.3\nbeta: 1.0\ngamma: 1.2\nevidence: {evidence}\n")
+    assert "found for other, not for efficientnet_b0" in scalenet("scale", "--coefficients", path).stderr
+
+
+def test_a_pipe_hears_of_asked_and_achieved_on_stderr(scalenet):
+    result = scalenet("scale", "--base", "efficientnet_b0", "--phi", "1")
+    assert "asked 2×, nominal 1.92×, achieved 2.573×" in result.stderr

@@ -16,7 +16,7 @@ from scalenet.costs.formula import cost_box, cost_many, total, walk
 from scalenet.scaling.rounding import SETS
 from scalenet.scaling.scaler import scale_dimensions
 
-NAMES = list(registry.files())
+NAMES = list(registry.names())
 
 
 @pytest.mark.parametrize("name", NAMES)

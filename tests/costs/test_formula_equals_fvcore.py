@@ -18,7 +18,7 @@ from scalenet.scaling.rounding import SETS
 if TYPE_CHECKING:
     from scalenet.arch.spec import Model
 
-SMALL = [name for name in registry.files() if name not in {"resnet34", "resnet101", "resnet152"}]
+SMALL = [name for name in registry.names() if name not in {"resnet34", "resnet101", "resnet152"}]
 
 
 def assert_equal_to_fvcore(model: Model, **build: int) -> None:
@@ -34,7 +34,7 @@ def at(model: Model, height: int, width: int) -> Model:
     return model.model_copy(update={"resolution": (height, width)})
 
 
-@pytest.mark.parametrize("name", registry.files())
+@pytest.mark.parametrize("name", registry.names())
 def test_every_baseline_on_an_odd_and_oblong_image(name: str) -> None:
     assert_equal_to_fvcore(at(scalenet.load(name).model, 97, 131))
 

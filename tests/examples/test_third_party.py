@@ -28,7 +28,7 @@ torch.set_num_threads(1)
 base = scalenet.load("efficientnet-v2-b0")
 assert base.rounding == "efficientnet_v2"
 assert scalenet.cost(base).params == 7_139_704, scalenet.cost(base).params
-file = registry.files()["efficientnet_v2_b0"]
+file = registry.file("efficientnet_v2_b0")
 assert dumps(registry.registered("efficientnet_v2_b0")) == file.read_text(encoding="utf-8")
 
 config = scale_by(base, CompoundRule(alpha=1.2, beta=1.1, gamma=1.15, phi=-2.0))
@@ -58,7 +58,7 @@ import scalenet
 from scalenet.arch import registry
 from scalenet.arch.config import loads
 
-text = registry.files()["efficientnet_v2_b0"].read_text(encoding="utf-8")
+text = registry.file("efficientnet_v2_b0").read_text(encoding="utf-8")
 try:
     loads(text.replace("expand: 4.0", "expnd: 4.0", 1), place="f.yaml")
 except scalenet.ScalenetError as error:

@@ -18,7 +18,7 @@ from scalenet.model import builder
 from scalenet.model.builder import DropPath, GlobalMean, Residual
 from scalenet.scaling.presets import presets
 
-NAMES = list(registry.files())
+NAMES = list(registry.names())
 QUICK = ["efficientnet_b0", "efficientnet_lite0", "mobilenet_v1", "mobilenet_v2", "resnet18", "resnet50"]
 INSIDE_MBCONV = [
     "expand.conv",

@@ -131,7 +131,7 @@ def test_a_grouped_width_stays_divisible_by_its_groups(width: int, groups: int, 
 
 
 @pytest.mark.parametrize("rounding", SETS)
-@pytest.mark.parametrize("name", registry.files())
+@pytest.mark.parametrize("name", registry.names())
 def test_a_multiplier_of_one_changes_nothing(name: str, rounding: str) -> None:
     base = scalenet.load(name)
     assert scalenet.scale(base, rounding=rounding).model == base.model
@@ -146,7 +146,7 @@ def test_a_multiplier_of_one_leaves_even_a_number_that_is_no_multiple(number: in
     assert rounding.round_resolution(number, 1.0) == number
 
 
-@pytest.mark.parametrize("name", registry.files())
+@pytest.mark.parametrize("name", registry.names())
 @given(factors=st.tuples(st.floats(0.05, 6), st.floats(0.05, 6)), rounding=st.sampled_from(sorted(SETS)))
 def test_a_greater_multiplier_never_gives_less(name: str, factors: tuple[float, float], rounding: str) -> None:
     low, high = (
@@ -160,7 +160,7 @@ def test_a_greater_multiplier_never_gives_less(name: str, factors: tuple[float, 
     assert low.head is None or low.head <= high.head
 
 
-@pytest.mark.parametrize("name", registry.files())
+@pytest.mark.parametrize("name", registry.names())
 @given(
     factors=st.lists(st.just(1.0) | st.floats(0.05, 6), min_size=1, max_size=5), rounding=st.sampled_from(sorted(SETS))
 )

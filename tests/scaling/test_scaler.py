@@ -121,7 +121,7 @@ def test_a_preset_of_another_base_is_refused() -> None:
         scale_by(RESNET50, PresetRule(name="efficientnet_b1"))
 
 
-@pytest.mark.parametrize("name", registry.files())
+@pytest.mark.parametrize("name", registry.names())
 def test_scaling_by_one_gives_the_same_network(name: str) -> None:
     base = scalenet.load(name)
     assert scalenet.scale(base).model == base.model
@@ -169,7 +169,7 @@ def test_scaling_by_a_rule_scales_dropout_and_leaves_drop_path(rule: Rule) -> No
 
 
 @pytest.mark.parametrize("rule", RULES, ids=kind)
-@pytest.mark.parametrize("name", registry.files())
+@pytest.mark.parametrize("name", registry.names())
 def test_the_factors_of_the_deviations_multiply_to_achieved_over_asked(name: str, rule: Rule) -> None:
     base = scalenet.load(name)
     config = scale_by(base, rule)
@@ -205,7 +205,7 @@ def assert_reproducible(base: Architecture, config: Config, rule: Rule, rounding
 
 
 @pytest.mark.parametrize("rule", RULES, ids=kind)
-@pytest.mark.parametrize("name", registry.files())
+@pytest.mark.parametrize("name", registry.names())
 def test_a_scaled_config_is_read_back_equal_and_can_be_redone(name: str, rule: Rule) -> None:
     base = scalenet.load(name)
     assert_reproducible(base, scale_by(base, rule), rule)
