@@ -30,9 +30,7 @@ class RuleName(StrEnum):
     dwr = "dwr"
 
 
-_Factor = Annotated[
-    float | None, typer.Option(help="Multiplier, instead of a rule.", min=0.0, rich_help_panel="Multipliers")
-]
+_Factor = Annotated[float | None, typer.Option(help="Multiplier, instead of a rule.", min=0.0)]
 
 
 @plain_errors

@@ -10,7 +10,6 @@ import logging
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import torch
@@ -76,11 +75,6 @@ def measure(module: nn.Module, input: Tensor | tuple[Tensor, ...]) -> Measuremen
 def matrix_flops(operators: dict[str, int]) -> int:
     """Return the multiply-adds of convolutions, linear layers and matrix products among fvcore's operators."""
     return sum(count for operator, count in operators.items() if operator in _MATRIX_OPERATORS)
-
-
-def counter_name() -> str:
-    """Return the name and version of the reference counter."""
-    return f"fvcore {version('fvcore')}"
 
 
 @contextmanager

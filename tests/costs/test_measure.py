@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 import scalenet
-from scalenet.costs.counter import counter_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -166,10 +165,6 @@ def test_a_batch_of_two_costs_twice_as_much() -> None:
 def test_several_inputs_are_given_as_a_tuple_and_matrix_products_are_flops() -> None:
     counted = scalenet.measure(Pair(), (torch.zeros(2, 3), torch.zeros(3, 5)))
     assert counted.flops == 2 * 3 * 5
-
-
-def test_the_counter_says_its_name_and_version() -> None:
-    assert counter_name().startswith("fvcore 0.")
 
 
 def test_layers_that_run_without_an_operator_are_not_uncalled() -> None:
