@@ -167,7 +167,7 @@ def test_more_seeds_go_on_from_fewer(finished, tiny, tmp_path):
     ("file", "old", "new", "said"),
     [
         ("search.yaml", "torch: ", "torch: 0.", "versions differ"),
-        ("search.yaml", "tiny_a2_b1_g1: sha256:", "tiny_a2_b1_g1: sha256:0", "candidates differ"),
+        ("search.yaml", "tiny_a2_b1_g1: 'sha256:", "tiny_a2_b1_g1: 'sha256:0", "candidates differ"),
         ("search.yaml", "epochs: 2", "epochs: 3", "recipe differ"),
         ("search.yaml", "schema:", "schma:", "did you mean 'schema'"),
     ],
