@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 CONV, LINEAR, BATCH_NORM, ADAPTIVE_POOL = "conv", "linear", "batch_norm", "adaptive_avg_pool2d"
 OPERATORS = (CONV, LINEAR, BATCH_NORM, ADAPTIVE_POOL)
 _EXACT = 2**53
-_BLOCK, _COLUMNS = 16_384, 1_024
+_BLOCK, _COLUMNS = 32_768, 1_024
 
 
 @dataclass(slots=True)
