@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scalenet.arch import strict_yaml
+from scalenet.arch.config import as_data
 from scalenet.arch.errors import ScalenetError
 from scalenet.scaling.scaler import load
 from scalenet.search.candidates import enumerate_candidates
@@ -50,8 +52,9 @@ def test_shares_lie_on_the_surface_and_include_the_corners(divisions, target):
 
 
 @pytest.mark.parametrize("name", files())
-def test_shipped_grids_load_under_their_own_name(name):
+def test_shipped_grids_load_under_their_own_name_and_are_written_again_byte_for_byte(name):
     assert load_grid(name).name == name
+    assert strict_yaml.dump(as_data(load_grid(name))) == files()[name].read_text(encoding="utf-8")
 
 
 def test_a_grid_can_be_a_list(tmp_path):
