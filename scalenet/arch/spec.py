@@ -52,8 +52,16 @@ def as_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+def as_size(value: Any) -> Any:
+    """Return one number as it is and [height, width] as a tuple; refuse anything else."""
+    if isinstance(value, int) or (isinstance(value, list | tuple) and len(value) == 2):
+        return as_tuple(value)
+    raise ValueError("expected one number of pixels or [height, width]")
+
+
 Resolution: TypeAlias = Annotated[
-    Positive | Annotated[tuple[Positive, Positive], BeforeValidator(as_tuple)],
+    Positive | tuple[Positive, Positive],
+    BeforeValidator(as_size),
     Field(description="input size in pixels: one number for a square, [height, width] otherwise"),
 ]
 

@@ -221,7 +221,8 @@ def test_a_name_like_another_value_stays_text(name: str) -> None:
         ("block: mbconv", "block: [a]", "model.stages[0].block"),
         ("block: mbconv", "block: 7", "model.stages[0].block"),
         ("kind: conv, width: 1280", "knd: conv, width: 1280", "model.head.kind: missing"),
-        ("resolution: 224", "resolution: [224]", "model.resolution[1]: missing"),
+        ("resolution: 224", "resolution: [224]", "model.resolution: expected one number of pixels or [height, width]"),
+        ("resolution: 224", "resolution: 7.5", "model.resolution: expected one number of pixels or [height, width]"),
     ],
 )
 def test_other_mistakes_are_named_by_their_place(old: str, new: str, place: str) -> None:
