@@ -65,7 +65,7 @@ def cost(
 
 
 def _counted(model: Model) -> dict[str, Any]:
-    from scalenet.scaling.scaler import cost_record
+    from scalenet.costs.formula import cost_record
 
     figures = cost_record(model).model_dump(exclude={"convention"})
     return {**figures, "stages": stage_rows(model)}

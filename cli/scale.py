@@ -86,10 +86,8 @@ def scale(
     elif any(factor is not None for factor in factors.values()):
         rules = [_multipliers(**factors)]
     else:
-        rules = [
-            _phi_rule(value, rule, shares, coefficients, given, base=architecture.name)
-            for value in parse_phis(phi or "1")
-        ]
+        phis = parse_phis(phi or "1")
+        rules = _phi_rules(phis, rule, shares, coefficients, given, base=architecture.name)
     configs = [scale_by(architecture, one, rounding=rounding) for one in rules]
     _write(configs, output, force=force)
     reports = [_report(architecture, config) for config in configs]
@@ -139,19 +137,25 @@ def _multipliers(**factors: float | None) -> Rule:
     return checked(MultipliersRule, **{name: 1.0 if factor is None else factor for name, factor in factors.items()})
 
 
-def _phi_rule(
-    phi: float, rule: RuleName, shares: str | None, file: Path | None, given: dict[str, float | None], *, base: str
-) -> Rule:
+def _phi_rules(
+    phis: list[float],
+    rule: RuleName,
+    shares: str | None,
+    file: Path | None,
+    given: dict[str, float | None],
+    *,
+    base: str,
+) -> list[Rule]:
     from scalenet.arch.config import CompoundRule, SharesRule
     from scalenet.scaling.rules import PAPER_COEFFICIENTS, SHARES
 
     if rule is RuleName.compound and shares is None:
         found = PAPER_COEFFICIENTS if file is None else _found(file, base)
-        return checked(
-            CompoundRule, **{**found, **{name: value for name, value in given.items() if value is not None}}, phi=phi
-        )
+        chosen = {**found, **{name: value for name, value in given.items() if value is not None}}
+        return [checked(CompoundRule, **chosen, phi=phi) for phi in phis]
     split = SHARES[rule.value] if shares is None else parse_shares(shares)
-    return checked(SharesRule, **dict(zip(("depth", "width", "resolution"), split, strict=True)), phi=phi)
+    named = dict(zip(("depth", "width", "resolution"), split, strict=True))
+    return [checked(SharesRule, **named, phi=phi) for phi in phis]
 
 
 def _found(file: Path, base: str) -> dict[str, float]:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from scalenet.arch.config import as_data
 from scalenet.arch.errors import ScalenetError
+from scalenet.costs.formula import cost_record
 from scalenet.scaling.rounding import rounding_set
-from scalenet.scaling.scaler import cost_record, rescale
+from scalenet.scaling.scaler import rescale
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from scalenet.arch.config import CostRecord
 from scalenet.arch.layers import (
     BatchNorm,
     Conv,
@@ -109,6 +110,17 @@ def cost(architecture: Architecture | Model) -> Cost:
     parts = tuple(walk(layer_tree(model)))
     whole = total(parts)
     return Cost(whole.flops, _ordered(whole.operators), whole.params, whole.activations, parts)
+
+
+def cost_record(model: Model) -> CostRecord:
+    """Return the counts of a model as a config file holds them."""
+    counts = cost(model)
+    return CostRecord(
+        flops=counts.flops,
+        flops_by_operator=counts.flops_by_operator,
+        params=counts.params,
+        activations=counts.activations,
+    )
 
 
 def cost_many(model: Model, numbers: Dimensions, *, threads: int = 2) -> Cost:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from operator import mul
 from typing import TYPE_CHECKING
 
 from scalenet._version import __version__
@@ -16,7 +17,6 @@ from scalenet.arch.config import (
     BaseReference,
     CompoundRule,
     Config,
-    CostRecord,
     PresetRule,
     Provenance,
     Ratios,
@@ -27,7 +27,7 @@ from scalenet.arch.config import (
 )
 from scalenet.arch.errors import ScalenetError
 from scalenet.arch.spec import Architecture, Dimensions, dimensions, layer_tree, with_dimensions
-from scalenet.costs.formula import cost, total, walk
+from scalenet.costs.formula import cost, cost_record, total, walk
 from scalenet.scaling.presets import preset, presets
 from scalenet.scaling.rounding import rounding_set
 from scalenet.scaling.rules import SHARES, Multipliers, checked, effective_phi, multipliers
@@ -84,22 +84,18 @@ def scale(
 
 def scale_dimensions(model: Model, rounding: Rounding, *, depth: Count, width: Count, resolution: Count) -> Dimensions:
     """Return the rounded dimensions; arrays of multipliers give arrays of dimensions."""
-    base = dimensions(model)
+    base, factors = dimensions(model), _factors(model, rounding, depth=depth, width=width, resolution=resolution)
     groups = [stage.options().get("groups", 1) for stage in model.stages]
-    stem = 1 if "stem" in rounding.fixed else width
-    head = 1 if "head" in rounding.fixed else width
     return Dimensions(
-        height=rounding.round_resolution(base.height, resolution),
-        width=rounding.round_resolution(base.width, resolution),
-        stem=rounding.round_width(base.stem, stem),
+        height=rounding.round_resolution(base.height, factors.height),
+        width=rounding.round_resolution(base.width, factors.width),
+        stem=rounding.round_width(base.stem, factors.stem),
         widths=tuple(
-            rounding.round_width(number, width, groups=group) for number, group in zip(base.widths, groups, strict=True)
+            rounding.round_width(number, factor, groups=group)
+            for number, factor, group in zip(base.widths, factors.widths, groups, strict=True)
         ),
-        depths=tuple(
-            rounding.round_depth(number, factor)
-            for number, factor in zip(base.depths, _depth_factors(model, rounding, depth), strict=True)
-        ),
-        head=None if base.head is None else rounding.round_head(base.head, head),
+        depths=tuple(map(rounding.round_depth, base.depths, factors.depths)),
+        head=None if base.head is None or factors.head is None else rounding.round_head(base.head, factors.head),
     )
 
 
@@ -111,7 +107,7 @@ def scale_by(base: Architecture, rule: Rule, *, rounding: str | None = None, nam
     """
     chosen = rounding_set(rounding or base.rounding)
     model, asked, target = _scaled_model(base, rule, chosen)
-    scaled_cost, base_cost = cost(model), cost(base)
+    counts = cost_record(model)
     scaling = Scaling(
         base=reference(base),
         rule=rule,
@@ -119,14 +115,14 @@ def scale_by(base: Architecture, rule: Rule, *, rounding: str | None = None, nam
         regularization="preset" if isinstance(rule, PresetRule) else "linear",
         asked=_ratios(asked, target),
         nominal=_tidy(asked.flops_ratio),
-        applied=_ratios(_applied(base.model, model), scaled_cost.flops / base_cost.flops),
+        applied=_ratios(_applied(base.model, model), counts.flops / cost(base).flops),
     )
     return Config(
         schema="scalenet/1",
         name=name or _name(base, rule),
         model=model,
         scaling=scaling,
-        cost=cost_record(model),
+        cost=counts,
         provenance=Provenance(scalenet=__version__, command=_command(scaling), counter="formula"),
     )
 
@@ -145,17 +141,6 @@ def reference(base: Architecture) -> BaseReference:
     mark = digest(base.model)
     known = base.name in registry.names() and digest(registry.load(base.name).model) == mark
     return BaseReference(name=base.name, digest=mark, model=None if known else base.model)
-
-
-def cost_record(model: Model) -> CostRecord:
-    """Return the counts of a model as a config file holds them."""
-    counts = cost(model)
-    return CostRecord(
-        flops=counts.flops,
-        flops_by_operator=counts.flops_by_operator,
-        params=counts.params,
-        activations=counts.activations,
-    )
 
 
 def deviations(base: Architecture, config: Config) -> list[Deviation]:
@@ -219,25 +204,30 @@ def _with_dropout(model: Model, dropout: float) -> Model:
     return model.model_copy(update={"regularization": regularization})
 
 
-def _depth_factors(model: Model, rounding: Rounding, depth: Count) -> list[Count]:
+def _factors(model: Model, rounding: Rounding, *, depth: Count, width: Count, resolution: Count) -> Dimensions:
+    """Return what each dimension is multiplied by: 1 where the rounding set keeps it fixed."""
     last = len(model.stages) - 1
     ends = {0, last} if "end_depths" in rounding.fixed else set()
-    return [1 if number in ends else depth for number in range(last + 1)]
+    return Dimensions(
+        height=resolution,
+        width=resolution,
+        stem=1 if "stem" in rounding.fixed else width,
+        widths=(width,) * (last + 1),
+        depths=tuple(1 if number in ends else depth for number in range(last + 1)),
+        head=1 if "head" in rounding.fixed else width,
+    )
 
 
 def _unrounded(model: Model, rounding: Rounding, asked: Multipliers) -> Dimensions:
     """Return the dimensions before rounding, as floats."""
-    base, (depth, width, resolution) = dimensions(model), asked
-    stem = 1.0 if "stem" in rounding.fixed else width
-    head = 1.0 if "head" in rounding.fixed else width
-    factors = _depth_factors(model, rounding, depth)
+    base, factors = dimensions(model), _factors(model, rounding, **asked._asdict())
     return Dimensions(
-        height=base.height * resolution,
-        width=base.width * resolution,
-        stem=base.stem * stem,
-        widths=tuple(number * width for number in base.widths),
-        depths=tuple(number * factor for number, factor in zip(base.depths, factors, strict=True)),
-        head=None if base.head is None else base.head * head,
+        height=base.height * factors.height,
+        width=base.width * factors.width,
+        stem=base.stem * factors.stem,
+        widths=tuple(map(mul, base.widths, factors.widths)),
+        depths=tuple(map(mul, base.depths, factors.depths)),
+        head=None if base.head is None or factors.head is None else base.head * factors.head,
     )
 
 
