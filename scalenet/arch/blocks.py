@@ -146,7 +146,7 @@ def bottleneck(slot: Slot, *, kernel: Kernel = 3, expansion: Positive = 4, group
     style, inner, out = slot.style, slot.width, slot.width * expansion
     main = (
         ("conv1", style.conv(slot.in_channels, inner)),
-        ("conv2", style.conv(inner, inner, kernel=kernel, stride=slot.stride, group_width=inner // groups)),
+        ("conv2", style.conv(inner, inner, kernel=kernel, stride=slot.stride, group_width=scaled(inner, 1 / groups))),
         ("conv3", style.conv(inner, out, activate=False)),
     )
     return shortcut(slot, Sequence(main), out)
@@ -173,10 +173,12 @@ def shortcut(slot: Slot, main: Sequence, out_channels: Count) -> Residual:
 def scaled(channels: Count, ratio: float) -> Count:
     """Return `channels` × `ratio` rounded down, at least 1, as the official code's squeeze widths are.
 
-    Noise of 1e-9 is rounded away first: 0.29 × 100 is 28.999999999999996 in binary.
+    Noise of 1e-9 is rounded away first: 0.29 × 100 is 28.999999999999996 in binary. A `float` is not rounded.
     """
     if ratio == int(ratio):
         return channels * int(ratio)
+    if isinstance(channels, float):
+        return channels * ratio
     if isinstance(channels, int):
         return max(1, int(round(channels * ratio, 9)))
     import numpy as np  # noqa: PLC0415 - only arrays need it

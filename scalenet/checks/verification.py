@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from scalenet.arch.comparison import differences
 from scalenet.arch.config import as_data
 from scalenet.arch.errors import ScalenetError
 from scalenet.costs.formula import cost_record
@@ -23,12 +24,12 @@ def verify(config: Config) -> list[str]:
     Its costs are counted by formula and its recorded scaling is redone from its base; where both hold, the model is
     rebuilt and measured with fvcore. Baselines have no recorded cost or scaling; they are built and measured.
     """
-    differences: list[str] = []
+    found: list[str] = []
     if config.cost is not None:
-        differences += _compare(as_data(config.cost), as_data(cost_record(config.model)), "cost", "counted")
+        found += _compare(as_data(config.cost), as_data(cost_record(config.model)), "cost", "counted")
     if config.scaling is not None:
-        differences += _rescaled(config, config.scaling)
-    return differences or list(_measured(config.model))
+        found += _rescaled(config, config.scaling)
+    return found or list(_measured(config.model))
 
 
 def _measured(model: Model) -> Iterator[str]:
@@ -78,11 +79,5 @@ def _rescaled(config: Config, scaling: Scaling) -> Iterator[str]:
 
 
 def _compare(recorded: Any, again: Any, place: str, how: str) -> Iterator[str]:
-    if isinstance(recorded, dict) and isinstance(again, dict):
-        for key in {**recorded, **again}:
-            yield from _compare(recorded.get(key), again.get(key), f"{place}.{key}", how)
-    elif isinstance(recorded, list) and isinstance(again, list) and len(recorded) == len(again):
-        for number, (one, other) in enumerate(zip(recorded, again, strict=True)):
-            yield from _compare(one, other, f"{place}[{number}]", how)
-    elif recorded != again:
-        yield f"{place}: {recorded} in the file, {again} {how}"
+    for path, before, after in differences(recorded, again, place):
+        yield f"{path}: {before} in the file, {after} {how}"

@@ -170,12 +170,13 @@ def cost_box(model: Model, depths: tuple[Count, ...], numbers: Dimensions, *, th
     return result
 
 
-def walk(network: Network, *, smooth: bool = False) -> Iterator[Part]:
+def walk(network: Network, *, smooth: bool = False, gates: bool = True) -> Iterator[Part]:
     """Yield the parts of a network with their costs, in order.
 
     With `smooth`, strides divide a map's size without rounding up: the cost as if sizes need not be whole.
+    Without `gates`, squeeze-excite costs nothing.
     """
-    walker = _Walker(network, smooth=smooth)
+    walker = _Walker(network, smooth=smooth, gates=gates)
     yield walker.part("stem", network.stem)
     for number, stage in enumerate(network.stages):
         yield walker.part(f"stages.{number}", stage.first, stage.repeated, stage.depth)
@@ -189,11 +190,11 @@ class _Walker:
     multiplied by the area they are FLOPs and activations, by themselves parameters.
     """
 
-    def __init__(self, network: Network, *, smooth: bool) -> None:
+    def __init__(self, network: Network, *, smooth: bool, gates: bool) -> None:
         self.channels: Count = network.channels
         self.height, self.width = network.height, network.width
         self.area = network.height * network.width
-        self.smooth = smooth
+        self.smooth, self.gates = smooth, gates
         self.tally = Tally()
         self.weights = self.outputs = self.normalized = cast("Count", 0)
 
@@ -237,7 +238,8 @@ class _Walker:
                 for _, inner in layer.layers:
                     self.visit(inner)
             case Gate():
-                self.aside(layer.branch)
+                if self.gates:
+                    self.aside(layer.branch)
             case Residual():
                 if layer.projection is not None and layer.matches is not True:
                     self.flush()
