@@ -237,9 +237,8 @@ class _Walker:
             case Sequence():
                 for _, inner in layer.layers:
                     self.visit(inner)
-            case Gate():
-                if self.gates:
-                    self.aside(layer.branch)
+            case Gate() if self.gates:
+                self.aside(layer.branch)
             case Residual():
                 if layer.projection is not None and layer.matches is not True:
                     self.flush()

@@ -57,7 +57,11 @@ def compound(alpha: float, beta: float, gamma: float, phi: float) -> Multipliers
 
 def shares(depth: float, width: float, resolution: float, phi: float) -> Multipliers:
     """Return depth 2^(φ·d), width 2^(φ·w/2), resolution 2^(φ·r/2) for shares that add up to 1."""
-    return compound(2**depth, 2 ** (width / 2), 2 ** (resolution / 2), phi)
+    return compound(*_bases(depth, width, resolution), phi)
+
+
+def _bases(depth: float, width: float, resolution: float) -> tuple[float, float, float]:
+    return 2**depth, 2 ** (width / 2), 2 ** (resolution / 2)
 
 
 def multipliers(rule: CompoundRule | SharesRule | MultipliersRule) -> Multipliers:
@@ -69,6 +73,18 @@ def multipliers(rule: CompoundRule | SharesRule | MultipliersRule) -> Multiplier
             return shares(rule.depth, rule.width, rule.resolution, rule.phi)
         case MultipliersRule():
             return checked(Multipliers(rule.depth, rule.width, rule.resolution))
+
+
+def coefficients(rule: Rule) -> tuple[float, float, float]:
+    """Return a rule's α, β, γ, or the paper's where a rule has none."""
+    match rule:
+        case CompoundRule():
+            return rule.alpha, rule.beta, rule.gamma
+        case SharesRule():
+            return _bases(rule.depth, rule.width, rule.resolution)
+        case _:
+            alpha, beta, gamma = PAPER_COEFFICIENTS.values()
+            return alpha, beta, gamma
 
 
 def effective_phi(rule: Rule, asked: Multipliers) -> float:

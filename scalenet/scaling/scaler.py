@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from operator import mul
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from scalenet._version import __version__
 from scalenet.arch import registry
@@ -27,13 +30,15 @@ from scalenet.arch.config import (
 )
 from scalenet.arch.errors import ScalenetError
 from scalenet.arch.spec import Architecture, Dimensions, dimensions, layer_tree, with_dimensions
-from scalenet.costs.formula import cost, cost_record, total, walk
+from scalenet.costs.formula import cost, cost_record, walk
 from scalenet.scaling.presets import preset, presets
 from scalenet.scaling.rounding import rounding_set
 from scalenet.scaling.rules import SHARES, Multipliers, checked, effective_phi, multipliers
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from scalenet.arch.config import Rule
     from scalenet.arch.layers import Count
@@ -43,10 +48,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Deviation:
-    """A reason why the achieved FLOPs are not the asked ones, and the factor it contributes."""
+    """A cause of achieved FLOPs that are not the asked ones: the factor it contributes, and the FLOPs it adds.
 
-    reason: str
+    `flops` are those added to stem, stages and head, in this order; negative where the cause saves.
+    """
+
+    cause: str
     factor: float
+    flops: tuple[float, ...]
+
+    @property
+    def reason(self) -> str:
+        """The cause in words."""
+        return CAUSES[self.cause]
+
+
+CAUSES = {
+    "coefficients": "coefficients: d · w² · r² is not the asked ratio",
+    "stem_head": "stem and head, which do not grow with d · w² · r²",
+    "first_blocks": "first blocks of stages, and fixed depths, which do not grow with d",
+    "squeeze_excite": "squeeze-excite, which does not grow with r²",
+    "depthwise": "depthwise convolutions, and all else that does not grow with w²",
+    "depths": "depths rounded",
+    "widths": "widths rounded, those of stem and head too",
+    "sizes": "input and feature-map sizes rounded",
+    "description": "blocks and options that are not the base's",
+}
+"""Why achieved is not asked: what a `Deviation` names, in the order in which the causes are told apart."""
 
 
 def load(name_or_path: str | Path) -> Architecture:
@@ -115,7 +143,7 @@ def scale_by(base: Architecture, rule: Rule, *, rounding: str | None = None, nam
         regularization="preset" if isinstance(rule, PresetRule) else "linear",
         asked=_ratios(asked, target),
         nominal=_tidy(asked.flops_ratio),
-        applied=_ratios(_applied(base.model, model), counts.flops / cost(base).flops),
+        applied=_ratios(applied(base.model, model), counts.flops / cost(base).flops),
     )
     return Config(
         schema="scalenet/1",
@@ -129,11 +157,16 @@ def scale_by(base: Architecture, rule: Rule, *, rounding: str | None = None, nam
 
 def rescale(scaling: Scaling, *, name: str) -> Config:
     """Return the config that the record of a scaling gives today; raise ScalenetError where its base is not known."""
+    return scale_by(base_of(scaling), scaling.rule, rounding=scaling.rounding.name, name=name)
+
+
+def base_of(scaling: Scaling) -> Architecture:
+    """Return the base that a record of a scaling names; raise ScalenetError where it is not known."""
     base = scaling.base
     architecture = registry.load(base.name) if base.model is None else Architecture(base.name, base.model)
     if digest(architecture.model) != base.digest:
         raise ScalenetError(f"scaling.base.digest: {base.name} is not the model that was scaled")
-    return scale_by(architecture, scaling.rule, rounding=scaling.rounding.name, name=name)
+    return architecture
 
 
 def reference(base: Architecture) -> BaseReference:
@@ -144,31 +177,68 @@ def reference(base: Architecture) -> BaseReference:
 
 
 def deviations(base: Architecture, config: Config) -> list[Deviation]:
-    """Return why the achieved FLOPs ratio differs from the asked one; the factors' product is achieved / asked.
+    """Return why the achieved FLOPs are not the asked ones: the factors multiply to, the FLOPs sum to the difference.
 
-    Each step swaps one thing in the cost: the nominal d · w² · r² for the network's own arithmetic at unrounded
-    dimensions, then its depths, widths and feature maps for the rounded ones.
+    From the FLOPs that the target asks of each part, each step puts in one thing more of the scaled network: first
+    the nominal d · w² · r², then its own arithmetic at unrounded dimensions, then its rounded depths, widths and sizes.
+    What the base itself has lost to rounding is no deviation.
     """
     if config.scaling is None:
         raise ScalenetError(f"{config.name} was not scaled", hint="only a scaled config has deviations")
-    rule, rounding = config.scaling.rule, rounding_set(config.scaling.rounding.name)
-    _, asked, target = _scaled_model(base, rule, rounding)
-    rounded, whole = dimensions(config.model), cost(config.model).flops
-    real = _unrounded(base.model, rounding, asked)
-    deep = replace(real, depths=rounded.depths)
-    wide = replace(deep, stem=rounded.stem, widths=rounded.widths, head=rounded.head)
-    ladder = [_smooth_flops(base.model, numbers) for numbers in (real, deep, wide)]
-    reference_flops = cost(base).flops
+    if len(config.model.stages) != len(base.model.stages):
+        raise ScalenetError(
+            f"{config.name} has {len(config.model.stages)} stages, and {base.name} has {len(base.model.stages)}",
+            hint="deviations are told stage by stage",
+        )
+    rounding = rounding_set(config.scaling.rounding.name)
+    _, asked, target = _scaled_model(base, config.scaling.rule, rounding)
+    ladder = _ladder(base.model, config.model, rounding, asked, target)
+    totals = [rung.sum() for rung in ladder]
     return [
-        Deviation("coefficients: d · w² · r² is not the asked ratio", asked.flops_ratio / target),
-        Deviation(
-            "layers that do not grow with d · w² · r²: stem, head, first blocks, depthwise, squeeze-excite",
-            ladder[0] / reference_flops / asked.flops_ratio,
-        ),
-        Deviation("depths rounded", ladder[1] / ladder[0]),
-        Deviation("widths rounded, those of stem and head too", ladder[2] / ladder[1]),
-        Deviation("input and feature-map sizes rounded", whole / ladder[2]),
+        Deviation(cause, float(after / before), tuple(map(float, high - low)))
+        for cause, (before, after), (low, high) in zip(CAUSES, pairwise(totals), pairwise(ladder), strict=False)
+        if cause != "description" or any(high != low)
     ]
+
+
+def _ladder(base: Model, model: Model, rounding: Rounding, asked: Multipliers, target: float) -> list[NDArray[Any]]:
+    """Return the FLOPs of each part as asked, and with each of the `CAUSES` put in; the last are the model's."""
+    own, rounded = dimensions(base), dimensions(model)
+    if base.head.kind != model.head.kind:
+        rounded = replace(rounded, head=own.head)
+    before, after = unrounded(base, rounding, Multipliers(1.0, 1.0, 1.0)), unrounded(base, rounding, asked)
+    grown = replace(before, depths=after.depths)
+    deep = replace(after, depths=rounded.depths)
+    wide = replace(deep, stem=rounded.stem, widths=rounded.widths, head=rounded.head)
+    exact, real = _flops(base, own, smooth=False), _flops(base, after)
+    lost = _ratio(exact, _flops(base, before))  # what rounding has cost the base
+    gates = real - _flops(base, after, gates=False)
+    block = asked.width**2 * asked.resolution**2
+    ends = np.array([True, *[False] * len(base.stages), True])
+    return [
+        exact * target,
+        exact * asked.flops_ratio,
+        np.where(ends, real * lost, exact * asked.flops_ratio),
+        np.where(ends, real, _flops(base, grown) * block) * lost,
+        np.where(ends, real, _flops(base, grown, gates=False) * block + gates) * lost,
+        real * lost,
+        _flops(base, deep) * lost,
+        _flops(base, wide) * _ratio(exact, _flops(base, own)),
+        _flops(base, rounded, smooth=False),
+        _flops(model, dimensions(model), smooth=False),
+    ]
+
+
+def _flops(model: Model, numbers: Dimensions, *, smooth: bool = True, gates: bool = True) -> NDArray[Any]:
+    """Return the FLOPs of each part; a fraction of one block costs that fraction of a stage's first block."""
+    parts = list(walk(layer_tree(model, numbers), smooth=smooth, gates=gates))
+    return np.array([float(part.cost.flops if part.depth >= 1 else part.first.flops * part.depth) for part in parts])
+
+
+def _ratio(exact: NDArray[Any], smooth: NDArray[Any]) -> NDArray[Any]:
+    """Return exact / smooth, and 1 for a part that costs nothing."""
+    ratio: NDArray[Any] = np.divide(exact, smooth, out=np.ones_like(exact), where=smooth > 0)
+    return ratio
 
 
 def _scaled_model(base: Architecture, rule: Rule, rounding: Rounding) -> tuple[Model, Multipliers, float]:
@@ -218,7 +288,7 @@ def _factors(model: Model, rounding: Rounding, *, depth: Count, width: Count, re
     )
 
 
-def _unrounded(model: Model, rounding: Rounding, asked: Multipliers) -> Dimensions:
+def unrounded(model: Model, rounding: Rounding, asked: Multipliers) -> Dimensions:
     """Return the dimensions before rounding, as floats."""
     base, factors = dimensions(model), _factors(model, rounding, **asked._asdict())
     return Dimensions(
@@ -231,11 +301,8 @@ def _unrounded(model: Model, rounding: Rounding, asked: Multipliers) -> Dimensio
     )
 
 
-def _smooth_flops(model: Model, numbers: Dimensions) -> float:
-    return float(total(walk(layer_tree(model, numbers), smooth=True)).flops)
-
-
-def _applied(base: Model, model: Model) -> Multipliers:
+def applied(base: Model, model: Model) -> Multipliers:
+    """Return what a scaling made of the multipliers: the ratios that `Ratios` defines."""
     before, after = dimensions(base), dimensions(model)
     squares = [(new / old) ** 2 for new, old in zip(after.widths, before.widths, strict=True)]
     return Multipliers(
