@@ -11,6 +11,9 @@ from scalenet._version import __version__
 
 from .baselines import baselines
 from .cost import cost
+from .diff import diff
+from .explain import explain
+from .exponents import exponents
 from .grid_search import grid_search
 from .grids import grids
 from .scale import scale
@@ -26,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (grid_search, scale, baselines, show, cost, verify, grids, schema):
+for _command in (grid_search, scale, explain, diff, exponents, baselines, show, cost, verify, grids, schema):
     app.command()(_command)
 
 

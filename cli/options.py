@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias, TypeVar
 
 import typer
 
+from .output import Format
+
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
@@ -15,6 +17,10 @@ if TYPE_CHECKING:
 R = TypeVar("R", bound="BaseModel")
 
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Write JSON.")]
+FormatOption: TypeAlias = Annotated[
+    Format | None,
+    typer.Option("--format", help="How to write.  [default: table on a terminal, csv in a pipe]"),
+]
 Force: TypeAlias = Annotated[bool, typer.Option("--force", help="Replace files that exist.")]
 ResolutionText: TypeAlias = Annotated[
     str | None, typer.Option("--resolution", metavar="SIZE", help="Input size instead of its own: 224 or 511x513.")

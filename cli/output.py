@@ -1,4 +1,4 @@
-"""The one output sink: a table on a terminal, CSV in a pipe, JSON when asked."""
+"""The one output sink: a table on a terminal, CSV in a pipe, Markdown or JSON when asked."""
 
 from __future__ import annotations
 
@@ -6,8 +6,36 @@ import csv
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
+
+
+class Format(StrEnum):
+    """How results are written."""
+
+    table = "table"
+    csv = "csv"
+    markdown = "markdown"
+    json = "json"
+
+
+def chosen_format(wanted: Format | None, *, json: bool) -> Format:
+    """Return the format asked for by `--format` or `--json`: by default a table on a terminal, and CSV in a pipe."""
+    from scalenet.arch.errors import ScalenetError
+
+    if json and wanted not in (None, Format.json):
+        raise ScalenetError(f"--json and --format {wanted} exclude each other", hint="give one of them")
+    return Format.json if json else wanted or (Format.table if sys.stdout.isatty() else Format.csv)
+
+
+def emit_report(data: Any, *tables: Mapping[str, Any], form: Format) -> None:
+    """Write a result of several tables, each as the arguments of `emit`: JSON is `data`, CSV has the first one only."""
+    if form is Format.json:
+        emit_json(data)
+        return
+    for table in tables[:1] if form is Format.csv else tables:
+        emit(**table, form=form)
 
 
 def emit_json(data: Any) -> None:
@@ -22,13 +50,27 @@ def emit(
     caption: str | None = None,
     formats: Mapping[str, Callable[[Any], str]] | None = None,
     hidden: Sequence[str] = (),
+    form: Format | None = None,
 ) -> None:
-    """Write rows: on a terminal a table with `formats` applied and without `hidden` columns, in a pipe CSV of all."""
-    if not sys.stdout.isatty():
-        writer = csv.DictWriter(sys.stdout, list(rows[0]) if rows else [], lineterminator="\n")
+    """Write rows: a table with `formats` applied and without `hidden` columns, Markdown with all columns, or CSV."""
+    form = form or chosen_format(None, json=False)
+    columns = list(rows[0]) if rows else []
+    if form is Format.csv:
+        writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
         return
+    if form is Format.table:
+        columns = [column for column in columns if column not in hidden]
+    cells = [[_shown(row[column], (formats or {}).get(column)) for column in columns] for row in rows]
+    right = [all(isinstance(row[column], int | float) or row[column] is None for row in rows) for column in columns]
+    write = _write_table if form is Format.table else _write_markdown
+    write(columns, cells, right, title, caption)
+
+
+def _write_table(
+    columns: list[str], cells: list[list[str]], right: list[bool], title: str | None, caption: str | None
+) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -36,25 +78,38 @@ def emit(
 
     table = Table(title=title and Text(title), caption=caption and Text(caption), title_justify="left", box=SIMPLE_HEAD)
     table.caption_justify, table.padding, table.pad_edge = "left", (0, 1, 0, 0), False
-    columns = [column for column in (rows[0] if rows else []) if column not in hidden]
-    for column in columns:
-        numeric = all(isinstance(row[column], int | float) or row[column] is None for row in rows)
+    for column, numeric in zip(columns, right, strict=True):
         wraps = column in _LONG
         table.add_column(Text(column.replace("_", " ")), justify="right" if numeric else "left", no_wrap=not wraps)
-    for row in rows:
-        table.add_row(*(Text(_shown(row[column], (formats or {}).get(column))) for column in columns))
+    for row in cells:
+        table.add_row(*map(Text, row))
     Console(highlight=False).print(table)
 
 
-_LONG = ("source", "description", "reason")
+def _write_markdown(
+    columns: list[str], cells: list[list[str]], right: list[bool], title: str | None, caption: str | None
+) -> None:
+    """Write a GitHub table, its title in bold above it and its caption below; a `|` in a cell is escaped."""
+    header = [column.replace("_", " ") for column in columns]
+    escaped = [[cell.replace("|", r"\|") for cell in row] for row in cells]
+    rows = [header, ["--:" if numeric else ":--" for numeric in right], *escaped]
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    above, below = [f"**{title}**", ""] if title else [], ["", caption] if caption else []
+    sys.stdout.write("\n".join([*above, *lines, *below]) + "\n\n")
+
+
+_LONG = ("source", "description", "reason", "mostly", "before", "after")
 """Columns of prose, which may wrap."""
 
 
 def _shown(value: Any, form: Callable[[Any], str] | None) -> str:
+    return form(value) if form is not None and value is not None else text(value)
+
+
+def text(value: Any) -> str:
+    """Return a value for reading: four digits of a float, a dash for None."""
     if value is None:
         return "–"
-    if form is not None:
-        return form(value)
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
@@ -79,6 +134,21 @@ def times(value: float) -> str:
 def percent(value: float) -> str:
     """Return a factor's deviation from 1 for reading: 1.14 is +14.0 %."""
     return f"{100 * (value - 1):+.1f} %"
+
+
+def change(ratio: float) -> str:
+    """Return a ratio for reading: 1.14 is +14.0 %, 3.2 is 3.2×."""
+    return percent(ratio) if 0.5 <= ratio < 2 else times(ratio)
+
+
+def points(value: float) -> str:
+    """Return a share for reading: 0.14 is +14.0 %."""
+    return percent(1 + value)
+
+
+def signed_count(value: float) -> str:
+    """Return a difference of counts for reading: +12.3 M."""
+    return f"{'+' if value > 0 else ''}{count(round(value))}"
 
 
 def size_text(height: float, width: float) -> str:

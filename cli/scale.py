@@ -192,6 +192,7 @@ def _write(configs: list[Config], output: Path | None, *, force: bool) -> None:
 
 def _report(base: Architecture, config: Config) -> dict[str, Any]:
     """Return what a scaling asked, means and gives: the JSON of `scalenet scale`."""
+    from scalenet.scaling.resolutions import cliffs_below
     from scalenet.scaling.scaler import deviations
 
     from .show import stage_rows
@@ -206,7 +207,10 @@ def _report(base: Architecture, config: Config) -> dict[str, Any]:
         "asked": scaling.asked.model_dump(),
         "nominal": scaling.nominal,
         "applied": scaling.applied.model_dump(),
-        "deviations": [{"reason": step.reason, "factor": step.factor} for step in deviations(base, config)],
+        "deviations": [
+            {"cause": step.cause, "reason": step.reason, "factor": step.factor} for step in deviations(base, config)
+        ],
+        "cliffs": [str(cliff) for cliff in cliffs_below(config.model)],
         "stages": _stages(stage_rows(base.model), stage_rows(config.model)),
         "rule": scaling.rule.model_dump(),
         "rounding": scaling.rounding.name,
@@ -233,6 +237,8 @@ def _print(reports: list[dict[str, Any]]) -> None:
         emit([_summary(report) for report in reports], caption=caption, formats=_FORMATS, hidden=_WIDE)
         return
     (report,) = reports
+    for cliff in report["cliffs"]:
+        note(cliff)
     title = f"{report['name']}, from {report['base']}"
     if not sys.stdout.isatty():
         emit(report["stages"])
@@ -241,7 +247,7 @@ def _print(reports: list[dict[str, Any]]) -> None:
         return
     emit([_compact(stage) for stage in report["stages"]], title=title, caption=caption, formats=_FORMATS)
     emit([_summary(report)], title="asked, nominal, achieved", caption=caption, formats=_FORMATS, hidden=_WIDE)
-    emit(report["deviations"], title="why achieved is not asked", formats={"factor": percent})
+    emit(report["deviations"], title="why achieved is not asked", formats={"factor": percent}, hidden=("cause",))
 
 
 def _compact(stage: dict[str, Any]) -> dict[str, Any]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import zip_longest
-from typing import Any, NamedTuple
+from itertools import accumulate, zip_longest
+from operator import mul
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from scalenet.arch.spec import Model
 
 
 class Difference(NamedTuple):
@@ -28,3 +32,27 @@ def differences(before: Any, after: Any, path: str = "") -> list[Difference]:
     else:
         return [] if before == after else [Difference(path, before, after)]
     return [found for step, one, other in pairs for found in differences(one, other, f"{path}{step}")]
+
+
+def aligned_stages(before: Model, after: Model) -> list[tuple[int | None, int | None]]:
+    """Return the numbers of stages that stand side by side; None where there is no counterpart.
+
+    They are paired by position where both networks have as many. Elsewhere a pair works on maps of the same stride,
+    and within a stride positions count.
+    """
+    if len(before.stages) == len(after.stages):
+        return [(number, number) for number in range(len(before.stages))]
+    old, new = _strides(before), _strides(after)
+    return [
+        pair for stride in sorted({*old, *new}) for pair in zip_longest(_numbers(old, stride), _numbers(new, stride))
+    ]
+
+
+def _numbers(strides: list[int], wanted: int) -> list[int]:
+    return [number for number, stride in enumerate(strides) if stride == wanted]
+
+
+def _strides(model: Model) -> list[int]:
+    """Return by what each stage's output is smaller than the input."""
+    stem = model.stem.stride * (model.stem.pool.stride if model.stem.pool else 1)
+    return list(accumulate((stage.stride for stage in model.stages), mul, initial=stem))[1:]

@@ -1,0 +1,109 @@
+"""`scalenet diff`: two architectures side by side."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from scalenet.arch.convention import CONVENTION
+
+from .errors import plain_errors
+from .options import FormatOption, Json, Target
+from .output import Format, change, chosen_format, count, emit_report, note, text
+from .show import stage_rows
+
+if TYPE_CHECKING:
+    from scalenet.arch.config import Config
+    from scalenet.arch.spec import Model
+
+_COSTS = ("flops", "params", "activations")
+
+
+@plain_errors
+def diff(before: Target, after: Target, form: FormatOption = None, json: Json = False) -> None:
+    """Compare two architectures: stage by stage, by cost, and field by field."""
+    from scalenet.scaling.scaler import find_config
+
+    form = chosen_format(form, json=json)
+    report = _report(find_config(before), find_config(after))
+    changes = [f"{row['cost']} {count(row['before'])} → {count(row['after'])}" for row in report["costs"]]
+    if form is Format.csv:
+        note(", ".join(changes))
+    if form is not Format.json and not report["differences"]:
+        note("the descriptions are the same")
+    fields = [{key: text(value) for key, value in row.items()} for row in report["differences"]]
+    emit_report(
+        report,
+        {
+            "rows": [_flat(pair) for pair in report["stages"]]
+            if form is Format.csv
+            else [_compact(pair) for pair in report["stages"]],
+            "title": f"{report['before']} → {report['after']}",
+            "caption": f"stages are paired by {report['paired_by']}; FLOPs: {CONVENTION}",
+            "formats": {"change": change},
+            "hidden": ("operator", "params"),
+        },
+        {
+            "rows": report["costs"],
+            "title": "costs",
+            "formats": {"before": count, "after": count, "ratio": change},
+        },
+        *([{"rows": fields, "title": "fields that differ"}] if fields else []),
+        form=form,
+    )
+
+
+def _report(before: Config, after: Config) -> dict[str, Any]:
+    """Return the JSON of `scalenet diff`."""
+    from scalenet.arch.comparison import differences
+    from scalenet.arch.config import as_data
+    from scalenet.costs.formula import cost
+
+    old, new = cost(before.model), cost(after.model)
+    figures = [(name, getattr(old, name), getattr(new, name)) for name in _COSTS]
+    as_many = len(before.model.stages) == len(after.model.stages)
+    return {
+        "before": before.name,
+        "after": after.name,
+        "convention": CONVENTION,
+        "costs": [{"cost": name, "before": one, "after": two, "ratio": two / one} for name, one, two in figures],
+        "paired_by": "position" if as_many else "stride",
+        "stages": _pairs(before.model, after.model),
+        "differences": [one._asdict() for one in differences(as_data(before.model), as_data(after.model))],
+    }
+
+
+def _pairs(before: Model, after: Model) -> list[dict[str, Any]]:
+    """Return stem, stages and head of both networks side by side; None where there is no counterpart."""
+    from scalenet.arch.comparison import aligned_stages
+
+    old, new = stage_rows(before), stage_rows(after)
+    numbers = [(0, 0), *((_next(one), _next(two)) for one, two in aligned_stages(before, after)), (-1, -1)]
+    return [
+        {"before": None if one is None else old[one], "after": None if two is None else new[two]}
+        for one, two in numbers
+    ]
+
+
+def _next(stage: int | None) -> int | None:
+    """Return the row of a stage: the first one is the stem's."""
+    return None if stage is None else stage + 1
+
+
+def _flat(pair: dict[str, Any]) -> dict[str, Any]:
+    """Return a pair as one row of CSV."""
+    keys = pair["before"] or pair["after"]
+    return {f"{side}_{key}": (pair[side] or {}).get(key) for key in keys for side in ("before", "after")}
+
+
+def _compact(pair: dict[str, Any]) -> dict[str, Any]:
+    """Return a pair as one row for readers: from → to in one column."""
+    old, new = ({**(pair[side] or {})} for side in ("before", "after"))
+    ratio = new["flops"] / old["flops"] if new and old.get("flops") else None
+    for row in (old, new):
+        row |= {key: count(row[key]) for key in ("flops", "params") if key in row}
+    keys = ("stage", "operator", "resolution", "channels", "layers", "flops", "params")
+    return {**{key: _change(old.get(key), new.get(key)) for key in keys}, "change": ratio}
+
+
+def _change(before: Any, after: Any) -> str:
+    return text(before) if before == after else f"{text(before)} → {text(after).removeprefix('stages.')}"
