@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from scalenet.arch.convention import CONVENTION
 
 from .errors import plain_errors
-from .options import FormatOption, Json, Target
+from .options import FormatOption, Json
 from .output import Format, change, chosen_format, count, emit_report, note, text
 from .show import stage_rows
 
@@ -19,7 +21,12 @@ _COSTS = ("flops", "params", "activations")
 
 
 @plain_errors
-def diff(before: Target, after: Target, form: FormatOption = None, json: Json = False) -> None:
+def diff(
+    before: Annotated[str, typer.Argument(metavar="BEFORE", help="A baseline, a preset or a YAML file.")],
+    after: Annotated[str, typer.Argument(metavar="AFTER", help="Another one.")],
+    form: FormatOption = None,
+    json: Json = False,
+) -> None:
     """Compare two architectures: stage by stage, by cost, and field by field."""
     from scalenet.scaling.scaler import find_config
 

@@ -11,7 +11,7 @@ from scalenet.arch.errors import ScalenetError
 from scalenet.costs.formula import cost
 from scalenet.scaling.resolutions import cliffs_below
 from scalenet.scaling.rules import Multipliers, coefficients
-from scalenet.scaling.scaler import applied, base_of, deviations, scale_by
+from scalenet.scaling.scaler import applied, asked_of, base_of, deviations, scale_by
 
 if TYPE_CHECKING:
     from scalenet.arch.config import Config, Scaling
@@ -76,6 +76,7 @@ def explain(config: Config, base: Architecture | None = None) -> Explanation:
     Without a record of its scaling a network is compared with the multipliers that its base would need to become it.
     """
     if base is not None:
+        _check_stages(base, config)
         rule = MultipliersRule(**applied(base.model, config.model)._asdict())
         config = config.model_copy(update={"scaling": scale_by(base, rule).scaling})
     if config.scaling is None:
@@ -84,6 +85,7 @@ def explain(config: Config, base: Architecture | None = None) -> Explanation:
             hint="explain a file of `scalenet scale -o` or a preset, or compare with --base NAME",
         )
     base = base or base_of(config.scaling)
+    _check_stages(base, config)
     found = deviations(base, config)
     return Explanation(
         base=base,
@@ -95,13 +97,19 @@ def explain(config: Config, base: Architecture | None = None) -> Explanation:
     )
 
 
+def _check_stages(base: Architecture, config: Config) -> None:
+    own, others = len(config.model.stages), len(base.model.stages)
+    if own != others:
+        raise ScalenetError(
+            f"{config.name} has {own} stages, and {base.name} has {others}",
+            hint="an explanation goes stage by stage; `scalenet diff` compares any two networks",
+        )
+
+
 def _axes(base: Architecture, model: Model, scaling: Scaling) -> tuple[Axis, ...]:
-    asked, achieved = scaling.asked, applied(base.model, model)
-    names = zip(Multipliers._fields, achieved, coefficients(scaling.rule), strict=True)
-    return (
-        *(Axis(name, getattr(asked, name), ratio, coefficient) for name, ratio, coefficient in names),
-        Axis("flops", asked.flops_ratio, cost(model).flops / cost(base).flops, 2.0),
-    )
+    asked, target = asked_of(base, scaling)
+    rows = zip(Multipliers._fields, asked, applied(base.model, model), coefficients(scaling.rule), strict=True)
+    return (*(Axis(*row) for row in rows), Axis("flops", target, cost(model).flops / cost(base).flops, 2.0))
 
 
 def _parts(base: Architecture, model: Model, found: list[Deviation]) -> tuple[PartFlops, ...]:

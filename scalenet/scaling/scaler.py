@@ -185,14 +185,8 @@ def deviations(base: Architecture, config: Config) -> list[Deviation]:
     """
     if config.scaling is None:
         raise ScalenetError(f"{config.name} was not scaled", hint="only a scaled config has deviations")
-    if len(config.model.stages) != len(base.model.stages):
-        raise ScalenetError(
-            f"{config.name} has {len(config.model.stages)} stages, and {base.name} has {len(base.model.stages)}",
-            hint="deviations are told stage by stage",
-        )
-    rounding = rounding_set(config.scaling.rounding.name)
-    _, asked, target = _scaled_model(base, config.scaling.rule, rounding)
-    ladder = _ladder(base.model, config.model, rounding, asked, target)
+    asked, target = asked_of(base, config.scaling)
+    ladder = _ladder(base.model, config.model, rounding_set(config.scaling.rounding.name), asked, target)
     totals = [rung.sum() for rung in ladder]
     return [
         Deviation(cause, float(after / before), tuple(map(float, high - low)))
@@ -239,6 +233,12 @@ def _ratio(exact: NDArray[Any], smooth: NDArray[Any]) -> NDArray[Any]:
     """Return exact / smooth, and 1 for a part that costs nothing."""
     ratio: NDArray[Any] = np.divide(exact, smooth, out=np.ones_like(exact), where=smooth > 0)
     return ratio
+
+
+def asked_of(base: Architecture, scaling: Scaling) -> tuple[Multipliers, float]:
+    """Return the multipliers and the FLOPs ratio that were asked for; the record itself has six digits of them."""
+    _, asked, target = _scaled_model(base, scaling.rule, rounding_set(scaling.rounding.name))
+    return asked, target
 
 
 def _scaled_model(base: Architecture, rule: Rule, rounding: Rounding) -> tuple[Model, Multipliers, float]:
