@@ -75,26 +75,29 @@ def explain(config: Config, base: Architecture | None = None) -> Explanation:
 
     Without a record of its scaling a network is compared with the multipliers that its base would need to become it.
     """
+    other = base or base_of(_record(config))
+    _check_stages(other, config)
     if base is not None:
-        _check_stages(base, config)
         rule = MultipliersRule(**applied(base.model, config.model)._asdict())
         config = config.model_copy(update={"scaling": scale_by(base, rule).scaling})
+    found = deviations(other, config)
+    return Explanation(
+        base=other,
+        config=config,
+        axes=_axes(other, config.model, _record(config)),
+        deviations=tuple(found),
+        parts=_parts(other, config.model, found),
+        cliffs=tuple(cliffs_below(config.model)),
+    )
+
+
+def _record(config: Config) -> Scaling:
     if config.scaling is None:
         raise ScalenetError(
             f"{config.name} was not scaled",
             hint="explain a file of `scalenet scale -o` or a preset, or compare with --base NAME",
         )
-    base = base or base_of(config.scaling)
-    _check_stages(base, config)
-    found = deviations(base, config)
-    return Explanation(
-        base=base,
-        config=config,
-        axes=_axes(base, config.model, config.scaling),
-        deviations=tuple(found),
-        parts=_parts(base, config.model, found),
-        cliffs=tuple(cliffs_below(config.model)),
-    )
+    return config.scaling
 
 
 def _check_stages(base: Architecture, config: Config) -> None:
