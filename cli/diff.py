@@ -32,18 +32,18 @@ def diff(
 
     form = chosen_format(form, json=json)
     report = _report(find_config(before), find_config(after))
-    changes = [f"{row['cost']} {count(row['before'])} → {count(row['after'])}" for row in report["costs"]]
     if form is Format.csv:
-        note(", ".join(changes))
+        note(", ".join(f"{row['cost']} {count(row['before'])} → {count(row['after'])}" for row in report["costs"]))
     if form is not Format.json and not report["differences"]:
         note("the descriptions are the same")
-    fields = [{key: text(value) for key, value in row.items()} for row in report["differences"]]
+    fields = [
+        {key: text(None) if value is None else str(value) for key, value in row.items()}
+        for row in report["differences"]
+    ]
     emit_report(
         report,
         {
-            "rows": [_flat(pair) for pair in report["stages"]]
-            if form is Format.csv
-            else [_compact(pair) for pair in report["stages"]],
+            "rows": list(map(_flat if form is Format.csv else _compact, report["stages"])),
             "title": f"{report['before']} → {report['after']}",
             "caption": f"stages are paired by {report['paired_by']}; FLOPs: {CONVENTION}",
             "formats": {"change": change},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -33,36 +34,41 @@ def explain(
     form = chosen_format(form, json=json)
     found = explain(find_config(target), None if base is None else load(base))
     report = _report(found)
-    cliffs = [cliff["sentence"] for cliff in report["cliffs"]]
     if form is Format.csv:
-        real = report["axes"][-1]
-        for line in (f"asked {times(real['asked'])}, achieved {times(real['achieved'])}, φ {real['phi']:.4g}", *cliffs):
-            note(line)
-    causes = [deviation.cause for deviation in found.deviations]
-    emit_report(
-        report,
-        {
-            "rows": [_stage_row(stage, report["asked_flops"]) for stage in report["stages"]],
-            "title": f"{found.config.name}, from {found.base.name}: FLOPs of each part",
-            "caption": f"differences and their causes in % of the FLOPs asked for in all; FLOPs: {CONVENTION}",
-            "formats": {**dict.fromkeys(("base", "asked", "achieved"), count), "difference": points}
-            | dict.fromkeys(causes, signed_count),
-            "hidden": ("base", *causes),
+        flops = report["axes"][-1]
+        note(f"asked {times(flops['asked'])}, achieved {times(flops['achieved'])}, φ {flops['phi']:.4g}")
+        for cliff in found.cliffs:
+            note(str(cliff))
+    emit_report(report, *_tables(found, report, compared=base is not None), form=form)
+
+
+def _tables(found: Explanation, report: dict[str, Any], *, compared: bool) -> list[dict[str, Any]]:
+    """Return the tables of parts, axes and causes, as the sink takes them."""
+    causes = [one.cause for one in found.deviations]
+    parts = {
+        "rows": [_stage_row(stage, report["asked_flops"]) for stage in report["stages"]],
+        "title": f"{found.config.name}, from {found.base.name}: FLOPs of each part",
+        "caption": f"differences and their causes in % of the FLOPs asked for in all; FLOPs: {CONVENTION}",
+        "formats": {
+            **dict.fromkeys(("base", "asked", "achieved"), count),
+            **dict.fromkeys(causes, signed_count),
+            "difference": points,
         },
-        {
-            "rows": report["axes"],
-            "title": "ratios to the base, and the φ that they stand for",
-            "caption": "; ".join(cliffs) or None,
-            "formats": dict.fromkeys(("asked", "achieved"), times),
-        },
-        {
-            "rows": [{key: row[key] for key in ("reason", "factor", "flops")} for row in report["deviations"]],
-            "title": "why achieved is not asked: the factors multiply, the FLOPs add up",
-            "caption": _UNSCALED if base else None,
-            "formats": {"factor": percent, "flops": signed_count},
-        },
-        form=form,
-    )
+        "hidden": ("base", *causes),
+    }
+    axes = {
+        "rows": report["axes"],
+        "title": "ratios to the base, and the φ that they stand for",
+        "caption": "; ".join(map(str, found.cliffs)) or None,
+        "formats": dict.fromkeys(("asked", "achieved"), times),
+    }
+    reasons = {
+        "rows": [{key: row[key] for key in ("reason", "factor", "flops")} for row in report["deviations"]],
+        "title": "why achieved is not asked: the factors multiply, the FLOPs add up",
+        "caption": _UNSCALED if compared else None,
+        "formats": {"factor": percent, "flops": signed_count},
+    }
+    return [parts, axes, reasons]
 
 
 _UNSCALED = "asked is d · w² · r² of the ratios; rounded means: not in the base's proportions"
@@ -98,16 +104,7 @@ def _report(found: Explanation) -> dict[str, Any]:
             {"stage": part.name, "base": part.base, "asked": part.asked, "achieved": part.achieved, "added": part.added}
             for part in found.parts
         ],
-        "cliffs": [
-            {
-                "side": cliff.side,
-                "size": cliff.size,
-                "below": cliff.below,
-                "flops_ratio": cliff.flops_ratio,
-                "sentence": str(cliff),
-            }
-            for cliff in found.cliffs
-        ],
+        "cliffs": [{**asdict(cliff), "sentence": str(cliff)} for cliff in found.cliffs],
     }
 
 

@@ -22,6 +22,7 @@ def exponents(
 ) -> None:
     """Measure how costs grow with depth, width and resolution, beside the paper's d · w² · r²."""
     from scalenet.scaling.elasticity import exponents, growth
+    from scalenet.scaling.rules import PAPER_COEFFICIENTS
     from scalenet.scaling.scaler import load
 
     form = chosen_format(form, json=json)
@@ -39,7 +40,7 @@ def exponents(
         },
         {
             "rows": [step],
-            "title": "FLOPs of one step of φ, with α, β, γ = 1.2, 1.1, 1.15",
+            "title": f"FLOPs of one step of φ, with α, β, γ = {', '.join(map(str, PAPER_COEFFICIENTS.values()))}",
             "caption": "nominal: αβ²γ²; measured: by the local exponents; achieved: rounded",
             "formats": dict.fromkeys(step, times),
         },

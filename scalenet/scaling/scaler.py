@@ -190,7 +190,7 @@ def deviations(base: Architecture, config: Config) -> list[Deviation]:
     totals = [rung.sum() for rung in ladder]
     return [
         Deviation(cause, float(after / before), tuple(map(float, high - low)))
-        for cause, (before, after), (low, high) in zip(CAUSES, pairwise(totals), pairwise(ladder), strict=False)
+        for cause, (before, after), (low, high) in zip(CAUSES, pairwise(totals), pairwise(ladder), strict=True)
         if cause != "description" or any(high != low)
     ]
 
