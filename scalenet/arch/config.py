@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar, g
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from scalenet.arch import blocks, strict_yaml
+from scalenet.arch.blocks import Positive
 from scalenet.arch.convention import CONVENTION
 from scalenet.arch.errors import ConfigError, ScalenetError, nearest
 from scalenet.arch.spec import DEFAULT_ROUNDING, Architecture, Model, Record, StageSpec, stage_record
@@ -48,17 +49,16 @@ class Baseline(Record):
     rounding: str
 
 
-class CompoundRule(Record):
-    """depth = alpha^phi, width = beta^phi, resolution = gamma^phi (Tan & Le 2019, equation 3)."""
+class CompoundRay(Record):
+    """depth = alpha^phi, width = beta^phi, resolution = gamma^phi for every phi (Tan & Le 2019, equation 3)."""
 
     kind: Literal["compound"] = "compound"
     alpha: Multiplier
     beta: Multiplier
     gamma: Multiplier
-    phi: Finite
 
 
-class SharesRule(Record):
+class SharesRay(Record):
     """Shares of the extra FLOPs: depth = 2^(phi · d), width = 2^(phi · w / 2), resolution = 2^(phi · r / 2).
 
     The shares add up to 1. (1, 0, 0), (0, 1, 0) and (0, 0, 1) scale one dimension only; (0.1, 0.8, 0.1) is dWr
@@ -69,14 +69,39 @@ class SharesRule(Record):
     depth: Finite
     width: Finite
     resolution: Finite
-    phi: Finite
 
     @model_validator(mode="after")
-    def _add_up_to_one(self) -> SharesRule:
+    def _add_up_to_one(self) -> SharesRay:
         total = self.depth + self.width + self.resolution
         if abs(total - 1) > 1e-9:
             raise ValueError(f"shares of depth, width and resolution add up to {total:g}, not to 1")
         return self
+
+
+class TinyRay(Record):
+    """Depth and resolution from curves through the TinyNets, width from the budget (Han et al. 2020, "Model Rubik's
+    Cube: Twisting Resolution, Depth and Width for TinyNets"): for networks smaller than their base.
+    """
+
+    kind: Literal["tiny"] = "tiny"
+
+
+class CompoundRule(CompoundRay):
+    """A point of a compound ray."""
+
+    phi: Finite
+
+
+class SharesRule(SharesRay):
+    """A point of a ray of shares."""
+
+    phi: Finite
+
+
+class TinyRule(TinyRay):
+    """A point of the tiny curve: 2^phi of the base's FLOPs."""
+
+    phi: Annotated[float, Field(le=0, allow_inf_nan=False)]
 
 
 class MultipliersRule(Record):
@@ -95,7 +120,33 @@ class PresetRule(Record):
     name: str
 
 
-Rule: TypeAlias = Annotated[CompoundRule | SharesRule | MultipliersRule | PresetRule, Field(discriminator="kind")]
+Ray: TypeAlias = Annotated[CompoundRay | SharesRay | TinyRay, Field(discriminator="kind")]
+Metric: TypeAlias = Literal["flops", "params", "activations", "memory"]
+
+
+class BudgetRule(Record):
+    """The network nearest to a ray among those that cost `value`, within `tolerance` (Tan & Le 2019, equation 2).
+
+    `memory` is peak bytes at `batch`, of `training` or inference; it is never above `value`. `ceilings` are limits of
+    the other costs. `sizes` are the admissible input sizes: multiples of a number of pixels, or `tight`, those that
+    every stride divides. With `per_stage` one stage's width may be a step of the divisor off the uniform multiple.
+    """
+
+    kind: Literal["budget"] = "budget"
+    ray: Ray
+    metric: Metric
+    value: Positive
+    tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    ceilings: dict[Metric, Positive] = Field(default_factory=dict)
+    sizes: Literal["tight"] | Positive = 1
+    per_stage: bool = False
+    batch: Positive = 1
+    training: bool = False
+
+
+Rule: TypeAlias = Annotated[
+    CompoundRule | SharesRule | TinyRule | MultipliersRule | PresetRule | BudgetRule, Field(discriminator="kind")
+]
 
 
 class BaseReference(Record):
@@ -113,17 +164,37 @@ class RoundingReference(Record):
     version: int
 
 
-class Ratios(Record):
+class Factors(Record):
+    """Factors of the three dimensions."""
+
+    depth: float
+    width: float
+    resolution: float
+
+
+class Ratios(Factors):
     """Multipliers of the three dimensions, and the FLOPs as a multiple of the base's.
 
     As asked: the rule's multipliers and target. As applied, after rounding: blocks, root-mean-square width of the
     stages and side of the input (of a square of the same area), relative to the base, and the FLOPs ratio achieved.
     """
 
-    depth: float
-    width: float
-    resolution: float
     flops_ratio: float
+
+
+class Solution(Record):
+    """What a budget was met with: the metric's value, and how far the network lies from the ray.
+
+    `phi` is that of the nearest point of the ray. `distance` is in doublings of nominal FLOPs. `off_ray` is each
+    dimension, as the mean over the base's blocks, relative to that point. Without `met` no network near the ray costs
+    what was asked, and this one comes closest.
+    """
+
+    achieved: int
+    met: bool
+    phi: float
+    distance: float
+    off_ray: Factors
 
 
 class Scaling(Record):
@@ -136,6 +207,7 @@ class Scaling(Record):
     asked: Ratios
     nominal: float
     applied: Ratios
+    solution: Solution | None = None
 
 
 class CostRecord(Record):

@@ -15,13 +15,17 @@ if TYPE_CHECKING:
 
 
 class Preset(Record):
-    """A published member: its base's name, multipliers of width and depth, resolution in pixels, and dropout."""
+    """A published member: its base's name, multipliers of width and depth, resolution in pixels, and dropout.
+
+    `rounding` is its own rounding set where it does not use its base's.
+    """
 
     base: str
     width: float
     depth: float
     resolution: int
     dropout: float
+    rounding: str | None = None
 
 
 @cache

@@ -96,6 +96,13 @@ SETS = {
             head_at_least_base=True,
         ),
         Rounding(
+            "tinynet",
+            "huawei-noah/Efficient-AI-Backbones, tinynet_pytorch",
+            depth="nearest",
+            fixed=frozenset({"stem"}),
+            head_at_least_base=True,
+        ),
+        Rounding(
             "nearest",
             "after facebookresearch/pycls, scaler.py (which breaks ties to even)",
             guard=None,

@@ -7,10 +7,28 @@ width, 2·log₂γ for resolution.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from scalenet.arch.config import CompoundRule, MultipliersRule, PresetRule, Rule, SharesRule
+import numpy as np
+
+from scalenet.arch.config import (
+    CompoundRay,
+    CompoundRule,
+    MultipliersRule,
+    PresetRule,
+    Ray,
+    Rule,
+    SharesRay,
+    SharesRule,
+    TinyRay,
+    TinyRule,
+)
 from scalenet.arch.errors import ScalenetError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from scalenet.arch.layers import Count
 
 PAPER_COEFFICIENTS = {"alpha": 1.2, "beta": 1.1, "gamma": 1.15}
 """Found on EfficientNet-B0 under αβ²γ² ≈ 2 (Tan & Le 2019, section 4; their product is 1.92)."""
@@ -22,6 +40,20 @@ SHARES = {
     "dwr": (0.1, 0.8, 0.1),
 }
 """Named shares of depth, width and resolution; `dwr` is dWr of Dollár, Singh & Girshick 2021 (s^0.1, s^0.4, s^0.05)."""
+
+
+TINY_CURVES = np.array(
+    [
+        # log₂ of the FLOPs relative to EfficientNet-B0's, depth, resolution
+        [np.log2(24.4 / 385.8), 0.6, 0.475],
+        [np.log2(51.6 / 385.8), 0.695, 0.68],
+        [np.log2(99.5 / 385.8), 0.85, 0.825],
+        [np.log2(200.7 / 385.8), 1.1, 0.84],
+        [np.log2(336.9 / 385.8), 1.2, 0.86],
+        [0.0, 1.0, 1.0],
+    ]
+)
+"""TinyNet E to A and the base: the published multipliers, in place of the paper's Gaussian processes, which are not."""
 
 
 class Multipliers(NamedTuple):
@@ -64,9 +96,38 @@ def _bases(depth: float, width: float, resolution: float) -> tuple[float, float,
     return 2**depth, 2 ** (width / 2), 2 ** (resolution / 2)
 
 
-def multipliers(rule: CompoundRule | SharesRule | MultipliersRule) -> Multipliers:
+def tiny(phi: float) -> Multipliers:
+    """Return the multipliers of 2^φ of the FLOPs for φ ≤ 0: depth and resolution from the curves, d · w² · r² = 2^φ."""
+    if not phi <= 0:
+        raise ScalenetError(f"phi = {phi:g}: the tiny rule only shrinks", hint="phi must not be above 0")
+    depth, width, resolution = (float(2**logarithm) for logarithm in path(TinyRay(), phi))
+    return checked(Multipliers(depth, width, resolution))
+
+
+def path(ray: Ray, phi: Count) -> tuple[Count, Count, Count]:
+    """Return log₂ of the three multipliers at φ, or at an array of φ; the tiny curve goes on straight at its ends."""
+    match ray:
+        case CompoundRay():
+            return math.log2(ray.alpha) * phi, math.log2(ray.beta) * phi, math.log2(ray.gamma) * phi
+        case SharesRay():
+            return ray.depth * phi, ray.width / 2 * phi, ray.resolution / 2 * phi
+        case TinyRay():
+            depth, resolution = (_straight(phi, np.log2(curve)) for curve in TINY_CURVES.T[1:])
+            return depth, (phi - depth) / 2 - resolution, resolution
+
+
+def _straight(phi: Count, curve: NDArray[np.float64]) -> Count:
+    """Return the curve at φ, linear between its points, and past the smallest as between the last two."""
+    known = TINY_CURVES[:, 0]
+    slope = (curve[1] - curve[0]) / (known[1] - known[0])
+    return np.interp(phi, known, curve) + slope * np.minimum(phi - known[0], 0)
+
+
+def multipliers(rule: CompoundRule | SharesRule | TinyRule | MultipliersRule) -> Multipliers:
     """Return the multipliers that a rule asks for."""
     match rule:
+        case TinyRule():
+            return tiny(rule.phi)
         case CompoundRule():
             return compound(rule.alpha, rule.beta, rule.gamma, rule.phi)
         case SharesRule():

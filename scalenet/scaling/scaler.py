@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from operator import mul
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +30,7 @@ from scalenet.arch.config import (
 from scalenet.arch.errors import ScalenetError
 from scalenet.arch.spec import Architecture, Dimensions, dimensions, layer_tree, with_dimensions
 from scalenet.costs.formula import cost, cost_record, walk
+from scalenet.scaling.multiply import scale_dimensions, unrounded
 from scalenet.scaling.presets import preset, presets
 from scalenet.scaling.rounding import rounding_set
 from scalenet.scaling.rules import SHARES, Multipliers, checked, effective_phi, multipliers
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from scalenet.arch.config import Rule
-    from scalenet.arch.layers import Count
     from scalenet.arch.spec import Model
     from scalenet.scaling.rounding import Rounding
 
@@ -110,30 +109,14 @@ def scale(
     return Architecture(name, with_dimensions(architecture.model, numbers), chosen.name)
 
 
-def scale_dimensions(model: Model, rounding: Rounding, *, depth: Count, width: Count, resolution: Count) -> Dimensions:
-    """Return the rounded dimensions; arrays of multipliers give arrays of dimensions."""
-    base, factors = dimensions(model), _factors(model, rounding, depth=depth, width=width, resolution=resolution)
-    groups = [stage.options().get("groups", 1) for stage in model.stages]
-    return Dimensions(
-        height=rounding.round_resolution(base.height, factors.height),
-        width=rounding.round_resolution(base.width, factors.width),
-        stem=rounding.round_width(base.stem, factors.stem),
-        widths=tuple(
-            rounding.round_width(number, factor, groups=group)
-            for number, factor, group in zip(base.widths, factors.widths, groups, strict=True)
-        ),
-        depths=tuple(map(rounding.round_depth, base.depths, factors.depths)),
-        head=None if base.head is None or factors.head is None else rounding.round_head(base.head, factors.head),
-    )
-
-
 def scale_by(base: Architecture, rule: Rule, *, rounding: str | None = None, name: str | None = None) -> Config:
     """Return the config of `base` scaled by a rule, with its cost and the record of how it came about.
 
     Regularisation scales too: dropout grows by 0.3 over φ = 0 … 7, as from B0's 0.2 to B7's 0.5 (Tan & Le 2019,
     section 5.2), and stays 0 where the base has none; drop-path stays. A preset has its published dropout.
     """
-    chosen = rounding_set(rounding or base.rounding)
+    own = preset(rule.name).rounding if isinstance(rule, PresetRule) else None
+    chosen = rounding_set(rounding or own or base.rounding)
     model, asked, target = _scaled_model(base, rule, chosen)
     counts = cost_record(model)
     scaling = Scaling(
@@ -200,7 +183,8 @@ def _ladder(base: Model, model: Model, rounding: Rounding, asked: Multipliers, t
     own, rounded = dimensions(base), dimensions(model)
     if base.head.kind != model.head.kind:
         rounded = replace(rounded, head=own.head)
-    before, after = unrounded(base, rounding, Multipliers(1.0, 1.0, 1.0)), unrounded(base, rounding, asked)
+    before = unrounded(base, rounding, depth=1.0, width=1.0, resolution=1.0)
+    after = unrounded(base, rounding, **asked._asdict())
     grown = replace(before, depths=after.depths)
     deep = replace(after, depths=rounded.depths)
     wide = replace(deep, stem=rounded.stem, widths=rounded.widths, head=rounded.head)
@@ -272,33 +256,6 @@ def scaled_dropout(base: float, phi: float) -> float:
 def _with_dropout(model: Model, dropout: float) -> Model:
     regularization = model.regularization.model_copy(update={"dropout": dropout})
     return model.model_copy(update={"regularization": regularization})
-
-
-def _factors(model: Model, rounding: Rounding, *, depth: Count, width: Count, resolution: Count) -> Dimensions:
-    """Return what each dimension is multiplied by: 1 where the rounding set keeps it fixed."""
-    last = len(model.stages) - 1
-    ends = {0, last} if "end_depths" in rounding.fixed else set()
-    return Dimensions(
-        height=resolution,
-        width=resolution,
-        stem=1 if "stem" in rounding.fixed else width,
-        widths=(width,) * (last + 1),
-        depths=tuple(1 if number in ends else depth for number in range(last + 1)),
-        head=1 if "head" in rounding.fixed else width,
-    )
-
-
-def unrounded(model: Model, rounding: Rounding, asked: Multipliers) -> Dimensions:
-    """Return the dimensions before rounding, as floats."""
-    base, factors = dimensions(model), _factors(model, rounding, **asked._asdict())
-    return Dimensions(
-        height=base.height * factors.height,
-        width=base.width * factors.width,
-        stem=base.stem * factors.stem,
-        widths=tuple(map(mul, base.widths, factors.widths)),
-        depths=tuple(map(mul, base.depths, factors.depths)),
-        head=None if base.head is None or factors.head is None else base.head * factors.head,
-    )
 
 
 def applied(base: Model, model: Model) -> Multipliers:

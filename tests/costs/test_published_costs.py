@@ -40,6 +40,13 @@ def test_the_lite_models(row: dict[str, Any]) -> None:
     assert round(cost.params / 1e6, 1) == row["mparams"]
 
 
+@pytest.mark.parametrize("row", golden("tinynet"), ids=label)
+def test_the_tinynets(row: dict[str, Any]) -> None:
+    cost = scalenet.cost(scalenet.load(row["name"]))
+    assert round(cost.flops / 1e6, 1) == row["mmacs"]
+    assert round(cost.params / 1e6, 2) == row["mparams"]
+
+
 @pytest.mark.parametrize("row", golden("published"), ids=label)
 def test_the_baselines(row: dict[str, Any]) -> None:
     cost = scalenet.cost(scalenet.load(row["name"]))

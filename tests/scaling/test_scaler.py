@@ -42,6 +42,10 @@ def lite() -> list[dict[str, Any]]:
     return list(yaml.safe_load((GOLDEN / "lite.yaml").read_text(encoding="utf-8")))
 
 
+def tinynet() -> list[dict[str, Any]]:
+    return list(yaml.safe_load((GOLDEN / "tinynet.yaml").read_text(encoding="utf-8")))
+
+
 def phi(value: float) -> CompoundRule:
     return CompoundRule(alpha=1.2, beta=1.1, gamma=1.15, phi=float(value))
 
@@ -96,7 +100,7 @@ def test_a_preset_has_the_published_widths_depths_resolution_and_dropout(row: di
     assert model.regularization.drop_path == 0.2
 
 
-@pytest.mark.parametrize("row", [*official(), *lite()], ids=lambda row: row["name"])
+@pytest.mark.parametrize("row", [*official(), *lite(), *tinynet()], ids=lambda row: row["name"])
 def test_a_preset_has_the_published_multipliers(row: dict[str, Any]) -> None:
     own = preset(row["name"].replace("_", "-"))
     assert (own.width, own.depth, own.resolution, own.dropout) == (
@@ -108,7 +112,7 @@ def test_a_preset_has_the_published_multipliers(row: dict[str, Any]) -> None:
 
 
 def test_there_are_no_presets_but_the_published() -> None:
-    assert set(presets()) == {row["name"] for row in [*official(), *lite()]}
+    assert set(presets()) == {row["name"] for row in [*official(), *lite(), *tinynet()]}
 
 
 def test_an_unknown_preset_suggests_the_nearest() -> None:
