@@ -15,8 +15,8 @@ import torch
 from scalenet import build, load, measure
 from scalenet.arch.spec import dimensions
 from scalenet.costs.formula import cost, cost_box, cost_many
+from scalenet.scaling.multiply import scale_dimensions
 from scalenet.scaling.rounding import rounding_set
-from scalenet.scaling.scaler import scale_dimensions
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -98,12 +98,6 @@ class SharesRule(SharesRay):
     phi: Finite
 
 
-class TinyRule(TinyRay):
-    """A point of the tiny curve: 2^phi of the base's FLOPs."""
-
-    phi: Annotated[float, Field(le=0, allow_inf_nan=False)]
-
-
 class MultipliersRule(Record):
     """The three multipliers as they are given."""
 
@@ -145,7 +139,7 @@ class BudgetRule(Record):
 
 
 Rule: TypeAlias = Annotated[
-    CompoundRule | SharesRule | TinyRule | MultipliersRule | PresetRule | BudgetRule, Field(discriminator="kind")
+    CompoundRule | SharesRule | MultipliersRule | PresetRule | BudgetRule, Field(discriminator="kind")
 ]
 
 
@@ -185,15 +179,16 @@ class Ratios(Factors):
 class Solution(Record):
     """What a budget was met with: the metric's value, and how far the network lies from the ray.
 
-    `phi` is that of the nearest point of the ray. `distance` is in doublings of nominal FLOPs. `off_ray` is each
-    dimension, as the mean over the base's blocks, relative to that point. Without `met` no network near the ray costs
-    what was asked, and this one comes closest.
+    `phi` is that of the nearest point of the ray, and `off_ray` each dimension relative to it, as the mean over the
+    base's blocks. `distance` is in doublings of nominal FLOPs, of which `spread` is what rounding makes of some stages
+    more than of others. Without `met` no network near the ray costs what was asked, and this one comes closest.
     """
 
     achieved: int
     met: bool
     phi: float
     distance: float
+    spread: float
     off_ray: Factors
 
 

@@ -140,8 +140,11 @@ def cost_many(model: Model, numbers: Dimensions, *, threads: int = 2) -> Cost:
         for row, figure in zip(result, figures, strict=True):
             row[start : start + _BLOCK] = figure
 
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(work, range(0, length, _BLOCK)))
+    if length <= _BLOCK:
+        work(0)
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(work, range(0, length, _BLOCK)))
     _check_exact(result.max(initial=0))
     exact = result.astype(np.int64)
     operators = {name: row for name, row in zip(OPERATORS, exact, strict=False) if row.any()}

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 from scalenet.arch.spec import layer_tree
 from scalenet.costs.formula import cost, total, walk
+from scalenet.scaling.multiply import unrounded
 from scalenet.scaling.rounding import rounding_set
 from scalenet.scaling.rules import PAPER_COEFFICIENTS, Multipliers, compound
-from scalenet.scaling.scaler import scale, unrounded
+from scalenet.scaling.scaler import scale
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,5 +95,5 @@ def _along(axis: str, factor: float) -> Multipliers:
 
 def _smooth(base: Architecture, factors: Multipliers) -> Tally:
     """Return the costs at unrounded dimensions."""
-    numbers = unrounded(base.model, rounding_set(base.rounding), factors)
+    numbers = unrounded(base.model, rounding_set(base.rounding), **factors._asdict())
     return total(walk(layer_tree(base.model, numbers), smooth=True))

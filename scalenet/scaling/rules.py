@@ -12,22 +12,19 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from scalenet.arch.config import (
+    BudgetRule,
     CompoundRay,
     CompoundRule,
     MultipliersRule,
-    PresetRule,
-    Ray,
-    Rule,
     SharesRay,
     SharesRule,
-    TinyRay,
-    TinyRule,
 )
 from scalenet.arch.errors import ScalenetError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from scalenet.arch.config import Ray, Rule
     from scalenet.arch.layers import Count
 
 PAPER_COEFFICIENTS = {"alpha": 1.2, "beta": 1.1, "gamma": 1.15}
@@ -96,38 +93,26 @@ def _bases(depth: float, width: float, resolution: float) -> tuple[float, float,
     return 2**depth, 2 ** (width / 2), 2 ** (resolution / 2)
 
 
-def tiny(phi: float) -> Multipliers:
-    """Return the multipliers of 2^φ of the FLOPs for φ ≤ 0: depth and resolution from the curves, d · w² · r² = 2^φ."""
-    if not phi <= 0:
-        raise ScalenetError(f"phi = {phi:g}: the tiny rule only shrinks", hint="phi must not be above 0")
-    depth, width, resolution = (float(2**logarithm) for logarithm in path(TinyRay(), phi))
-    return checked(Multipliers(depth, width, resolution))
+def path(ray: CompoundRay | SharesRay, phi: Count) -> tuple[Count, Count, Count]:
+    """Return log₂ of the three multipliers at φ, or at an array of φ."""
+    alpha, beta, gamma = map(math.log2, coefficients(ray))
+    return alpha * phi, beta * phi, gamma * phi
 
 
-def path(ray: Ray, phi: Count) -> tuple[Count, Count, Count]:
-    """Return log₂ of the three multipliers at φ, or at an array of φ; the tiny curve goes on straight at its ends."""
-    match ray:
-        case CompoundRay():
-            return math.log2(ray.alpha) * phi, math.log2(ray.beta) * phi, math.log2(ray.gamma) * phi
-        case SharesRay():
-            return ray.depth * phi, ray.width / 2 * phi, ray.resolution / 2 * phi
-        case TinyRay():
-            depth, resolution = (_straight(phi, np.log2(curve)) for curve in TINY_CURVES.T[1:])
-            return depth, (phi - depth) / 2 - resolution, resolution
+def tiny_curves(phi: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return log₂ of depth and resolution at 2^φ of the base's FLOPs; straight between the TinyNets, and past E."""
+    known, *curves = TINY_CURVES.T
+    below = np.minimum(phi - known[0], 0)
+    slopes = [(curve[1] - curve[0]) / (known[1] - known[0]) for curve in np.log2(curves)]
+    depth, resolution = (
+        np.interp(phi, known, curve) + slope * below for curve, slope in zip(np.log2(curves), slopes, strict=True)
+    )
+    return depth, resolution
 
 
-def _straight(phi: Count, curve: NDArray[np.float64]) -> Count:
-    """Return the curve at φ, linear between its points, and past the smallest as between the last two."""
-    known = TINY_CURVES[:, 0]
-    slope = (curve[1] - curve[0]) / (known[1] - known[0])
-    return np.interp(phi, known, curve) + slope * np.minimum(phi - known[0], 0)
-
-
-def multipliers(rule: CompoundRule | SharesRule | TinyRule | MultipliersRule) -> Multipliers:
+def multipliers(rule: CompoundRule | SharesRule | MultipliersRule) -> Multipliers:
     """Return the multipliers that a rule asks for."""
     match rule:
-        case TinyRule():
-            return tiny(rule.phi)
         case CompoundRule():
             return compound(rule.alpha, rule.beta, rule.gamma, rule.phi)
         case SharesRule():
@@ -136,18 +121,18 @@ def multipliers(rule: CompoundRule | SharesRule | TinyRule | MultipliersRule) ->
             return checked(Multipliers(rule.depth, rule.width, rule.resolution))
 
 
-def coefficients(rule: Rule) -> tuple[float, float, float]:
-    """Return a rule's α, β, γ, or the paper's where a rule has none."""
-    match rule:
-        case CompoundRule():
-            return rule.alpha, rule.beta, rule.gamma
-        case SharesRule():
-            return _bases(rule.depth, rule.width, rule.resolution)
+def coefficients(rule: Rule | Ray) -> tuple[float, float, float]:
+    """Return the α, β, γ of a rule or of its ray, or the paper's where it has none."""
+    match rule.ray if isinstance(rule, BudgetRule) else rule:
+        case CompoundRay(alpha=alpha, beta=beta, gamma=gamma):
+            return alpha, beta, gamma
+        case SharesRay(depth=depth, width=width, resolution=resolution):
+            return _bases(depth, width, resolution)
         case _:
             alpha, beta, gamma = PAPER_COEFFICIENTS.values()
             return alpha, beta, gamma
 
 
-def effective_phi(rule: Rule, asked: Multipliers) -> float:
-    """Return the rule's φ, or log₂ of the nominal cost where a rule has none."""
-    return math.log2(asked.flops_ratio) if isinstance(rule, MultipliersRule | PresetRule) else rule.phi
+def tidy(value: float) -> float:
+    """Return six significant digits, for figures that are read; the rule's own are exact."""
+    return float(f"{value:.6g}")

@@ -17,30 +17,37 @@ from scalenet._version import __version__
 from scalenet.arch import registry
 from scalenet.arch.config import (
     BaseReference,
+    BudgetRule,
+    CompoundRay,
     CompoundRule,
     Config,
+    MultipliersRule,
     PresetRule,
     Provenance,
     Ratios,
     RoundingReference,
     Scaling,
+    SharesRay,
     SharesRule,
+    TinyRay,
     digest,
 )
 from scalenet.arch.errors import ScalenetError
 from scalenet.arch.spec import Architecture, Dimensions, dimensions, layer_tree, with_dimensions
 from scalenet.costs.formula import cost, cost_record, walk
+from scalenet.scaling.budgets import solve
 from scalenet.scaling.multiply import scale_dimensions, unrounded
 from scalenet.scaling.presets import preset, presets
 from scalenet.scaling.rounding import rounding_set
-from scalenet.scaling.rules import SHARES, Multipliers, checked, effective_phi, multipliers
+from scalenet.scaling.rules import SHARES, Multipliers, checked, multipliers, tidy
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from scalenet.arch.config import Rule
+    from scalenet.arch.config import Ray, Rule, Solution
     from scalenet.arch.spec import Model
     from scalenet.scaling.rounding import Rounding
 
@@ -117,21 +124,22 @@ def scale_by(base: Architecture, rule: Rule, *, rounding: str | None = None, nam
     """
     own = preset(rule.name).rounding if isinstance(rule, PresetRule) else None
     chosen = rounding_set(rounding or own or base.rounding)
-    model, asked, target = _scaled_model(base, rule, chosen)
-    counts = cost_record(model)
+    scaled = _scaled(base, rule, chosen)
+    counts = cost_record(scaled.model)
     scaling = Scaling(
         base=reference(base),
         rule=rule,
         rounding=RoundingReference(name=chosen.name, version=chosen.version),
         regularization="preset" if isinstance(rule, PresetRule) else "linear",
-        asked=_ratios(asked, target),
-        nominal=_tidy(asked.flops_ratio),
-        applied=_ratios(applied(base.model, model), counts.flops / cost(base).flops),
+        asked=_ratios(scaled.asked, scaled.target),
+        nominal=tidy(scaled.asked.flops_ratio),
+        applied=_ratios(applied(base.model, scaled.model), counts.flops / cost(base).flops),
+        solution=scaled.solution,
     )
     return Config(
         schema="scalenet/1",
         name=name or _name(base, rule),
-        model=model,
+        model=scaled.model,
         scaling=scaling,
         cost=counts,
         provenance=Provenance(scalenet=__version__, command=_command(scaling), counter="formula"),
@@ -221,22 +229,45 @@ def _ratio(exact: NDArray[Any], smooth: NDArray[Any]) -> NDArray[Any]:
 
 def asked_of(base: Architecture, scaling: Scaling) -> tuple[Multipliers, float]:
     """Return the multipliers and the FLOPs ratio that were asked for; the record itself has six digits of them."""
-    _, asked, target = _scaled_model(base, scaling.rule, rounding_set(scaling.rounding.name))
-    return asked, target
+    scaled = _scaled(base, scaling.rule, rounding_set(scaling.rounding.name))
+    return scaled.asked, scaled.target
 
 
-def _scaled_model(base: Architecture, rule: Rule, rounding: Rounding) -> tuple[Model, Multipliers, float]:
-    """Return the scaled model, the multipliers asked for, and the FLOPs ratio asked for."""
-    if isinstance(rule, PresetRule):
-        return _preset_model(base, rule, rounding)
+@dataclass(frozen=True, slots=True)
+class _Scaled:
+    """A scaled model, the multipliers and the FLOPs ratio asked for, and how a budget was met."""
+
+    model: Model
+    asked: Multipliers
+    target: float
+    solution: Solution | None = None
+
+
+def _scaled(base: Architecture, rule: Rule, rounding: Rounding) -> _Scaled:
+    match rule:
+        case PresetRule():
+            return _preset(base, rule, rounding)
+        case BudgetRule():
+            return _solved(base, rule, rounding)
     asked = multipliers(rule)
     numbers = scale_dimensions(base.model, rounding, **asked._asdict())
-    phi = effective_phi(rule, asked)
-    model = _with_dropout(with_dimensions(base.model, numbers), scaled_dropout(base.model.regularization.dropout, phi))
-    return model, asked, 2.0**phi if isinstance(rule, CompoundRule | SharesRule) else asked.flops_ratio
+    phi = math.log2(asked.flops_ratio) if isinstance(rule, MultipliersRule) else rule.phi
+    target = asked.flops_ratio if isinstance(rule, MultipliersRule) else 2.0**phi
+    return _Scaled(_with_numbers(base.model, numbers, phi), asked, target)
 
 
-def _preset_model(base: Architecture, rule: PresetRule, rounding: Rounding) -> tuple[Model, Multipliers, float]:
+def _solved(base: Architecture, rule: BudgetRule, rounding: Rounding) -> _Scaled:
+    solved = solve(base.model, rule, rounding)
+    model = _with_numbers(base.model, solved.numbers, solved.solution.phi)
+    target = rule.value / cost(base).flops if rule.metric == "flops" else solved.nearest.flops_ratio
+    return _Scaled(model, solved.nearest, target, solved.solution)
+
+
+def _with_numbers(base: Model, numbers: Dimensions, phi: float) -> Model:
+    return _with_dropout(with_dimensions(base, numbers), scaled_dropout(base.regularization.dropout, phi))
+
+
+def _preset(base: Architecture, rule: PresetRule, rounding: Rounding) -> _Scaled:
     published = preset(rule.name)
     own = registry.load(published.base).model
     if base.model.with_classes(own.head.classes) != own:
@@ -245,7 +276,7 @@ def _preset_model(base: Architecture, rule: PresetRule, rounding: Rounding) -> t
     asked = Multipliers(published.depth, published.width, resolution)
     numbers = scale_dimensions(base.model, rounding, **asked._asdict())
     numbers = replace(numbers, height=published.resolution, width=published.resolution)
-    return _with_dropout(with_dimensions(base.model, numbers), published.dropout), asked, asked.flops_ratio
+    return _Scaled(_with_dropout(with_dimensions(base.model, numbers), published.dropout), asked, asked.flops_ratio)
 
 
 def scaled_dropout(base: float, phi: float) -> float:
@@ -271,32 +302,43 @@ def applied(base: Model, model: Model) -> Multipliers:
 
 def _ratios(factors: Multipliers, flops_ratio: float) -> Ratios:
     return Ratios(
-        depth=_tidy(factors.depth),
-        width=_tidy(factors.width),
-        resolution=_tidy(factors.resolution),
-        flops_ratio=_tidy(flops_ratio),
+        depth=tidy(factors.depth),
+        width=tidy(factors.width),
+        resolution=tidy(factors.resolution),
+        flops_ratio=tidy(flops_ratio),
     )
-
-
-def _tidy(value: float) -> float:
-    """Return six significant digits: these figures are for readers, the rule's own are exact."""
-    return float(f"{value:.6g}")
 
 
 def _name(base: Architecture, rule: Rule) -> str:
     match rule:
-        case CompoundRule():
-            return f"{base.name}_phi{rule.phi:g}"
-        case SharesRule():
-            return f"{base.name}_{_shares_name(rule) or 'shares'}_phi{rule.phi:g}"
         case PresetRule():
             return rule.name
+        case BudgetRule():
+            return f"{base.name}{_ray_name(rule.ray)}_{rule.metric}{_short(rule.value)}"
+        case CompoundRule() | SharesRule():
+            return f"{base.name}{_ray_name(rule)}_phi{rule.phi:g}"
         case _:
             return f"{base.name}_d{rule.depth:.4g}_w{rule.width:.4g}_r{rule.resolution:.4g}"
 
 
-def _shares_name(rule: SharesRule) -> str | None:
-    own = (rule.depth, rule.width, rule.resolution)
+def _ray_name(ray: Ray) -> str:
+    match ray:
+        case CompoundRay():
+            return ""
+        case SharesRay():
+            return f"_{_shares_name(ray) or 'shares'}"
+        case TinyRay():
+            return "_tiny"
+
+
+def _short(value: int) -> str:
+    """Return a count for a name: 4000000000 is 4G."""
+    unit, size = next(((unit, size) for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)) if value >= size), ("", 1))
+    return f"{value / size:.4g}{unit}"
+
+
+def _shares_name(ray: SharesRay) -> str | None:
+    own = (ray.depth, ray.width, ray.resolution)
     return next((name for name, named in SHARES.items() if named == own), None)
 
 
@@ -318,14 +360,32 @@ def _command(scaling: Scaling) -> str:
     """Return the command that writes the config again; a base that no registry has stands as NAME.yaml."""
     rule, words = scaling.rule, ["scalenet scale --base", *_base_words(scaling.base)]
     match rule:
-        case CompoundRule():
-            words += [f"--phi {_number(rule.phi)} --alpha {rule.alpha!r} --beta {rule.beta!r} --gamma {rule.gamma!r}"]
-        case SharesRule():
-            named = _shares_name(rule)
-            words += [f"--rule {named}" if named else f"--shares {rule.depth!r},{rule.width!r},{rule.resolution!r}"]
-            words += [f"--phi {_number(rule.phi)}"]
         case PresetRule():
             words += [f"--preset {rule.name}"]
-        case _:
+        case MultipliersRule():
             words += [f"--depth {rule.depth!r} --width {rule.width!r} --resolution {rule.resolution!r}"]
+        case BudgetRule():
+            words += _budget_words(rule)
+        case _:
+            words += [f"--phi {_number(rule.phi)} {_ray_words(rule)}"]
     return " ".join([*words, f"--rounding {scaling.rounding.name}"])
+
+
+def _ray_words(ray: Ray) -> str:
+    match ray:
+        case CompoundRay():
+            return f"--alpha {ray.alpha!r} --beta {ray.beta!r} --gamma {ray.gamma!r}"
+        case SharesRay():
+            named = _shares_name(ray)
+            return f"--rule {named}" if named else f"--shares {ray.depth!r},{ray.width!r},{ray.resolution!r}"
+        case TinyRay():
+            return "--rule tiny"
+
+
+def _budget_words(rule: BudgetRule) -> Iterator[str]:
+    for metric, value in {rule.metric: rule.value, **rule.ceilings}.items():
+        yield f"--{metric} {value}"
+    if "memory" in {rule.metric, *rule.ceilings}:
+        yield f"--batch {rule.batch}{' --training' if rule.training else ''}"
+    yield _ray_words(rule.ray)
+    yield f"--tolerance {_number(rule.tolerance)} --sizes {rule.sizes}{' --per-stage' if rule.per_stage else ''}"

@@ -13,8 +13,8 @@ import scalenet
 from scalenet.arch import registry
 from scalenet.arch.spec import Dimensions, Model, dimensions, layer_tree, with_dimensions
 from scalenet.costs.formula import cost_box, cost_many, total, walk
+from scalenet.scaling.multiply import scale_dimensions
 from scalenet.scaling.rounding import SETS
-from scalenet.scaling.scaler import scale_dimensions
 
 NAMES = list(registry.names())
 

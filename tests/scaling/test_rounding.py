@@ -14,8 +14,8 @@ import scalenet
 from scalenet.arch import registry
 from scalenet.arch.errors import UnknownNameError
 from scalenet.arch.spec import dimensions
+from scalenet.scaling.multiply import scale_dimensions
 from scalenet.scaling.rounding import SETS, rounding_set
-from scalenet.scaling.scaler import scale_dimensions
 
 # Multipliers of two decimals, as people write them: exact as fractions, so that the rules here have no noise of floats.
 FACTORS = st.integers(5, 500).map(lambda hundredths: Fraction(hundredths, 100))

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import scalenet
-from scalenet.arch.config import CompoundRule, MultipliersRule, PresetRule, SharesRule
+from scalenet.arch.config import CompoundRule, MultipliersRule, SharesRule
+from scalenet.scaling.presets import preset
 from scalenet.scaling.rules import (
     PAPER_COEFFICIENTS,
     SHARES,
     Multipliers,
     compound,
-    effective_phi,
     multipliers,
     shares,
+    tiny_curves,
 )
 
 PHIS = st.floats(-8, 8)
@@ -88,19 +90,12 @@ def test_equal_rules_of_both_kinds_ask_for_the_same(phi: float) -> None:
     rule = SharesRule(depth=depth, width=width, resolution=resolution, phi=phi)
     same = CompoundRule(alpha=2**depth, beta=2 ** (width / 2), gamma=2 ** (resolution / 2), phi=phi)
     assert multipliers(rule) == pytest.approx(multipliers(same))
-    assert effective_phi(rule, multipliers(rule)) == effective_phi(same, multipliers(same)) == phi
 
 
 @given(st.floats(0.1, 4), st.floats(0.1, 4), st.floats(0.1, 4))
 def test_given_multipliers_are_asked_for_as_they_are(depth: float, width: float, resolution: float) -> None:
     rule = MultipliersRule(depth=depth, width=width, resolution=resolution)
-    asked = multipliers(rule)
-    assert asked == (depth, width, resolution)
-    assert effective_phi(rule, asked) == pytest.approx(math.log2(depth * width**2 * resolution**2))
-
-
-def test_a_preset_s_phi_follows_from_its_nominal_cost() -> None:
-    assert effective_phi(PresetRule(name="efficientnet_b2"), Multipliers(2.0, 2.0, 1.0)) == 3
+    assert multipliers(rule) == (depth, width, resolution)
 
 
 @pytest.mark.parametrize(
@@ -115,3 +110,16 @@ def test_coefficients_that_make_no_sense_are_refused(wrong: dict[str, float]) ->
 def test_compound_refuses_what_makes_no_sense(coefficients: tuple[float, float, float, float]) -> None:
     with pytest.raises(scalenet.ScalenetError):
         scalenet.compound(*coefficients)
+
+
+@pytest.mark.parametrize("name", [f"tinynet_{letter}" for letter in "abcde"])
+def test_the_tiny_curves_go_through_the_tinynets(name: str) -> None:
+    published = preset(name)
+    phi = math.log2(scalenet.cost(scalenet.load(name)).flops / scalenet.cost(scalenet.load("efficientnet_b0")).flops)
+    depth, resolution = 2 ** np.array(tiny_curves(np.array([phi])))[:, 0]
+    assert depth == pytest.approx(published.depth, rel=2e-3)
+    assert resolution == pytest.approx(published.resolution / 224, rel=1e-2)
+
+
+def test_the_tiny_curves_start_at_the_base() -> None:
+    assert np.array(tiny_curves(np.zeros(1))).tolist() == [[0], [0]]

@@ -1,0 +1,234 @@
+"""Budgets: the network nearest to a ray among those that cost what is asked (Tan & Le 2019, equation 2).
+
+A scaling rule draws a line, its ray, through the lattice of networks. A network's distance from it is the root of the
+squared distance of its means and of its spreads, in doublings (see `lattice`). All networks within a distance that may
+cost what is asked are counted, the nearest first; the distance doubles until one does. Costs grow along every axis, so
+that the corners of a cell of the lattice bound what it holds.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from scalenet.arch.config import Factors, Solution, TinyRay
+from scalenet.arch.errors import ScalenetError
+from scalenet.arch.spec import Dimensions
+from scalenet.costs.formula import cost, cost_many
+from scalenet.scaling.lattice import Lattice
+from scalenet.scaling.multiply import unrounded
+from scalenet.scaling.resolutions import total_stride
+from scalenet.scaling.rules import Multipliers, path, tidy, tiny_curves
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from scalenet.arch.config import BudgetRule, Metric
+    from scalenet.arch.layers import Count
+    from scalenet.arch.spec import Model
+    from scalenet.scaling.lattice import Axes, Index
+    from scalenet.scaling.rounding import Rounding
+
+_PHIS = np.linspace(-16, 16, 513)
+_RADII = tuple(2.0**power for power in range(-4, 3))
+_SLACK = 0.15
+"""Doublings by which rounding may move a cost along the ray."""
+_CELL = 8
+_LARGEST = 20_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Solved:
+    """Rounded dimensions, the multipliers of the nearest point of the ray, and how well the budget is met."""
+
+    numbers: Dimensions
+    nearest: Multipliers
+    solution: Solution
+
+
+def solve(model: Model, rule: BudgetRule, rounding: Rounding) -> Solved:
+    """Return the network nearest to the ray that costs what the rule asks, or else the one that costs most like it.
+
+    Raises ScalenetError where the cost does not change along the ray, or no network keeps the ceilings.
+    """
+    search = _Search(model, rule, rounding)
+    closest, least = search.lattice.least(), math.inf
+    for radius in _RADII:
+        for numbers in search.tube(radius):
+            misses = search.misses(numbers)
+            index = int(misses.argmin())  # the first, and so the nearest, of those that miss by nothing
+            if misses[index] < least:
+                closest, least = _one(numbers, slice(index, index + 1)), float(misses[index])
+            if least == 0:
+                return search.solved(closest)
+    if np.isinf(search.misses(closest)[0]):
+        raise ScalenetError("no network near the ray keeps the ceilings", hint="raise them, or take another rule")
+    return search.solved(closest)
+
+
+class _Search:
+    """One budget's ray through the lattice: `phi`, `point` and `direction` are where and how it meets the budget."""
+
+    def __init__(self, model: Model, rule: BudgetRule, rounding: Rounding) -> None:
+        self.model, self.rule, self.rounding = model, rule, rounding
+        step = total_stride(model) if rule.sizes == "tight" else rule.sizes
+        self.lattice = Lattice(model, rounding, step, per_stage=rule.per_stage)
+        self.ray = self._tiny() if isinstance(rule.ray, TinyRay) else path(rule.ray, _PHIS)
+        self.costs_along = self.counts(self._unrounded(*self.ray))[rule.metric]
+        self.phi = self._crossing()
+        self.point = self._doublings(self.phi)
+        self.direction = (self._doublings(self.phi + 1e-3) - self._doublings(self.phi - 1e-3)) / 2e-3
+
+    def counts(self, numbers: Dimensions) -> dict[Metric, NDArray[Any]]:
+        """Return what a budget may be about, of many networks."""
+        counts = cost_many(self.model, numbers)
+        return {"flops": counts.flops, "params": counts.params, "activations": counts.activations}
+
+    def misses(self, numbers: Dimensions) -> NDArray[np.float64]:
+        """Return how far each network's cost lies outside what is asked, as a logarithm; infinity above a ceiling."""
+        counts = self.counts(numbers)
+        found = counts[self.rule.metric]
+        misses: NDArray[np.float64] = np.abs(np.log(found / np.clip(found, *self._range())))
+        for metric, limit in self.rule.ceilings.items():
+            misses[counts[metric] > limit] = np.inf
+        return misses
+
+    def tube(self, radius: float) -> Iterator[Dimensions]:
+        """Yield the networks within `radius` of the ray that may cost what is asked, in blocks, nearest first."""
+        axes = self._trimmed(self._around(radius))
+        if not 0 < math.prod(map(len, axes)) <= _LARGEST:
+            return
+        index = self._plausible(axes)
+        distances = self._distances(
+            np.stack([axis.mean[chosen] for axis, chosen in zip(axes, index, strict=True)]),
+            sum(axis.spread[chosen] for axis, chosen in zip(axes, index, strict=True)),
+        )
+        inside = np.flatnonzero(distances <= radius)
+        order = inside[np.argsort(distances[inside], kind="stable")]
+        start, length = 0, 512
+        while start < len(order):
+            block = order[start : start + length]
+            yield self.lattice.numbers(axes, tuple(chosen[block] for chosen in index))
+            start, length = start + length, min(4 * length, 131_072)
+
+    def solved(self, numbers: Dimensions) -> Solved:
+        """Return one network, given as arrays of one, with what there is to say of it."""
+        place, spread = self.lattice.place(numbers)
+        steps = float((place - self.point) @ self.direction / (self.direction @ self.direction))
+        nearest = self.point + steps * self.direction
+        off = Multipliers(*map(tidy, 2.0 ** ((place - nearest) / (1, 2, 2))))
+        solution = Solution(
+            achieved=int(self.counts(numbers)[self.rule.metric][0]),
+            met=bool(self.misses(numbers)[0] == 0),
+            phi=tidy(self.phi + steps),
+            distance=tidy(float(self._distances(place[:, None], spread)[0])),
+            spread=tidy(math.sqrt(spread)),
+            off_ray=Factors(**off._asdict()),
+        )
+        return Solved(_one(numbers, 0), Multipliers(*map(float, 2.0 ** (nearest / (1, 2, 2)))), solution)
+
+    def _crossing(self) -> float:
+        """Return the φ at which the ray costs what is asked."""
+        growing = np.maximum.accumulate(self.costs_along)
+        if growing[0] == growing[-1]:
+            raise ScalenetError(f"{self.rule.metric}: do not change along this ray", hint="take another rule")
+        if isinstance(self.rule.ray, TinyRay) and self.rule.value > growing[len(_PHIS) // 2]:
+            raise ScalenetError("the tiny rule only shrinks", hint="ask for less than the base costs")
+        if growing[-1] < self.rule.value:
+            raise ScalenetError(f"{self.rule.metric}: {self.rule.value:,} lie beyond φ = 16 of this ray")
+        return float(np.interp(math.log(self.rule.value), np.log(growing), _PHIS))
+
+    def _doublings(self, phi: float) -> NDArray[np.float64]:
+        depth, width, resolution = (np.interp(phi, _PHIS, np.asarray(along)) for along in self.ray)
+        return np.array([depth, 2 * width, 2 * resolution])
+
+    def _tiny(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """Return depth and resolution as TinyNets have them, and the width with which they cost 2^φ of the base."""
+        depth, resolution = tiny_curves(_PHIS)
+        low, high = np.full_like(_PHIS, -12), np.full_like(_PHIS, 12)
+        wanted = 2**_PHIS * cost(self.model).flops
+        for _ in range(24):
+            middle = (low + high) / 2
+            enough = self.counts(self._unrounded(depth, middle, resolution))["flops"] >= wanted
+            low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+        return depth, high, resolution
+
+    def _unrounded(self, *logarithms: Count) -> Dimensions:
+        """Return unrounded networks by log₂ of depth, width and resolution; none is smaller than the smallest."""
+        depth, width, resolution = (2.0**logarithm for logarithm in logarithms)
+        numbers = unrounded(self.model, self.rounding, depth=depth, width=width, resolution=resolution)
+        return self.lattice.at_least(numbers)
+
+    def _range(self) -> tuple[float, float]:
+        """Return the least and the most that the network may cost."""
+        value, tolerance = self.rule.value, self.rule.tolerance
+        return value * (1 - tolerance), value * (1 if self.rule.metric == "memory" else 1 + tolerance)
+
+    def _around(self, radius: float) -> Axes:
+        """Return the choices within `radius` of the part of the ray whose cost is at most √3 · radius doublings off."""
+        off = np.abs(np.log2(self.costs_along / self.rule.value))
+        close = np.flatnonzero(off <= max(math.sqrt(3) * radius + _SLACK, off.min()))
+        ends = np.stack([self._doublings(_PHIS[close[0]]), self._doublings(_PHIS[close[-1]])])
+        return self.lattice.near(ends.min(axis=0) - radius, ends.max(axis=0) + radius)
+
+    def _trimmed(self, axes: Axes) -> Axes:
+        """Return the axes without what costs too much with the least of the others, or too little with the most."""
+        for number in range(3):
+            if not all(map(len, axes)):
+                break
+            spans = self._spans(*(self._edge(axes, number, end) for end in (0, -1)))
+            axes = cast("Axes", (*axes[:number], axes[number].where(spans), *axes[number + 1 :]))
+        return axes
+
+    def _edge(self, axes: Axes, number: int, end: int) -> NDArray[Any]:
+        """Return the costs of every choice of one axis with the first or last choices of the others."""
+        every = np.arange(len(axes[number]))
+        index = tuple(every if other == number else np.full_like(every, end) for other in range(3))
+        return self.counts(self.lattice.numbers(axes, index))[self.rule.metric]
+
+    def _plausible(self, axes: Axes) -> Index:
+        """Return the combinations in cells whose corners say that they may cost what is asked."""
+        cells = (1, 1 if self.rule.per_stage else _CELL, _CELL)
+        edges = [
+            np.append(np.arange(0, len(axis), cell), len(axis) - 1) for axis, cell in zip(axes, cells, strict=True)
+        ]
+        grid = np.meshgrid(*edges, indexing="ij")
+        counts = self.counts(self.lattice.numbers(axes, tuple(map(np.ravel, grid))))
+        corners = counts[self.rule.metric].reshape(grid[0].shape)
+        far = tuple(slice(1, None) if cell > 1 else slice(None, -1) for cell in cells)
+        spans = self._spans(corners[:-1, :-1, :-1], corners[far])
+        cell_of = [np.arange(len(axis)) // cell for axis, cell in zip(axes, cells, strict=True)]
+        return np.nonzero(spans[np.ix_(*cell_of)])
+
+    def _spans(self, least: NDArray[Any], most: NDArray[Any]) -> NDArray[np.bool_]:
+        low, high = self._range()
+        return (least <= high) & (most >= low)
+
+    def _distances(self, places: NDArray[np.float64], spreads: NDArray[np.float64] | float) -> NDArray[np.float64]:
+        """Return the distances from the ray of places [3, networks]."""
+        way = places - self.point[:, None]
+        along = (self.direction / np.linalg.norm(self.direction)) @ way
+        distances: NDArray[np.float64] = np.sqrt(np.maximum((way**2).sum(axis=0) - along**2 + spreads, 0))
+        return distances
+
+
+def _one(numbers: Dimensions, index: Any) -> Dimensions:
+    """Return one network of many, by an index, or by a slice as arrays of one."""
+
+    def at(value: Any) -> Any:
+        chosen = np.asarray(value).reshape(-1)[index]
+        return int(chosen) if np.ndim(chosen) == 0 else chosen
+
+    return Dimensions(
+        at(numbers.height),
+        at(numbers.width),
+        at(numbers.stem),
+        tuple(map(at, numbers.widths)),
+        tuple(map(at, numbers.depths)),
+        None if numbers.head is None else at(numbers.head),
+    )

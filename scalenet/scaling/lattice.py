@@ -1,0 +1,188 @@
+"""The networks that a baseline can be scaled to, as three growing sequences of depths, widths and input sizes.
+
+A place on an axis is measured in *doublings* of the nominal FLOPs: log₂ d, 2 log₂ w, 2 log₂ r. A rounded network's
+stages are not all multiplied alike, so a choice has a mean and a spread (the variance) over the stages that scale,
+weighted by the base's blocks.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scalenet.arch.spec import Dimensions
+from scalenet.scaling.multiply import scale_dimensions, unrounded
+from scalenet.scaling.resolutions import total_stride
+
+if TYPE_CHECKING:
+    from scalenet.arch.layers import Count
+    from scalenet.arch.spec import Model
+    from scalenet.scaling.rounding import Rounding
+
+_WIDTH_STEPS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """Choices along one axis, each at least as large as the last: numbers [choices, columns], mean and spread."""
+
+    numbers: NDArray[np.int64]
+    mean: NDArray[np.float64]
+    spread: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.mean)
+
+    def where(self, wanted: NDArray[np.bool_]) -> Axis:
+        """Return the wanted choices."""
+        return Axis(self.numbers[wanted], self.mean[wanted], self.spread[wanted])
+
+    def between(self, low: float, high: float) -> Axis:
+        """Return the choices whose means lie in a range."""
+        return self.where((low <= self.mean) & (self.mean <= high))
+
+
+Axes: TypeAlias = tuple[Axis, Axis, Axis]
+Index: TypeAlias = tuple[NDArray[np.intp], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Lattice:
+    """Every network that a rounding set gives of a model, at sizes that are multiples of `step` pixels.
+
+    `per_stage` adds the widths of which one stage's is a step of the divisor off the uniform multiple.
+    """
+
+    model: Model
+    rounding: Rounding
+    step: int = 1
+    per_stage: bool = False
+
+    def near(self, low: NDArray[np.float64], high: NDArray[np.float64]) -> Axes:
+        """Return the depths, widths and sizes between two places."""
+        return (
+            self._depths(low[0], high[0]).between(low[0], high[0]),
+            self._widths(low[1], high[1]).between(low[1], high[1]),
+            self._sizes(low[2], high[2]).between(low[2], high[2]),
+        )
+
+    def least(self) -> Dimensions:
+        """Return the smallest network, as arrays of one."""
+        smallest = scale_dimensions(self.model, self.rounding, depth=1e-6, width=np.array([1e-6]), resolution=1.0)
+        height, width = self._sizes(-64.0, 0.0).numbers[:1].T
+        return replace(smallest, height=height, width=width)
+
+    def at_least(self, numbers: Dimensions) -> Dimensions:
+        """Return unrounded dimensions, none below the smallest network's."""
+        bounds = self.least()
+        return Dimensions(
+            height=np.maximum(numbers.height, bounds.height),
+            width=np.maximum(numbers.width, bounds.width),
+            stem=np.maximum(numbers.stem, bounds.stem),
+            widths=tuple(map(np.maximum, numbers.widths, bounds.widths)),
+            depths=tuple(map(np.maximum, numbers.depths, bounds.depths)),
+            head=None if numbers.head is None or bounds.head is None else np.maximum(numbers.head, bounds.head),
+        )
+
+    def numbers(self, axes: Axes, index: Index) -> Dimensions:
+        """Return the dimensions of combinations of choices, as arrays."""
+        depths, widths, sizes = (axis.numbers[chosen].T for axis, chosen in zip(axes, index, strict=True))
+        stages = len(self.model.stages)
+        head = None if len(widths) == stages + 1 else widths[stages + 1]
+        return Dimensions(sizes[0], sizes[1], widths[0], tuple(widths[1 : stages + 1]), tuple(depths), head)
+
+    def place(self, numbers: Dimensions) -> tuple[NDArray[np.float64], float]:
+        """Return the means of one network on the three axes, and the sum of its spreads."""
+        axes = (
+            self._depth_axis(_rows(*numbers.depths)),
+            self._width_axis(_rows(numbers.stem, *numbers.widths)),
+            self._size_axis(_rows(numbers.height, numbers.width)),
+        )
+        return np.array([axis.mean[0] for axis in axes]), float(sum(axis.spread[0] for axis in axes))
+
+    def _depths(self, low: float, high: float) -> Axis:
+        """Return depths that grow block by block: all stages at one multiple of the base's, rounded to the nearest.
+
+        Where several reach their next block at one multiple, the last stage goes first. It is apportionment after
+        Webster and Sainte-Laguë, so a deeper network has no stage less than a shallower one.
+        """
+        base, free = self._blocks(), self._free()
+        start = np.where(free, np.maximum(1, np.floor(base * 2.0 ** (low - 1) + 0.5)), base).astype(np.int64)
+        steps = [
+            (multiple, -stage)
+            for stage in np.flatnonzero(free)
+            for multiple in _next_blocks(base[stage], start[stage], high + 1)
+        ]
+        added = np.zeros((len(steps) + 1, len(base)), np.int64)
+        added[np.arange(1, len(steps) + 1), [-stage for _, stage in sorted(steps)]] = 1
+        return self._depth_axis(start + added.cumsum(axis=0))
+
+    def _widths(self, low: float, high: float) -> Axis:
+        """Return the widths of stem, stages and head at every multiple of the base's, in steps of 0.07 %."""
+        first, last = math.floor(_WIDTH_STEPS * (low - 1) / 2), math.ceil(_WIDTH_STEPS * (high + 1) / 2)
+        factor = 2.0 ** (np.arange(first, last + 1) / _WIDTH_STEPS)
+        scaled = scale_dimensions(self.model, self.rounding, depth=1.0, width=factor, resolution=1.0)
+        rows = _rows(scaled.stem, *scaled.widths, *([] if scaled.head is None else [scaled.head]))
+        rows = rows[np.append(True, (np.diff(rows, axis=0) != 0).any(axis=1))]
+        return self._width_axis(self._varied(rows) if self.per_stage else rows)
+
+    def _varied(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the rows, and each of them with one stage a step wider or narrower."""
+        result = [rows]
+        for number, stage in enumerate(self.model.stages, start=1):
+            step = math.lcm(self.rounding.divisor, stage.options().get("groups", 1))
+            for change in (-step, step):
+                varied = rows.copy()
+                varied[:, number] += change
+                result.append(varied[varied[:, number] > 0])
+        return np.unique(np.concatenate(result), axis=0)
+
+    def _sizes(self, low: float, high: float) -> Axis:
+        """Return the admissible input sizes: multiples of `step` from the total stride on, in the base's proportion."""
+        height, width = self.model.size
+        first, last = (height * 2.0 ** (end / 2) / self.step for end in (low, high))
+        heights = self.step * np.arange(math.floor(first), math.ceil(last) + 1)
+        rows = _rows(heights, self.step * np.floor(heights * (width / height / self.step) + 0.5))
+        smallest = min(total_stride(self.model), height, width)
+        return self._size_axis(rows[(rows >= smallest).all(axis=1)])
+
+    def _depth_axis(self, rows: NDArray[np.int64]) -> Axis:
+        weights = self._blocks() * (self._free() if self._free().any() else 1)
+        return _axis(rows, np.log2(rows / self._blocks()), weights)
+
+    def _width_axis(self, rows: NDArray[np.int64]) -> Axis:
+        stages = rows[:, 1 : 1 + len(self.model.stages)]
+        base = np.array([stage.width for stage in self.model.stages])
+        return _axis(rows, 2 * np.log2(stages / base), self._blocks())
+
+    def _size_axis(self, rows: NDArray[np.int64]) -> Axis:
+        mean = np.log2(rows / self.model.size).sum(axis=1)
+        return Axis(rows, mean, np.zeros_like(mean))
+
+    def _blocks(self) -> NDArray[np.int64]:
+        return np.array([stage.depth for stage in self.model.stages])
+
+    def _free(self) -> NDArray[np.bool_]:
+        """Return which stages' depths scale."""
+        doubled = unrounded(self.model, self.rounding, depth=2.0, width=1.0, resolution=1.0).depths
+        free: NDArray[np.bool_] = np.array(doubled) != self._blocks()
+        return free
+
+
+def _next_blocks(base: int, blocks: int, high: float) -> NDArray[np.float64]:
+    """Return the multiples of `base` blocks at which a stage of `blocks` gets one more, up to 2^high."""
+    return (np.arange(blocks, max(blocks, math.floor(base * 2.0**high + 0.5))) + 0.5) / base
+
+
+def _rows(*columns: Count) -> NDArray[np.int64]:
+    return np.stack(np.broadcast_arrays(*map(np.atleast_1d, columns)), axis=1).astype(np.int64)
+
+
+def _axis(rows: NDArray[np.int64], doublings: NDArray[np.float64], weights: NDArray[np.int64]) -> Axis:
+    shares = weights / weights.sum()
+    mean = doublings @ shares
+    return Axis(rows, mean, (doublings - mean[:, None]) ** 2 @ shares)
