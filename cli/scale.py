@@ -192,8 +192,8 @@ def _write(configs: list[Config], output: Path | None, *, force: bool) -> None:
 
 def _report(base: Architecture, config: Config) -> dict[str, Any]:
     """Return what a scaling asked, means and gives: the JSON of `scalenet scale`."""
+    from scalenet.scaling.causes import deviations
     from scalenet.scaling.resolutions import cliffs_below
-    from scalenet.scaling.scaler import deviations
 
     from .show import stage_rows
 

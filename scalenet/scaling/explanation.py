@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING
 from scalenet.arch.config import MultipliersRule
 from scalenet.arch.errors import ScalenetError
 from scalenet.costs.formula import cost
+from scalenet.scaling.causes import deviations
 from scalenet.scaling.resolutions import cliffs_below
 from scalenet.scaling.rules import Multipliers, coefficients
-from scalenet.scaling.scaler import applied, asked_of, base_of, deviations, scale_by
+from scalenet.scaling.scaler import applied, asked_of, base_of, scale_by
 
 if TYPE_CHECKING:
     from scalenet.arch.config import Config, Scaling
     from scalenet.arch.spec import Architecture, Model
+    from scalenet.scaling.causes import Deviation
     from scalenet.scaling.resolutions import Cliff
-    from scalenet.scaling.scaler import Deviation
 
 
 @dataclass(frozen=True, slots=True)

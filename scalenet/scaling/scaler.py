@@ -1,17 +1,14 @@
 """Scaling: from an architecture and a rule to a scaled architecture, and to the config that records how.
 
 Each result shows what was *asked* (the rule's target), the *nominal* cost d · w² · r² of its multipliers, and what was
-*achieved* by the rounded network; `deviations` says why they differ.
+*achieved* by the rounded network; `causes.deviations` says why they differ.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from scalenet._version import __version__
 from scalenet.arch import registry
@@ -33,10 +30,10 @@ from scalenet.arch.config import (
     digest,
 )
 from scalenet.arch.errors import ScalenetError
-from scalenet.arch.spec import Architecture, Dimensions, dimensions, layer_tree, with_dimensions
-from scalenet.costs.formula import cost, cost_record, walk
+from scalenet.arch.spec import Architecture, Dimensions, dimensions, with_dimensions
+from scalenet.costs.formula import cost, cost_record
 from scalenet.scaling.budgets import solve
-from scalenet.scaling.multiply import scale_dimensions, unrounded
+from scalenet.scaling.multiply import scale_dimensions
 from scalenet.scaling.presets import preset, presets
 from scalenet.scaling.rounding import rounding_set
 from scalenet.scaling.rules import SHARES, Multipliers, checked, multipliers, tidy
@@ -45,42 +42,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from scalenet.arch.config import Ray, Rule, Solution
     from scalenet.arch.spec import Model
     from scalenet.scaling.rounding import Rounding
-
-
-@dataclass(frozen=True, slots=True)
-class Deviation:
-    """A cause of achieved FLOPs that are not the asked ones: the factor it contributes, and the FLOPs it adds.
-
-    `flops` are those added to stem, stages and head, in this order; negative where the cause saves.
-    """
-
-    cause: str
-    factor: float
-    flops: tuple[float, ...]
-
-    @property
-    def reason(self) -> str:
-        """The cause in words."""
-        return CAUSES[self.cause]
-
-
-CAUSES = {
-    "coefficients": "coefficients: d · w² · r² is not the asked ratio",
-    "stem_head": "stem and head, which do not grow with d · w² · r²",
-    "first_blocks": "first blocks of stages, and fixed depths, which do not grow with d",
-    "squeeze_excite": "squeeze-excite, which does not grow with r²",
-    "depthwise": "depthwise convolutions, and all else that does not grow with w²",
-    "depths": "depths rounded",
-    "widths": "widths rounded, those of stem and head too",
-    "sizes": "input and feature-map sizes rounded",
-    "description": "blocks and options that are not the base's",
-}
-"""Why achieved is not asked: what a `Deviation` names, in the order in which the causes are told apart."""
 
 
 def load(name_or_path: str | Path) -> Architecture:
@@ -165,66 +129,6 @@ def reference(base: Architecture) -> BaseReference:
     mark = digest(base.model)
     known = base.name in registry.names() and digest(registry.load(base.name).model) == mark
     return BaseReference(name=base.name, digest=mark, model=None if known else base.model)
-
-
-def deviations(base: Architecture, config: Config) -> list[Deviation]:
-    """Return why the achieved FLOPs are not the asked ones: the factors multiply to, the FLOPs sum to the difference.
-
-    From the FLOPs that the target asks of each part, each step puts in one thing more of the scaled network: first
-    the nominal d · w² · r², then its own arithmetic at unrounded dimensions, then its rounded depths, widths and sizes.
-    What the base itself has lost to rounding is no deviation.
-    """
-    if config.scaling is None:
-        raise ScalenetError(f"{config.name} was not scaled", hint="only a scaled config has deviations")
-    asked, target = asked_of(base, config.scaling)
-    ladder = _ladder(base.model, config.model, rounding_set(config.scaling.rounding.name), asked, target)
-    totals = [rung.sum() for rung in ladder]
-    return [
-        Deviation(cause, float(after / before), tuple(map(float, high - low)))
-        for cause, (before, after), (low, high) in zip(CAUSES, pairwise(totals), pairwise(ladder), strict=True)
-        if cause != "description" or any(high != low)
-    ]
-
-
-def _ladder(base: Model, model: Model, rounding: Rounding, asked: Multipliers, target: float) -> list[NDArray[Any]]:
-    """Return the FLOPs of each part as asked, and with each of the `CAUSES` put in; the last are the model's."""
-    own, rounded = dimensions(base), dimensions(model)
-    if base.head.kind != model.head.kind:
-        rounded = replace(rounded, head=own.head)
-    before = unrounded(base, rounding, depth=1.0, width=1.0, resolution=1.0)
-    after = unrounded(base, rounding, **asked._asdict())
-    grown = replace(before, depths=after.depths)
-    deep = replace(after, depths=rounded.depths)
-    wide = replace(deep, stem=rounded.stem, widths=rounded.widths, head=rounded.head)
-    exact, real = _flops(base, own, smooth=False), _flops(base, after)
-    lost = _ratio(exact, _flops(base, before))  # what rounding has cost the base
-    gates = real - _flops(base, after, gates=False)
-    block = asked.width**2 * asked.resolution**2
-    ends = np.array([True, *[False] * len(base.stages), True])
-    return [
-        exact * target,
-        exact * asked.flops_ratio,
-        np.where(ends, real * lost, exact * asked.flops_ratio),
-        np.where(ends, real, _flops(base, grown) * block) * lost,
-        np.where(ends, real, _flops(base, grown, gates=False) * block + gates) * lost,
-        real * lost,
-        _flops(base, deep) * lost,
-        _flops(base, wide) * _ratio(exact, _flops(base, own)),
-        _flops(base, rounded, smooth=False),
-        _flops(model, dimensions(model), smooth=False),
-    ]
-
-
-def _flops(model: Model, numbers: Dimensions, *, smooth: bool = True, gates: bool = True) -> NDArray[Any]:
-    """Return the FLOPs of each part; a fraction of one block costs that fraction of a stage's first block."""
-    parts = list(walk(layer_tree(model, numbers), smooth=smooth, gates=gates))
-    return np.array([float(part.cost.flops if part.depth >= 1 else part.first.flops * part.depth) for part in parts])
-
-
-def _ratio(exact: NDArray[Any], smooth: NDArray[Any]) -> NDArray[Any]:
-    """Return exact / smooth, and 1 for a part that costs nothing."""
-    ratio: NDArray[Any] = np.divide(exact, smooth, out=np.ones_like(exact), where=smooth > 0)
-    return ratio
 
 
 def asked_of(base: Architecture, scaling: Scaling) -> tuple[Multipliers, float]:

@@ -26,8 +26,9 @@ from scalenet.arch.config import (
 )
 from scalenet.arch.errors import ScalenetError, UnknownNameError
 from scalenet.arch.spec import Architecture, ConvHead
+from scalenet.scaling.causes import deviations
 from scalenet.scaling.presets import preset, presets
-from scalenet.scaling.scaler import deviations, find_config, rescale, scale_by, scaled_dropout
+from scalenet.scaling.scaler import find_config, rescale, scale_by, scaled_dropout
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 B0 = scalenet.load("efficientnet_b0")
