@@ -130,11 +130,11 @@ def cost_many(model: Model, numbers: Dimensions, *, threads: int = 2) -> Cost:
     2⁵³; a figure that is not below it raises OverflowError.
     """
     length = max(np.size(value) for value in _fields(numbers))
-    numbers = _each(numbers, _as_floats)
+    numbers = each(numbers, as_floats)
     result = np.zeros((len(OPERATORS) + 2, length))
 
     def work(start: int) -> None:
-        block = _each(numbers, lambda value: value[start : start + _BLOCK] if isinstance(value, np.ndarray) else value)
+        block = each(numbers, lambda value: value[start : start + _BLOCK] if isinstance(value, np.ndarray) else value)
         whole = total(walk(layer_tree(model, block)))
         figures = (*(whole.operators.get(name, 0) for name in OPERATORS), whole.params, whole.activations)
         for row, figure in zip(result, figures, strict=True):
@@ -145,7 +145,7 @@ def cost_many(model: Model, numbers: Dimensions, *, threads: int = 2) -> Cost:
     else:
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(work, range(0, length, _BLOCK)))
-    _check_exact(result.max(initial=0))
+    check_exact(result.max(initial=0))
     exact = result.astype(np.int64)
     operators = {name: row for name, row in zip(OPERATORS, exact, strict=False) if row.any()}
     return Cost(exact[0] + exact[1], operators, exact[-2], exact[-1])
@@ -157,12 +157,12 @@ def cost_box(model: Model, depths: tuple[Count, ...], numbers: Dimensions, *, th
     `depths` holds an array of repeats a stage; `numbers` the widths and resolutions, its own depths are not read.
     A network costs base(w, r) + Σ (depth - 1) · block(w, r), so the box is one matrix product.
     """
-    parts = list(walk(layer_tree(model, _each(numbers, _as_floats))))
+    parts = list(walk(layer_tree(model, each(numbers, as_floats))))
     base = sum(part.first.flops for part in parts)
     rows = np.stack([row.ravel() for row in np.broadcast_arrays(base, *(part.repeated.flops for part in parts[1:-1]))])
     rounds = np.broadcast_arrays(np.ones(1), *(np.asarray(depth, np.float64) - 1 for depth in depths))
     repeats = np.stack(rounds, axis=1)
-    _check_exact(repeats.max(axis=0) @ rows.max(axis=1))
+    check_exact(repeats.max(axis=0) @ rows.max(axis=1))
     result = np.empty((len(repeats), rows.shape[1]), np.int64)
 
     def work(start: int) -> None:
@@ -265,7 +265,7 @@ class _Walker:
         if self.smooth:
             self.resize(np.divide(self.height, stride), np.divide(self.width, stride))
         else:
-            self.resize(_divided(self.height, stride), _divided(self.width, stride))
+            self.resize(divided(self.height, stride), divided(self.width, stride))
 
     def resize(self, height: Count, width: Count) -> None:
         self.flush()
@@ -301,7 +301,7 @@ def _fields(numbers: Dimensions) -> list[Count]:
     return single if numbers.head is None else [*single, numbers.head]
 
 
-def _each(numbers: Dimensions, function: Callable[[Count], Count]) -> Dimensions:
+def each(numbers: Dimensions, function: Callable[[Count], Count]) -> Dimensions:
     return Dimensions(
         height=function(numbers.height),
         width=function(numbers.width),
@@ -312,16 +312,16 @@ def _each(numbers: Dimensions, function: Callable[[Count], Count]) -> Dimensions
     )
 
 
-def _as_floats(value: Count) -> Count:
+def as_floats(value: Count) -> Count:
     return value.astype(np.float64) if isinstance(value, np.ndarray) else value
 
 
-def _check_exact(largest: float) -> None:
+def check_exact(largest: float) -> None:
     if largest >= _EXACT:
         raise OverflowError("a count reaches 2**53, where float64 is no longer exact")
 
 
-def _divided(size: Count, stride: int) -> Count:
+def divided(size: Count, stride: int) -> Count:
     """Return size / stride rounded up; `np.ceil` is ten times faster on float arrays than `//`."""
     return -(-size // stride) if isinstance(size, int) else np.ceil(size / stride)
 
