@@ -19,13 +19,23 @@ ROOT = Path(scalenet.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 HEAVY = {"torch", "fvcore", "pandas"}
 
-RUNS_NETWORKS = ("costs/counter.py", "model/", "training/", "search/evaluation.py", "search/study.py")
+RUNS_NETWORKS = (
+    "costs/allocation.py",
+    "costs/counter.py",
+    "costs/latency.py",
+    "model/",
+    "training/",
+    "search/evaluation.py",
+    "search/study.py",
+)
 
 # What a folder, or a file in it, may import of scalenet; the first match counts.
 FOUNDATIONS = {
     "costs/formula.py": ("arch",),
     "arch/": ("arch",),
     "scaling/": ("arch", "costs.formula", "scaling", "_version"),
+    "costs/allocation.py": ("arch", "model"),
+    "costs/latency.py": ("arch", "model"),
     "costs/": ("arch", "costs"),
     "model/": ("arch", "model"),
 }

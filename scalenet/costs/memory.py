@@ -1,11 +1,12 @@
 """Peak memory by formula: the layer tree read as what is allocated and released, in order.
 
-The level of memory is followed through one step of the module that `scalenet.build` returns, run eagerly: a forward pass
-without gradients in evaluation mode, or (`training`) forward pass, cross-entropy and backward pass. What is held when:
+The level of memory is followed through one step of the module that `scalenet.build` returns, run eagerly: a forward
+pass without gradients in evaluation mode, or (`training`) forward pass, cross-entropy and backward pass. What is held
+when:
 
 - The images, all the time: the caller holds them.
-- An operator holds its input until it has written its output. So does a sequence, a gate, a residual block, a stage: its
-  input stays until it returns, for Python's frames refer to it. The stem's output so stays through all stages.
+- An operator holds its input until it has written its output. So does a sequence, a gate, a residual block, a stage:
+  its input stays until it returns, for Python's frames refer to it. The stem's output so stays through all stages.
 - An activation after a convolution, a normalisation or a linear layer works in place; flattening allocates nothing.
 - A residual block holds its input, the main path's output, the projection's and their sum; stochastic depth two copies
   more of the main path's output. A gate holds its input, the gate's values and their product.
@@ -13,28 +14,27 @@ without gradients in evaluation mode, or (`training`) forward pass, cross-entrop
 
 In training autograd keeps, until the operator's own backward pass has run: the input of convolutions, linear layers,
 normalisations (and their two statistics a channel), max pooling (and its indices) and products (both factors); the
-output of relu, relu6 in place and sigmoid; the input of other activations, which in place is a copy; dropout's mask.
-Backward, an operator holds the gradient of its output until it has made those of its input and of its parameters. The
-gradient that a residual sum hands to two paths is shared, and stays until both have run; the product in a gate needs
-one more map. Gradients of parameters stay from where they are made, so most of them meet few activations.
+output of relu and sigmoid; the input of other activations, which in place is a copy; dropout's mask. Backward, an
+operator holds the gradient of its output until it has made those of its input and of its parameters. The gradient that
+a residual sum hands to two paths is shared, and stays until both have used it; the product in a gate needs one more
+map. Gradients of parameters come one by one and stay: most of them meet few activations.
 
 What one kernel takes for itself and gives back before it returns is a matter of the implementation and not counted:
 workspaces and reordered copies of convolutions, temporary statistics of normalisations. Nor are labels, the masks of
 stochastic depth (a byte an image), the allocator's rounding and fragmentation, and the CUDA context.
 
-A stage's repeated blocks are alike, so their levels rise and fall by equal steps, and the highest is in the first or the
-last of them: numbers may be arrays, depths included.
+A stage's repeated blocks are alike, so their levels rise and fall by equal steps, and the highest is in the first or
+the last of them: numbers may be arrays, depths included.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial, reduce
-from typing import TYPE_CHECKING, Any, cast
+from functools import partial
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from scalenet.arch.errors import ScalenetError
 from scalenet.arch.layers import (
     Activation,
     BatchNorm,
@@ -65,7 +65,7 @@ _INDEX = 8
 """Bytes of an int64: max pooling's indices, and the batches that a normalisation has seen."""
 
 _KEEPS_OUTPUT = ("relu", "sigmoid")
-_KEEPS_OUTPUT_IN_PLACE = ("relu", "relu6")
+"""Activations of which autograd keeps the output; of others it keeps the input."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +99,11 @@ def memory(
     model = architecture.model if isinstance(architecture, Architecture) else architecture
     walked = partial(_Walker, model, batch=batch, element=bytes_per_element, training=training)
     whole = walked()
+    without_gradients = walked(gradients=False) if training else whole
     kept = moments * whole.parameters
     return Memory(
         weights=cast("int", whole.weights),
-        activations=cast("int", walked(gradients=False).peak),
+        activations=cast("int", without_gradients.peak),
         gradients=cast("int", whole.parameters * training),
         moments=cast("int", kept),
         peak=cast("int", whole.weights + kept + whole.peak),
@@ -160,9 +161,6 @@ class _Span:
     net: Count
     peak: Count
 
-    def then(self, after: _Span) -> _Span:
-        return _Span(self.net + after.net, _larger(self.peak, self.net + after.peak))
-
     def repeated(self, times: Count) -> _Span:
         highest = self.peak + _larger(0, (times - 1) * self.net)
         return _Span(times * self.net, (times > 0) * highest)
@@ -177,7 +175,12 @@ _NOTHING = _step(0)
 
 
 def _together(spans: Iterable[_Span]) -> _Span:
-    return reduce(_Span.then, spans, _NOTHING)
+    """Return spans one after another."""
+    net = peak = cast("Count", 0)
+    for span in spans:
+        peak = _larger(peak, net + span.peak)
+        net = net + span.net
+    return _Span(net, peak)
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,7 +338,7 @@ class _Walker:
 
     def activation(self, kind: str, *, in_place: bool) -> _Passed:
         in_place = in_place and kind != "sigmoid"
-        keeps_output = self.training and kind in (_KEEPS_OUTPUT_IN_PLACE if in_place else _KEEPS_OUTPUT)
+        keeps_output = self.training and kind in _KEEPS_OUTPUT
         keeps_input = self.training and not keeps_output
         copy = self.map * (keeps_input and in_place)
         forward = _step(copy if in_place else self.map)

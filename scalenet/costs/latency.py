@@ -1,0 +1,170 @@
+"""Latency by measurement, after table 4 of the EfficientNet paper: batch 1, one core, the mean of 20 runs.
+
+Networks are built with fresh weights and run in evaluation mode without gradients, on random images, after warm-up
+runs that are not counted. Several are measured in turns, so that a busy machine hurts all alike; a turn is then two
+runs, of which the second counts, for the first one finds the caches full of another network.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from statistics import mean, median, stdev
+from typing import TYPE_CHECKING
+
+import torch
+
+from scalenet.arch.errors import ScalenetError, UnknownNameError
+from scalenet.arch.spec import Architecture, Model
+from scalenet.model.builder import build
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+DTYPES = ("float32", "float16", "bfloat16", "float64")
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Seconds of each counted run, in order; a run takes a whole batch."""
+
+    seconds: tuple[float, ...]
+
+    @property
+    def runs(self) -> int:
+        """How many runs were counted."""
+        return len(self.seconds)
+
+    @property
+    def mean(self) -> float:
+        """The mean, which the paper gives."""
+        return mean(self.seconds)
+
+    @property
+    def std(self) -> float:
+        """The standard deviation of single runs; 0 for one."""
+        return stdev(self.seconds) if self.runs > 1 else 0.0
+
+    @property
+    def median(self) -> float:
+        """The median, which other work on the machine moves less."""
+        return median(self.seconds)
+
+    @property
+    def minimum(self) -> float:
+        """The fastest run: what other work on the machine moves least."""
+        return min(self.seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """How networks are run; the defaults are the paper's.
+
+    `threads` are those of one operator on the CPU. `compiled` runs through `torch.compile`, whose earlier results in
+    this process are forgotten. `warmup` runs come before the `runs` that are counted.
+    """
+
+    device: str = "cpu"
+    batch: int = 1
+    dtype: str = "float32"
+    threads: int = 1
+    runs: int = 20
+    warmup: int = 3
+    channels_last: bool = False
+    compiled: bool = False
+
+    def __post_init__(self) -> None:
+        if min(self.batch, self.threads, self.runs, self.warmup) < 1:
+            raise ScalenetError("batch, threads, runs and warmup are at least 1")
+        if self.dtype not in DTYPES:
+            raise UnknownNameError("dtype", self.dtype, DTYPES, listing=f"known: {', '.join(DTYPES)}")
+
+
+def latency(
+    architecture: Architecture | Model,
+    *,
+    device: str = "cpu",
+    batch: int = 1,
+    dtype: str = "float32",
+    threads: int = 1,
+    runs: int = 20,
+    warmup: int = 3,
+    channels_last: bool = False,
+    compiled: bool = False,
+) -> Latency:
+    """Measure one network; `Setup` says what the options are."""
+    setup = Setup(device, batch, dtype, threads, runs, warmup, channels_last, compiled)
+    return latencies([architecture], setup)[0]
+
+
+def latencies(
+    architectures: Sequence[Architecture | Model],
+    setup: Setup,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Latency]:
+    """Measure networks in turns; random state and threads are as before afterwards.
+
+    `progress` is told the turns done and how many there are. Raise ScalenetError where the device, the
+    element type or the compiler does not do it.
+    """
+    if setup.compiled:
+        torch.compiler.reset()
+    seconds: list[list[float]] = [[] for _ in architectures]
+    with torch.random.fork_rng(devices=[]), _threads(setup.threads), torch.inference_mode(), _told(setup):
+        calls = [_runnable(architecture, setup) for architecture in architectures]
+        for call in calls * setup.warmup:
+            call()
+        for turn in range(setup.runs):
+            for call, taken in zip(calls, seconds, strict=True):
+                if len(calls) > 1:
+                    call()
+                taken.append(_timed(call))
+            if progress is not None:
+                progress(turn + 1, setup.runs)
+    return [Latency(tuple(taken)) for taken in seconds]
+
+
+def _runnable(architecture: Architecture | Model, setup: Setup) -> Callable[[], object]:
+    """Return what runs the network once, to the end."""
+    model = architecture.model if isinstance(architecture, Architecture) else architecture
+    place = {"device": torch.device(setup.device), "dtype": getattr(torch, setup.dtype)}
+    layout = torch.channels_last if setup.channels_last else torch.contiguous_format
+    module = build(model).eval().to(**place, memory_format=layout)  # type: ignore[call-overload]
+    images = torch.randn(setup.batch, model.channels, *model.size).to(**place, memory_format=layout)
+    forward = torch.compile(module, fullgraph=True) if setup.compiled else module
+
+    def run() -> None:
+        forward(images)
+        if images.device.type != "cpu":
+            torch.accelerator.synchronize(images.device)
+
+    return run
+
+
+def _timed(run: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+@contextmanager
+def _told(setup: Setup) -> Iterator[None]:
+    """Say in one line what torch cannot do; its compiler's messages go on for pages."""
+    try:
+        yield
+    except (RuntimeError, AssertionError, TypeError) as error:
+        how = f"{setup.dtype} on {setup.device}{', compiled' * setup.compiled}"
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise ScalenetError(f"cannot run {how}: {reason}") from error
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
