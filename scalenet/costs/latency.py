@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 DTYPES = ("float32", "float16", "bfloat16", "float64")
+_COMPILED = 8
+"""How often torch.compile compiles one `forward` before it gives up (its `recompile_limit`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,8 @@ def latencies(
     element type or the compiler does not do it.
     """
     if setup.compiled:
+        if len(architectures) > _COMPILED:
+            raise ScalenetError(f"torch.compile holds at most {_COMPILED} networks at once", hint="measure fewer")
         torch.compiler.reset()
     seconds: list[list[float]] = [[] for _ in architectures]
     with torch.random.fork_rng(devices=[]), _threads(setup.threads), torch.inference_mode(), _told(setup):

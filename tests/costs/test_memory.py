@@ -1,0 +1,166 @@
+"""Peak memory by formula: what PyTorch allocates, arrays of many networks, and the largest batch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import scalenet
+from scalenet.arch import registry
+from scalenet.arch.spec import Dimensions, Model, dimensions, with_dimensions
+from scalenet.costs.allocation import allocated
+from scalenet.costs.memory import largest_batch, memory, memory_many
+
+NAMES = list(registry.names())
+
+
+def small(name: str) -> Model:
+    """Return a baseline for 64 pixels, where activations and weights are of one order."""
+    return scalenet.load(name).model.at(64)
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+@pytest.mark.parametrize("name", NAMES)
+def test_inference_takes_what_pytorch_allocates(name: str, batch: int) -> None:
+    found = allocated(small(name), batch=batch).between_kernels
+    assert memory(small(name), batch=batch).peak == pytest.approx(found, rel=1e-6)
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+@pytest.mark.parametrize("name", NAMES)
+def test_training_takes_what_pytorch_allocates(name: str, batch: int) -> None:
+    found = allocated(small(name), batch=batch, training=True).between_kernels
+    assert memory(small(name), batch=batch, training=True).peak == pytest.approx(found, rel=0.002)
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("activation", ["relu", "relu6", "silu", "hardswish"])
+@pytest.mark.parametrize("gate", ["sigmoid", "hardsigmoid"])
+def test_activations_gates_dropout_and_stochastic_depth_are_followed(
+    activation: str, gate: str, training: bool
+) -> None:
+    model = Model.model_validate(
+        {
+            "resolution": [56, 72],
+            "activation": activation,
+            "norm": {"kind": "batchnorm"},
+            "squeeze_excite": {"gate": gate},
+            "stem": {"width": 16, "pool": {"kernel": 3, "stride": 2}},
+            "stages": [
+                {"block": "mbconv", "depth": 2, "width": 16, "expand": 4, "se": 0.5},
+                {"block": "bottleneck", "depth": 3, "width": 8, "stride": 2},
+                {"block": "separable", "depth": 2, "width": 48},
+                {"block": "basic", "depth": 1, "width": 48},
+            ],
+            "head": {"kind": "conv", "width": 64, "classes": 10},
+            "regularization": {"dropout": 0.2, "drop_path": 0.3},
+        }
+    )
+    found = allocated(model, batch=3, training=training).between_kernels
+    assert memory(model, batch=3, training=training).peak == pytest.approx(found, rel=1e-3)
+
+
+def test_weights_are_parameters_and_buffers() -> None:
+    module = scalenet.build(scalenet.load("mobilenet_v2"))
+    step = memory(scalenet.load("mobilenet_v2"), training=True, moments=2)
+    parameters = sum(parameter.nbytes for parameter in module.parameters())
+    assert step.weights == parameters + sum(buffer.nbytes for buffer in module.buffers())
+    assert (step.gradients, step.moments) == (parameters, 2 * parameters)
+
+
+def test_inference_has_no_gradients_and_its_peak_is_the_sum() -> None:
+    step = memory(scalenet.load("resnet18"), batch=2)
+    assert (step.gradients, step.moments, step.peak) == (0, 0, step.weights + step.activations)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_training_peaks_below_the_sum_for_gradients_come_as_activations_go(name: str) -> None:
+    step = memory(scalenet.load(name), batch=8, training=True)
+    parts = (step.weights, step.activations, step.gradients)
+    assert max(parts) < step.peak < sum(parts)
+
+
+def test_half_the_bytes_an_element_are_half_the_memory_but_for_integers() -> None:
+    full, half = (memory(scalenet.load("efficientnet_b0"), batch=8, bytes_per_element=size) for size in (4, 2))
+    assert half.activations == full.activations / 2
+    assert half.weights == pytest.approx(full.weights / 2, rel=1e-4)
+
+
+def test_activations_of_inference_grow_with_the_batch() -> None:
+    one, many = (memory(scalenet.load("resnet50"), batch=batch) for batch in (1, 7))
+    assert many.activations == 7 * one.activations
+    assert many.weights == one.weights
+
+
+def any_dimensions(base: Dimensions) -> st.SearchStrategy[Dimensions]:
+    channels, depths, pixels = st.sampled_from([8, 16, 40]), st.integers(1, 4), st.integers(1, 300)
+    return st.builds(
+        Dimensions,
+        height=pixels,
+        width=pixels,
+        stem=channels,
+        widths=st.tuples(*[channels] * len(base.widths)),
+        depths=st.tuples(*[depths] * len(base.depths)),
+        head=st.none() if base.head is None else channels,
+    )
+
+
+def stack(rows: list[Dimensions]) -> Dimensions:
+    """Return the dimensions of many networks as arrays."""
+    return Dimensions(
+        height=np.array([row.height for row in rows]),
+        width=np.array([row.width for row in rows]),
+        stem=np.array([row.stem for row in rows]),
+        widths=tuple(np.array(widths) for widths in zip(*(row.widths for row in rows), strict=True)),
+        depths=tuple(np.array(depths) for depths in zip(*(row.depths for row in rows), strict=True)),
+        head=None if rows[0].head is None else np.array([row.head for row in rows]),
+    )
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=8)
+@given(data=st.data())
+def test_arrays_take_element_by_element_what_one_network_takes(name: str, training: bool, data: st.DataObject) -> None:
+    model = scalenet.load(name).model
+    rows = data.draw(st.lists(any_dimensions(dimensions(model)), min_size=1, max_size=6))
+    many = memory_many(model, stack(rows), batch=3, training=training, moments=1)
+    singles = [memory(with_dimensions(model, row), batch=3, training=training, moments=1).peak for row in rows]
+    assert (many.tolist(), many.dtype) == (singles, np.int64)
+
+
+def test_a_depth_alone_may_be_an_array() -> None:
+    model = scalenet.load("efficientnet_b0").model
+    base = dimensions(model)
+    deep = [replace(base, depths=(*base.depths[:4], depth, *base.depths[5:])) for depth in (1, 2, 9)]
+    peaks = memory_many(model, replace(base, depths=stack(deep).depths), training=True)
+    assert peaks.tolist() == [memory(with_dimensions(model, row), training=True).peak for row in deep]
+
+
+def test_a_peak_that_floats_cannot_hold_is_an_error_in_arrays() -> None:
+    model = scalenet.load("resnet18").model
+    with pytest.raises(OverflowError, match=r"2\*\*53"):
+        memory_many(model, replace(dimensions(model), height=np.array([10**9]), width=np.array([10**9])))
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_the_largest_batch_fits_and_the_next_does_not(training: bool) -> None:
+    network, limit = scalenet.load("efficientnet_b0"), 2 * 2**30
+    batch = largest_batch(network, limit, training=training, moments=1)
+    peaks = [memory(network, batch=size, training=training, moments=1).peak for size in (batch, batch + 1)]
+    assert peaks[0] <= limit < peaks[1]
+
+
+def test_no_batch_fits_where_the_weights_do_not() -> None:
+    assert largest_batch(scalenet.load("resnet18"), 2**20) == 0
+
+
+def test_measuring_allocation_leaves_the_random_state_as_it_was() -> None:
+    before = torch.get_rng_state()
+    allocated(small("small_resnet"), training=True)
+    assert torch.equal(torch.get_rng_state(), before)
