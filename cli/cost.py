@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from scalenet.arch.convention import CONVENTION
+from scalenet.arch.errors import ScalenetError
 
 from .errors import plain_errors
-from .options import Json, ResolutionText, Target, load_at
-from .output import count, emit, emit_json, note
+from .options import Json, ResolutionText, Target, load_at, parse_bytes
+from .output import bytes_text, count, emit, emit_json, note
 from .show import stage_rows
 
 if TYPE_CHECKING:
@@ -39,15 +41,31 @@ def cost(
     counter: Annotated[
         Counter, typer.Option(help="Count by formula, or build the network and trace it.")
     ] = Counter.formula,
+    batch: Annotated[int | None, typer.Option(min=1, help="Show the memory of a batch.  [default: 1]")] = None,
+    training: Annotated[bool, typer.Option("--training", help="Show the memory of training.")] = False,
+    moments: Annotated[
+        int, typer.Option(min=0, help="Numbers that the optimiser keeps a parameter: momentum 1, Adam 2.")
+    ] = 0,
+    fit: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Show the largest batch that fits: 8GiB, 500MB.")
+    ] = None,
     resolution: ResolutionText = None,
     json: Json = False,
 ) -> None:
-    """Count FLOPs, parameters and activations of an architecture."""
+    """Count FLOPs, parameters, activations and memory of an architecture."""
+    if by is not None and (batch or training or fit):
+        raise ScalenetError("memory has no parts", hint="leave out --by, or --batch, --training and --fit")
+    if batch and fit:
+        raise ScalenetError("--fit finds the batch", hint="leave out --batch")
     architecture = load_at(target, resolution)
+    held = _memory(architecture.model, batch, fit, training=training, moments=moments)
     figures = _counted(architecture.model) if counter is Counter.formula else _measured(architecture.model)
-    figures = {"name": architecture.name, **figures, "convention": CONVENTION, "counter": counter.value}
+    figures = {"name": architecture.name, **figures, "memory": held}
+    figures = {**figures, "convention": CONVENTION, "counter": counter.value}
     if json:
         emit_json(figures)
+    elif batch or training or fit:
+        _show_memory(architecture.name, held)
     elif by is By.operator:
         rows = [{"operator": name, "flops": value} for name, value in figures["flops_by_operator"].items()]
         emit(rows, title=architecture.name, caption="as fvcore counts each operator", formats={"flops": count})
@@ -62,6 +80,31 @@ def cost(
             caption=f"FLOPs: {CONVENTION}",
             formats=dict.fromkeys(keys[1:], count),
         )
+
+
+def _memory(model: Model, batch: int | None, fit: str | None, *, training: bool, moments: int) -> dict[str, Any]:
+    from scalenet.costs.memory import largest_batch, memory
+
+    if fit is not None:
+        batch = largest_batch(model, parse_bytes(fit), training=training, moments=moments)
+    step = memory(model, batch=batch or 1, training=training, moments=moments)
+    if batch == 0:
+        raise ScalenetError(f"{fit} holds no image: one takes {bytes_text(step.peak)}")
+    return {"batch": batch or 1, "training": training, **asdict(step)}
+
+
+def _show_memory(name: str, held: dict[str, Any]) -> None:
+    figures = ("weights", "activations", "gradients", "moments", "peak")
+    caption = "peak memory of inference"
+    if held["training"]:
+        caption = "peak memory of training, below the sum: gradients come as activations go"
+    unused = (key for key in figures if not held[key])
+    emit(
+        [{"name": name, **held}],
+        caption=caption,
+        formats=dict.fromkeys(figures, bytes_text),
+        hidden=("training", *unused),
+    )
 
 
 def _counted(model: Model) -> dict[str, Any]:

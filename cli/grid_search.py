@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +12,7 @@ from scalenet.arch.convention import CONVENTION
 
 from .errors import plain_errors
 from .options import Json, checked, parse_size
-from .output import count, emit, emit_json, note, times
+from .output import count, emit, emit_json, note, progress, times
 
 if TYPE_CHECKING:
     from scalenet.arch.spec import Architecture
@@ -152,7 +151,7 @@ def _images(data: Path | None, found: Enumeration, limit: int | None, seed: int)
             )
         size = max(48, largest)
         return embedded_splits(size=size) if limit is None else embedded_splits(size=size, train=limit)
-    with _progress() as bar:
+    with progress() as bar:
         task = bar.add_task("reading images", total=None)
         splits = folder_splits(
             data,
@@ -213,36 +212,13 @@ def _study(output: Path, plan: Plan, found: Enumeration, *, rounding: str, force
     return Study(output, plan, found.candidates, rounding=rounding)
 
 
-def _progress() -> Any:
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    return Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-        disable=not sys.stderr.isatty(),
-    )
-
-
 def _run(study: Study, splits: Splits, workers: int) -> None:
     """Run what is left, with a bar on a terminal and a line a finished training."""
     from scalenet.search.study import Event
 
     jobs, finished = study.pending(), 0
     shares = {(job.candidate, job.seed): 0.0 for job in jobs}
-    with _progress() as bar:
+    with progress() as bar:
         task = bar.add_task("training", total=len(jobs))
 
         def tell(event: Event) -> None:

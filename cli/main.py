@@ -16,6 +16,7 @@ from .explain import explain
 from .exponents import exponents
 from .grid_search import grid_search
 from .grids import grids
+from .latency import latency
 from .scale import scale
 from .schema import schema
 from .show import show
@@ -29,7 +30,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (grid_search, scale, explain, diff, exponents, baselines, show, cost, verify, grids, schema):
+_COMMANDS = (grid_search, scale, explain, diff, exponents, baselines, show, cost, latency, verify, grids, schema)
+
+for _command in _COMMANDS:
     app.command()(_command)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, TypeAlias, TypeVar
 
 import typer
@@ -48,6 +49,20 @@ def parse_size(text: str) -> int | tuple[int, int]:
     if match is None:
         raise ScalenetError(f"resolution {text!r} is not a size", hint="write 224 or 511x513")
     return int(match[1]) if match[2] is None or match[1] == match[2] else (int(match[1]), int(match[2]))
+
+
+def parse_bytes(text: str) -> int:
+    """Return the bytes of `2GiB`, `500MB` or `1.5G`: k, M, G, T are powers of 1000, with an `i` of 1024."""
+    from scalenet.arch.errors import ScalenetError
+
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:([kmgt])(i?))?b?", text.strip(), re.IGNORECASE)
+    size = 0
+    if match is not None:
+        base, power = 1024 if match[3] else 1000, " kmgt".index((match[2] or " ").lower())
+        size = int(Decimal(match[1]) * base**power)
+    if size < 1:
+        raise ScalenetError(f"{text!r} is not a number of bytes", hint="write 2GiB, 500MB or 1.5G")
+    return size
 
 
 def parse_phis(text: str) -> list[float]:

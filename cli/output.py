@@ -8,7 +8,10 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 
 class Format(StrEnum):
@@ -118,12 +121,53 @@ def note(text: str) -> None:
     sys.stderr.write(text + "\n")
 
 
+def progress(*, auto_refresh: bool = True) -> Progress:
+    """Return a bar on stderr, gone at its end; there is none where stderr is no terminal.
+
+    Without `auto_refresh` nothing is drawn but when it is told to: a timed run is then left alone.
+    """
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        auto_refresh=auto_refresh,
+        disable=not sys.stderr.isatty(),
+    )
+
+
 def count(value: float) -> str:
     """Return a count for reading: 385814752 is 385.8 M."""
     for limit, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= limit:
             return f"{value / limit:.4g} {unit}"
     return f"{value:g}"
+
+
+def bytes_text(value: float) -> str:
+    """Return a number of bytes for reading: 8589934592 is 8 GiB."""
+    for limit, unit in ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
+        if value >= limit:
+            return f"{value / limit:.{3 if value < 100 * limit else 4}g} {unit}"
+    return f"{value:g} B"
+
+
+def seconds_text(value: float) -> str:
+    """Return a time for reading: 0.0324 is 32.4 ms."""
+    return f"{value:.4g} s" if value >= 1 else f"{1e3 * value:.4g} ms"
 
 
 def times(value: float) -> str:

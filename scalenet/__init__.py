@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from scalenet.arch.spec import Architecture
     from scalenet.costs.counter import Measurement, measure
     from scalenet.costs.formula import Cost, cost
+    from scalenet.costs.latency import Latency, latency
+    from scalenet.costs.memory import Memory, largest_batch, memory
     from scalenet.model.builder import build
     from scalenet.scaling.rules import Multipliers, compound
     from scalenet.scaling.scaler import load, scale
@@ -25,15 +27,20 @@ _HOME = {
     "Architecture": "scalenet.arch.spec",
     "Config": "scalenet.arch.config",
     "Cost": "scalenet.costs.formula",
+    "Latency": "scalenet.costs.latency",
     "Measurement": "scalenet.costs.counter",
+    "Memory": "scalenet.costs.memory",
     "Multipliers": "scalenet.scaling.rules",
     "ScalenetError": "scalenet.arch.errors",
     "build": "scalenet.model.builder",
     "compound": "scalenet.scaling.rules",
     "cost": "scalenet.costs.formula",
+    "largest_batch": "scalenet.costs.memory",
+    "latency": "scalenet.costs.latency",
     "load": "scalenet.scaling.scaler",
     "load_config": "scalenet.arch.config",
     "measure": "scalenet.costs.counter",
+    "memory": "scalenet.costs.memory",
     "save": "scalenet.arch.config",
     "scale": "scalenet.scaling.scaler",
 }
@@ -42,16 +49,21 @@ __all__ = [
     "Architecture",
     "Config",
     "Cost",
+    "Latency",
     "Measurement",
+    "Memory",
     "Multipliers",
     "ScalenetError",
     "__version__",
     "build",
     "compound",
     "cost",
+    "largest_batch",
+    "latency",
     "load",
     "load_config",
     "measure",
+    "memory",
     "save",
     "scale",
 ]

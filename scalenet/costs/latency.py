@@ -104,11 +104,11 @@ def latencies(
     architectures: Sequence[Architecture | Model],
     setup: Setup,
     *,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[], object] | None = None,
 ) -> list[Latency]:
     """Measure networks in turns; random state and threads are as before afterwards.
 
-    `progress` is told the turns done and how many there are. Raise ScalenetError where the device, the
+    `progress` is called after each turn. Raise ScalenetError where the device, the
     element type or the compiler does not do it.
     """
     if setup.compiled:
@@ -120,13 +120,13 @@ def latencies(
         calls = [_runnable(architecture, setup) for architecture in architectures]
         for call in calls * setup.warmup:
             call()
-        for turn in range(setup.runs):
+        for _ in range(setup.runs):
             for call, taken in zip(calls, seconds, strict=True):
                 if len(calls) > 1:
                     call()
                 taken.append(_timed(call))
             if progress is not None:
-                progress(turn + 1, setup.runs)
+                progress()
     return [Latency(tuple(taken)) for taken in seconds]
 
 

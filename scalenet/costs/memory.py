@@ -94,13 +94,13 @@ def memory(
 ) -> Memory:
     """Return the memory of one step with a batch of images.
 
-    `moments` is how many numbers the optimiser keeps for each parameter: 0 plain SGD, 1 with momentum, 2 Adam.
+    `moments` is how many numbers the optimiser keeps a parameter in training: 0 plain SGD, 1 with momentum, 2 Adam.
     """
     model = architecture.model if isinstance(architecture, Architecture) else architecture
     walked = partial(_Walker, model, batch=batch, element=bytes_per_element, training=training)
     whole = walked()
     without_gradients = walked(gradients=False) if training else whole
-    kept = moments * whole.parameters
+    kept = moments * training * whole.parameters
     return Memory(
         weights=cast("int", whole.weights),
         activations=cast("int", without_gradients.peak),
@@ -124,7 +124,7 @@ def memory_many(
     They are exact below 2⁵³ bytes; a peak that is not below it raises OverflowError.
     """
     walker = _Walker(model, each(numbers, as_floats), batch=batch, element=bytes_per_element, training=training)
-    peaks = np.atleast_1d(walker.weights + moments * walker.parameters + walker.peak)
+    peaks = np.atleast_1d(walker.weights + moments * training * walker.parameters + walker.peak)
     check_exact(peaks.max(initial=0))
     return peaks.astype(np.int64)
 

@@ -72,10 +72,10 @@ def test_random_state_threads_and_gradients_are_as_before(dtype: str) -> None:
     assert (torch.get_num_threads(), torch.is_grad_enabled()) == (threads, True)
 
 
-def test_progress_is_told_each_turn() -> None:
-    told: list[tuple[int, int]] = []
-    latencies([TINY, TINY], Setup(runs=3), progress=lambda *turn: told.append(turn))
-    assert told == [(1, 3), (2, 3), (3, 3)]
+def test_progress_is_called_after_each_turn() -> None:
+    told: list[None] = []
+    latencies([TINY, TINY], Setup(runs=3), progress=lambda: told.append(None))
+    assert len(told) == 3
 
 
 @pytest.mark.parametrize("name", ["batch", "threads", "runs", "warmup"])
@@ -96,10 +96,10 @@ def test_a_device_that_is_not_there_is_one_line() -> None:
 
 def test_a_compiler_that_fails_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     def failing(*_: object, **__: object) -> None:
-        raise RuntimeError("No working C++ compiler found\n\nmore of it")
+        raise RuntimeError("No compiler\n\nmore of it")
 
     monkeypatch.setattr(torch, "compile", failing)
-    with pytest.raises(ScalenetError, match="^cannot run float32 on cpu, compiled: No working C.. compiler found$"):
+    with pytest.raises(ScalenetError, match=r"^cannot run float32 on cpu, compiled: No compiler$"):
         latency(TINY, compiled=True)
 
 
