@@ -245,6 +245,8 @@ TABLES = [
     ["show", "efficientnet_b0"],
     ["show", "resnet152"],
     ["cost", "efficientnet_b7", "--by", "stage"],
+    ["cost", "efficientnet_b7", "--fit", "8GiB", "--training", "--moments", "2"],
+    ["latency", "efficientnet_lite0", "small_resnet", "--resolution", "32", "--runs", "1"],
     ["scale", "--base", "resnet50", "--phi", "7"],
     ["scale", "--base", "efficientnet_b0", "--phi", "1..7"],
     ["grid-search", "--dry-run"],

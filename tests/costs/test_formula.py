@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from many_networks import any_dimensions, stack
 
 import scalenet
 from scalenet.arch import registry
@@ -88,18 +89,6 @@ def test_smooth_costs_grow_with_the_square_of_the_resolution() -> None:
     assert smooth[2] / smooth[0] == pytest.approx((258 / 224) ** 2, rel=0.01)
 
 
-def stack(rows: list[Dimensions]) -> Dimensions:
-    """Return the dimensions of many networks as arrays."""
-    return Dimensions(
-        height=np.array([row.height for row in rows]),
-        width=np.array([row.width for row in rows]),
-        stem=np.array([row.stem for row in rows]),
-        widths=tuple(np.array(widths) for widths in zip(*(row.widths for row in rows), strict=True)),
-        depths=tuple(np.array(depths) for depths in zip(*(row.depths for row in rows), strict=True)),
-        head=None if rows[0].head is None else np.array([row.head for row in rows]),
-    )
-
-
 def assert_each_as_by_itself(model: Model, rows: list[Dimensions]) -> None:
     many = cost_many(model, stack(rows))
     for number, row in enumerate(rows):
@@ -112,19 +101,6 @@ def assert_each_as_by_itself(model: Model, rows: list[Dimensions]) -> None:
         )
         assert operators == one.flops_by_operator
     assert many.flops.dtype == np.int64
-
-
-def any_dimensions(base: Dimensions) -> st.SearchStrategy[Dimensions]:
-    channels, depths, pixels = st.integers(1, 40).map(lambda n: 8 * n), st.integers(1, 9), st.integers(1, 700)
-    return st.builds(
-        Dimensions,
-        height=pixels,
-        width=pixels,
-        stem=channels,
-        widths=st.tuples(*[channels] * len(base.widths)),
-        depths=st.tuples(*[depths] * len(base.depths)),
-        head=st.none() if base.head is None else channels,
-    )
 
 
 @pytest.mark.parametrize("name", NAMES)

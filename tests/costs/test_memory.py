@@ -9,10 +9,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from many_networks import any_dimensions, stack
 
 import scalenet
 from scalenet.arch import registry
-from scalenet.arch.spec import Dimensions, Model, dimensions, with_dimensions
+from scalenet.arch.spec import Model, dimensions, with_dimensions
 from scalenet.costs.allocation import allocated
 from scalenet.costs.memory import largest_batch, memory, memory_many
 
@@ -97,38 +98,13 @@ def test_activations_of_inference_grow_with_the_batch() -> None:
     assert many.weights == one.weights
 
 
-def any_dimensions(base: Dimensions) -> st.SearchStrategy[Dimensions]:
-    channels, depths, pixels = st.sampled_from([8, 16, 40]), st.integers(1, 4), st.integers(1, 300)
-    return st.builds(
-        Dimensions,
-        height=pixels,
-        width=pixels,
-        stem=channels,
-        widths=st.tuples(*[channels] * len(base.widths)),
-        depths=st.tuples(*[depths] * len(base.depths)),
-        head=st.none() if base.head is None else channels,
-    )
-
-
-def stack(rows: list[Dimensions]) -> Dimensions:
-    """Return the dimensions of many networks as arrays."""
-    return Dimensions(
-        height=np.array([row.height for row in rows]),
-        width=np.array([row.width for row in rows]),
-        stem=np.array([row.stem for row in rows]),
-        widths=tuple(np.array(widths) for widths in zip(*(row.widths for row in rows), strict=True)),
-        depths=tuple(np.array(depths) for depths in zip(*(row.depths for row in rows), strict=True)),
-        head=None if rows[0].head is None else np.array([row.head for row in rows]),
-    )
-
-
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("name", NAMES)
 @settings(max_examples=8)
 @given(data=st.data())
 def test_arrays_take_element_by_element_what_one_network_takes(name: str, training: bool, data: st.DataObject) -> None:
     model = scalenet.load(name).model
-    rows = data.draw(st.lists(any_dimensions(dimensions(model)), min_size=1, max_size=6))
+    rows = data.draw(st.lists(any_dimensions(dimensions(model), widest=24), min_size=1, max_size=6))
     many = memory_many(model, stack(rows), batch=3, training=training, moments=1)
     singles = [memory(with_dimensions(model, row), batch=3, training=training, moments=1).peak for row in rows]
     assert (many.tolist(), many.dtype) == (singles, np.int64)
