@@ -2,7 +2,7 @@
 
     python benchmarks/memory.py [--device cuda] [NAME…]
 
-At batch 1 and 32, inference and training; on the CPU about ten minutes and 10 GB. Prints Markdown: the formula's peak,
+At batch 1 and 32, inference and training; on the CPU some minutes and 6 GB. Prints Markdown: the formula's peak,
 and by how much it is above (+) or below (−) what is allocated, in all and between kernels (CPU only).
 """
 

@@ -55,6 +55,8 @@ def cost(
     """Count FLOPs, parameters, activations and memory of an architecture."""
     if by is not None and (batch or training or fit):
         raise ScalenetError("memory has no parts", hint="leave out --by, or --batch, --training and --fit")
+    if moments and not training:
+        raise ScalenetError("only training has an optimiser", hint="add --training, or leave out --moments")
     if batch and fit:
         raise ScalenetError("--fit finds the batch", hint="leave out --batch")
     architecture = load_at(target, resolution)

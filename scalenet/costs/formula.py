@@ -302,6 +302,7 @@ def _fields(numbers: Dimensions) -> list[Count]:
 
 
 def each(numbers: Dimensions, function: Callable[[Count], Count]) -> Dimensions:
+    """Return the dimensions that a function makes of each of them."""
     return Dimensions(
         height=function(numbers.height),
         width=function(numbers.width),
@@ -313,10 +314,12 @@ def each(numbers: Dimensions, function: Callable[[Count], Count]) -> Dimensions:
 
 
 def as_floats(value: Count) -> Count:
+    """Return an array as float64, and a number as it is."""
     return value.astype(np.float64) if isinstance(value, np.ndarray) else value
 
 
 def check_exact(largest: float) -> None:
+    """Raise OverflowError for what float64 cannot hold exactly."""
     if largest >= _EXACT:
         raise OverflowError("a count reaches 2**53, where float64 is no longer exact")
 

@@ -101,15 +101,12 @@ def latency(
 
 
 def latencies(
-    architectures: Sequence[Architecture | Model],
-    setup: Setup,
-    *,
-    progress: Callable[[], object] | None = None,
+    architectures: Sequence[Architecture | Model], setup: Setup, *, progress: Callable[[], object] | None = None
 ) -> list[Latency]:
     """Measure networks in turns; random state and threads are as before afterwards.
 
-    `progress` is called after each turn. Raise ScalenetError where the device, the
-    element type or the compiler does not do it.
+    `progress` is called after each turn. Raise ScalenetError where the device, the element type or the compiler does
+    not do it.
     """
     if setup.compiled:
         if len(architectures) > _COMPILED:

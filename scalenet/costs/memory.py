@@ -35,6 +35,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from scalenet.arch.errors import ScalenetError
 from scalenet.arch.layers import (
     Activation,
     BatchNorm,
@@ -212,6 +213,8 @@ class _Walker:
         training: bool,
         gradients: bool = True,
     ) -> None:
+        if min(batch, element) < 1:
+            raise ScalenetError("a batch has at least one image, and an element at least one byte")
         network = layer_tree(model, numbers)
         self.batch, self.element, self.training, self.gradients = batch, element, training, gradients
         self.drop_path = training and model.regularization.drop_path > 0
@@ -221,9 +224,8 @@ class _Walker:
         self.buffers: Count = 0
         self.channels: Count = network.channels
         self.height, self.width = network.height, network.width
-        self.images = self.map
         self.input_needs_gradient = False
-        self.peak = self.images + self.step(network).peak
+        self.peak = self.map + self.step(network).peak
 
     @property
     def weights(self) -> Count:
@@ -397,7 +399,7 @@ class _Walker:
 
     def added(self, layer: Residual, entering: Count, main: _Passed, projection: _Passed | None = None) -> _Passed:
         """Return the main path plus a shortcut: the identity unless there is a projection."""
-        main, shortcut = self.dropped(main), projection or _Passed(keeps_output=True)
+        main, shortcut = self.dropped(main), projection or _Passed(keeps_output=True)  # the identity makes nothing
         act = self.activation(layer.activation.kind, in_place=True) if layer.activation else _Passed(alias=True)
         summed = _step(self.map, self.map * (2 - 1 * main.keeps_output - 1 * shortcut.keeps_output))
         first, *others = *shortcut.backward, *main.backward

@@ -50,6 +50,7 @@ def test_fit_finds_the_largest_batch(scalenet):
         (["--fit", "1MiB"], "1MiB holds no image: one takes 51.3 MiB"),
         (["--fit", "8XB"], "'8XB' is not a number of bytes"),
         (["--fit", "8GiB", "--batch", "2"], "--fit finds the batch"),
+        (["--batch", "2", "--moments", "1"], "only training has an optimiser"),
         (["--training", "--by", "stage"], "memory has no parts"),
     ],
 )

@@ -13,6 +13,7 @@ from many_networks import any_dimensions, stack
 
 import scalenet
 from scalenet.arch import registry
+from scalenet.arch.errors import ScalenetError
 from scalenet.arch.spec import Model, dimensions, with_dimensions
 from scalenet.costs.allocation import allocated
 from scalenet.costs.memory import largest_batch, memory, memory_many
@@ -134,6 +135,12 @@ def test_the_largest_batch_fits_and_the_next_does_not(training: bool) -> None:
 
 def test_no_batch_fits_where_the_weights_do_not() -> None:
     assert largest_batch(scalenet.load("resnet18"), 2**20) == 0
+
+
+@pytest.mark.parametrize("wrong", [{"batch": 0}, {"bytes_per_element": 0}])
+def test_less_than_one_image_or_byte_is_refused(wrong: dict[str, int]) -> None:
+    with pytest.raises(ScalenetError, match="at least one"):
+        memory(scalenet.load("resnet18"), **wrong)
 
 
 def test_measuring_allocation_leaves_the_random_state_as_it_was() -> None:
