@@ -31,7 +31,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _COMMANDS = (grid_search, scale, explain, diff, exponents, baselines, show, cost, latency, verify, grids, schema)
-
 for _command in _COMMANDS:
     app.command()(_command)
 

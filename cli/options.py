@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, TypeVar
 
 import typer
 
 from .output import Format
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pydantic import BaseModel
 
     from scalenet.arch.spec import Architecture
@@ -63,6 +65,48 @@ def parse_bytes(text: str) -> int:
     if size < 1:
         raise ScalenetError(f"{text!r} is not a number of bytes", hint="write 2GiB, 500MB or 1.5G")
     return size
+
+
+def parse_amounts(text: str, own: int, *, unit: Callable[[str], int] | None = None) -> list[int]:
+    """Return the amounts of `4G`, `200M,400M` or `0.5x,2x`; `x` is times the baseline's `own`."""
+    amounts = []
+    for word in text.split(","):
+        times = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*[x×]\s*", word)
+        amounts.append(max(1, round(Decimal(times[1]) * own)) if times else (unit or parse_count)(word))
+    return amounts
+
+
+def parse_count(text: str) -> int:
+    """Return the count of `4G`, `25M` or `4089184256`: k, M, G and T are powers of 1000."""
+    from scalenet.arch.errors import ScalenetError
+
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kMGT]?)\s*", text)
+    value = int(Decimal(match[1]) * 1000 ** " kMGT".index(match[2] or " ")) if match else 0
+    if value < 1:
+        raise ScalenetError(f"{text!r} is not an amount", hint="write 4G, 25M, 1000000, or 8x for 8 times the baseline")
+    return value
+
+
+def parse_seconds(text: str) -> list[float]:
+    """Return the seconds of `20ms`, `1.5s` or `10ms,20ms`."""
+    from scalenet.arch.errors import ScalenetError
+
+    matches = [re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(us|ms|s)\s*", word) for word in text.split(",")]
+    seconds = [float(match[1]) * {"us": 1e-6, "ms": 1e-3, "s": 1}[match[2]] for match in matches if match]
+    if len(seconds) < len(matches) or not all(seconds):
+        raise ScalenetError(f"{text!r} is not a time", hint="write 20ms or 1.5s")
+    return seconds
+
+
+def parse_sizes(text: str) -> int | Literal["tight"]:
+    """Return the step of admissible sizes: `any` is 1."""
+    from scalenet.arch.errors import ScalenetError
+
+    if text == "tight":
+        return "tight"
+    if text == "any" or re.fullmatch(r"[1-9]\d*", text):
+        return 1 if text == "any" else int(text)
+    raise ScalenetError(f"sizes {text!r} are not known", hint="write any, 8, 16, 32 or tight")
 
 
 def parse_phis(text: str) -> list[float]:

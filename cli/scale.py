@@ -3,33 +3,36 @@
 from __future__ import annotations
 
 import sys
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scalenet.arch.convention import CONVENTION
-
 from .errors import plain_errors
-from .options import Force, Json, checked, parse_phis, parse_shares
-from .output import count, emit, emit_json, must_not_exist, note, percent, times
+from .options import Force, Json, parse_phis, parse_seconds, parse_size
+from .output import emit_json, must_not_exist, note, seconds_text
+from .scaling_report import print_reports, scaling_report
+from .scaling_rules import (
+    RuleName,
+    amounts,
+    budget_rules,
+    check_ways,
+    multipliers_rule,
+    phi_rule,
+    preset_rule,
+    ray_of,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from scalenet.arch.config import Config, Rule
     from scalenet.arch.spec import Architecture
 
-
-class RuleName(StrEnum):
-    """Rules that take φ."""
-
-    compound = "compound"
-    depth = "depth"
-    width = "width"
-    resolution = "resolution"
-    dwr = "dwr"
-
-
+_Amount = Annotated[
+    str | None,
+    typer.Option(metavar="AMOUNT", help="Hit this cost, or keep below it: 4G, 8x the baseline's, 1G,2G for a family."),
+]
 _Factor = Annotated[float | None, typer.Option(help="Multiplier, instead of a rule.", min=0.0)]
 
 
@@ -42,7 +45,9 @@ def scale(
     phi: Annotated[
         str | None, typer.Option(metavar="PHI", help="Compound coefficient: 3, -1.5, 1,2,3.5 or 1..7.")
     ] = None,
-    rule: Annotated[RuleName, typer.Option(help="What φ scales; dwr is mostly width.")] = RuleName.compound,
+    rule: Annotated[
+        RuleName, typer.Option(help="What φ scales: dwr is mostly width, tiny shrinks.")
+    ] = RuleName.compound,
     alpha: Annotated[float | None, typer.Option(help="Base of depth.  [default: 1.2]")] = None,
     beta: Annotated[float | None, typer.Option(help="Base of width.  [default: 1.1]")] = None,
     gamma: Annotated[float | None, typer.Option(help="Base of resolution.  [default: 1.15]")] = None,
@@ -57,10 +62,34 @@ def scale(
     width: _Factor = None,
     resolution: _Factor = None,
     preset: Annotated[str | None, typer.Option(metavar="NAME", help="A published member: efficientnet_b7.")] = None,
+    flops: _Amount = None,
+    params: _Amount = None,
+    activations: _Amount = None,
+    memory: Annotated[
+        str | None, typer.Option(metavar="BYTES", help="Peak memory at --batch, inference or --training: 2GiB, 0.5x.")
+    ] = None,
+    latency: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Measured at --batch on --device, one thread: 20ms.")
+    ] = None,
+    exact: Annotated[bool, typer.Option("--exact", help="Hit 2^φ times the baseline's FLOPs.")] = False,
+    tolerance: Annotated[float, typer.Option(min=0.0, max=0.5, help="How near a budget is met.")] = 0.01,
+    sizes: Annotated[
+        str | None,
+        typer.Option(metavar="any|8|16|32|tight", help="Input sizes of budgets.  [default: the rounding set's]"),
+    ] = None,
+    per_stage: Annotated[
+        bool, typer.Option("--per-stage", help="Let one stage's width be a step off the uniform multiple.")
+    ] = False,
+    batch: Annotated[int, typer.Option(min=1, help="Images at once, for --memory and --latency.")] = 1,
+    training: Annotated[bool, typer.Option("--training", help="Memory of training, not of inference.")] = False,
+    device: Annotated[str, typer.Option(help="Where latency is measured: cpu, cuda.")] = "cpu",
     rounding: Annotated[
         str | None, typer.Option(metavar="NAME", help="Rounding set.  [default: the baseline's]")
     ] = None,
     classes: Annotated[int | None, typer.Option(min=1, help="Number of classes, instead of the baseline's.")] = None,
+    input_size: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="The baseline's input size, instead of its own: 192x256.")
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="FILE|DIR|-", help="Write the config; a folder for several φ."),
@@ -69,103 +98,93 @@ def scale(
     json: Json = False,
 ) -> None:
     """Scale a baseline and show what was asked, what is nominal, and what is achieved."""
-    from dataclasses import replace
+    from scalenet.scaling.scaler import scale_by
 
-    from scalenet.scaling.scaler import load, scale_by
-
-    architecture = load(base or _default_base(preset))
-    if classes is not None:
-        architecture = replace(architecture, model=architecture.model.with_classes(classes))
-    given = {"alpha": alpha, "beta": beta, "gamma": gamma}
+    coefficient = {"alpha": alpha, "beta": beta, "gamma": gamma}
     factors = {"depth": depth, "width": width, "resolution": resolution}
-    ways = {"preset": preset, "coefficients": coefficients, "shares": shares, **given, **factors}
-    ways["rule"] = None if rule is RuleName.compound else rule
-    _check_ways({name for name, value in ways.items() if value is not None}, phi=phi is not None)
+    limits = {"flops": flops, "params": params, "activations": activations, "memory": memory, "latency": latency}
+    others = {"preset": preset, "coefficients": coefficients, "shares": shares, "phi": phi, "exact": exact or None}
+    others["rule"] = None if rule is RuleName.compound else rule
+    check_ways({name for name, value in (coefficient | factors | limits | others).items() if value is not None})
+    network = _base(base, preset, classes, input_size)
     if preset is not None:
-        rules = [_preset(preset)]
+        rules = [preset_rule(preset)]
     elif any(factor is not None for factor in factors.values()):
-        rules = [_multipliers(**factors)]
+        rules = [multipliers_rule(**factors)]
     else:
-        phis = parse_phis(phi or "1")
-        rules = _phi_rules(phis, rule, shares, coefficients, given, base=architecture.name)
-    configs = [scale_by(architecture, one, rounding=rounding) for one in rules]
-    _write(configs, output, force=force)
-    reports = [_report(architecture, config) for config in configs]
+        ray, phis = ray_of(rule, shares, coefficients, coefficient, base=network.name), parse_phis(phi or "1")
+        hit = phis if exact or rule is RuleName.tiny else None
+        budgets = amounts(network, limits, hit, batch=batch, training=training)
+        options = {"tolerance": tolerance, "per_stage": per_stage, "batch": batch, "training": training}
+        rules = (
+            budget_rules(network, ray, budgets, rounding, sizes=sizes, **options)
+            if budgets
+            else [phi_rule(ray, value) for value in phis]
+        )
+    scaled: list[tuple[Config, dict[str, float] | None]]
+    if latency is None:
+        scaled = [(scale_by(network, one, rounding=rounding), None) for one in rules]
+    else:
+        measure = _stopwatch(device, batch)
+        capped = any(limits[metric] is not None for metric in limits if metric != "latency")
+        scaled = [
+            _within(network, one, seconds, measure, rounding=rounding, capped=capped)
+            for one in rules
+            for seconds in parse_seconds(latency)
+        ]
+    _write([config for config, _ in scaled], output, force=force)
+    reports = [scaling_report(network, config, timing) for config, timing in scaled]
     if json:
         emit_json(reports if len(reports) > 1 else reports[0])
     elif output != Path("-"):
-        _print(reports)
+        print_reports(reports)
+    missed = [report for report in reports if report.get("budget") and not report["budget"]["met"]]
+    for report in missed:
+        note(
+            f"{report['name']}: no network meets the budget, this is the nearest: {'; '.join(report['budget']['why'])}"
+        )
+    if missed:
+        raise typer.Exit(1)
 
 
-_WAYS = (
-    {"preset"},
-    {"depth", "width", "resolution"},
-    {"shares"},
-    {"rule"},
-    {"coefficients"},
-    {"alpha", "beta", "gamma"},
-)
-_WITHOUT_PHI = ({"preset"}, {"depth", "width", "resolution"})
+def _base(base: str | None, preset: str | None, classes: int | None, input_size: str | None) -> Architecture:
+    from dataclasses import replace
+
+    from scalenet.scaling.presets import preset as known_preset
+    from scalenet.scaling.scaler import load
+
+    network = load(base or ("efficientnet_b0" if preset is None else known_preset(preset).base))
+    model = network.model if classes is None else network.model.with_classes(classes)
+    return replace(network, model=model if input_size is None else model.at(parse_size(input_size)))
 
 
-def _check_ways(given: set[str], *, phi: bool) -> None:
-    """Refuse options that say in two ways how to scale."""
-    from scalenet.arch.errors import ScalenetError
+def _stopwatch(device: str, batch: int) -> Callable[[Architecture], float]:
+    """Return what measures a latency: the median of 20 runs, which other work on the machine moves least."""
+    from scalenet.costs.latency import latency
 
-    ways = [sorted(way & given)[0] for way in _WAYS if way & given]
-    if phi and any(way & given for way in _WITHOUT_PHI):
-        ways.append("phi")
-    if len(ways) > 1:
-        raise ScalenetError(f"{' and '.join(f'--{way}' for way in ways)} exclude each other", hint="give one of them")
+    def measure(architecture: Architecture) -> float:
+        taken = latency(architecture, device=device, batch=batch).median
+        note(f"{architecture.name}: {seconds_text(taken)}")
+        return taken
 
-
-def _default_base(name: str | None) -> str:
-    from scalenet.scaling.presets import preset
-
-    return "efficientnet_b0" if name is None else preset(name).base
+    return measure
 
 
-def _preset(name: str) -> Rule:
-    from scalenet.arch.config import PresetRule
-
-    return PresetRule(name=name.replace("-", "_"))
-
-
-def _multipliers(**factors: float | None) -> Rule:
-    from scalenet.arch.config import MultipliersRule
-
-    return checked(MultipliersRule, **{name: 1.0 if factor is None else factor for name, factor in factors.items()})
-
-
-def _phi_rules(
-    phis: list[float],
-    rule: RuleName,
-    shares: str | None,
-    file: Path | None,
-    given: dict[str, float | None],
+def _within(
+    base: Architecture,
+    rule: Rule,
+    seconds: float,
+    measure: Callable[[Architecture], float],
     *,
-    base: str,
-) -> list[Rule]:
-    from scalenet.arch.config import CompoundRule, SharesRule
-    from scalenet.scaling.rules import PAPER_COEFFICIENTS, SHARES
+    rounding: str | None,
+    capped: bool,
+) -> tuple[Config, dict[str, float]]:
+    from scalenet.arch.config import BudgetRule
+    from scalenet.scaling.timing import scale_within
 
-    if rule is RuleName.compound and shares is None:
-        found = PAPER_COEFFICIENTS if file is None else _found(file, base)
-        chosen = {**found, **{name: value for name, value in given.items() if value is not None}}
-        return [checked(CompoundRule, **chosen, phi=phi) for phi in phis]
-    split = SHARES[rule.value] if shares is None else parse_shares(shares)
-    named = dict(zip(("depth", "width", "resolution"), split, strict=True))
-    return [checked(SharesRule, **named, phi=phi) for phi in phis]
-
-
-def _found(file: Path, base: str) -> dict[str, float]:
-    """Return the coefficients of a search, and say so where they were found for another baseline."""
-    from scalenet.search.coefficients import load_coefficients
-
-    coefficients = load_coefficients(file)
-    if coefficients.evidence is not None and coefficients.evidence.base != base:
-        note(f"{file} was found for {coefficients.evidence.base}, not for {base}")
-    return coefficients.multipliers()
+    assert isinstance(rule, BudgetRule)
+    config, taken = scale_within(base, rule, seconds, measure, rounding=rounding, capped=capped)
+    return config, {"asked": seconds, "measured": taken}
 
 
 def _write(configs: list[Config], output: Path | None, *, force: bool) -> None:
@@ -188,96 +207,3 @@ def _write(configs: list[Config], output: Path | None, *, force: bool) -> None:
     for path, config in zip(paths, configs, strict=True):
         save(config, path)
         note(f"wrote {path}")
-
-
-def _report(base: Architecture, config: Config) -> dict[str, Any]:
-    """Return what a scaling asked, means and gives: the JSON of `scalenet scale`."""
-    from scalenet.scaling.causes import deviations
-    from scalenet.scaling.resolutions import cliffs_below
-
-    from .show import stage_rows
-
-    assert config.scaling is not None
-    assert config.cost is not None
-    scaling = config.scaling
-    return {
-        "name": config.name,
-        "base": base.name,
-        **config.cost.model_dump(),
-        "asked": scaling.asked.model_dump(),
-        "nominal": scaling.nominal,
-        "applied": scaling.applied.model_dump(),
-        "deviations": [
-            {"cause": step.cause, "reason": step.reason, "factor": step.factor} for step in deviations(base, config)
-        ],
-        "cliffs": [str(cliff) for cliff in cliffs_below(config.model)],
-        "stages": _stages(stage_rows(base.model), stage_rows(config.model)),
-        "rule": scaling.rule.model_dump(),
-        "rounding": scaling.rounding.name,
-        "resolution": config.model.resolution,
-        "regularization": config.model.regularization.model_dump(),
-    }
-
-
-def _stages(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return a row a part: layers, channels and size, of the base and scaled, with the growth of its FLOPs."""
-    rows = []
-    for old, new in zip(before, after, strict=True):
-        row = {"stage": new["stage"], "operator": new["operator"]}
-        for key in ("resolution", "channels", "layers"):
-            row |= {f"base_{key}": old[key], key: new[key]}
-        rows.append({**row, "flops": new["flops"], "params": new["params"], "flops_ratio": new["flops"] / old["flops"]})
-    return rows
-
-
-def _print(reports: list[dict[str, Any]]) -> None:
-    """Show one scaling stage by stage with what was asked and why it was missed, or several in a line each."""
-    caption = f"FLOPs: {CONVENTION}"
-    if len(reports) > 1:
-        emit([_summary(report) for report in reports], caption=caption, formats=_FORMATS, hidden=_WIDE)
-        return
-    (report,) = reports
-    for cliff in report["cliffs"]:
-        note(cliff)
-    title = f"{report['name']}, from {report['base']}"
-    if not sys.stdout.isatty():
-        emit(report["stages"])
-        asked, achieved = report["asked"]["flops_ratio"], report["applied"]["flops_ratio"]
-        note(f"asked {times(asked)}, nominal {times(report['nominal'])}, achieved {times(achieved)}")
-        return
-    emit([_compact(stage) for stage in report["stages"]], title=title, caption=caption, formats=_FORMATS)
-    emit([_summary(report)], title="asked, nominal, achieved", caption=caption, formats=_FORMATS, hidden=_WIDE)
-    emit(report["deviations"], title="why achieved is not asked", formats={"factor": percent}, hidden=("cause",))
-
-
-def _compact(stage: dict[str, Any]) -> dict[str, Any]:
-    """Return a stage's row for a terminal: from → to in one column."""
-    changes = {
-        key: f"{stage[f'base_{key}']} → {stage[key]}" if stage[f"base_{key}"] != stage[key] else str(stage[key])
-        for key in ("resolution", "channels", "layers")
-    }
-    return {"stage": stage["stage"], **changes, **{key: stage[key] for key in ("flops", "params", "flops_ratio")}}
-
-
-def _summary(report: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "name": report["name"],
-        "asked": report["asked"]["flops_ratio"],
-        "nominal": report["nominal"],
-        "achieved": report["applied"]["flops_ratio"],
-        "flops": report["flops"],
-        "params": report["params"],
-        "depth": report["applied"]["depth"],
-        "width": report["applied"]["width"],
-        "resolution": str(report["resolution"]),
-        "dropout": report["regularization"]["dropout"],
-    }
-
-
-_WIDE = ("depth", "width", "dropout")
-"""Columns of the summary that a terminal of 80 characters has no room for."""
-
-_FORMATS = {
-    **dict.fromkeys(("flops", "params", "activations"), count),
-    **dict.fromkeys(("asked", "nominal", "achieved", "flops_ratio", "depth", "width"), times),
-}

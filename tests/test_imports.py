@@ -33,7 +33,7 @@ RUNS_NETWORKS = (
 FOUNDATIONS = {
     "costs/formula.py": ("arch",),
     "arch/": ("arch",),
-    "scaling/": ("arch", "costs.formula", "scaling", "_version"),
+    "scaling/": ("arch", "costs.formula", "costs.memory", "scaling", "_version"),
     "costs/allocation.py": ("arch", "model"),
     "costs/latency.py": ("arch", "model"),
     "costs/": ("arch", "costs"),

@@ -8,8 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
 
@@ -21,15 +19,13 @@ def test_the_first_commands_are_the_two_that_set_all_up():
     assert re.findall(r"^make \w+", README, flags=re.MULTILINE)[:2] == ["make run", "make test"]
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("readme")
-
-
-@pytest.mark.parametrize("command", re.findall(r"^\$ (.*)$", "".join(blocks("console")), flags=re.MULTILINE))
-def test_commands_run(command, folder):
+def test_the_commands_run_one_after_another(tmp_path):
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    subprocess.run(command.split(), cwd=folder, env={**os.environ, "PATH": path}, capture_output=True, check=True)
+    commands = re.findall(r"^\$ (.*)$", "".join(blocks("console")), flags=re.MULTILINE)
+    assert commands
+    for command in commands:
+        run = subprocess.run(command.split(), cwd=tmp_path, env={**os.environ, "PATH": path}, capture_output=True)
+        assert run.returncode == 0, f"{command}: {run.stderr.decode()}"
 
 
 def test_the_python_example_runs(tmp_path):

@@ -74,8 +74,8 @@ def _rescaled(config: Config, scaling: Scaling) -> Iterator[str]:
         yield from _compare(as_data(config.provenance), as_data(again.provenance), "provenance", "by this version")
     if again.scaling is not None:
         recorded, redone = as_data(scaling), as_data(again.scaling)
-        for key in ("asked", "nominal", "applied", "regularization"):
-            yield from _compare(recorded[key], redone[key], f"scaling.{key}", "scaled again")
+        for key in ("asked", "nominal", "applied", "solution", "regularization"):
+            yield from _compare(recorded.get(key), redone.get(key), f"scaling.{key}", "scaled again")
 
 
 def _compare(recorded: Any, again: Any, place: str, how: str) -> Iterator[str]:

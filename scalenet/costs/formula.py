@@ -123,11 +123,11 @@ def cost_record(model: Model) -> CostRecord:
     )
 
 
-def cost_many(model: Model, numbers: Dimensions, *, threads: int = 2) -> Cost:
+def cost_many(model: Model, numbers: Dimensions, *, threads: int = 2, exact: bool = True) -> Cost:
     """Count many scaled versions of one model: int64 arrays as long as those in `numbers`, and no `parts`.
 
     The arrays are worked through in blocks that fit the cache, in float64, whose sums and products are exact below
-    2⁵³; a figure that is not below it raises OverflowError.
+    2⁵³; a figure that is not below it raises OverflowError. Without `exact` figures are float64, however large.
     """
     length = max(np.size(value) for value in _fields(numbers))
     numbers = each(numbers, as_floats)
@@ -145,10 +145,11 @@ def cost_many(model: Model, numbers: Dimensions, *, threads: int = 2) -> Cost:
     else:
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(work, range(0, length, _BLOCK)))
-    check_exact(result.max(initial=0))
-    exact = result.astype(np.int64)
-    operators = {name: row for name, row in zip(OPERATORS, exact, strict=False) if row.any()}
-    return Cost(exact[0] + exact[1], operators, exact[-2], exact[-1])
+    if exact:
+        check_exact(result.max(initial=0))
+        result = result.astype(np.int64)
+    operators = {name: row for name, row in zip(OPERATORS, result, strict=False) if row.any()}
+    return Cost(result[0] + result[1], operators, result[-2], result[-1])
 
 
 def cost_box(model: Model, depths: tuple[Count, ...], numbers: Dimensions, *, threads: int = 2) -> NDArray[np.int64]:

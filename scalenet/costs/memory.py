@@ -31,7 +31,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -119,13 +119,16 @@ def memory_many(
     training: bool = False,
     bytes_per_element: int = 4,
     moments: int = 0,
-) -> NDArray[np.int64]:
+    exact: bool = True,
+) -> NDArray[Any]:
     """Return the peaks, in bytes, of many scaled versions of one model: as long as the arrays in `numbers`.
 
-    They are exact below 2⁵³ bytes; a peak that is not below it raises OverflowError.
+    They are exact below 2⁵³ bytes; a peak that is not below it raises OverflowError, or is a float64 without `exact`.
     """
     walker = _Walker(model, each(numbers, as_floats), batch=batch, element=bytes_per_element, training=training)
     peaks = np.atleast_1d(walker.weights + moments * training * walker.parameters + walker.peak)
+    if not exact:
+        return peaks
     check_exact(peaks.max(initial=0))
     return peaks.astype(np.int64)
 

@@ -16,8 +16,8 @@ import numpy as np
 
 from scalenet.arch.config import Factors, Solution, TinyRay
 from scalenet.arch.errors import ScalenetError
-from scalenet.arch.spec import Dimensions
-from scalenet.costs.formula import cost, cost_many
+from scalenet.costs.formula import cost, cost_many, each
+from scalenet.costs.memory import memory_many
 from scalenet.scaling.lattice import Lattice
 from scalenet.scaling.multiply import unrounded
 from scalenet.scaling.resolutions import total_stride
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
     from scalenet.arch.config import BudgetRule, Metric
     from scalenet.arch.layers import Count
-    from scalenet.arch.spec import Model
+    from scalenet.arch.spec import Dimensions, Model
     from scalenet.scaling.lattice import Axes, Index
     from scalenet.scaling.rounding import Rounding
 
 _PHIS = np.linspace(-16, 16, 513)
-_RADII = tuple(2.0**power for power in range(-4, 3))
+_RADII = tuple(2.0**power for power in range(-4, 5))
 _SLACK = 0.15
 """Doublings by which rounding may move a cost along the ray."""
 _CELL = 8
@@ -63,12 +63,45 @@ def solve(model: Model, rule: BudgetRule, rounding: Rounding) -> Solved:
             misses = search.misses(numbers)
             index = int(misses.argmin())  # the first, and so the nearest, of those that miss by nothing
             if misses[index] < least:
-                closest, least = _one(numbers, slice(index, index + 1)), float(misses[index])
+                closest, least = _one(numbers, index), float(misses[index])
             if least == 0:
                 return search.solved(closest)
     if np.isinf(search.misses(closest)[0]):
         raise ScalenetError("no network near the ray keeps the ceilings", hint="raise them, or take another rule")
     return search.solved(closest)
+
+
+def binding(model: Model, rule: BudgetRule, rounding: Rounding) -> BudgetRule:
+    """Return the rule with that of its limits in the first place which the ray meets first, and ceilings of the others.
+
+    That is the paper's equation 2: the largest network of the ray that keeps all limits.
+    """
+    limits = {rule.metric: rule.value, **rule.ceilings}
+
+    def asking(metric: Metric) -> BudgetRule:
+        ceilings = {other: limit for other, limit in limits.items() if other != metric}
+        return rule.model_copy(update={"metric": metric, "value": limits[metric], "ceilings": ceilings})
+
+    def meets(rule: BudgetRule) -> float:
+        try:
+            return _Search(model, rule, rounding).phi
+        except ScalenetError:
+            return math.inf
+
+    return min(map(asking, limits), key=meets) if rule.ceilings else rule
+
+
+def shortfalls(model: Model, rule: BudgetRule, rounding: Rounding, numbers: Dimensions) -> list[str]:
+    """Return why no network meets a budget: what of the closest one cannot get any smaller."""
+    search = _Search(model, rule, rounding)
+    least = search.lattice.least()
+    reasons = {
+        "every stage has one block": numbers.depths == least.depths,
+        "every width is at its least": numbers.widths == least.widths,
+        f"{numbers.height} px is the smallest size": (numbers.height, numbers.width) == (least.height, least.width),
+    }
+    step = f"input sizes are multiples of {search.lattice.step} px, widths of {rounding.divisor}"
+    return [reason for reason, holds in reasons.items() if holds] or [step]
 
 
 class _Search:
@@ -84,10 +117,19 @@ class _Search:
         self.point = self._doublings(self.phi)
         self.direction = (self._doublings(self.phi + 1e-3) - self._doublings(self.phi - 1e-3)) / 2e-3
 
-    def counts(self, numbers: Dimensions) -> dict[Metric, NDArray[Any]]:
-        """Return what a budget may be about, of many networks."""
-        counts = cost_many(self.model, numbers)
-        return {"flops": counts.flops, "params": counts.params, "activations": counts.activations}
+    def counts(self, numbers: Dimensions, *, exact: bool = False) -> dict[Metric, NDArray[Any]]:
+        """Return what a budget may be about, of many networks; memory, which takes longer, only where it is asked."""
+        counts = cost_many(self.model, numbers, exact=exact)
+        result: dict[Metric, NDArray[Any]] = {
+            "flops": counts.flops,
+            "params": counts.params,
+            "activations": counts.activations,
+        }
+        if "memory" in {self.rule.metric, *self.rule.ceilings}:
+            result["memory"] = memory_many(
+                self.model, numbers, batch=self.rule.batch, training=self.rule.training, exact=exact
+            )
+        return result
 
     def misses(self, numbers: Dimensions) -> NDArray[np.float64]:
         """Return how far each network's cost lies outside what is asked, as a logarithm; infinity above a ceiling."""
@@ -117,30 +159,33 @@ class _Search:
             start, length = start + length, min(4 * length, 131_072)
 
     def solved(self, numbers: Dimensions) -> Solved:
-        """Return one network, given as arrays of one, with what there is to say of it."""
+        """Return one network with what there is to say of it."""
         place, spread = self.lattice.place(numbers)
         steps = float((place - self.point) @ self.direction / (self.direction @ self.direction))
         nearest = self.point + steps * self.direction
         off = Multipliers(*map(tidy, 2.0 ** ((place - nearest) / (1, 2, 2))))
         solution = Solution(
-            achieved=int(self.counts(numbers)[self.rule.metric][0]),
+            achieved=int(self.counts(numbers, exact=True)[self.rule.metric][0]),
             met=bool(self.misses(numbers)[0] == 0),
             phi=tidy(self.phi + steps),
             distance=tidy(float(self._distances(place[:, None], spread)[0])),
             spread=tidy(math.sqrt(spread)),
             off_ray=Factors(**off._asdict()),
         )
-        return Solved(_one(numbers, 0), Multipliers(*map(float, 2.0 ** (nearest / (1, 2, 2)))), solution)
+        return Solved(numbers, Multipliers(*map(float, 2.0 ** (nearest / (1, 2, 2)))), solution)
 
     def _crossing(self) -> float:
         """Return the φ at which the ray costs what is asked."""
         growing = np.maximum.accumulate(self.costs_along)
         if growing[0] == growing[-1]:
-            raise ScalenetError(f"{self.rule.metric}: do not change along this ray", hint="take another rule")
+            raise ScalenetError(f"{self.rule.metric} do not change along this ray", hint="take another rule")
         if isinstance(self.rule.ray, TinyRay) and self.rule.value > growing[len(_PHIS) // 2]:
             raise ScalenetError("the tiny rule only shrinks", hint="ask for less than the base costs")
         if growing[-1] < self.rule.value:
-            raise ScalenetError(f"{self.rule.metric}: {self.rule.value:,} lie beyond φ = 16 of this ray")
+            raise ScalenetError(
+                f"{self.rule.metric}: {self.rule.value:,} are more than φ = 16 of this ray costs",
+                hint="ask for less, or scale a larger baseline",
+            )
         return float(np.interp(math.log(self.rule.value), np.log(growing), _PHIS))
 
     def _doublings(self, phi: float) -> NDArray[np.float64]:
@@ -217,18 +262,5 @@ class _Search:
         return distances
 
 
-def _one(numbers: Dimensions, index: Any) -> Dimensions:
-    """Return one network of many, by an index, or by a slice as arrays of one."""
-
-    def at(value: Any) -> Any:
-        chosen = np.asarray(value).reshape(-1)[index]
-        return int(chosen) if np.ndim(chosen) == 0 else chosen
-
-    return Dimensions(
-        at(numbers.height),
-        at(numbers.width),
-        at(numbers.stem),
-        tuple(map(at, numbers.widths)),
-        tuple(map(at, numbers.depths)),
-        None if numbers.head is None else at(numbers.head),
-    )
+def _one(numbers: Dimensions, index: int) -> Dimensions:
+    return each(numbers, lambda column: int(np.asarray(column)[index]))

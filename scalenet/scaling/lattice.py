@@ -71,9 +71,9 @@ class Lattice:
         )
 
     def least(self) -> Dimensions:
-        """Return the smallest network, as arrays of one."""
-        smallest = scale_dimensions(self.model, self.rounding, depth=1e-6, width=np.array([1e-6]), resolution=1.0)
-        height, width = self._sizes(-64.0, 0.0).numbers[:1].T
+        """Return the smallest network."""
+        smallest = scale_dimensions(self.model, self.rounding, depth=1e-6, width=1e-6, resolution=1.0)
+        height, width = self._sizes(-64.0, 0.0).numbers[0].tolist()
         return replace(smallest, height=height, width=width)
 
     def at_least(self, numbers: Dimensions) -> Dimensions:

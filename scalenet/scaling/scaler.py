@@ -249,10 +249,16 @@ def _shares_name(ray: SharesRay) -> str | None:
 def _base_words(base: BaseReference) -> list[str]:
     if base.model is None:
         return [base.name]
-    classes = base.model.head.classes
-    if base.name in registry.names() and registry.load(base.name).model.with_classes(classes) == base.model:
-        return [base.name, f"--classes {classes}"]
-    return [f"{base.name}.yaml"]
+    classes, (height, width) = base.model.head.classes, base.model.size
+    own = registry.load(base.name).model if base.name in registry.names() else None
+    if own is None or own.with_classes(classes).at(base.model.resolution) != base.model:
+        return [f"{base.name}.yaml"]
+    words = [base.name]
+    if own.head.classes != classes:
+        words.append(f"--classes {classes}")
+    if own.size != (height, width):
+        words.append(f"--input-size {height}x{width}")
+    return words
 
 
 def _number(value: float) -> str:
