@@ -113,6 +113,7 @@ class _Search:
         self.lattice = Lattice(model, rounding, step, per_stage=rule.per_stage)
         self.ray = self._tiny() if isinstance(rule.ray, TinyRay) else path(rule.ray, _PHIS)
         self.costs_along = self.counts(self._unrounded(*self.ray))[rule.metric]
+        self.most = self._most()
         self.phi = self._crossing()
         self.point = self._doublings(self.phi)
         self.direction = (self._doublings(self.phi + 1e-3) - self._doublings(self.phi - 1e-3)) / 2e-3
@@ -188,6 +189,18 @@ class _Search:
             )
         return float(np.interp(math.log(self.rule.value), np.log(growing), _PHIS))
 
+    def _most(self) -> NDArray[np.float64]:
+        """Return how far each axis can grow, in doublings, if nothing else does: half a doubling beyond the limits."""
+        most = []
+        for grown in range(3):
+            logarithms = [np.full_like(_PHIS, -32.0) for _ in range(3)]
+            logarithms[grown] = _PHIS / (1, 2, 2)[grown]
+            counts = self.counts(self._unrounded(*logarithms))
+            kept = [counts[metric] <= limit for metric, limit in self.rule.ceilings.items()]
+            affordable = np.logical_and.reduce([counts[self.rule.metric] <= self._range()[1], *kept])
+            most.append(_PHIS[affordable].max(initial=_PHIS[0]) + 0.5)
+        return np.array(most)
+
     def _doublings(self, phi: float) -> NDArray[np.float64]:
         depth, width, resolution = (np.interp(phi, _PHIS, np.asarray(along)) for along in self.ray)
         return np.array([depth, 2 * width, 2 * resolution])
@@ -219,7 +232,8 @@ class _Search:
         off = np.abs(np.log2(self.costs_along / self.rule.value))
         close = np.flatnonzero(off <= max(math.sqrt(3) * radius + _SLACK, off.min()))
         ends = np.stack([self._doublings(_PHIS[close[0]]), self._doublings(_PHIS[close[-1]])])
-        return self.lattice.near(ends.min(axis=0) - radius, ends.max(axis=0) + radius)
+        low, high = ends.min(axis=0) - radius, ends.max(axis=0) + radius
+        return self.lattice.near(np.minimum(low, self.most), np.minimum(high, self.most))
 
     def _trimmed(self, axes: Axes) -> Axes:
         """Return the axes without what costs too much with the least of the others, or too little with the most."""
