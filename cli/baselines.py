@@ -41,7 +41,7 @@ def baselines(
             {
                 "name": name,
                 "kind": "baseline" if config.baseline else "preset",
-                "resolution": config.model.size[0],
+                "resolution": config.model.resolution,
                 "flops": counts.flops,
                 "params": counts.params,
                 "rounding": config.architecture().rounding,

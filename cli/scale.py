@@ -104,8 +104,8 @@ def scale(
     factors = {"depth": depth, "width": width, "resolution": resolution}
     limits = {"flops": flops, "params": params, "activations": activations, "memory": memory, "latency": latency}
     others = {"preset": preset, "coefficients": coefficients, "shares": shares, "phi": phi, "exact": exact or None}
-    others["rule"] = None if rule is RuleName.compound else rule
-    check_ways({name for name, value in (coefficient | factors | limits | others).items() if value is not None})
+    others |= {"rule": None if rule is RuleName.compound else rule, "sizes": sizes, "per_stage": per_stage or None}
+    check_ways({name: value for name, value in (coefficient | factors | limits | others).items() if value is not None})
     network = _base(base, preset, classes, input_size)
     if preset is not None:
         rules = [preset_rule(preset)]

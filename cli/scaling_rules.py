@@ -40,10 +40,11 @@ _AMOUNTS = (
 )
 
 
-def check_ways(given: set[str]) -> None:
-    """Refuse options that say in two ways how to scale, or how far."""
+def check_ways(options: dict[str, Any]) -> None:
+    """Refuse options that say in two ways how to scale, or how far, and those of budgets where there is none."""
     from scalenet.arch.errors import ScalenetError
 
+    given = set(options)
     complete = [way & given for way in _WAYS[:2] if way & given]
     for ways in (_WAYS, (*complete, *_AMOUNTS)):
         chosen = [sorted(way & given)[0] for way in ways if way & given]
@@ -52,6 +53,11 @@ def check_ways(given: set[str]) -> None:
             raise ScalenetError(f"{words} exclude each other", hint="give one of them")
     if "exact" in given and (_AMOUNTS[0] & given or complete):
         raise ScalenetError("--exact goes with --phi: its target is 2^φ times the baseline's FLOPs")
+    of_budgets = {"sizes", "per_stage"} & given
+    budget = ({"exact"} | _AMOUNTS[0]) & given or options.get("rule") is RuleName.tiny
+    if of_budgets and not budget:
+        words = " and ".join(f"--{option.replace('_', '-')}" for option in sorted(of_budgets))
+        raise ScalenetError(f"{words} without a budget", hint="give one: --flops 4G, or --exact --phi 3")
 
 
 def preset_rule(name: str) -> Rule:

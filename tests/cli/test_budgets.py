@@ -120,6 +120,7 @@ def test_latency_is_met_by_measuring(scalenet):
         (("--exact", "--flops", "4G"), "--exact goes with --phi"),
         (("--flops", "1G,2G", "--params", "3M,4M"), "--flops and --params: only one may have several values"),
         (("--flops", "1G", "--sizes", "even"), "sizes 'even' are not known"),
+        (("--phi", "3", "--sizes", "32", "--per-stage"), "--per-stage and --sizes without a budget"),
         (("--latency", "20"), "'20' is not a time"),
         (("--memory", "2 apples"), "'2 apples' is not a number of bytes"),
         (("--rule", "tiny", "--phi", "1"), "the tiny rule only shrinks"),
