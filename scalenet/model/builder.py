@@ -42,7 +42,8 @@ def build(architecture: Architecture | Model, *, classes: int | None = None) -> 
     if classes is not None:
         model = model.with_classes(classes)
     network = ConvNet(layer_tree(model), drop_path=model.regularization.drop_path)
-    initialize(network, model.initialization)
+    if not next(network.parameters()).is_meta:  # numbers without values need no drawing, which is slow there
+        initialize(network, model.initialization)
     return network
 
 
