@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scalenet.arch.convention import CONVENTION
+from scalenet.arch.convention import CONVENTION, matrix_flops
 from scalenet.arch.errors import ScalenetError
 
 from .errors import plain_errors
@@ -119,7 +119,7 @@ def _counted(model: Model) -> dict[str, Any]:
 def _measured(model: Model) -> dict[str, Any]:
     import torch
 
-    from scalenet.costs.counter import matrix_flops, measure
+    from scalenet.costs.counter import measure
     from scalenet.model.builder import build
 
     module = build(model)

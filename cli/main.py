@@ -10,6 +10,7 @@ import typer
 from scalenet._version import __version__
 
 from .baselines import baselines
+from .check import check
 from .cost import cost
 from .diff import diff
 from .explain import explain
@@ -17,6 +18,7 @@ from .exponents import exponents
 from .grid_search import grid_search
 from .grids import grids
 from .latency import latency
+from .lock import lock
 from .scale import scale
 from .schema import schema
 from .show import show
@@ -30,7 +32,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_COMMANDS = (grid_search, scale, explain, diff, exponents, baselines, show, cost, latency, verify, grids, schema)
+_COMMANDS = (
+    grid_search,
+    scale,
+    explain,
+    diff,
+    exponents,
+    baselines,
+    show,
+    cost,
+    latency,
+    verify,
+    lock,
+    check,
+    grids,
+    schema,
+)
 for _command in _COMMANDS:
     app.command()(_command)
 

@@ -290,15 +290,22 @@ def _umask() -> int:
     return mask
 
 
-def load_config(path: str | Path) -> Config:
-    """Read a config file, or raise ConfigError with the file, line and key of the first thing wrong."""
-    path = Path(path)
+def load_config(path: str | Path, *, place: str | None = None) -> Config:
+    """Read a config file, or raise ConfigError with the file, line and key of the first thing wrong.
+
+    `place` names the file in errors, where its path does not.
+    """
+    place = place or str(path)
+    return loads(read_text(Path(path), place), place=place)
+
+
+def read_text(path: Path, place: str) -> str:
+    """Read a file of UTF-8 text, or raise ScalenetError that says why not."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise ScalenetError(f"{path}: {reason}") from None
-    return loads(text, place=str(path))
+        raise ScalenetError(f"{place}: {reason}") from None
 
 
 def loads(text: str, *, place: str = "config") -> Config:
@@ -308,7 +315,11 @@ def loads(text: str, *, place: str = "config") -> Config:
 
 def read_record(kind: type[R], text: str, place: str) -> R:
     """Read YAML text as a record of `kind`, or raise ConfigError with line, key and the nearest good key."""
-    data, node = strict_yaml.parse(text, place)
+    return check_record(kind, *strict_yaml.parse(text, place), place)
+
+
+def check_record(kind: type[R], data: Any, node: yaml.Node | None, place: str) -> R:
+    """Return data as a record of `kind`; `node`, where the data come from YAML, knows the lines for errors."""
     if not isinstance(data, dict):
         raise ConfigError(f"{place}: expected keys and values, found {type(data).__name__}")
     try:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from scalenet.arch.config import Config, Scaling
     from scalenet.arch.spec import Model
+    from scalenet.costs.counter import Measurement
 
 
 def verify(config: Config) -> list[str]:
@@ -24,34 +25,45 @@ def verify(config: Config) -> list[str]:
     Its costs are counted by formula and its recorded scaling is redone from its base; where both hold, the model is
     rebuilt and measured with fvcore. Baselines have no recorded cost or scaling; they are built and measured.
     """
-    found: list[str] = []
+    lines: list[str] = []
     if config.cost is not None:
-        found += _compare(as_data(config.cost), as_data(cost_record(config.model)), "cost", "counted")
+        lines += _compare(as_data(config.cost), as_data(cost_record(config.model)), "cost", "counted")
     if config.scaling is not None:
-        found += _rescaled(config, config.scaling)
-    return found or list(_measured(config.model))
+        lines += _rescaled(config, config.scaling)
+    return lines or list(_measured(config.model))
 
 
 def _measured(model: Model) -> Iterator[str]:
+    try:
+        measurement = measured(model)
+    except (RuntimeError, MemoryError) as error:
+        yield f"model: cannot be built and measured: {' '.join(str(error).split())}"
+        return
+    yield from disagreements(model, measurement)
+
+
+def measured(model: Model) -> Measurement:
+    """Build a network without values and count it with fvcore."""
     import torch  # noqa: PLC0415 - the formula's part of verification works without it
 
     from scalenet.costs.counter import measure  # noqa: PLC0415
     from scalenet.model.builder import build  # noqa: PLC0415
 
-    try:
-        measurement = measure(build(model), torch.zeros(1, model.channels, *model.size))
-    except (RuntimeError, MemoryError) as error:
-        yield f"model: cannot be built and measured: {' '.join(str(error).split())}"
-        return
+    with torch.device("meta"):
+        return measure(build(model), torch.zeros(1, model.channels, *model.size))
+
+
+def disagreements(model: Model, measurement: Measurement) -> Iterator[str]:
+    """Yield one line for each figure in which the formula and fvcore differ."""
     formula = cost_record(model)
-    measured = {operator: count for operator, count in measurement.flops_by_operator.items() if count}
+    counted = {operator: count for operator, count in measurement.flops_by_operator.items() if count}
     pairs = {
         "flops": (formula.flops, measurement.flops),
         "params": (formula.params, measurement.params),
         "activations": (formula.activations, measurement.activations),
         **{
-            f"flops_by_operator.{operator}": (formula.flops_by_operator.get(operator, 0), measured.get(operator, 0))
-            for operator in {**formula.flops_by_operator, **measured}
+            f"flops_by_operator.{operator}": (formula.flops_by_operator.get(operator, 0), counted.get(operator, 0))
+            for operator in {**formula.flops_by_operator, **counted}
         },
     }
     for key, (expected, found) in pairs.items():

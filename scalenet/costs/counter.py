@@ -20,6 +20,7 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
+from scalenet.arch.convention import matrix_flops
 from scalenet.arch.errors import ScalenetError
 
 if TYPE_CHECKING:
@@ -56,7 +57,6 @@ class Measurement:
         return tuple(sorted(filter(_carries_work, self.unsupported)))
 
 
-_MATRIX_OPERATORS = ("conv", "linear", "addmm", "bmm", "einsum", "matmul", "mm")
 _WORK = {
     *("_convolution_mode", "convolution", "conv_tbc", "_thnn_conv2d", "mkldnn_convolution", "mkldnn_linear"),
     *("addbmm", "addmv", "addr", "baddbmm", "bilinear", "cdist", "chain_matmul", "dot", "inner", "ger", "mv", "outer"),
@@ -83,16 +83,6 @@ def measure(module: nn.Module, input: Input) -> Measurement:
 def witness(module: nn.Module, input: Input) -> int:
     """Return the multiply-adds of convolutions and matrix products by torch's own counter, without a trace."""
     return _run(_witnessed, module, input)
-
-
-def matrix_flops(operators: dict[str, int]) -> int:
-    """Return the multiply-adds of convolutions, linear layers and matrix products among fvcore's operators."""
-    return sum(count for operator, count in operators.items() if operator in _MATRIX_OPERATORS)
-
-
-def is_matrix_operator(name: str) -> bool:
-    """Return whether an operator of fvcore is part of `flops`."""
-    return name in _MATRIX_OPERATORS
 
 
 def _carries_work(operator: str) -> bool:
@@ -143,7 +133,7 @@ class _Call(nn.Module):
 
 
 def _as_call(module: nn.Module, input: Input) -> tuple[_Call, list[Tensor]]:
-    module = _unwrapped(module)
+    module = unwrapped(module)
     if any(isinstance(child, torch.jit.ScriptModule) for child in module.modules()):
         raise ScalenetError("a scripted module cannot be counted", hint="count the module that it was made from")
     named = input if isinstance(input, dict) else {}
@@ -155,12 +145,12 @@ def _as_call(module: nn.Module, input: Input) -> tuple[_Call, list[Tensor]]:
     return _Call(module, form), tensors
 
 
-def _unwrapped(module: nn.Module) -> nn.Module:
+def unwrapped(module: nn.Module) -> nn.Module:
     """Return what `torch.compile`, DataParallel or DistributedDataParallel wrap; any other module as it is."""
     inner = getattr(module, "_orig_mod", None)
     if isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
         inner = module.module
-    return module if inner is None else _unwrapped(inner)
+    return module if inner is None else unwrapped(inner)
 
 
 def _counted(call: _Call, tensors: list[Tensor]) -> Measurement:
@@ -237,7 +227,7 @@ def _lay_bare(module: nn.Module, device: torch.device | None) -> None:
     for child in list(module.modules()):
         vars(child).pop("_compiled_call_impl", None)
         for name, inner in child._modules.items():
-            child._modules[name] = None if inner is None else _unwrapped(inner)
+            child._modules[name] = None if inner is None else unwrapped(inner)
         for tensors in (child._buffers, child._parameters) if device else (child._buffers,):
             for name, tensor in tensors.items():
                 if tensor is not None:

@@ -1,0 +1,252 @@
+"""The check: measure the targets, compare them with the lock file and with the base, hold them to their limits."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from scalenet.arch.errors import ConfigError, ScalenetError
+from scalenet.checks.comparison import Budget, Change, budgets, is_drift
+from scalenet.checks.git import file_at, merge_base
+from scalenet.checks.lock import Lock, NewerLockError, TargetCost, parse_lock, read_lock
+from scalenet.checks.measuring import measure_targets
+from scalenet.checks.project import Gate, ModuleTarget, Project
+from scalenet.checks.targets import ASKED_WRONGLY, Problem, Target, find_targets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
+
+Status: TypeAlias = Literal["unchanged", "changed", "new", "gone"]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of a target. `accepted` is whether the lock file says so; `file` is its config file, if it has one.
+
+    `change` runs from the base to now, or where they are equal, from the lock file.
+    """
+
+    name: str
+    status: Status
+    accepted: bool
+    cost: TargetCost | None = None
+    change: Change | None = None
+    file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The outcome of a check. `lock` and `base` name what was compared with; `skipped` targets were not measured.
+
+    `words` are those of the command that chose the targets.
+    """
+
+    words: tuple[str, ...]
+    lock: Path
+    base: str | None
+    results: tuple[Result, ...]
+    budgets: tuple[Budget, ...]
+    problems: tuple[Problem, ...]
+    skipped: tuple[str, ...]
+
+    @property
+    def code(self) -> int:
+        """0 where all holds, 1 where a gate failed, 2 where something was asked wrongly, 3 where a count is missing."""
+        return max([int(self.failed), *(problem.code for problem in self.problems)])
+
+    @property
+    def failed(self) -> bool:
+        """Whether a gate failed."""
+        return bool(self.drifted) or any(not budget.ok for budget in self.budgets)
+
+    @property
+    def drifted(self) -> list[Result]:
+        """The targets whose cost is not the locked one."""
+        return [result for result in self.results if not result.accepted]
+
+    @property
+    def accepting(self) -> str | None:
+        """The command that accepts what is not as locked, or None where nothing is."""
+        return shlex.join(["scalenet", "lock", *self.words]) if self.drifted else None
+
+    def of(self, status: Status) -> list[Result]:
+        """Return the targets with this status."""
+        return [result for result in self.results if result.status == status]
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The targets of a run: all that the project lists, or those that the `words` of the command name."""
+
+    targets: list[Target]
+    problems: list[Problem]
+    words: tuple[str, ...] = ()
+
+    @property
+    def whole(self) -> bool:
+        """Whether these are all targets."""
+        return not self.words
+
+
+def select(project: Project, names: Sequence[str], inputs: Sequence[str]) -> Selection:
+    """Return the listed targets, or of them those that match a name; what matches none is a target by itself.
+
+    `inputs` belong to a module that is named: `package.module:name`.
+    """
+    listed, problems = find_targets(project.settings.targets, project.folder)
+    if not names:
+        if not (listed or problems):
+            raise ScalenetError("no targets", hint="list them in [tool.scalenet] of pyproject.toml, or name one")
+        return Selection(listed, problems)
+    chosen: dict[str, Target] = {}
+    wrong: list[Problem] = []
+    for name in names:
+        matches = [] if inputs else [target for target in listed if fnmatchcase(target.name, name)]
+        if not matches:
+            entry = ModuleTarget(module=name, input=tuple(inputs)) if inputs else name
+            matches, more = find_targets([entry], project.folder)
+            wrong += more
+        chosen.update({target.name: target for target in matches})
+    words = (*names, *(f"--input={one}" for one in inputs))
+    return Selection(list(chosen.values()), wrong, words)
+
+
+def check(
+    project: Project,
+    selection: Selection,
+    *,
+    base: str | None = None,
+    fast: bool = False,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Report:
+    """Measure, compare and judge; `base` is a branch or commit whose merge-base with HEAD has the earlier lock file."""
+    problems = list(selection.problems)
+    lock = _lock(project, problems)
+    where, earlier = _earlier(project, base, problems) if base else (None, None)
+    reference = lock if earlier is None else earlier
+    costs = _measured(project, selection, problems, fast=fast, progress=progress)
+    if selection.whole:
+        problems += _idle_gates(project.settings.gates, _names(selection, problems), costs)
+    results = _results(costs, lock, reference, project.settings.gates) if lock else []
+    if selection.whole and lock:
+        results += _gone(selection, problems, lock, reference)
+    known = reference.targets if reference else {}
+    limits = tuple(
+        budget
+        for target, cost in costs.items()
+        for budget in budgets(target.name, cost, known.get(target.name), project.settings.gates)
+    )
+    skipped = tuple(target.name for target in selection.targets if fast and target.module)
+    return Report(selection.words, project.lock, where, tuple(results), limits, tuple(problems), skipped)
+
+
+def relock(
+    project: Project, selection: Selection, *, progress: Callable[[str], None] = lambda _: None
+) -> tuple[Report, Lock]:
+    """Measure, and return what changed since the lock file was written, and the lock file that accepts it.
+
+    Where only some targets are measured, the others stay as they are locked.
+    """
+    problems = list(selection.problems)
+    old = _replaceable(project.lock, whole=selection.whole)
+    costs = _measured(project, selection, problems, progress=progress)
+    results = _results(costs, old, old, gates=())
+    if selection.whole:
+        results += _gone(selection, problems, old, old)
+    kept = {} if selection.whole else old.targets
+    lock = Lock(targets={**kept, **{target.name: cost for target, cost in costs.items()}})
+    return Report(selection.words, project.lock, None, tuple(results), (), tuple(problems), ()), lock
+
+
+def _replaceable(path: Path, *, whole: bool) -> Lock:
+    """Return the lock file that is to be replaced; one that cannot be read is empty, unless others' lines were lost."""
+    try:
+        return read_lock(path) or Lock(targets={})
+    except NewerLockError:
+        raise
+    except ConfigError:
+        if not whole:
+            raise
+        return Lock(targets={})
+
+
+def _lock(project: Project, problems: list[Problem]) -> Lock | None:
+    try:
+        lock = read_lock(project.lock)
+    except ConfigError as error:
+        problems.append(Problem("", str(error), ASKED_WRONGLY))
+        return None
+    if lock is None:
+        problems.append(Problem("", f"{project.lock.name}: missing (`scalenet lock` makes it)", 1))
+    return lock
+
+
+def _earlier(project: Project, base: str, problems: list[Problem]) -> tuple[str, Lock | None]:
+    commit = merge_base(base, project.folder)
+    where, text = f"{base} ({commit[:7]})", file_at(commit, project.lock)
+    try:
+        return where, None if text is None else parse_lock(text, f"{project.lock.name} at {where}")
+    except ConfigError as error:
+        problems.append(Problem("", error.message, ASKED_WRONGLY))
+        return where, None
+
+
+def _measured(
+    project: Project,
+    selection: Selection,
+    problems: list[Problem],
+    *,
+    progress: Callable[[str], None],
+    fast: bool = False,
+) -> dict[Target, TargetCost]:
+    limit, costs = project.settings.time_limit, {}
+    for target, cost in measure_targets(selection.targets, folder=project.folder, time_limit=limit, fast=fast):
+        progress(target.name)
+        if isinstance(cost, Problem):
+            problems.append(cost)
+        else:
+            costs[target] = cost
+    return costs
+
+
+def _results(
+    costs: dict[Target, TargetCost], lock: Lock, reference: Lock | None, gates: Sequence[Gate]
+) -> list[Result]:
+    return [_result(target, cost, lock, reference or lock, gates) for target, cost in costs.items()]
+
+
+def _result(target: Target, cost: TargetCost, lock: Lock, reference: Lock, gates: Sequence[Gate]) -> Result:
+    locked, before = lock.targets.get(target.name), reference.targets.get(target.name)
+    drift = locked is None or is_drift(target.name, Change(locked, cost), gates)
+    change = (before and Change(before, cost)) or (locked and Change(locked, cost)) or None
+    status: Status = "unchanged"
+    if before is None:
+        status = "new"
+    elif change and (drift or reference is not lock):
+        status = "changed"
+    return Result(target.name, status, accepted=not drift, cost=cost, change=change, file=target.file)
+
+
+def _names(selection: Selection, problems: list[Problem]) -> set[str]:
+    return {target.name for target in selection.targets} | {problem.name for problem in problems}
+
+
+def _gone(selection: Selection, problems: list[Problem], lock: Lock, reference: Lock | None) -> list[Result]:
+    """Return what the lock file or the base has and the project lists no more."""
+    locked = {*lock.targets, *(reference.targets if reference else ())}
+    names = sorted(locked - _names(selection, problems))
+    return [Result(name, "gone", accepted=name not in lock.targets) for name in names]
+
+
+def _idle_gates(gates: Iterable[Gate], names: Iterable[str], costs: dict[Target, TargetCost]) -> Iterator[Problem]:
+    """Yield a problem for each gate that no target or no stage matches: it guards nothing."""
+    for number, gate in enumerate(gates):
+        place = f"[tool.scalenet]: gates[{number}]"
+        matches = [cost for target, cost in costs.items() if fnmatchcase(target.name, gate.target)]
+        if not any(fnmatchcase(name, gate.target) for name in names):
+            yield Problem("", f"{place}: no target is called {gate.target!r}", ASKED_WRONGLY)
+        elif matches and not any(fnmatchcase(stage, gate.stage or "*") for cost in matches for stage in cost.stages):
+            yield Problem("", f"{place}: no stage is called {gate.stage!r}", ASKED_WRONGLY)

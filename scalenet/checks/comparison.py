@@ -1,0 +1,176 @@
+"""What changed between two costs of a target, and which limits hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+from scalenet.arch.convention import MATRIX_OPERATORS
+from scalenet.checks.amounts import percent, shown, step
+from scalenet.arch.comparison import differences
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from scalenet.checks.lock import TargetCost
+    from scalenet.checks.project import Gate, Metric
+
+METRICS: dict[Metric, str] = {"flops": "FLOPs", "params": "params", "activations": "activations"}
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """How far the count of one operator, or of `params` or `activations`, moved in one stage."""
+
+    stage: str
+    operator: str
+    before: int
+    after: int
+
+    @property
+    def delta(self) -> int:
+        """The difference, negative where the count fell."""
+        return self.after - self.before
+
+    def __str__(self) -> str:
+        return f"{self.stage} {self.operator} {shown(self.delta, sign=True).replace('-', '−')}"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Two costs of one target."""
+
+    before: TargetCost
+    after: TargetCost
+
+    def __bool__(self) -> bool:
+        return bool(self.metrics or self.moves or self.before.input != self.after.input)
+
+    @property
+    def metrics(self) -> dict[Metric, tuple[int, int]]:
+        """The totals that moved: before and after."""
+        pairs: dict[Metric, tuple[int, int]] = {
+            metric: (getattr(self.before, metric), getattr(self.after, metric)) for metric in METRICS
+        }
+        return {metric: pair for metric, pair in pairs.items() if pair[0] != pair[1]}
+
+    @property
+    def moves(self) -> list[Move]:
+        """The operators that moved by stage, the largest move first; where none did, parameters and activations."""
+        return self._moves(operators=True) or self._moves(operators=False)
+
+    def _moves(self, *, operators: bool) -> list[Move]:
+        old, new = (_figures(cost, operators=operators) for cost in (self.before, self.after))
+        moves = [Move(*key, old.get(key, 0), new.get(key, 0)) for key in {**old, **new}]
+        return sorted((move for move in moves if move.delta), key=lambda move: (-abs(move.delta), move.stage))
+
+    @property
+    def fields(self) -> list[tuple[str, Any, Any]]:
+        """The fields of the description that moved: place, before and after; the input where there is no other."""
+        if self.before.model is None or self.after.model is None:
+            inputs = " and ".join(self.before.input), " and ".join(self.after.input)
+            return [("input", *inputs)] if inputs[0] != inputs[1] else []
+        return list(differences(self.before.model, self.after.model))
+
+    @property
+    def only_convention(self) -> bool:
+        """Whether it is the same work, counted otherwise: a pooling as a `mean`, a linear layer as a convolution."""
+        others = {move.operator for move in self.moves} - {*MATRIX_OPERATORS, "adaptive_avg_pool2d"}
+        return not self.metrics and bool(self.moves) and not others
+
+    @property
+    def summary(self) -> str:
+        """The change in one line: the totals that moved, and the three largest moves."""
+        totals = ", ".join(f"{METRICS[metric]} {step(*pair)}" for metric, pair in self.metrics.items())
+        if self.only_convention:
+            sums = [_counted(cost) for cost in (self.before, self.after)]
+            totals = f"a change of convention alone, no less and no more work: fvcore's total {percent(*sums)}"
+        moves = ", ".join(map(str, self.moves[:3]))
+        return ": ".join(text for text in (totals or "totals as before", moves) if text)
+
+
+def _figures(cost: TargetCost, *, operators: bool) -> dict[tuple[str, str], int]:
+    return {
+        (name, what): count
+        for name, stage in cost.stages.items()
+        for what, count in (
+            stage.operators if operators else {"params": stage.params, "activations": stage.activations}
+        ).items()
+    }
+
+
+def _counted(cost: TargetCost) -> int:
+    return sum(count for stage in cost.stages.values() for count in stage.operators.values())
+
+
+def field_text(place: str, before: Any, after: Any) -> str:
+    """Return a field that moved for reading: stages[4].kernel 5 → 3."""
+    if isinstance(before, list) and isinstance(after, list):
+        return f"{place} {len(before)} → {len(after)} entries"
+    return f"{place} {_value(before)} → {_value(after)}"
+
+
+def _value(value: Any) -> str:
+    return "none" if value is None else str(value)
+
+
+def is_drift(name: str, change: Change, gates: Iterable[Gate]) -> bool:
+    """Return whether a cost is not the locked one: exactly, or where tolerances are set for it, beyond those."""
+    tolerances = {gate.metric: gate.tolerance for gate in gates if gate.tolerance and fnmatchcase(name, gate.target)}
+    beyond = [
+        metric
+        for metric, (before, after) in change.metrics.items()
+        if metric not in tolerances or abs(after - before) > tolerances[metric].above(before)
+    ]
+    return bool(beyond) if tolerances else bool(change)
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """A count and its limit; `stage` is empty for a whole target, `rule` says which limit it is."""
+
+    target: str
+    stage: str
+    metric: Metric
+    rule: str
+    value: int
+    limit: int
+
+    @property
+    def ok(self) -> bool:
+        """Whether the limit holds."""
+        return self.value <= self.limit
+
+    @property
+    def place(self) -> str:
+        """The target, and the stage where there is one."""
+        return f"{self.target} {self.stage}".strip()
+
+    @property
+    def summary(self) -> str:
+        """Value, limit and headroom in one line."""
+        value, limit, room = shown(self.value), shown(self.limit), shown(abs(self.limit - self.value))
+        if value == limit != "0":
+            value, limit, room = (f"{count:,}" for count in (self.value, self.limit, abs(self.limit - self.value)))
+        rest = f"headroom {room}" if self.ok else f"{room} too many"
+        return f"{self.place}: {METRICS[self.metric]} {value}, {self.rule} {limit}, {rest}"
+
+
+def budgets(name: str, cost: TargetCost, base: TargetCost | None, gates: Iterable[Gate]) -> Iterator[Budget]:
+    """Yield every limit on a target; what may grow by `max_increase` is compared with `base`, where that has it."""
+    for gate in gates:
+        if not fnmatchcase(name, gate.target):
+            continue
+        for stage in [""] if gate.stage is None else [one for one in cost.stages if fnmatchcase(one, gate.stage)]:
+            value = _metric(cost, stage, gate.metric)
+            if gate.max is not None:
+                yield Budget(name, stage, gate.metric, "max", value, gate.max)
+            if gate.max_increase and base and (not stage or stage in base.stages):
+                before = _metric(base, stage, gate.metric)
+                limit = before + gate.max_increase.above(before)
+                yield Budget(name, stage, gate.metric, "max_increase to", value, limit)
+
+
+def _metric(cost: TargetCost, stage: str, metric: Metric) -> int:
+    return int(getattr(cost.stages[stage] if stage else cost, metric))

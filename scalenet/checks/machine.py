@@ -1,0 +1,133 @@
+"""What a check says to machines: JSON, JUnit, and GitHub's annotations."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as Xml
+
+from scalenet.arch import strict_yaml
+from scalenet.checks.lock import line_of
+from scalenet.checks.report import fields, problem_text, summary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from scalenet.checks.check import Report, Result
+
+_ANNOTATIONS = 10
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """Return the report as data; docs/checks.md says what each key is."""
+    return {
+        "schema": "scalenet-check/1",
+        "code": report.code,
+        "lock": report.lock.name,
+        "base": report.base,
+        "targets": [_target(result) for result in report.results],
+        "limits": [
+            {
+                **{key: getattr(budget, key) for key in ("target", "stage", "metric", "rule", "value", "limit", "ok")},
+                "headroom": budget.limit - budget.value,
+            }
+            for budget in report.budgets
+        ],
+        "problems": [{"name": one.name, "message": one.message, "code": one.code} for one in report.problems],
+        "skipped": list(report.skipped),
+    }
+
+
+def _target(result: Result) -> dict[str, Any]:
+    change, cost = result.change, result.cost
+    return {
+        "name": result.name,
+        "status": result.status,
+        "accepted": result.accepted,
+        **{key: getattr(cost, key) if cost else None for key in ("flops", "params", "activations")},
+        "changes": {metric: list(pair) for metric, pair in change.metrics.items()} if change else {},
+        "moves": [
+            {"stage": move.stage, "operator": move.operator, "before": move.before, "after": move.after}
+            for move in (change.moves if change else ())
+        ],
+        "fields": [
+            {"field": place, "before": before, "after": after}
+            for place, before, after in (change.fields if change else ())
+        ],
+        "only_convention": bool(change and change.only_convention),
+    }
+
+
+def as_junit(report: Report) -> str:
+    """Return the report as JUnit XML: a test a target, a limit and a problem."""
+    suite = Xml.Element("testsuite", name="scalenet check")
+    for result in report.results:
+        case = _case(suite, "targets", result.name)
+        if not result.accepted:
+            Xml.SubElement(case, "failure", message=_printable("; ".join([summary(result), *fields(result)])))
+    for number, budget in enumerate(report.budgets):
+        case = _case(suite, "limits", f"{number}: {budget.place} {budget.metric} {budget.rule}")
+        if not budget.ok:
+            Xml.SubElement(case, "failure", message=_printable(budget.summary))
+    for problem in report.problems:
+        kind = "failure" if problem.code == 1 else "error"
+        case = _case(suite, "problems", problem.name or report.lock.name)
+        Xml.SubElement(case, kind, message=_printable(problem_text(problem)))
+    for name in report.skipped:
+        Xml.SubElement(_case(suite, "targets", name), "skipped", message="left out by --fast")
+    for kind, key in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
+        suite.set(key, str(len(suite.findall(f"*/{kind}"))))
+    suite.set("tests", str(len(suite)))
+    Xml.indent(suite)
+    return Xml.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _case(suite: Xml.Element, group: str, name: str) -> Xml.Element:
+    return Xml.SubElement(suite, "testcase", classname=f"scalenet.{group}", name=_printable(name))
+
+
+def _printable(text: str) -> str:
+    """Return text without the characters that XML cannot hold."""
+    return re.sub(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "?", text)
+
+
+def github_commands(report: Report, root: Path) -> list[str]:
+    """Return at most ten of GitHub's workflow commands; files are named from `root`, the checked-out repository."""
+    said = [*_drift_annotations(report, root)]
+    lock = _file(report.lock, root)
+    said += [_annotation(budget.summary, lock, 1) for budget in report.budgets if not budget.ok]
+    said += [_annotation(problem_text(problem), lock, 1) for problem in report.problems]
+    return said[:_ANNOTATIONS]
+
+
+def _drift_annotations(report: Report, root: Path) -> Iterator[str]:
+    for result in report.drifted:
+        file, line = _place(result, report.lock)
+        text = "\n".join([f"{result.name}: {summary(result)}", *fields(result)])
+        yield _annotation(text, _file(file, root), line)
+
+
+def _place(result: Result, lock: Path) -> tuple[Path, int]:
+    """Return the line of the config's field that moved, or of the target in the lock file."""
+    if result.file is None:
+        return lock, line_of(lock.read_text(encoding="utf-8"), result.name) if lock.exists() else 1
+    _, node = strict_yaml.parse(result.file.read_text(encoding="utf-8"), result.file.name)
+    moved = result.change.fields if result.change else []
+    steps = re.findall(r"[^.\[\]]+", f"model.{moved[0][0]}") if moved else []
+    return result.file, strict_yaml.line_of(node, [int(step) if step.isdecimal() else step for step in steps]) or 1
+
+
+def _file(path: Path, root: Path) -> str:
+    return os.path.relpath(path, root).replace(os.sep, "/")
+
+
+def _annotation(text: str, file: str, line: int) -> str:
+    """Return one command; what ends a line, a property or a text is written as GitHub asks."""
+    place = _escaped(file).replace(":", "%3A").replace(",", "%2C")
+    return f"::error file={place},line={line},title=scalenet check::{_escaped(text)}"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")

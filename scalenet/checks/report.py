@@ -1,0 +1,140 @@
+"""What a check says: lines for people, Markdown for a pull request."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scalenet.checks.amounts import percent, shown
+from scalenet.checks.comparison import METRICS, field_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from scalenet.checks.check import Report, Result
+    from scalenet.checks.targets import Problem
+
+MARKER = "<!-- scalenet check -->"
+_LONGEST = 60_000
+_FIELDS = 3
+
+
+def lines(report: Report) -> Iterator[str]:
+    """Yield the report for a terminal or a log: what changed, the limits, the verdict, the command that accepts."""
+    yield from changes(report)
+    if report.skipped:
+        yield f"{counted(report.skipped, 'module')} left out by --fast"
+    yield from (f"{'ok' if budget.ok else 'OVER'}  {budget.summary}" for budget in report.budgets)
+    yield from map(problem_text, report.problems)
+    yield verdict(report)
+    if report.accepting:
+        yield f"accept with: {report.accepting}"
+
+
+def changes(report: Report) -> Iterator[str]:
+    """Yield a line for each target that changed, the fields that moved, and how many did not change."""
+    for result in report.results:
+        if result.status != "unchanged":
+            yield f"{result.name}: {summary(result)}"
+            yield from (f"  {text}" for text in fields(result))
+    if unchanged := report.of("unchanged"):
+        yield f"{counted(unchanged, 'target')} unchanged"
+
+
+def summary(result: Result) -> str:
+    """Return what became of a target in one line."""
+    accepted = " (accepted in the lock file)" if result.accepted else ""
+    if result.status == "gone":
+        return f"no target any more{accepted or ', but locked'}"
+    if result.status == "new" and result.cost:
+        totals = ", ".join(f"{label} {shown(getattr(result.cost, metric))}" for metric, label in METRICS.items())
+        return f"new{accepted or ', not locked'}: {totals}"
+    return f"{result.change.summary}{accepted}" if result.change else "unchanged"
+
+
+def fields(result: Result) -> list[str]:
+    """Return the fields of the description that moved."""
+    moved = [field_text(*field) for field in result.change.fields] if result.change else []
+    return moved[:_FIELDS] + ([f"and {len(moved) - _FIELDS} fields more"] if len(moved) > _FIELDS else [])
+
+
+def problem_text(problem: Problem) -> str:
+    """Return a problem in one line that begins with its place."""
+    named = not problem.name or problem.message.startswith(f"{problem.name}:")
+    return problem.message if named else f"{problem.name}: {problem.message}"
+
+
+def verdict(report: Report) -> str:
+    """Return the outcome in one line."""
+    over = [budget for budget in report.budgets if not budget.ok]
+    said: dict[str, Sequence[object]] = {
+        "not as locked": report.drifted,
+        "over a limit": over,
+        "not to be trusted or measured": [problem for problem in report.problems if problem.code == 3],
+    }
+    found = [f"{len(items)} {words}" for words, items in said.items() if items]
+    if report.code == 0:
+        compared = f"{report.lock.name}, base {report.base}" if report.base else report.lock.name
+        return f"passed: {counted(report.results, 'target')} checked against {compared}"
+    return f"failed: {', '.join(found) or counted(report.problems, 'problem')}"
+
+
+def counted(items: Sequence[object], noun: str) -> str:
+    """Return how many there are: 1 target, 2 targets."""
+    return f"{len(items)} {noun}{'' if len(items) == 1 else 's'}"
+
+
+def markdown(report: Report) -> str:
+    """Return the report as a comment on a pull request; `MARKER` finds it again, so that it is edited in place."""
+    head = [MARKER, f"## scalenet check {verdict(report)}", ""]
+    if report.accepting:
+        head += [f"Accept with {_code(report.accepting)}, and commit the lock file.", ""]
+    changed = [result for result in report.results if result.status != "unchanged"]
+    rows = ["| target | count | before | after | change |", "|---|---|---:|---:|---:|"]
+    sections = [
+        ("", rows, [row for result in changed for row in _rows(result)]),
+        ("", [], [f"- {_code(problem_text(problem))}" for problem in report.problems]),
+        ("What moved", [], [line for result in changed for line in _moves(result)]),
+        ("Limits", [], [f"- {'ok' if budget.ok else '**over**'} {_code(budget.summary)}" for budget in report.budgets]),
+        ("Unchanged", [], [f"- {_code(result.name)}" for result in report.of("unchanged")]),
+    ]
+    return "\n".join([*head, *_fitted(sections, _LONGEST - sum(map(len, head)) - 1000)]) + "\n"
+
+
+def _rows(result: Result) -> Iterator[str]:
+    if result.status in ("new", "gone") or result.change is None:
+        yield f"| {_code(result.name)} | {_code(summary(result))} | | | |"
+        return
+    for metric, (before, after) in result.change.metrics.items():
+        change = percent(before, after) if before else ""
+        yield f"| {_code(result.name)} | {METRICS[metric]} | {before:,} | {after:,} | {change} |"
+    if not result.change.metrics:
+        yield f"| {_code(result.name)} | {_code(summary(result))} | | | |"
+
+
+def _moves(result: Result) -> Iterator[str]:
+    yield f"- {_code(f'{result.name}: {summary(result)}')}"
+    yield from (f"  - {_code(text)}" for text in fields(result))
+
+
+def _fitted(sections: Iterable[tuple[str, list[str], list[str]]], room: int) -> Iterator[str]:
+    """Yield sections, those with a title folded; what is too long for the room is cut, and how much of it is said."""
+    for title, head, body in sections:
+        if not body:
+            continue
+        yield from [f"<details><summary>{title}: {len(body)}</summary>", ""] if title else []
+        yield from head
+        kept = 0
+        for line in body:
+            room -= len(line) + 1
+            if room < 0:
+                break
+            kept += 1
+            yield line
+        yield from ["", f"… {len(body) - kept} lines cut"] if kept < len(body) else []
+        yield from ["", "</details>", ""] if title else [""]
+
+
+def _code(text: str) -> str:
+    """Return text of others as code, in which nothing is markup, on one line of a table."""
+    plain = " ".join(text.split()).replace("`", "'").replace("|", "\\|")
+    return f"`{plain[:500]}`"

@@ -1,0 +1,133 @@
+"""The targets of a check: config files, registered names, and modules that a callable makes."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from scalenet.arch import registry
+from scalenet.arch.config import load_config
+from scalenet.arch.errors import ScalenetError, nearest
+from scalenet.checks.project import ModuleTarget
+from scalenet.scaling.presets import presets
+from scalenet.scaling.scaler import find_config
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from scalenet.arch.spec import Model
+
+DTYPES = ("float32", "float64", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool", "complex64")
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """Shape and type of a tensor, as `1x3x224x224` or `1x77:int64` say."""
+
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+
+    def __str__(self) -> str:
+        shape = "x".join(map(str, self.shape))
+        return shape if self.dtype == "float32" else f"{shape}:{self.dtype}"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What is measured: a model by its description, or else the module that `module` (`package.module:name`) names.
+
+    `file` is the config file that describes the model, where there is one.
+    """
+
+    name: str
+    inputs: tuple[Input, ...]
+    model: Model | None = None
+    module: str | None = None
+    file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why something could not be checked, in one line, and the exit code that it asks for."""
+
+    name: str
+    message: str
+    code: int
+
+
+ASKED_WRONGLY, NOT_MEASURED = 2, 3
+
+
+def parse_input(text: str) -> Input:
+    """Return the input that `1x3x224x224` or `1x77:int64` describes."""
+    match = re.fullmatch(r"([1-9]\d*(?:[x×][1-9]\d*)*)(?::(\w+))?", text)
+    if match is None:
+        raise ScalenetError(f"input {text!r} is not a shape", hint="write 1x3x224x224, or 1x77:int64 for another type")
+    dtype = match[2] or "float32"
+    if dtype not in DTYPES:
+        raise ScalenetError(f"input {text!r}: unknown type {dtype!r}", hint=nearest(dtype, DTYPES) or ", ".join(DTYPES))
+    return Input(tuple(map(int, re.split("[x×]", match[1]))), dtype)
+
+
+def is_module(text: str) -> bool:
+    """Return whether the text names a callable, as `package.module:name` does."""
+    return re.fullmatch(r"\w+(\.\w+)*:\w+(\.\w+)*", text) is not None
+
+
+def find_targets(entries: Iterable[str | ModuleTarget], folder: Path) -> tuple[list[Target], list[Problem]]:
+    """Return the targets of all entries, each name once, and a problem for each entry that names none."""
+    found: dict[str, Target] = {}
+    problems: list[Problem] = []
+    for entry in entries:
+        try:
+            for target in _targets(entry, folder, problems):
+                if found.setdefault(target.name, target) != target:
+                    raise ScalenetError("two targets have this name", hint="give one of them another `name`")
+        except ScalenetError as error:
+            problems.append(Problem(_name(entry), str(error), ASKED_WRONGLY))
+    return list(found.values()), problems
+
+
+def _name(entry: str | ModuleTarget) -> str:
+    return entry if isinstance(entry, str) else entry.name or entry.module
+
+
+def _targets(entry: str | ModuleTarget, folder: Path, problems: list[Problem]) -> Iterator[Target]:
+    if isinstance(entry, ModuleTarget):
+        if not is_module(entry.module):
+            raise ScalenetError("not a callable", hint="write package.module:name")
+        yield Target(_name(entry), tuple(map(parse_input, entry.input)), module=entry.module)
+    elif is_module(entry):
+        raise ScalenetError("a module needs an input", hint="--input 1x3x224x224, or input = … in [tool.scalenet]")
+    elif registry.is_path(entry):
+        yield from _files(entry, folder, problems)
+    else:
+        yield from (_described(name, find_config(name).model) for name in _names(entry))
+
+
+def _files(pattern: str, folder: Path, problems: list[Problem]) -> Iterator[Target]:
+    files = sorted(folder.glob(os.path.relpath(folder / pattern, folder)))
+    if not files:
+        raise ScalenetError("no such file", hint=f"looked in {folder}")
+    for file in files:
+        try:
+            yield _described(name := file.relative_to(folder).as_posix(), load_config(file, place=name).model, file)
+        except ScalenetError as error:
+            problems.append(Problem(name, str(error), ASKED_WRONGLY))
+
+
+def _names(pattern: str) -> list[str]:
+    known = sorted({*registry.names(), *presets()})
+    pattern = pattern.replace("-", "_")
+    matches = [name for name in known if fnmatchcase(name, pattern)]
+    if not matches:
+        raise ScalenetError("no baseline, preset or file", hint=nearest(pattern, known))
+    return matches
+
+
+def _described(name: str, model: Model, file: Path | None = None) -> Target:
+    return Target(name, (Input((1, model.channels, *model.size)),), model=model, file=file)
