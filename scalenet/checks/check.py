@@ -13,7 +13,7 @@ from scalenet.checks.git import file_at, merge_base
 from scalenet.checks.lock import Lock, NewerLockError, TargetCost, parse_lock, read_lock
 from scalenet.checks.measuring import measure_targets
 from scalenet.checks.project import Gate, ModuleTarget, Project
-from scalenet.checks.targets import ASKED_WRONGLY, Problem, Target, find_targets
+from scalenet.checks.targets import ASKED_WRONGLY, NOT_LOCKED, Problem, Target, find_targets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -70,7 +70,8 @@ class Report:
     @property
     def accepting(self) -> str | None:
         """The command that accepts what is not as locked, or None where nothing is."""
-        return shlex.join(["scalenet", "lock", *self.words]) if self.drifted else None
+        missing = self.drifted or any(problem.code == NOT_LOCKED for problem in self.problems)
+        return shlex.join(["scalenet", "lock", *self.words]) if missing else None
 
     def of(self, status: Status) -> list[Result]:
         """Return the targets with this status."""
@@ -180,7 +181,7 @@ def _lock(project: Project, problems: list[Problem]) -> Lock | None:
         problems.append(Problem("", str(error), ASKED_WRONGLY))
         return None
     if lock is None:
-        problems.append(Problem("", f"{project.lock.name}: missing (`scalenet lock` makes it)", 1))
+        problems.append(Problem("", f"{project.lock.name}: missing (`scalenet lock` makes it)", NOT_LOCKED))
     return lock
 
 

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from torch import nn
 
     from scalenet.arch.spec import Model
-    from scalenet.checks.targets import Target
-    from scalenet.costs.counter import Input, Measurement
+    from scalenet.checks.targets import Input, Target
+    from scalenet.costs import counter
+    from scalenet.costs.counter import Measurement
 
 _FREE_OF_COST = {"regularization", "initialization"}
 
@@ -64,15 +65,17 @@ def measure_targets(
     """
     described = [target for target in targets if target.model]
     if fast:
-        yield from ((target, _cost(target, by_formula(target.model), ())) for target in described if target.model)
+        yield from (
+            (target, _cost(target.inputs, by_formula(target.model), ())) for target in described if target.model
+        )
         return
     for group in (described, *([target] for target in targets if target.module)):
         yield from _in_children(group, folder, time_limit)
 
 
-def _cost(target: Target, figures: dict[str, Any], uncounted: Iterable[str]) -> TargetCost:
+def _cost(inputs: Iterable[Input], figures: dict[str, Any], uncounted: Iterable[str]) -> TargetCost:
     names = tuple(sorted({name.removeprefix("aten::") for name in uncounted}))
-    return TargetCost(input=tuple(map(str, target.inputs)), uncounted=names, **figures)
+    return TargetCost(input=tuple(map(str, inputs)), uncounted=names, **figures)
 
 
 def _in_children(
@@ -146,24 +149,25 @@ def _said(error: BaseException) -> str:
 def measure_target(target: Target) -> TargetCost:
     """Measure a target in this process; raise ScalenetError where the count cannot be trusted."""
     if target.model is None:
-        return _module_cost(target)
+        return module_cost(_made(str(target.module)), target.inputs)
     measurement = measured(target.model)
     differing = list(disagreements(target.model, measurement))
     if differing:
         raise ScalenetError(f"formula and fvcore differ: {'; '.join(differing)}")
-    return _cost(target, by_formula(target.model), measurement.unsupported)
+    return _cost(target.inputs, by_formula(target.model), measurement.unsupported)
 
 
-def _module_cost(target: Target) -> TargetCost:
+def module_cost(module: nn.Module, inputs: Iterable[Input]) -> TargetCost:
+    """Measure a module for inputs of zeros; raise ScalenetError where the count cannot be trusted."""
     import torch  # noqa: PLC0415
 
     from scalenet.costs.counter import unwrapped  # noqa: PLC0415
 
-    module = unwrapped(_made(str(target.module)))
-    inputs = tuple(torch.zeros(input.shape, dtype=getattr(torch, input.dtype)) for input in target.inputs)
-    measurement = trusted(module, inputs)
+    module, inputs = unwrapped(module), tuple(inputs)
+    tensors = tuple(torch.zeros(input.shape, dtype=getattr(torch, input.dtype)) for input in inputs)
+    measurement = trusted(module, tensors)
     totals = {"flops": measurement.flops, "params": measurement.params, "activations": measurement.activations}
-    return _cost(target, {**totals, "stages": _stages(module, measurement)}, measurement.unsupported)
+    return _cost(inputs, {**totals, "stages": _stages(module, measurement)}, measurement.unsupported)
 
 
 def _made(path: str) -> nn.Module:
@@ -184,13 +188,16 @@ def _made(path: str) -> nn.Module:
     return made
 
 
-def trusted(module: nn.Module, input: Input) -> Measurement:
+_PLAIN = {"aten::_convolution_mode": "convolution with named padding (give its padding in numbers)"}
+
+
+def trusted(module: nn.Module, input: counter.Input) -> Measurement:
     """Count a module with fvcore; raise ScalenetError where work is missing, or torch's own counter differs."""
     from scalenet.costs.counter import measure, witness  # noqa: PLC0415
 
     measurement = measure(module, input)
     if missing := measurement.uncounted_work:
-        names = ", ".join(name.removeprefix("aten::") for name in missing)
+        names = ", ".join(_PLAIN.get(name, name.removeprefix("aten::")) for name in missing)
         raise ScalenetError(f"fvcore counts as nothing, though it is work: {names}")
     if measurement.flops != (other := witness(module, input)):
         raise ScalenetError(f"fvcore counts {measurement.flops:,} multiply-adds, torch's own counter {other:,}")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from scalenet.checks.amounts import percent, shown
 from scalenet.checks.comparison import METRICS, field_text
+from scalenet.checks.targets import ASKED_WRONGLY, NOT_LOCKED, NOT_MEASURED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -65,17 +66,17 @@ def problem_text(problem: Problem) -> str:
 
 def verdict(report: Report) -> str:
     """Return the outcome in one line."""
-    over = [budget for budget in report.budgets if not budget.ok]
-    said: dict[str, Sequence[object]] = {
-        "not as locked": report.drifted,
-        "over a limit": over,
-        "not to be trusted or measured": [problem for problem in report.problems if problem.code == 3],
-    }
-    found = [f"{len(items)} {words}" for words, items in said.items() if items]
     if report.code == 0:
         compared = f"{report.lock.name}, base {report.base}" if report.base else report.lock.name
         return f"passed: {counted(report.results, 'target')} checked against {compared}"
-    return f"failed: {', '.join(found) or counted(report.problems, 'problem')}"
+    said: dict[str, Sequence[object]] = {
+        "not as locked": report.drifted,
+        "over a limit": [budget for budget in report.budgets if not budget.ok],
+        "without a lock": [problem for problem in report.problems if problem.code == NOT_LOCKED],
+        "asked wrongly": [problem for problem in report.problems if problem.code == ASKED_WRONGLY],
+        "not measured or not to be trusted": [problem for problem in report.problems if problem.code == NOT_MEASURED],
+    }
+    return f"failed: {', '.join(f'{len(items)} {words}' for words, items in said.items() if items)}"
 
 
 def counted(items: Sequence[object], noun: str) -> str:

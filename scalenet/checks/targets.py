@@ -59,7 +59,7 @@ class Problem:
     code: int
 
 
-ASKED_WRONGLY, NOT_MEASURED = 2, 3
+NOT_LOCKED, ASKED_WRONGLY, NOT_MEASURED = 1, 2, 3
 
 
 def parse_input(text: str) -> Input:
