@@ -69,8 +69,8 @@ def measure_targets(
             (target, _cost(target.inputs, by_formula(target.model), ())) for target in described if target.model
         )
         return
-    for group in (described, *([target] for target in targets if target.module)):
-        yield from _in_children(group, folder, time_limit)
+    modules = [target for target in targets if target.module]
+    yield from _in_children([*described, *modules], folder, time_limit)
 
 
 def _cost(inputs: Iterable[Input], figures: dict[str, Any], uncounted: Iterable[str]) -> TargetCost:
@@ -82,12 +82,11 @@ def _in_children(
     targets: list[Target], folder: Path, time_limit: float
 ) -> Iterator[tuple[Target, TargetCost | Problem]]:
     """Measure targets one after another in a child process, in a new one after each that was the end of its own."""
-    waiting = list(targets)
-    while waiting:
-        with _child(waiting, folder) as (process, answers):
+    while targets:
+        with _child(targets, folder) as (process, answers):
             lost = False
-            while waiting and not lost:
-                target, answer = waiting.pop(0), _answer(process, answers, time_limit)
+            while targets and not lost:
+                target, answer = targets.pop(0), _answer(process, answers, time_limit)
                 lost = isinstance(answer, _Lost)
                 yield target, answer if isinstance(answer, TargetCost) else Problem(target.name, answer, NOT_MEASURED)
 
