@@ -23,8 +23,9 @@ lint: .venv/ready ## check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: .venv/ready ## measure the speed of the cost formula against fvcore
+bench: .venv/ready ## measure the speed of the cost formula and of the checks against fvcore
 	$(BIN)/python benchmarks/costs.py
+	$(BIN)/python benchmarks/checks.py
 
 clean: ## remove .venv and caches
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

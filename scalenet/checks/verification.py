@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from scalenet.arch.comparison import differences
@@ -43,13 +44,14 @@ def _measured(model: Model) -> Iterator[str]:
 
 
 def measured(model: Model) -> Measurement:
-    """Build a network without values and count it with fvcore."""
+    """Build a network, a large one without values, and count it with fvcore."""
     import torch  # noqa: PLC0415 - the formula's part of verification works without it
 
-    from scalenet.costs.counter import measure  # noqa: PLC0415
+    from scalenet.costs.counter import is_large, measure  # noqa: PLC0415
     from scalenet.model.builder import build  # noqa: PLC0415
 
-    with torch.device("meta"):
+    large = is_large(cost_record(model).params, model.channels * prod(model.size))
+    with torch.device("meta" if large else "cpu"):
         return measure(build(model), torch.zeros(1, model.channels, *model.size))
 
 
