@@ -52,7 +52,7 @@ module = scalenet.build(network)
 def work():
     scalenet.measure(module, images)
 """,
-    "measure, config (on meta)": """
+    "measure, config": """
 from scalenet.checks.verification import measured
 def work():
     measured(network.model)

@@ -51,7 +51,6 @@ def check(
     """Measure costs and compare them with the lock file; exit 1 where a gate failed, 3 where a count is missing."""
     from scalenet.checks.check import check as checked
     from scalenet.checks.check import select
-    from scalenet.checks.machine import as_json
     from scalenet.checks.project import find_project
     from scalenet.checks.report import lines
 
@@ -61,6 +60,8 @@ def check(
     with measuring(quiet=fast) as progress:
         outcome = checked(project, selection, base=base, fast=fast, progress=progress)
     if json:
+        from scalenet.checks.machine import as_json
+
         emit_json(as_json(outcome))
     else:
         typer.echo("\n".join(lines(outcome)))
