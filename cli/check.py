@@ -16,12 +16,12 @@ from .options import Json
 from .output import emit_json
 
 if TYPE_CHECKING:
-    from scalenet.checks.check import Report
+    from scalenet.checks.checking import Report
 
 Targets: TypeAlias = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[TARGET]...",
+        metavar="TARGET",
         help="Names of listed targets, with * and ?; a config file, a baseline, or package.module:callable. "
         "All that [tool.scalenet] lists, unless given.",
     ),
@@ -49,8 +49,8 @@ def check(
     json: Json = False,
 ) -> None:
     """Measure costs and compare them with the lock file; exit 1 where a gate failed, 3 where a count is missing."""
-    from scalenet.checks.check import check as checked
-    from scalenet.checks.check import select
+    from scalenet.checks.checking import check as checked
+    from scalenet.checks.checking import select
     from scalenet.checks.project import find_project
     from scalenet.checks.report import lines
 

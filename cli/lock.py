@@ -15,7 +15,7 @@ from .output import note
 def lock(targets: Targets = None, input: Inputs = None) -> None:
     """Measure costs, print what changed, and write the lock file that accepts it."""
     from scalenet.arch.config import write_text
-    from scalenet.checks.check import relock, select
+    from scalenet.checks.checking import relock, select
     from scalenet.checks.lock import dumps
     from scalenet.checks.project import find_project
     from scalenet.checks.report import changes, counted, problem_text

@@ -126,6 +126,9 @@ def is_drift(name: str, change: Change, gates: Iterable[Gate]) -> bool:
     return bool(beyond) if tolerances else bool(change)
 
 
+_RULES = {"max": "max", "max_increase": "max_increase to"}
+
+
 @dataclass(frozen=True, slots=True)
 class Budget:
     """A count and its limit; `stage` is empty for a whole target, `rule` says which limit it is."""
@@ -154,7 +157,7 @@ class Budget:
         if value == limit != "0":
             value, limit, room = (f"{count:,}" for count in (self.value, self.limit, abs(self.limit - self.value)))
         rest = f"headroom {room}" if self.ok else f"{room} too many"
-        return f"{self.place}: {METRICS[self.metric]} {value}, {self.rule} {limit}, {rest}"
+        return f"{self.place}: {METRICS[self.metric]} {value}, {_RULES[self.rule]} {limit}, {rest}"
 
 
 def budgets(name: str, cost: TargetCost, base: TargetCost | None, gates: Iterable[Gate]) -> Iterator[Budget]:
@@ -169,7 +172,7 @@ def budgets(name: str, cost: TargetCost, base: TargetCost | None, gates: Iterabl
             if gate.max_increase and base and (not stage or stage in base.stages):
                 before = _metric(base, stage, gate.metric)
                 limit = before + gate.max_increase.above(before)
-                yield Budget(name, stage, gate.metric, "max_increase to", value, limit)
+                yield Budget(name, stage, gate.metric, "max_increase", value, limit)
 
 
 def _metric(cost: TargetCost, stage: str, metric: Metric) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,8 @@ def merge_base(branch: str, folder: Path) -> str:
     commit = _git(folder, "rev-parse", "--verify", "--end-of-options", f"{branch}^{{commit}}")
     common = commit if commit.returncode else _git(folder, "merge-base", commit.stdout.strip(), "HEAD")
     if common.returncode:
-        reason = " ".join(common.stderr.split()) or "nothing in common with HEAD"
+        reason = " ".join(common.stderr.split()) or "it has nothing in common with HEAD"
+        reason = "git knows no such commit" if "single revision" in reason else reason
         raise ScalenetError(f"--base {branch}: {reason}", hint="in CI, check out with fetch-depth: 0")
     return common.stdout.strip()
 
@@ -29,6 +31,7 @@ def file_at(commit: str, path: Path) -> str | None:
 
 def _git(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     try:
-        return subprocess.run(["git", "-C", folder, *words], capture_output=True, encoding="utf-8", check=False)
+        command, environment = ["git", "-C", str(folder), *words], {**os.environ, "LC_ALL": "C"}
+        return subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", check=False)
     except FileNotFoundError:
         raise ScalenetError("git is not installed", hint="--base reads the lock file with it") from None

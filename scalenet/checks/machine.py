@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from scalenet.checks.check import Report, Result
+    from scalenet.checks.checking import Report, Result
 
 _ANNOTATIONS = 10
 

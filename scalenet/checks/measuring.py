@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from scalenet.costs.counter import Measurement
 
 _FREE_OF_COST = {"regularization", "initialization"}
+_LONGEST = 300
 
 
 def by_formula(model: Model) -> dict[str, Any]:
@@ -142,7 +143,7 @@ def _told(target: Target) -> str:
 
 
 def _said(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
+    return f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")[:_LONGEST]
 
 
 def measure_target(target: Target) -> TargetCost:
@@ -164,7 +165,10 @@ def module_cost(module: nn.Module, inputs: Iterable[Input]) -> TargetCost:
 
     module, inputs = unwrapped(module), tuple(inputs)
     tensors = tuple(torch.zeros(input.shape, dtype=getattr(torch, input.dtype)) for input in inputs)
-    measurement = trusted(module, tensors)
+    try:
+        measurement = trusted(module, tensors)
+    except (RuntimeError, TypeError, AssertionError, IndexError) as error:
+        raise ScalenetError(f"cannot be run for {', '.join(map(str, inputs))}: {_said(error)}") from None
     totals = {"flops": measurement.flops, "params": measurement.params, "activations": measurement.activations}
     return _cost(inputs, {**totals, "stages": _stages(module, measurement)}, measurement.unsupported)
 

@@ -11,7 +11,7 @@ from scalenet.checks.targets import ASKED_WRONGLY, NOT_LOCKED, NOT_MEASURED
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from scalenet.checks.check import Report, Result
+    from scalenet.checks.checking import Report, Result
     from scalenet.checks.targets import Problem
 
 MARKER = "<!-- scalenet check -->"
@@ -45,10 +45,10 @@ def summary(result: Result) -> str:
     """Return what became of a target in one line."""
     accepted = " (accepted in the lock file)" if result.accepted else ""
     if result.status == "gone":
-        return f"no target any more{accepted or ', but locked'}"
+        return f"gone: no target any more{accepted}"
     if result.status == "new" and result.cost:
         totals = ", ".join(f"{label} {shown(getattr(result.cost, metric))}" for metric, label in METRICS.items())
-        return f"new{accepted or ', not locked'}: {totals}"
+        return f"new{accepted}: {totals}"
     return f"{result.change.summary}{accepted}" if result.change else "unchanged"
 
 
@@ -91,11 +91,13 @@ def markdown(report: Report) -> str:
         head += [f"Accept with {_code(report.accepting)}, and commit the lock file.", ""]
     changed = [result for result in report.results if result.status != "unchanged"]
     rows = ["| target | count | before | after | change |", "|---|---|---:|---:|---:|"]
+    over = [budget.summary for budget in report.budgets if not budget.ok]
+    held = [budget.summary for budget in report.budgets if budget.ok]
     sections = [
         ("", rows, [row for result in changed for row in _rows(result)]),
-        ("", [], [f"- {_code(problem_text(problem))}" for problem in report.problems]),
+        ("", [], [f"- {_code(text)}" for text in (*over, *map(problem_text, report.problems))]),
         ("What moved", [], [line for result in changed for line in _moves(result)]),
-        ("Limits", [], [f"- {'ok' if budget.ok else '**over**'} {_code(budget.summary)}" for budget in report.budgets]),
+        ("Limits that hold", [], [f"- {_code(text)}" for text in held]),
         ("Unchanged", [], [f"- {_code(result.name)}" for result in report.of("unchanged")]),
     ]
     return "\n".join([*head, *_fitted(sections, _LONGEST - sum(map(len, head)) - 1000)]) + "\n"

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from scalenet.arch.config import dumps
 from scalenet.checks import lock as lock_file
-from scalenet.checks.check import select
+from scalenet.checks.checking import select
 from scalenet.checks.lock import Lock
 from scalenet.checks.measuring import measure_targets
 from scalenet.checks.project import find_project

@@ -75,7 +75,7 @@ def test_the_action_installs_the_version_it_comes_with(tmp_path: Path) -> None:
     where = {"GITHUB_ACTION_PATH": str(tmp_path / "action"), "PIP_TARGET": str(tmp_path / "site")}
     done = run(steps("action.yml")["Install scalenet"], tmp_path, **offline, **where)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "site" / "scalenet" / "checks" / "check.py").exists()
+    assert (tmp_path / "site" / "scalenet" / "checks" / "checking.py").exists()
 
 
 FAKE_GH = """#!/bin/bash

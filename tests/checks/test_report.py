@@ -10,7 +10,7 @@ from xml.etree import ElementTree as Xml
 
 import pytest
 
-from scalenet.checks.check import Report, Result
+from scalenet.checks.checking import Report, Result
 from scalenet.checks.machine import as_junit, github_commands
 from scalenet.checks.report import MARKER, markdown
 from scalenet.checks.targets import Problem

@@ -97,6 +97,13 @@ class Functional(nn.Module):
         return functional.conv_transpose2d(x, self.weight, stride=2, padding=1, output_padding=1)
 
 
+class Batched(nn.Module):
+    """Multiplies matrices in a way that fvcore does not know, and normalises in one that is no work."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.normalize(torch.baddbmm(x, x, x))
+
+
 MODULES = [
     (nn.Conv1d(4, 6, 3, stride=2, dilation=2), torch.zeros(2, 4, 12)),
     (nn.Conv3d(4, 6, (1, 3, 3), padding=(0, 1, 1)), torch.zeros(2, 4, 3, 6, 6)),
@@ -237,6 +244,7 @@ def test_a_child_called_through_forward_is_counted_for_its_caller() -> None:
         (nn.LSTM(3, 4), torch.zeros(5, 1, 3), "aten::lstm"),
         (nn.GRU(3, 4), torch.zeros(5, 1, 3), "aten::gru"),
         (nn.RMSNorm(4), torch.zeros(2, 4), "aten::rms_norm"),
+        (Batched(), torch.zeros(2, 3, 3), "aten::baddbmm"),
         (nn.Bilinear(3, 4, 5), (torch.zeros(2, 3), torch.zeros(2, 4)), "aten::bilinear"),
         (
             nn.TransformerEncoderLayer(4, 2, batch_first=True),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from scalenet.arch import registry
 from scalenet.arch.errors import ConfigError, ScalenetError
 from scalenet.checks.comparison import Budget, Change, budgets, is_drift
 from scalenet.checks.git import file_at, merge_base
@@ -17,9 +20,9 @@ from scalenet.checks.targets import ASKED_WRONGLY, NOT_LOCKED, Problem, Target, 
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from pathlib import Path
 
 Status: TypeAlias = Literal["unchanged", "changed", "new", "gone"]
+Costs: TypeAlias = list[tuple[Target, TargetCost]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,7 @@ def select(project: Project, names: Sequence[str], inputs: Sequence[str]) -> Sel
         if not (listed or problems):
             raise ScalenetError("no targets", hint="list them in [tool.scalenet] of pyproject.toml, or name one")
         return Selection(listed, problems)
+    names = [_from_folder(name, project.folder) for name in names]
     chosen: dict[str, Target] = {}
     wrong: list[Problem] = []
     for name in names:
@@ -113,6 +117,12 @@ def select(project: Project, names: Sequence[str], inputs: Sequence[str]) -> Sel
         chosen.update({target.name: target for target in matches})
     words = (*names, *(f"--input={one}" for one in inputs))
     return Selection(list(chosen.values()), wrong, words)
+
+
+def _from_folder(name: str, folder: Path) -> str:
+    """Return the path of a file as it is from `folder`, and any other name as it is."""
+    is_file = registry.is_path(name) and Path(name).is_file()
+    return Path(os.path.relpath(name, folder)).as_posix() if is_file else name
 
 
 def check(
@@ -137,7 +147,7 @@ def check(
     known = reference.targets if reference else {}
     limits = tuple(
         budget
-        for target, cost in costs.items()
+        for target, cost in costs
         for budget in budgets(target.name, cost, known.get(target.name), project.settings.gates)
     )
     skipped = tuple(target.name for target in selection.targets if fast and target.module)
@@ -158,7 +168,7 @@ def relock(
     if selection.whole:
         results += _gone(selection, problems, old, old)
     kept = {} if selection.whole else old.targets
-    lock = Lock(targets={**kept, **{target.name: cost for target, cost in costs.items()}})
+    lock = Lock(targets={**kept, **{target.name: cost for target, cost in costs}})
     return Report(selection.words, project.lock, None, tuple(results), (), tuple(problems), ()), lock
 
 
@@ -202,21 +212,20 @@ def _measured(
     *,
     progress: Callable[[str], None],
     fast: bool = False,
-) -> dict[Target, TargetCost]:
-    limit, costs = project.settings.time_limit, {}
+) -> Costs:
+    costs: Costs = []
+    limit = project.settings.time_limit
     for target, cost in measure_targets(selection.targets, folder=project.folder, time_limit=limit, fast=fast):
         progress(target.name)
         if isinstance(cost, Problem):
             problems.append(cost)
         else:
-            costs[target] = cost
+            costs.append((target, cost))
     return costs
 
 
-def _results(
-    costs: dict[Target, TargetCost], lock: Lock, reference: Lock | None, gates: Sequence[Gate]
-) -> list[Result]:
-    return [_result(target, cost, lock, reference or lock, gates) for target, cost in costs.items()]
+def _results(costs: Costs, lock: Lock, reference: Lock | None, gates: Sequence[Gate]) -> list[Result]:
+    return [_result(target, cost, lock, reference or lock, gates) for target, cost in costs]
 
 
 def _result(target: Target, cost: TargetCost, lock: Lock, reference: Lock, gates: Sequence[Gate]) -> Result:
@@ -242,11 +251,11 @@ def _gone(selection: Selection, problems: list[Problem], lock: Lock, reference: 
     return [Result(name, "gone", accepted=name not in lock.targets) for name in names]
 
 
-def _idle_gates(gates: Iterable[Gate], names: Iterable[str], costs: dict[Target, TargetCost]) -> Iterator[Problem]:
+def _idle_gates(gates: Iterable[Gate], names: Iterable[str], costs: Costs) -> Iterator[Problem]:
     """Yield a problem for each gate that no target or no stage matches: it guards nothing."""
     for number, gate in enumerate(gates):
         place = f"[tool.scalenet]: gates[{number}]"
-        matches = [cost for target, cost in costs.items() if fnmatchcase(target.name, gate.target)]
+        matches = [cost for target, cost in costs if fnmatchcase(target.name, gate.target)]
         if not any(fnmatchcase(name, gate.target) for name in names):
             yield Problem("", f"{place}: no target is called {gate.target!r}", ASKED_WRONGLY)
         elif matches and not any(fnmatchcase(stage, gate.stage or "*") for cost in matches for stage in cost.stages):
