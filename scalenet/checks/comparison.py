@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+from scalenet.arch.comparison import differences
 from scalenet.arch.convention import MATRIX_OPERATORS
 from scalenet.checks.amounts import percent, shown, step
-from scalenet.arch.comparison import differences
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
