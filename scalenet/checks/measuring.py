@@ -167,7 +167,9 @@ def module_cost(module: nn.Module, inputs: Iterable[Input]) -> TargetCost:
     tensors = tuple(torch.zeros(input.shape, dtype=getattr(torch, input.dtype)) for input in inputs)
     try:
         measurement = trusted(module, tensors)
-    except (RuntimeError, TypeError, AssertionError, IndexError) as error:
+    except ScalenetError:
+        raise
+    except Exception as error:
         raise ScalenetError(f"cannot be run for {', '.join(map(str, inputs))}: {_said(error)}") from None
     totals = {"flops": measurement.flops, "params": measurement.params, "activations": measurement.activations}
     return _cost(inputs, {**totals, "stages": _stages(module, measurement)}, measurement.unsupported)
