@@ -11,8 +11,9 @@ import logging
 import re
 import warnings
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 import torch
@@ -132,8 +133,19 @@ class _Call(nn.Module):
 
     def forward(self, *tensors: Tensor) -> list[Tensor]:
         positional, named = tree_unflatten(tensors, self.form)
-        output = self.module(*positional, **named)
-        return [leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor)]
+        results = list(_tensors(self.module(*positional, **named)))
+        if not results:  # the tracer drops what no result depends on, and that would be everything
+            raise ScalenetError("the module returns no tensor, so that nothing of it can be counted")
+        return results
+
+
+def _tensors(output: Any) -> Iterator[Tensor]:
+    """Yield the tensors in lists, tuples, dictionaries and dataclasses."""
+    for leaf in tree_leaves(output):
+        if isinstance(leaf, Tensor):
+            yield leaf
+        elif is_dataclass(leaf) or isinstance(leaf, Mapping):
+            yield from _tensors(dict(leaf) if isinstance(leaf, Mapping) else vars(leaf))
 
 
 def _as_call(module: nn.Module, input: Input) -> tuple[_Call, list[Tensor]]:

@@ -6,7 +6,9 @@ import copy
 import subprocess
 import sys
 import warnings
-from typing import Any
+from collections import UserDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -18,6 +20,9 @@ from torch.nn import functional
 import scalenet
 from scalenet.arch import registry
 from scalenet.costs.counter import witness
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 IMAGE = torch.zeros(2, 4, 12, 12)
 
@@ -229,6 +234,36 @@ def test_scripted_modules_are_refused() -> None:
 def test_what_is_no_tensor_is_refused() -> None:
     with pytest.raises(scalenet.ScalenetError, match="an input is int, not a tensor"):
         scalenet.measure(nn.Linear(3, 3), (torch.zeros(1, 3), 4))
+
+
+class Answer(nn.Module):
+    """Returns what `wrap` makes of its result."""
+
+    def __init__(self, wrap: Callable[[Tensor], Any]) -> None:
+        super().__init__()
+        self.layer, self.wrap = nn.Linear(3, 5), wrap
+
+    def forward(self, x: Tensor) -> Any:
+        return self.wrap(self.layer(x))
+
+
+@dataclass
+class Output:
+    """A result as some libraries return it."""
+
+    logits: Tensor
+    loss: Tensor | None = None
+
+
+@pytest.mark.parametrize("wrap", [Output, lambda x: {"out": [x, 3]}, lambda x: UserDict(out=(x,))])
+def test_results_of_any_form_are_counted(wrap: Callable[[Tensor], Any]) -> None:
+    assert scalenet.measure(Answer(wrap), torch.zeros(2, 3)).flops == 2 * 3 * 5
+
+
+@pytest.mark.parametrize("wrap", [lambda _: None, Tensor.tolist])
+def test_a_module_without_a_tensor_to_return_is_refused(wrap: Callable[[Tensor], Any]) -> None:
+    with pytest.raises(scalenet.ScalenetError, match="returns no tensor"):
+        scalenet.measure(Answer(wrap), torch.zeros(2, 3))
 
 
 def test_a_child_called_through_forward_is_counted_for_its_caller() -> None:
