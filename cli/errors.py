@@ -36,10 +36,10 @@ def plain_errors(command: Callable[P, T]) -> Callable[P, T]:
         except Exception as error:
             if os.environ.get("SCALENET_DEBUG") == "1":
                 raise
-            from scalenet.arch.errors import ScalenetError
+            from scalenet.arch.errors import RunError, ScalenetError
 
             if isinstance(error, ScalenetError):
-                _leave(error.message, error.hint, ASKED_WRONGLY)
+                _leave(error.message, error.hint, FAILED if isinstance(error, RunError) else ASKED_WRONGLY)
             reason = " ".join(str(error).split()) or type(error).__name__
             _leave(f"{type(error).__name__}: {reason}", "SCALENET_DEBUG=1 shows where", FAILED)
 

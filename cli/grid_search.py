@@ -11,7 +11,7 @@ import typer
 from scalenet.arch.convention import CONVENTION
 
 from .errors import plain_errors
-from .options import Json, checked, parse_size
+from .options import Changes, Json, RecipeName, check_device, check_folder, parse_size, the_recipe
 from .output import count, emit, emit_json, note, progress, times
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from scalenet.search.study import Plan, Study
     from scalenet.training.data import Splits
     from scalenet.training.recipe import Recipe
+    from scalenet.training.sources import Source
 
 EMBEDDED_BASE, EMBEDDED_GRID, DEFAULT_GRID = "small_resnet", "small", "shares"
 _EMBEDDED_LARGEST = 128
@@ -35,7 +36,7 @@ def grid_search(
     data: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="Folder of class folders, or of train/ and val/ with them.  [default: embedded]"
+            metavar="DIR", help="Folder of class folders, of train/ and val/, of shards.  [default: embedded]"
         ),
     ] = None,
     grid: Annotated[
@@ -49,6 +50,8 @@ def grid_search(
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of each training.  [default: the recipe's]")] = None,
     batch_size: Annotated[int | None, typer.Option(min=2, help="Images a step.  [default: the recipe's]")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.  [default: the recipe's]")] = None,
+    recipe: RecipeName = "search",
+    changes: Changes = None,
     seed: Annotated[
         int, typer.Option(min=0, max=2**31, help="First seed; also draws the held-out images of a folder.")
     ] = 0,
@@ -71,8 +74,10 @@ def grid_search(
     """
     from scalenet.search.candidates import enumerate_candidates
     from scalenet.search.grids import load_grid
+    from scalenet.training.sources import find_source
 
-    architecture = _base(base, data, resolution)
+    source = None if data is None else find_source(data)
+    architecture = _base(base, source, resolution)
     chosen = load_grid(grid or (EMBEDDED_GRID if base == EMBEDDED_BASE else DEFAULT_GRID))
     found = enumerate_candidates(architecture, chosen)
     note(
@@ -82,68 +87,42 @@ def grid_search(
     if dry_run:
         _list(found, json=json)
         return
-    _check_device(device)
-    _check_folder(output)
-    recipe = _recipe(epochs, batch_size, learning_rate)
-    splits = _images(data, found, images, seed)
-    plan = _plan(architecture, chosen, found, recipe, splits, range(seed, seed + seeds), device=device, threads=threads)
+    check_device(device)
+    check_folder(output)
+    wanted = the_recipe(recipe, changes, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate)
+    at_a_time = workers or os.cpu_count() or 1
+    splits = _images(source, found, images, seed, at_a_time)
+    plan = _plan(architecture, chosen, found, wanted, splits, range(seed, seed + seeds), device=device, threads=threads)
     study = _study(output, plan, found, rounding=architecture.rounding, force=force)
     left = len(study.pending())
     note(f"{left} trainings left of {len(found.candidates) * seeds}, in {output}")
-    _run(study, splits, workers or min(os.cpu_count() or 1, left or 1))
+    _run(study, splits, at_a_time)
     answer = study.write_answer()
     _answer(study, answer, json=json)
 
 
-def _base(base: str, data: Path | None, resolution: str | None) -> Architecture:
+def _base(base: str, source: Source | None, resolution: str | None) -> Architecture:
     from dataclasses import replace
 
     from scalenet.arch.errors import ScalenetError
     from scalenet.scaling.scaler import load
-    from scalenet.training.data import class_names
     from scalenet.training.embedded import CLASS_NAMES
 
     architecture = load(base)
     if architecture.model.channels != 3:
         raise ScalenetError(f"{base} takes images of {architecture.model.channels} colours; searches have images of 3")
-    classes = len(CLASS_NAMES if data is None else class_names(data))
-    model = architecture.model.with_classes(classes)
+    model = architecture.model.with_classes(len(CLASS_NAMES if source is None else source.classes))
     return replace(architecture, model=model.at(parse_size(resolution)) if resolution else model)
 
 
-def _check_device(name: str) -> None:
-    import torch
-
-    from scalenet.arch.errors import ScalenetError
-
-    try:
-        torch.zeros(1, device=name)
-    except (RuntimeError, AssertionError):
-        raise ScalenetError(f"device {name!r} cannot be used here", hint="--device cpu works everywhere") from None
-
-
-def _check_folder(output: Path) -> None:
-    """Refuse a folder that cannot be one before images are read."""
-    from scalenet.arch.errors import ScalenetError
-
-    if output.exists() and not output.is_dir():
-        raise ScalenetError(f"{output}: is a file", hint="-o names the folder of the search")
-
-
-def _recipe(epochs: int | None, batch_size: int | None, learning_rate: float | None) -> Recipe:
-    from scalenet.training.recipe import Recipe
-
-    given = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
-    return checked(Recipe, **{name: value for name, value in given.items() if value is not None})
-
-
-def _images(data: Path | None, found: Enumeration, limit: int | None, seed: int) -> Splits:
+def _images(source: Source | None, found: Enumeration, limit: int | None, seed: int, workers: int) -> Splits:
     """Read or render the images once, at the largest candidate's size, or their own where that is smaller."""
     from scalenet.arch.errors import ScalenetError
-    from scalenet.training.data import embedded_splits, folder_splits, native_size
+    from scalenet.training.data import embedded_splits, read, select
+    from scalenet.training.sources import native_size
 
     largest = max(max(candidate.config.model.size) for candidate in found.candidates)
-    if data is None:
+    if source is None:
         if largest > _EMBEDDED_LARGEST:
             raise ScalenetError(
                 f"the embedded images are for small networks, and a candidate asks for {largest} px",
@@ -153,11 +132,10 @@ def _images(data: Path | None, found: Enumeration, limit: int | None, seed: int)
         return embedded_splits(size=size) if limit is None else embedded_splits(size=size, train=limit)
     with progress() as bar:
         task = bar.add_task("reading images", total=None)
-        splits = folder_splits(
-            data,
-            size=min(largest, native_size(data)),
-            seed=seed,
-            limit=limit,
+        splits = read(
+            select(source, seed=seed, limit=limit),
+            size=min(largest, native_size(source)),
+            copies=1 + workers,  # each worker has them at its candidate's resolution
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
     for line in splits.skipped:

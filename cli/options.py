@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, TypeVar
 
 import typer
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from scalenet.arch.spec import Architecture
+    from scalenet.training.recipe import Recipe
 
 R = TypeVar("R", bound="BaseModel")
 
@@ -23,6 +26,20 @@ Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Write JSON.")]
 FormatOption: TypeAlias = Annotated[
     Format | None,
     typer.Option("--format", help="How to write.  [default: table on a terminal, csv in a pipe]"),
+]
+RecipeName: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--recipe", envvar="SCALENET_RECIPE", metavar="NAME|FILE", help="How to train: see `scalenet recipes`."
+    ),
+]
+Changes: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change a key of the recipe: optimizer.lr=0.1. Repeatable. [env: SCALENET_SET]",
+    ),
 ]
 Force: TypeAlias = Annotated[bool, typer.Option("--force", help="Replace files that exist.")]
 ResolutionText: TypeAlias = Annotated[
@@ -134,6 +151,38 @@ def parse_shares(text: str) -> tuple[float, float, float]:
     except ValueError:
         raise ScalenetError(f"shares {text!r} are not three numbers", hint="write depth,width,resolution") from None
     return depth, width, resolution
+
+
+def the_recipe(
+    name: str, changes: list[str] | None, *, epochs: int | None, batch_size: int | None, learning_rate: float | None
+) -> Recipe:
+    """Return a recipe changed by SCALENET_SET (words), then by `--set`, then by the options that stand for a key."""
+    from scalenet.training.recipe import change, load_recipe, read_changes
+
+    texts = [*os.environ.get("SCALENET_SET", "").split(), *(changes or [])]
+    options = {"epochs": epochs, "batch_size": batch_size, "optimizer.lr": learning_rate}
+    given = [(key, value) for key, value in options.items() if value is not None]
+    return change(load_recipe(name), [*read_changes(texts), *given])
+
+
+def check_device(name: str) -> None:
+    """Refuse a device that torch cannot use here."""
+    import torch
+
+    from scalenet.arch.errors import ScalenetError
+
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError):
+        raise ScalenetError(f"device {name!r} cannot be used here", hint="--device cpu works everywhere") from None
+
+
+def check_folder(output: Path) -> None:
+    """Refuse a folder that cannot be one before images are read."""
+    from scalenet.arch.errors import ScalenetError
+
+    if output.exists() and not output.is_dir():
+        raise ScalenetError(f"{output}: is a file", hint="-o names the folder of the results")
 
 
 def checked(record: type[R], **values: object) -> R:

@@ -121,10 +121,11 @@ def note(text: str) -> None:
     sys.stderr.write(text + "\n")
 
 
-def progress(*, auto_refresh: bool = True) -> Progress:
+def progress(*texts: str, auto_refresh: bool = True) -> Progress:
     """Return a bar on stderr, gone at its end; there is none where stderr is no terminal.
 
-    Without `auto_refresh` nothing is drawn but when it is told to: a timed run is then left alone.
+    `texts` are formats of further columns, with the task's fields: `{task.fields[speed]}`. Without `auto_refresh`
+    nothing is drawn but when it is told to: a timed run is then left alone.
     """
     from rich.console import Console
     from rich.progress import (
@@ -142,6 +143,7 @@ def progress(*, auto_refresh: bool = True) -> Progress:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
+        *(TextColumn(text, markup=False) for text in texts),
         console=Console(stderr=True),
         transient=True,
         auto_refresh=auto_refresh,

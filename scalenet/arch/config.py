@@ -18,7 +18,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from scalenet.arch import blocks, strict_yaml
 from scalenet.arch.blocks import Positive
 from scalenet.arch.convention import CONVENTION
-from scalenet.arch.errors import ConfigError, ScalenetError, nearest
+from scalenet.arch.errors import ConfigError, RunError, ScalenetError, nearest
 from scalenet.arch.spec import DEFAULT_ROUNDING, Architecture, Model, Record, StageSpec, stage_record
 
 if TYPE_CHECKING:
@@ -268,17 +268,31 @@ def save(config: Architecture | Config, path: str | Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file under a temporary name, then rename it, so that none is ever half-written."""
+    """Write a text file as `write_bytes` does."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file under a temporary name, then rename it, so that none is ever half-written.
+
+    An older file survives what goes wrong: RunError says that the disk is full or broken, ScalenetError that the
+    place cannot be written to.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:
         raise ScalenetError(f"{path}: cannot be written: {error.strerror}") from None
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
         Path(temporary).chmod(0o666 & ~_umask())
         Path(temporary).replace(path)
+    except OSError as error:
+        Path(temporary).unlink(missing_ok=True)
+        raise RunError(f"{path}: cannot be written: {error.strerror}", hint="what stood there is unchanged") from None
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
@@ -315,11 +329,12 @@ def loads(text: str, *, place: str = "config") -> Config:
 
 def read_record(kind: type[R], text: str, place: str) -> R:
     """Read YAML text as a record of `kind`, or raise ConfigError with line, key and the nearest good key."""
-    return check_record(kind, *strict_yaml.parse(text, place), place)
+    data, node = strict_yaml.parse(text, place)
+    return as_record(kind, data, place, node)
 
 
-def check_record(kind: type[R], data: Any, node: yaml.Node | None, place: str) -> R:
-    """Return data as a record of `kind`; `node`, where the data come from YAML, knows the lines for errors."""
+def as_record(kind: type[R], data: Any, place: str, node: yaml.Node | None = None) -> R:
+    """Return plain data as a record of `kind`, or raise ConfigError with the key and the nearest good key."""
     if not isinstance(data, dict):
         raise ConfigError(f"{place}: expected keys and values, found {type(data).__name__}")
     try:

@@ -25,6 +25,10 @@ class UnknownNameError(ScalenetError):
         super().__init__(f"unknown {kind} {name!r}", hint=nearest(name, known) or listing)
 
 
+class RunError(ScalenetError):
+    """Say that a run failed which was asked for rightly: it diverged, or the disk is full."""
+
+
 class ConfigError(ScalenetError):
     """Say what is wrong in a config file, and where."""
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from scalenet.arch.config import as_data, check_record, read_text
+from scalenet.arch.config import as_data, as_record, read_text
 from scalenet.arch.convention import matrix_flops
 from scalenet.arch.errors import ConfigError
 from scalenet.arch.spec import Record, as_tuple
@@ -79,7 +79,7 @@ def parse_lock(text: str, place: str) -> Lock:
         raise ConfigError(f"{place}: not a lock file: {error}", hint="`scalenet lock` writes it anew") from None
     if isinstance(data, dict) and _version(data.get("schema")) > 1:
         raise NewerLockError(f"{place}: {data['schema']} is of a newer scalenet", hint="upgrade scalenet")
-    return check_record(Lock, data, None, place)
+    return as_record(Lock, data, place)
 
 
 class NewerLockError(ConfigError):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from scalenet.arch.config import check_record, read_text
+from scalenet.arch.config import as_record, read_text
 from scalenet.arch.errors import ConfigError
 from scalenet.arch.spec import Record, as_tuple
 from scalenet.checks.amounts import Amount
@@ -111,4 +111,4 @@ def _read(path: Path) -> Project | None:
         raise ConfigError(f"{path}: not TOML: {error}") from None
     if table is None:
         return None
-    return Project(path.parent, check_record(Settings, table, None, f"{path.name}: [tool.scalenet]"))
+    return Project(path.parent, as_record(Settings, table, f"{path.name}: [tool.scalenet]"))

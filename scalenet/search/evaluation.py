@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from scalenet.model.builder import build
-from scalenet.training.loop import DivergedError, train
+from scalenet.training.loop import DivergedError, Listener, Training
 
 if TYPE_CHECKING:
     from scalenet.arch.spec import Model
@@ -40,15 +40,19 @@ class Result:
     images: int
 
 
-def evaluate(job: Job, splits: Splits, *, recipe: Recipe, device: str = "cpu", progress: Any = None) -> Result:
+def evaluate(
+    job: Job, splits: Splits, *, recipe: Recipe, device: str = "cpu", listener: Listener | None = None
+) -> Result:
     """Train one candidate with one seed; equal jobs give equal accuracies on the same CPU and thread count."""
     torch.manual_seed(job.seed)
-    module = build(job.model, classes=len(splits.classes)).to(device)
+    module = build(recipe.applied(job.model), classes=len(splits.classes)).to(device)
+    training = Training(module, splits, recipe=recipe, resolution=job.model.size, seed=job.seed)
     try:
-        outcome = train(module, splits, recipe=recipe, resolution=job.model.size, seed=job.seed, progress=progress)
+        outcome = training.run(listener)
     except DivergedError:
         return Result(job.candidate, job.seed, None, None, 0.0, 0)
-    return Result(job.candidate, job.seed, outcome.accuracy, outcome.loss, outcome.seconds, outcome.images)
+    scores = outcome.scores
+    return Result(job.candidate, job.seed, scores.top1, scores.loss, outcome.seconds, outcome.images)
 
 
 _worker: dict[str, Any] = {}
@@ -61,12 +65,18 @@ def start_worker(splits: Splits, plan: Plan, reports: Any) -> None:
     _worker.update(splits=splits, plan=plan, reports=reports)
 
 
+class _Reporter(Listener):
+    """Tells the process that started this one how far a job is, about a hundred times."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+
+    def step(self, training: Training, progress: Progress) -> None:  # noqa: ARG002 - as a listener hears
+        if progress.step % max(1, progress.steps // 100) == 0:
+            _worker["reports"].put((self.job.candidate, self.job.seed, progress.step / progress.steps))
+
+
 def work(job: Job) -> Result:
     """Evaluate a job in a worker process, and report how far it is."""
-
-    def report(progress: Progress) -> None:
-        if progress.step % max(1, progress.steps // 100) == 0:
-            _worker["reports"].put((job.candidate, job.seed, progress.step / progress.steps))
-
     plan = _worker["plan"]
-    return evaluate(job, _worker["splits"], recipe=plan.recipe, device=plan.device, progress=report)
+    return evaluate(job, _worker["splits"], recipe=plan.recipe, device=plan.device, listener=_Reporter(job))

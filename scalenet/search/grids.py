@@ -10,19 +10,18 @@ import math
 from functools import cache
 from importlib import resources
 from itertools import product
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field
 
-from scalenet.arch.config import Name, read_record
-from scalenet.arch.errors import ScalenetError, UnknownNameError
-from scalenet.arch.registry import is_path
+from scalenet.arch.config import Name
+from scalenet.arch.shipped import load_shipped, shipped_files
 from scalenet.arch.spec import Record, as_tuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from importlib.resources.abc import Traversable
+    from pathlib import Path
 
 AtLeastOne: TypeAlias = Annotated[float, Field(ge=1, allow_inf_nan=False)]
 Triple: TypeAlias = Annotated[tuple[AtLeastOne, AtLeastOne, AtLeastOne], BeforeValidator(as_tuple)]
@@ -104,18 +103,9 @@ def files() -> dict[str, Traversable]:
     """Return the file of every shipped grid by name."""
     import scalenet_grids  # noqa: PLC0415 - installed beside this package
 
-    shipped = resources.files(scalenet_grids).iterdir()
-    return {file.name.removesuffix(".yaml"): file for file in sorted(shipped, key=str) if file.name.endswith(".yaml")}
+    return shipped_files(resources.files(scalenet_grids))
 
 
 def load_grid(name_or_path: str | Path) -> Grid:
     """Return a shipped grid, or the grid in a YAML file."""
-    if not is_path(name_or_path):
-        name = str(name_or_path)
-        if name not in files():
-            raise UnknownNameError("grid", name, files(), listing=f"known: {', '.join(files())}")
-        return read_record(Grid, files()[name].read_text(encoding="utf-8"), f"grid {name}")
-    try:
-        return read_record(Grid, Path(name_or_path).read_text(encoding="utf-8"), str(name_or_path))
-    except OSError as error:
-        raise ScalenetError(f"{name_or_path}: {error.strerror}", hint="`scalenet grids` lists those shipped") from None
+    return load_shipped(Grid, name_or_path, files(), kind="grid")

@@ -161,7 +161,7 @@ class Study:
             if None not in values
         }
         if not sound:
-            rate = self.plan.recipe.learning_rate
+            rate = self.plan.recipe.optimizer.lr
             raise DivergedError(f"every candidate diverged; try a --learning-rate below {rate:g}")
         return rank(sound, held_out=self.plan.images.validation)
 

@@ -1,38 +1,27 @@
-"""Images and labels for training: the embedded task, or a folder of class folders."""
+"""Images and labels to train on and to hold out: in memory as pixels, or left encoded and read when they are needed."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torch.nn import functional
 
-from scalenet.arch.errors import ScalenetError
+from scalenet.training.decoding import DataError, File, decode, some
 from scalenet.training.embedded import CLASS_NAMES, render
 
-TRAIN_FOLDER = "train"
-HELD_OUT_FOLDERS = ("val", "validation", "valid", "test")
-SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from scalenet.training.sources import Files, Source
 
 _CHUNK = 1024
-_THREADS = 8
-_SHOWN = 5
-
-Pixels = NDArray[np.uint8]
-Callback = Callable[[int, int], None]
-
-
-class DataError(ScalenetError):
-    """Report image data that cannot be read or used."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,26 +36,50 @@ class ImageSet:
 
 
 @dataclass(frozen=True, eq=False)
-class Splits:
-    """Hold the images to train on and the held-out ones.
+class FileSet:
+    """Hold encoded images below `root`, and their labels, int64 [N]; `strict` refuses those that cannot be decoded."""
 
-    ``digest`` is a sha256 of the class names, labels and pixels: the same images give the same digest wherever they
-    lie. ``skipped`` has one line for each file that could not be decoded.
+    root: Path
+    files: tuple[File, ...]
+    labels: Tensor
+    strict: bool = False
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+Images: TypeAlias = ImageSet | FileSet
+
+
+@dataclass(frozen=True, eq=False)
+class Splits:
+    """Hold the images to train on, the held-out ones, and those that choose the best epoch, if any (`minival`).
+
+    `digest` is a sha256 of the class names, labels and pixels (or of names and sizes, for encoded images): the same
+    images give the same digest wherever they lie. `skipped` has one line for each file that could not be decoded.
     """
 
-    train: ImageSet
-    validation: ImageSet
+    train: Images
+    validation: Images
     classes: tuple[str, ...]
     name: str
     digest: str
     skipped: tuple[str, ...] = ()
+    minival: Images | None = None
+
+    @property
+    def parts(self) -> tuple[Images, ...]:
+        """All sets of images."""
+        return (self.train, self.validation) if self.minival is None else (self.train, self.validation, self.minival)
 
 
-def embedded_splits(*, train: int = 8000, validation: int = 4000, size: int = 48, seed: int = 0) -> Splits:
-    """Render the embedded task: ``train`` and ``validation`` images of ``size`` pixels.
+def embedded_splits(
+    *, train: int = 8000, validation: int = 4000, size: int = 48, seed: int = 0, minival: int = 0
+) -> Splits:
+    """Render the embedded task: `train` and `validation` images of `size` pixels.
 
     The held-out images follow from the seed alone, however many images there are to train on. Raise
-    ``EmbeddedTaskError`` for counts, sizes and seeds that cannot be rendered.
+    `EmbeddedTaskError` for counts, sizes and seeds that cannot be rendered.
     """
     sets = [
         ImageSet(torch.from_numpy(images), torch.from_numpy(labels))
@@ -76,60 +89,106 @@ def embedded_splits(*, train: int = 8000, validation: int = 4000, size: int = 48
             render(validation, size=size, seed=2 * seed + 1),
         )
     ]
-    return _splits(sets[0], sets[1], classes=CLASS_NAMES, name="embedded", skipped=())
+    kept = train - _minival(minival, train)
+    parts = [ImageSet(sets[0].images[part], sets[0].labels[part]) for part in (slice(kept), slice(kept, None))]
+    return _splits(parts[0], sets[1], parts[1] if kept < train else None, classes=CLASS_NAMES, name="embedded")
 
 
-def folder_splits(
-    directory: str | Path,
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which encoded images of a source are for what."""
+
+    source: Source
+    train: Files
+    validation: Files
+    minival: Files | None
+
+    def __len__(self) -> int:
+        return sum(len(found) for part in self.parts() for found in part.values())
+
+    def parts(self) -> list[Files]:
+        """Return all parts."""
+        return [part for part in (self.train, self.validation, self.minival) if part is not None]
+
+
+def select(
+    source: Source, *, seed: int, limit: int | None = None, fraction: float = 0.1, minival: int = 0
+) -> Selection:
+    """Draw by the seed, class by class, which images are for what.
+
+    Where the source has no held-out images, `fraction` of each class is held out. `limit` keeps that many training
+    images, in proportion to the classes. `minival` is taken from them, but no more than a tenth. Raise `DataError` for
+    numbers that do not add up.
+    """
+    train, validation = source.train, source.held_out
+    if validation is None:
+        train, validation = _held_out(train, seed=seed, fraction=fraction, root=source.root)
+    if limit is not None:
+        train, _ = _divided(train, limit, seed=seed, stream=1, root=source.root)
+    count = sum(map(len, train.values()))
+    wanted = _minival(minival, count)
+    if not wanted:
+        return Selection(source, train, validation, None)
+    return Selection(source, *_with_minival(train, validation, wanted, count, seed, source.root))
+
+
+def read(
+    selection: Selection,
     *,
     size: int,
-    seed: int,
-    limit: int | None = None,
-    validation_fraction: float = 0.1,
+    copies: int = 2,
     memory: int | None = None,
-    progress: Callback | None = None,
+    strict: bool = False,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Splits:
-    """Read a folder of class folders, each full of images.
+    """Decode all images into memory: RGB, upright, `size` pixels on the short side, cropped to the central square.
 
-    The folder holds ``train`` and one of ``HELD_OUT_FOLDERS``, or class folders only; then ``validation_fraction`` of
-    each class is held out, drawn by the seed. Images become RGB, upright, ``size`` pixels on the short side and
-    cropped to the central square. ``limit`` keeps that many training images, drawn by the seed in proportion to the
-    classes. Files that cannot be decoded are left out and named in ``Splits.skipped``. ``memory`` is the number of
-    bytes that may be used (the free memory of this machine unless given); ``progress`` is called with the number of
-    files read and their total. Raise ``DataError`` for folders, classes or numbers that do not add up.
+    Files that cannot be decoded are left out and named in `Splits.skipped`; `strict` refuses them. `copies` is how
+    often the pixels will be held (resampled ones count), `memory` the number of bytes that may be used (the free
+    memory of this machine unless given); `progress` is called with the number of files read and their total. Raise
+    `DataError` where the memory does not suffice, or broken files leave a class empty.
     """
-    root = Path(directory)
+    source = selection.source
     if size < 1:
-        raise DataError(f"{root}: images of {size} px asked for; ask for 1 px or more")
-    train, held_out = _listed(root, seed=seed, fraction=validation_fraction)
-    if limit is not None:
-        train = _limited(train, limit=limit, seed=seed, root=root)
-    files = [*_labelled(train), *_labelled(held_out)]
-    _check_memory(root, len(files), size=size, memory=memory)
-    pixels, skipped = _decode([file for file, _ in files], size=size, root=root, progress=progress)
+        raise DataError(f"{source.root}: images of {size} px asked for; ask for 1 px or more")
+    _check_memory(selection, size=size, copies=copies, memory=memory)
+    files = [entry for part in selection.parts() for entry in _labelled(part)]
+    pixels, skipped = decode([file for file, _ in files], size=size, root=source.root, progress=progress)
+    if strict and skipped:
+        raise DataError(f"{source.root}: {len(skipped)} broken files: {some(list(skipped.values()))}")
     kept = np.ones(len(files), dtype=np.bool_)
     kept[list(skipped)] = False
     labels = np.array([label for _, label in files], dtype=np.int64)
-    border = sum(map(len, train.values()))
+    sets, start = [], 0
+    for part, kind in zip(selection.parts(), ("training", "held-out", "minival"), strict=False):
+        here = slice(start, start := start + sum(map(len, part.values())))
+        if kind != "minival":  # which may do without a class
+            _check_left(labels[here][kept[here]], source, kind=kind, skipped=len(skipped))
+        sets.append(ImageSet(*map(torch.from_numpy, (pixels[here][kept[here]], labels[here][kept[here]]))))
+    minival = sets[2] if selection.minival else None
+    return _splits(sets[0], sets[1], minival, classes=source.classes, name=source.name, skipped=tuple(skipped.values()))
+
+
+def stream(selection: Selection, *, strict: bool = False) -> Splits:
+    """Leave all images encoded, to be read when they are needed."""
+    source = selection.source
     sets = []
-    for part, kind in ((slice(0, border), "training"), (slice(border, None), "held-out")):
-        _check_left(labels[part][kept[part]], tuple(train), kind=kind, skipped=len(skipped), root=root)
-        sets.append(ImageSet(*map(torch.from_numpy, (pixels[part][kept[part]], labels[part][kept[part]]))))
-    return _splits(sets[0], sets[1], classes=tuple(train), name=root.resolve().name, skipped=tuple(skipped.values()))
+    digest = hashlib.sha256("\0".join(source.classes).encode())
+    for part in selection.parts():
+        files = _labelled(part)
+        sets.append(
+            FileSet(source.root, tuple(f for f, _ in files), torch.tensor([label for _, label in files]), strict)
+        )
+        for file, label in files:
+            digest.update(f"{file.label(source.root)}\0{file.offset}\0{file.length}\0{label}\n".encode())
+    name = f"names-sha256:{digest.hexdigest()}"
+    return Splits(sets[0], sets[1], source.classes, source.name, name, minival=sets[2] if selection.minival else None)
 
 
-def class_names(directory: str | Path) -> tuple[str, ...]:
-    """Return the names of the class folders that ``folder_splits`` would read, in its order."""
-    return tuple(_classes(_train_root(Path(directory))))
-
-
-def native_size(directory: str | Path) -> int:
-    """Return the median short side, in pixels, of up to 64 of the training images, as their files state it."""
-    paths = [path for found in _classes(_train_root(Path(directory))).values() for path in found]
-    sides = [side for path in paths[:: -(-len(paths) // 64)] if (side := _short_side(path)) is not None]
-    if not sides:
-        raise DataError(f"{directory}: none of the images tried can be read; replace the files")
-    return sorted(sides)[len(sides) // 2]
+def fits(count: int, *, size: int, copies: int, memory: int | None = None) -> bool:
+    """Return whether the free memory (or `memory` bytes) holds `count` images of `size` pixels `copies` times."""
+    free = _free_memory() if memory is None else memory
+    return free is None or _needed(count, size, copies) <= free
 
 
 def resample(images: Tensor, height: int, width: int) -> Tensor:
@@ -139,7 +198,7 @@ def resample(images: Tensor, height: int, width: int) -> Tensor:
     """
     if tuple(images.shape[2:]) == (height, width):
         return images
-    out = torch.empty((len(images), images.shape[1], height, width), dtype=torch.uint8)
+    out = torch.empty((len(images), images.shape[1], height, width), dtype=torch.uint8, device=images.device)
     for start in range(0, len(images), _CHUNK):
         part = images[start : start + _CHUNK].to(torch.float32)
         part = functional.interpolate(part, (height, width), mode="bilinear", antialias=True)
@@ -147,93 +206,77 @@ def resample(images: Tensor, height: int, width: int) -> Tensor:
     return out
 
 
-_Files = dict[str, list[Path]]
+def central(images: Tensor, share: float) -> Tensor:
+    """Return the central part of images [N, 3, H, W], `share` of each side."""
+    height, width = (max(1, round(share * side)) for side in images.shape[2:])
+    top, left = (images.shape[2] - height) // 2, (images.shape[3] - width) // 2
+    return images[:, :, top : top + height, left : left + width]
 
 
 def _splits(
-    train: ImageSet, validation: ImageSet, *, classes: tuple[str, ...], name: str, skipped: tuple[str, ...]
+    train: ImageSet,
+    validation: ImageSet,
+    minival: ImageSet | None,
+    *,
+    classes: tuple[str, ...],
+    name: str,
+    skipped: tuple[str, ...] = (),
 ) -> Splits:
     digest = hashlib.sha256("\0".join(classes).encode())
-    for images in (train, validation):
+    for images in (train, validation, *([] if minival is None else [minival])):
         digest.update(repr(tuple(images.images.shape)).encode())
         digest.update(images.labels.numpy().astype("<i8").tobytes())
         digest.update(np.ascontiguousarray(images.images.numpy()).data)
-    return Splits(train, validation, classes, name, f"sha256:{digest.hexdigest()}", skipped)
+    return Splits(train, validation, classes, name, f"sha256:{digest.hexdigest()}", skipped, minival)
 
 
-def _listed(root: Path, *, seed: int, fraction: float) -> tuple[_Files, _Files]:
-    """List the files to train on and the held-out ones, by class."""
-    given = _train_root(root)
-    train = _classes(given)
-    held_out = next((root / name for name in HELD_OUT_FOLDERS if (root / name).is_dir()), None)
-    if given != root and held_out is not None:
-        other = _classes(held_out)
-        _check_same(train, other, root=root, names=(TRAIN_FOLDER, held_out.name))
-        return train, other
-    return _held_out(train, seed=seed, fraction=fraction, root=root)
+def _minival(wanted: int, count: int) -> int:
+    return min(wanted, count // 10)
 
 
-def _train_root(root: Path) -> Path:
-    if not root.is_dir():
-        raise DataError(f"{root}: no such directory; give a folder that holds one folder of images a class")
-    return root / TRAIN_FOLDER if (root / TRAIN_FOLDER).is_dir() else root
-
-
-def _classes(folder: Path) -> _Files:
-    """List the image files of each class folder, sorted, so that no file system's order matters."""
-    names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    if not names:
-        raise DataError(f"{folder}: no class folders; put the images of each class into a folder of its own")
-    if len(names) == 1:
-        raise DataError(f"{folder}: only one class ({names[0]}); a classifier needs two or more class folders")
-    files = {name: _images(folder / name) for name in names}
-    for name, found in files.items():
-        if not found:
-            raise DataError(f"{folder / name}: no images ({', '.join(sorted(SUFFIXES))}); add some or remove it")
-    return files
-
-
-def _images(folder: Path) -> list[Path]:
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    # macOS leaves files like ._cat.jpg that are no images.
-    return sorted((path for path in found if not path.name.startswith(".")), key=lambda path: path.as_posix())
-
-
-def _check_same(train: _Files, held_out: _Files, *, root: Path, names: tuple[str, str]) -> None:
-    for one, other, place in ((train, held_out, names[1]), (held_out, train, names[0])):
-        missing = sorted(set(one) - set(other))
-        if missing:
-            raise DataError(f"{root / place}: lacks the classes {_some(missing)}; both folders need the same classes")
-
-
-def _held_out(files: _Files, *, seed: int, fraction: float, root: Path) -> tuple[_Files, _Files]:
+def _held_out(files: Files, *, seed: int, fraction: float, root: Path) -> tuple[Files, Files]:
     """Draw a share of every class by the seed."""
     if not 0.0 < fraction < 1.0:
         raise DataError(f"{root}: a held-out fraction of {fraction:g} asked for; it must lie between 0 and 1")
-    train: _Files = {}
-    held_out: _Files = {}
-    for index, (name, found) in enumerate(files.items()):
+    for name, found in files.items():
         if len(found) < 2:
             raise DataError(f"{root}: class {name} has one image only; add more, since some images are held out")
-        count = min(len(found) - 1, max(1, round(fraction * len(found))))
-        chosen = set(_draw(len(found), count, seed=seed, stream=(0, index)))
-        train[name] = [path for place, path in enumerate(found) if place not in chosen]
-        held_out[name] = [path for place, path in enumerate(found) if place in chosen]
+    counts = [min(len(found) - 1, max(1, round(fraction * len(found)))) for found in files.values()]
+    held_out, train = _drawn(files, counts, seed=seed, stream=0)
     return train, held_out
 
 
-def _limited(files: _Files, *, limit: int, seed: int, root: Path) -> _Files:
-    """Keep about ``limit`` files, every class by its share and at least one of each."""
-    if limit < len(files):
-        raise DataError(f"{root}: {limit} images for {len(files)} classes; give --images {len(files)} or more")
-    total = sum(map(len, files.values()))
-    if limit >= total:
-        return files
-    counts = _shares([len(found) for found in files.values()], limit)
-    kept: _Files = {}
+def _divided(files: Files, count: int, *, seed: int, stream: int, root: Path) -> tuple[Files, Files]:
+    """Divide files into `count` drawn ones, every class by its share and at least one of each, and the rest."""
+    if count < len(files):
+        raise DataError(f"{root}: {count} images for {len(files)} classes; give --images {len(files)} or more")
+    if count >= sum(map(len, files.values())):
+        return files, {}
+    return _drawn(files, _shares([len(found) for found in files.values()], count), seed=seed, stream=stream)
+
+
+def _with_minival(
+    train: Files, validation: Files, wanted: int, count: int, seed: int, root: Path
+) -> tuple[Files, Files, Files]:
+    if wanted < len(train) or min(map(len, train.values())) < 2:
+        raise DataError(
+            f"{root}: {count} training images are too few to keep some of each class for choosing the best epoch",
+            hint="--set minival=0 --set patience=null trains on all of them",
+        )
+    kept, minival = _divided(train, count - wanted, seed=seed, stream=2, root=root)
+    return kept, validation, minival
+
+
+def _drawn(files: Files, counts: Sequence[int], *, seed: int, stream: int) -> tuple[Files, Files]:
+    """Draw that many of each class by the seed, each class from a stream of its own; return them and the rest."""
+    drawn: Files = {}
+    rest: Files = {}
     for index, ((name, found), count) in enumerate(zip(files.items(), counts, strict=True)):
-        kept[name] = [found[place] for place in _draw(len(found), count, seed=seed, stream=(1, index))]
-    return kept
+        sequence = np.random.SeedSequence(abs(seed), spawn_key=(stream, index))
+        chosen = set(np.random.Generator(np.random.PCG64(sequence)).permutation(len(found))[:count].tolist())
+        drawn[name] = [file for place, file in enumerate(found) if place in chosen]
+        rest[name] = [file for place, file in enumerate(found) if place not in chosen]
+    return drawn, rest
 
 
 def _shares(sizes: Sequence[int], limit: int) -> list[int]:
@@ -249,25 +292,22 @@ def _shares(sizes: Sequence[int], limit: int) -> list[int]:
     return counts
 
 
-def _draw(size: int, count: int, *, seed: int, stream: tuple[int, int]) -> list[int]:
-    """Draw ``count`` of the places 0 to ``size`` - 1 from a stream of its own, in ascending order."""
-    generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence(abs(seed), spawn_key=stream)))
-    return sorted(generator.permutation(size)[:count].tolist())
+def _labelled(files: Files) -> list[tuple[File, int]]:
+    return [(file, label) for label, found in enumerate(files.values()) for file in found]
 
 
-def _labelled(files: _Files) -> list[tuple[Path, int]]:
-    return [(path, label) for label, found in enumerate(files.values()) for path in found]
-
-
-def _check_memory(root: Path, count: int, *, size: int, memory: int | None) -> None:
-    # Twice: the images as read, and their copy at a candidate's resolution.
-    needed = 2 * count * 3 * size * size
-    free = _free_memory() if memory is None else memory
-    if free is not None and needed > free:
+def _check_memory(selection: Selection, *, size: int, copies: int, memory: int | None) -> None:
+    count, free = len(selection), _free_memory() if memory is None else memory
+    if free is not None and not fits(count, size=size, copies=copies, memory=free):
         raise DataError(
-            f"{root}: {count} images of {size} px need {needed / 2**30:.1f} GiB of memory and "
-            f"{free / 2**30:.1f} GiB are free; take fewer with --images"
+            f"{selection.source.root}: {count} images of {size} px, held {copies} times, need "
+            f"{_needed(count, size, copies) / 2**30:.1f} GiB of memory and {free / 2**30:.1f} GiB are free",
+            hint="take fewer with --images",
         )
+
+
+def _needed(count: int, size: int, copies: int) -> int:
+    return copies * count * 3 * size * size
 
 
 def _free_memory() -> int | None:
@@ -288,78 +328,11 @@ def _reclaimable() -> int:
     return max(0, sizes.get("MemAvailable", 0) - sizes.get("MemFree", 0))
 
 
-def _decode(
-    files: Sequence[Path], *, size: int, root: Path, progress: Callback | None
-) -> tuple[Pixels, dict[int, str]]:
-    """Decode files to uint8 [N, 3, size, size], and say which (by place) could not be read and why."""
-    pixels = np.zeros((len(files), 3, size, size), dtype=np.uint8)
-    skipped: dict[int, str] = {}
-    with ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)) as pool:
-        tasks = {pool.submit(_read, path, size): place for place, path in enumerate(files)}
-        try:
-            for done, task in enumerate(as_completed(tasks), start=1):
-                place = tasks.pop(task)
-                try:
-                    pixels[place] = task.result()
-                # Pillow raises a dozen unrelated types for broken files, bare SyntaxError and struct.error among them.
-                except Exception as error:
-                    skipped[place] = f"{_relative(files[place], root)}: {_reason(error)}"
-                if progress is not None:
-                    progress(done, len(files))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    return pixels, dict(sorted(skipped.items()))
-
-
-def _read(path: Path, size: int) -> Pixels:
-    """Decode one file to the central square, uint8 [3, size, size]."""
-    with Image.open(path) as opened:
-        # JPEG can decode at 1/2, 1/4 or 1/8; twice the size leaves the resampling something to average.
-        opened.draft("RGB", (2 * size, 2 * size))
-        upright: Image.Image = ImageOps.exif_transpose(opened)
-        square = ImageOps.fit(_rgb(upright), (size, size), method=Image.Resampling.BILINEAR)
-    pixels: Pixels = np.asarray(square, dtype=np.uint8).transpose(2, 0, 1)
-    return pixels
-
-
-def _short_side(path: Path) -> int | None:
-    try:
-        with Image.open(path) as opened:
-            return min(opened.size)
-    except Exception:  # as in _decode
-        return None
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    """Convert any mode to RGB; 16-bit greyscale keeps its upper bits, where Pillow's conversion would clip."""
-    if image.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(image, dtype=np.uint16) >> 8).astype(np.uint8)).convert("RGB")
-    if "transparency" in image.info:
-        image = image.convert("RGBA")
-    return image.convert("RGB")
-
-
-def _reason(error: Exception) -> str:
-    """Say in one line why a file could not be decoded."""
-    if isinstance(error, UnidentifiedImageError):  # its text is a path, which the caller names already
-        return "not an image that can be read"
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-def _relative(path: Path, root: Path) -> str:
-    return path.relative_to(root).as_posix()
-
-
-def _check_left(labels: NDArray[np.int64], classes: Sequence[str], *, kind: str, skipped: int, root: Path) -> None:
-    empty = [name for label, name in enumerate(classes) if label not in set(labels.tolist())]
+def _check_left(labels: np.ndarray[tuple[int], np.dtype[np.int64]], source: Source, *, kind: str, skipped: int) -> None:
+    left = set(labels.tolist())
+    empty = [name for label, name in enumerate(source.classes) if label not in left]
     if empty:
         raise DataError(
-            f"{root}: no {kind} image of {_some(empty)} can be decoded ({skipped} broken files); replace the files"
+            f"{source.root}: no {kind} image of {some(empty)} can be decoded ({skipped} broken files)",
+            hint="replace the files",
         )
-
-
-def _some(names: Sequence[str]) -> str:
-    """Name a few and count the rest."""
-    rest = len(names) - _SHOWN
-    return ", ".join(names[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")

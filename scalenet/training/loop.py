@@ -1,39 +1,53 @@
-"""Train one candidate from scratch and say how good it is on held-out images.
+"""Train a network and say how good it is on held-out images.
 
-All candidates share this code, and all their random numbers: the order of the images, the augmentation and the
-dropout stream follow from the seed alone, so that two candidates differ by their architecture and nothing else.
+All trainings share this code: a search's candidates, a whole training and a fine-tuning differ by their recipe. The
+order of the images, the augmentation and the dropout stream follow from the seed alone, so that two candidates differ
+by their architecture and nothing else, and a training that was stopped goes on as if it had not been.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from itertools import islice, tee
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
-from scalenet.training.data import ImageSet, Splits, resample
+from scalenet.arch.errors import RunError, ScalenetError
+from scalenet.training.augmentation import Draws, draw, flip_and_shift, follow_policy, load_policy
+from scalenet.training.data import ImageSet
+from scalenet.training.distributed import SINGLE, World, synchronise
+from scalenet.training.feed import feed
+from scalenet.training.optimizers import optimizer
+from scalenet.training.recipe import Ema, Tail
+from scalenet.training.scoring import Scores, score
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator, Mapping
+    from contextlib import AbstractContextManager
 
+    from scalenet.training.data import Images, Splits
+    from scalenet.training.feed import Feed, Key
     from scalenet.training.recipe import Recipe
 
-SHIFT = 0.125
-"""The largest shift of an augmented image, as a share of its side."""
-
-_EVALUATION_BATCH = 256
 _CHUNK = 1024
 _EPOCH_STRIDE = 1_000_003
 _STATISTICS_STREAM = 999_983
+_STATISTICS_SAMPLE = 1024
+
+Normalization: TypeAlias = tuple[tuple[float, ...], tuple[float, ...]]
+"""Mean and standard deviation of each channel, of values from 0 to 255."""
 
 
-class DivergedError(ValueError):
+class DivergedError(RunError):
     """Report a training whose loss is no longer a finite number."""
 
 
@@ -41,8 +55,8 @@ class DivergedError(ValueError):
 class Progress:
     """Say after each step how far a training is.
 
-    ``step`` of ``steps`` are done; epochs count from 1; ``loss`` is the mean of the epoch so far, ``seconds`` the
-    wall time.
+    `step` of `steps` are done; epochs count from 1; `loss` is the mean of the epoch so far, `seconds` the wall time,
+    `images` the number of training images seen since the training was started or went on.
     """
 
     step: int
@@ -51,50 +65,64 @@ class Progress:
     epochs: int
     loss: float
     seconds: float
+    images: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
     """Hold what a training came to.
 
-    ``accuracy`` is the held-out top-1 fraction, ``loss`` the held-out mean cross-entropy in nats, ``correct`` a bool
-    [N] on the CPU that says which held-out images were right (for paired comparisons), ``seconds`` the wall time of
-    training and evaluation, ``images`` the number of training images seen (repetitions counted), ``curve`` one
-    record an epoch: epoch, loss and accuracy on the training images as seen, learning_rate, seconds.
+    `scores` are those of the held-out images, `seconds` the wall time of training and evaluation, `images` the number
+    of training images seen (repetitions counted), `curve` one record an epoch, `best_epoch` the one whose weights were
+    chosen (None: the last). `broken` names the images that could not be decoded.
     """
 
-    accuracy: float
-    loss: float
-    correct: Tensor
+    scores: Scores
     seconds: float
     images: int
     curve: list[dict[str, float]]
+    best_epoch: int | None
+    broken: tuple[str, ...]
 
 
-def train(
-    module: nn.Module,
-    splits: Splits,
-    *,
-    recipe: Recipe,
-    resolution: tuple[int, int],
-    seed: int,
-    progress: Callable[[Progress], None] | None = None,
-) -> Outcome:
-    """Train an initialised module in place and evaluate it on the held-out images.
+@dataclass
+class State:
+    """All that a training goes on from: tensors by name, and numbers as JSON has them."""
 
-    ``resolution`` is (height, width) in pixels. Runs on the device of the module's parameters; on the CPU the result
-    is the same bit for bit for one seed, thread count and library version. Raise ``DivergedError`` when the loss is
-    not finite.
-    """
-    device = next(module.parameters()).device
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        run = _Run(module, splits, recipe=recipe, resolution=resolution, seed=seed, progress=progress)
-        return run.result()
+    tensors: dict[str, Tensor]
+    numbers: dict[str, Any]
 
 
-class _Run:
-    """Hold the state of one training."""
+@dataclass
+class _Sums:
+    """What is summed over an epoch."""
+
+    loss: float = 0.0
+    right: float = 0.0
+    seen: int = 0
+
+
+@dataclass
+class _Best:
+    """The best epoch on the minival, and its weights."""
+
+    epoch: int
+    top1: float
+    weights: dict[str, Tensor] = field(repr=False)
+
+
+class Listener:
+    """Hears of a training; this one ignores it."""
+
+    def step(self, training: Training, progress: Progress) -> None:
+        """Hear of a finished step."""
+
+    def epoch(self, training: Training) -> None:
+        """Hear of a finished epoch, the last of `training.curve`."""
+
+
+class Training:
+    """One training: a module that is trained in place, images, recipe and seed, and how far it is."""
 
     def __init__(
         self,
@@ -104,129 +132,350 @@ class _Run:
         recipe: Recipe,
         resolution: tuple[int, int],
         seed: int,
-        progress: Callable[[Progress], None] | None,
+        world: World = SINGLE,
+        workers: int = 0,
+        normalization: Normalization | None = None,
     ) -> None:
-        self.started = time.perf_counter()
+        """Prepare a training on the device of the module's parameters.
+
+        `resolution` is (height, width) in pixels; `workers` processes decode images that are not in memory. The
+        normalization is that of the training images unless given.
+        """
         self.device = next(module.parameters()).device
-        # A quarter faster than the default layout on CPUs, and the same numbers for every candidate.
-        self.module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        mean, deviation = channel_statistics(splits.train.images)
+        self.recipe, self.seed, self.world, self.classes = recipe, seed, world, len(splits.classes)
+        if recipe.sync_batchnorm and world.size > 1:
+            synchronise(module)
+        # Channels last is a quarter faster on CPUs, and the same numbers for every candidate.
+        self.layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
+        self.module = module.to(memory_format=self.layout)  # type: ignore[call-overload]
+        self.resolution, self.workers = resolution, workers
+        self.data = self._feed(splits.train, training=True)
+        self.validation = self._feed(splits.validation)
+        self.minival = None if splits.minival is None else self._feed(splits.minival)
+        self.normalization = normalization or self._statistics(splits.train)
+        mean, deviation = (torch.tensor(values).view(1, -1, 1, 1) for values in self.normalization)
         self.scale, self.offset = (1.0 / deviation).to(self.device), (-mean / deviation).to(self.device)
-        self.data = self._prepared(splits.train, resolution)
-        self.held_out = self._prepared(splits.validation, resolution)
-        self.recipe = recipe
-        self.batches = max(1, len(self.data) // recipe.batch_size)
+        self.batch_size = min(recipe.batch_size, len(splits.train))
+        self.batches = max(1, len(splits.train) // recipe.batch_size)
         self.steps = recipe.epochs * self.batches
-        self.seed = seed
-        self.progress = progress
-        self.optimizer = _optimizer(module, recipe)
+        self._check_parts()
+        self.optimizer = optimizer(module, recipe)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=recipe.precision == "float16")
+        self.model = self._parallel()
         self.averaged: AveragedModel | None = None
+        self.epoch = self.batch = 0
+        self.sums = _Sums()
+        self.curve: list[dict[str, float]] = []
+        self.best: _Best | None = None
+        self.random: Mapping[str, Tensor] = {}
+        self.earlier, self.seen_before, self.started = 0.0, 0, time.perf_counter()
 
-    def result(self) -> Outcome:
-        curve = [self._epoch(epoch) for epoch in range(self.recipe.epochs)]
-        self._finish()
-        correct, loss = self._evaluate()
+    def run(self, listener: Listener | None = None) -> Outcome:
+        """Train what is left and evaluate; the caller's random numbers are left alone.
+
+        On the CPU the result is the same bit for bit for one seed, thread count and library version, stopped in
+        between or not. Raise `DivergedError` when the loss is not finite.
+        """
+        listener = listener or Listener()
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed(self.seed + _EPOCH_STRIDE * self.world.rank)
+            self._restore_random()
+            self.seen_before = self._images_seen()
+            while self.epoch < self.recipe.epochs and not self._stale():
+                self._epoch(listener)
+            self._finish()
+            scores = self._score(self.module, self.validation)
         return Outcome(
-            accuracy=correct.to(torch.float64).mean().item(),
-            loss=loss,
-            correct=correct,
-            seconds=time.perf_counter() - self.started,
-            images=self.steps * min(self.recipe.batch_size, len(self.data)),
-            curve=curve,
+            scores=scores,
+            seconds=self.seconds,
+            images=self._images_seen(),
+            curve=self.curve,
+            best_epoch=None if self.best is None else self.best.epoch,
+            broken=tuple(dict.fromkeys(name for part in self._feeds() for name in part.broken)),
         )
 
-    def _prepared(self, images: ImageSet, resolution: tuple[int, int]) -> ImageSet:
-        pixels = resample(images.images, *resolution).to(self.device)
-        return ImageSet(pixels.contiguous(memory_format=torch.channels_last), images.labels.to(self.device))
+    @property
+    def seconds(self) -> float:
+        """The wall time of the training, earlier parts of it included."""
+        return self.earlier + time.perf_counter() - self.started
 
-    def _epoch(self, epoch: int) -> dict[str, float]:
-        self.module.train()
-        draws = torch.Generator().manual_seed(self.seed * _EPOCH_STRIDE + epoch)
-        size = self.recipe.batch_size
-        order = torch.randperm(len(self.data), generator=draws)[: self.batches * size]
-        loss = right = seen = 0.0
-        for batch, chosen in enumerate(torch.split(order, size)):
-            step = epoch * self.batches + batch
-            value, hits = self._step(step, chosen, draws)
-            loss, right, seen = loss + value * len(chosen), right + hits, seen + len(chosen)
-            self._report(step, epoch, loss / seen)
-        return {
-            "epoch": epoch + 1,
-            "loss": loss / seen,
-            "accuracy": right / seen,
-            "learning_rate": self.recipe.rate(step, self.steps),
-            "seconds": time.perf_counter() - self.started,
+    @property
+    def step(self) -> int:
+        """The number of steps taken."""
+        return self.epoch * self.batches + self.batch
+
+    def evaluated(self) -> nn.Module:
+        """Return the network whose accuracy counts: the moving average, if there is one."""
+        if isinstance(self.recipe.average, Ema) and self.averaged is not None:
+            averaged: nn.Module = self.averaged.module
+            return averaged
+        return self.module
+
+    def state(self) -> State:
+        """Return all that the training goes on from; all processes take part."""
+        tensors = {f"weights/{name}": value for name, value in self.module.state_dict().items()}
+        if self.averaged is not None:
+            tensors |= {f"average/{name}": value for name, value in self.averaged.state_dict().items()}
+        if self.best is not None:
+            tensors |= {f"best/{name}": value for name, value in self.best.weights.items()}
+        for name, parameter in self.module.named_parameters():
+            for key, value in self.optimizer.state.get(parameter, {}).items():
+                if isinstance(value, Tensor):
+                    tensors[f"optimizer/{name}/{key}"] = value
+        for kind, value in self._random().items():
+            for rank, one in enumerate(self.world.gathered(value)):
+                tensors[f"random/{rank}/{kind}"] = one
+        numbers = {
+            "epoch": self.epoch,
+            "batch": self.batch,
+            "sums": vars(self.sums),
+            "curve": self.curve,
+            "best": None if self.best is None else {"epoch": self.best.epoch, "top1": self.best.top1},
+            "scaler": self.scaler.state_dict(),
+            "seconds": self.seconds,
         }
+        return State(tensors, numbers)
 
-    def _step(self, step: int, chosen: Tensor, draws: torch.Generator) -> tuple[float, int]:
-        """Take one step on the chosen images; return its loss and how many images it had right."""
-        images = augment(self._normalised(self.data.images[chosen]), self.recipe.augmentation, draws)
-        labels = self.data.labels[chosen]
+    def restore(self, state: State) -> None:
+        """Go back to a state."""
+        numbers = state.numbers
+        self.module.load_state_dict(_below(state.tensors, "weights/"))
+        if average := _below(state.tensors, "average/"):
+            self.averaged = self._average_model()
+            self.averaged.load_state_dict(average)
+        if numbers["best"] is not None:
+            self.best = _Best(**numbers["best"], weights=_below(state.tensors, "best/"))
+        for name, parameter in self.module.named_parameters():
+            for key, value in _below(state.tensors, f"optimizer/{name}/").items():
+                self.optimizer.state[parameter][key] = _like(value, parameter)
+        self.random = _below(state.tensors, f"random/{self.world.rank}/")
+        self.epoch, self.batch, self.sums = numbers["epoch"], numbers["batch"], _Sums(**numbers["sums"])
+        self.curve, self.earlier = numbers["curve"], numbers["seconds"]
+        self.scaler.load_state_dict(numbers["scaler"])
+
+    def ready(self, images: Tensor) -> Tensor:
+        """Return uint8 or float images from 0 to 255 as the network takes them."""
+        return images.to(torch.float32).mul_(self.scale).add_(self.offset).contiguous(memory_format=self.layout)
+
+    def _epoch(self, listener: Listener) -> None:
+        self.module.train()
+        before, began = self.sums.seen, time.perf_counter()
+        keys, again = tee(self._keys())
+        loaded = ((*batch, key[1]) for batch, key in zip(self.data.augmented(keys), again, strict=True))
+        while self.batch < self.batches:
+            self._step(list(islice(loaded, self.recipe.accumulate)))
+            self.batch += 1
+            listener.step(self, self._progress())
+        speed = (self.sums.seen - before) / (time.perf_counter() - began)
+        record = {
+            "epoch": self.epoch + 1,
+            "step": self.step,
+            "learning_rate": self._rate(self.step - 1),
+            "loss": self.sums.loss / self.sums.seen,
+            "accuracy": self.sums.right / self.sums.seen,
+            "images_per_second": speed,
+            "seconds": self.seconds,
+        }
+        self.epoch, self.batch, self.sums = self.epoch + 1, 0, _Sums()
+        self.curve.append(record | self._held_out())
+        listener.epoch(self)
+
+    def _keys(self) -> Iterator[Key]:
+        """Yield this process's parts of the batches that are left of an epoch, with their random numbers."""
+        draws = torch.Generator().manual_seed(self.seed * _EPOCH_STRIDE + self.epoch)
+        order = torch.randperm(len(self.data.labels), generator=draws)
+        for batch in range(self.batches):
+            chosen = order[batch * self.batch_size : (batch + 1) * self.batch_size]
+            numbers = draw(self.recipe.augmentation, len(chosen), draws)
+            if batch < self.batch:  # done before the training was stopped
+                continue
+            mine = self.world.part(torch.arange(len(chosen)))
+            for part in torch.tensor_split(mine, self.recipe.accumulate):
+                yield chosen[part], {name: values[part] for name, values in numbers.items()}
+
+    def _step(self, parts: list[tuple[Tensor, Tensor, Draws]]) -> None:
+        """Take one step on a batch, given in parts."""
         for group in self.optimizer.param_groups:
-            group["lr"] = self.recipe.rate(step, self.steps)
-        logits = self.module(images)
-        loss = functional.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
-        value = self._finite(loss.item(), step)
+            group["lr"] = self._rate(self.step) * group["factor"]
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
-        self._average(step)
-        return value, int((logits.detach().argmax(1) == labels).sum())
+        totals = torch.zeros(2, dtype=torch.float64, device=self.device)
+        for number, part in enumerate(parts, start=1):
+            with self._apart(number < len(parts)):
+                totals += self._backward(*part)
+        loss, right = self.world.total(totals).tolist()
+        self._check_finite(loss)
+        self._descend()
+        self._average()
+        self.sums.loss += loss * self.batch_size
+        self.sums.right += right
+        self.sums.seen += self.batch_size
 
-    def _finite(self, loss: float, step: int) -> float:
-        if math.isfinite(loss):
-            return loss
-        raise DivergedError(
-            f"training diverged at step {step + 1} of {self.steps}: the loss is {loss}; "
-            f"try a learning rate below {self.recipe.learning_rate:g}"
-        )
+    def _backward(self, images: Tensor, labels: Tensor, draws: Draws) -> Tensor:
+        """Add a part's gradients; return its share of the batch's loss, and how many images it had right."""
+        with self._autocast():
+            logits = self.model(self._augmented(images, draws))
+            loss = functional.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
+        share = len(labels) / self.batch_size
+        # Processes average their gradients, and the batch's is their sum.
+        self.scaler.scale(loss * (share * self.world.size)).backward()  # type: ignore[no-untyped-call]
+        right = (logits.detach().argmax(1) == labels).sum()
+        return torch.stack((loss.detach().to(torch.float64) * share, right.to(torch.float64)))
 
-    def _average(self, step: int) -> None:
-        if self.steps - step > round(self.recipe.average * self.steps):
-            return
+    def _descend(self) -> None:
+        if self.recipe.clip is not None:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.module.parameters(), self.recipe.clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+
+    def _augmented(self, images: Tensor, draws: Draws) -> Tensor:
+        augmentation = self.recipe.augmentation
+        if augmentation.policy is not None:
+            images = follow_policy(images.to(torch.float32), load_policy(augmentation.policy), draws["policy"])
+        return flip_and_shift(self.ready(images), augmentation, draws)
+
+    def _autocast(self) -> AbstractContextManager[None]:
+        if self.recipe.precision == "float32":
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=getattr(torch, self.recipe.precision))
+
+    def _apart(self, wanted: bool) -> AbstractContextManager[None]:
+        """Keep gradients in this process until the last part of a batch."""
+        if wanted and isinstance(self.parallel, DistributedDataParallel):
+            return self.parallel.no_sync()
+        return nullcontext()
+
+    def _rate(self, step: int) -> float:
+        return self.recipe.rate(step, steps=self.steps, epoch_steps=self.batches, batch=self.batch_size)
+
+    def _check_finite(self, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise DivergedError(
+                f"training diverged at step {self.step + 1} of {self.steps}: the loss is {loss}; "
+                f"try a learning rate below {self.recipe.optimizer.lr:g}"
+            )
+
+    def _average(self) -> None:
+        match self.recipe.average:
+            case Tail(share=share) if self.steps - self.step > round(share * self.steps):
+                return
+            case None:
+                return
         if self.averaged is None:
-            self.averaged = AveragedModel(self.module)
+            self.averaged = self._average_model()
         self.averaged.update_parameters(self.module)
 
+    def _average_model(self) -> AveragedModel:
+        if not isinstance(self.recipe.average, Ema):
+            return AveragedModel(self.module)
+        decay = self.recipe.average.decay
+
+        def move(averages: Any, values: Any, count: Any) -> None:
+            if averages[0].is_floating_point():
+                kept = min(decay, (1 + int(count)) / (10 + int(count)))
+                torch._foreach_lerp_(averages, values, 1 - kept)
+            else:
+                torch._foreach_copy_(averages, values)
+
+        return AveragedModel(self.module, multi_avg_fn=move, use_buffers=True)
+
+    def _held_out(self) -> dict[str, float]:
+        """Evaluate where the recipe wants it, and remember the best epoch."""
+        if not self.recipe.evaluate_every or self.epoch % self.recipe.evaluate_every:
+            return {}
+        evaluated = self.evaluated()
+        scores = self._score(evaluated, self.minival or self.validation)
+        if self.minival is not None and (self.best is None or scores.top1 > self.best.top1):
+            weights = {name: value.detach().clone() for name, value in evaluated.state_dict().items()}
+            self.best = _Best(self.epoch, scores.top1, weights)
+        return {"held_out_loss": scores.loss, "held_out_top1": scores.top1, "held_out_top5": scores.top5}
+
+    def _stale(self) -> bool:
+        """Return whether no epoch was better for as long as the recipe waits."""
+        if self.recipe.patience is None or self.best is None:
+            return False
+        return self.epoch - self.best.epoch >= self.recipe.patience
+
     def _finish(self) -> None:
-        """Put the averaged weights into the module and fit its batch-norm statistics to them."""
-        if self.averaged is not None:
+        """Put the weights that count into the module."""
+        if self.best is not None:
+            self.module.load_state_dict(self.best.weights)
+        elif isinstance(self.recipe.average, Ema):
+            self.module.load_state_dict(self.evaluated().state_dict())
+        elif self.averaged is not None:
             with torch.no_grad():
                 for last, mean in zip(self.module.parameters(), self.averaged.module.parameters(), strict=True):
                     last.copy_(mean)
         if self.recipe.statistics_images:
             draws = torch.Generator().manual_seed(self.seed * _EPOCH_STRIDE + _STATISTICS_STREAM)
-            chosen = torch.randperm(len(self.data), generator=draws)[: self.recipe.statistics_images]
-            estimate_statistics(self.module, self._batches(self.data.images[chosen]))
+            chosen = torch.randperm(len(self.data.labels), generator=draws)[: self.recipe.statistics_images]
+            estimate_statistics(self.module, (self.ready(images) for images, _ in self.data.plain(chosen)))
 
-    def _evaluate(self) -> tuple[Tensor, float]:
-        """Return which held-out images are right, bool [N] on the CPU, and their mean loss."""
-        self.module.eval()
-        with torch.no_grad():
-            logits = torch.cat([self.module(images) for images in self._batches(self.held_out.images)])
-            loss = functional.cross_entropy(logits, self.held_out.labels).item()
-        return (logits.argmax(1) == self.held_out.labels).cpu(), loss
+    def _score(self, module: nn.Module, images: Feed) -> Scores:
+        self.world.agree(module)
+        with self._autocast():
+            return score(module, images, prepare=self.ready, classes=self.classes, world=self.world)
 
-    def _batches(self, images: Tensor) -> Iterator[Tensor]:
-        # Parts of equal size: a small last one would weigh too much in batch-norm statistics, or have none.
-        for part in torch.tensor_split(images, -(-len(images) // _EVALUATION_BATCH)):
-            yield self._normalised(part)
+    def _feed(self, images: Images, *, training: bool = False) -> Feed:
+        return feed(
+            images,
+            size=self.resolution,
+            augmentation=self.recipe.augmentation if training else None,
+            test_crop=self.recipe.test_crop,
+            device=self.device,
+            layout=self.layout,
+            workers=self.workers,
+        )
 
-    def _normalised(self, images: Tensor) -> Tensor:
-        return images.to(torch.float32).mul_(self.scale).add_(self.offset)
+    def _feeds(self) -> list[Feed]:
+        return [part for part in (self.data, self.validation, self.minival) if part is not None]
 
-    def _report(self, step: int, epoch: int, loss: float) -> None:
-        if self.progress is not None:
-            self.progress(
-                Progress(
-                    step=step + 1,
-                    steps=self.steps,
-                    epoch=epoch + 1,
-                    epochs=self.recipe.epochs,
-                    loss=loss,
-                    seconds=time.perf_counter() - self.started,
-                )
+    def _statistics(self, images: Images) -> Normalization:
+        """Return the normalization of the training images, of a sample of them where they are not in memory."""
+        if isinstance(images, ImageSet):
+            pixels = images.images
+        else:
+            sample = torch.arange(0, len(images), max(1, len(images) // _STATISTICS_SAMPLE))
+            pixels = torch.cat([batch[labels >= 0] for batch, labels in self.data.plain(sample)]).cpu()
+        mean, deviation = channel_statistics(pixels)
+        return tuple(mean.flatten().tolist()), tuple(deviation.flatten().tolist())
+
+    def _check_parts(self) -> None:
+        parts = self.world.size * self.recipe.accumulate
+        if self.batch_size < parts:
+            raise ScalenetError(
+                f"a batch of {self.batch_size} images cannot be divided into {parts} parts",
+                hint="take a larger --batch-size, or a smaller --set accumulate=",
             )
+
+    def _parallel(self) -> nn.Module:
+        devices = [self.device] if self.device.type == "cuda" else None
+        self.parallel = self.module if self.world.size == 1 else DistributedDataParallel(self.module, devices)
+        return cast("nn.Module", torch.compile(self.parallel)) if self.recipe.compile else self.parallel
+
+    def _random(self) -> dict[str, Tensor]:
+        found = {"cpu": torch.get_rng_state()}
+        return found if self.device.type != "cuda" else found | {"cuda": torch.cuda.get_rng_state(self.device)}
+
+    def _restore_random(self) -> None:
+        if "cpu" in self.random:
+            torch.set_rng_state(self.random["cpu"])
+        if "cuda" in self.random and self.device.type == "cuda":
+            torch.cuda.set_rng_state(self.random["cuda"], self.device)
+
+    def _images_seen(self) -> int:
+        return self.step * self.batch_size
+
+    def _progress(self) -> Progress:
+        return Progress(
+            step=self.step,
+            steps=self.steps,
+            epoch=self.epoch + 1,
+            epochs=self.recipe.epochs,
+            loss=self.sums.loss / self.sums.seen,
+            seconds=time.perf_counter() - self.started,
+            images=self._images_seen() - self.seen_before,
+        )
 
 
 def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
@@ -240,32 +489,6 @@ def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
     # Images of one flat colour have no deviation to divide by.
     deviation = (square - mean.square()).clamp_min(1.0).sqrt()
     return mean.to(torch.float32).view(1, -1, 1, 1), deviation.to(torch.float32).view(1, -1, 1, 1)
-
-
-def augment(images: Tensor, kind: str, draws: torch.Generator) -> Tensor:
-    """Return images [N, 3, H, W] flipped from side to side, shifted, both or neither.
-
-    ``kind`` is ``Recipe.augmentation``. Shifts are drawn as shares of the side, so that images of any resolution are
-    shifted alike; what comes in is black after normalisation, that is the mean colour.
-    """
-    if "flip" in kind:
-        flipped = torch.rand(len(images), generator=draws) < 0.5
-        images = torch.where(flipped.to(images.device)[:, None, None, None], images.flip(3), images)
-    if "shift" in kind:
-        images = _shifted(images, torch.rand(len(images), 2, generator=draws).to(images.device))
-    return images
-
-
-def _shifted(images: Tensor, shares: Tensor) -> Tensor:
-    """Shift images by shares ([N, 2] for rows and columns, 0 to 1) of the range that ``SHIFT`` allows."""
-    height, width = images.shape[2:]
-    rows, columns = round(SHIFT * height), round(SHIFT * width)
-    padded = functional.pad(images, (columns, columns, rows, rows)).permute(0, 2, 3, 1)
-    device = images.device
-    top = (shares[:, 0] * (2 * rows + 1)).long()[:, None] + torch.arange(height, device=device)
-    left = (shares[:, 1] * (2 * columns + 1)).long()[:, None] + torch.arange(width, device=device)
-    everyone = torch.arange(len(images), device=device)
-    return padded[everyone[:, None, None], top[:, :, None], left[:, None, :]].permute(0, 3, 1, 2)
 
 
 def estimate_statistics(module: nn.Module, batches: Iterator[Tensor]) -> None:
@@ -290,19 +513,12 @@ def estimate_statistics(module: nn.Module, batches: Iterator[Tensor]) -> None:
     module.eval()
 
 
-def _optimizer(module: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    if recipe.optimizer == "sgd":
-        return torch.optim.SGD(
-            module.parameters(),
-            lr=recipe.learning_rate,
-            momentum=recipe.momentum,
-            nesterov=recipe.momentum > 0,
-            weight_decay=recipe.weight_decay,
-        )
-    return torch.optim.RMSprop(
-        module.parameters(),
-        lr=recipe.learning_rate,
-        momentum=recipe.momentum,
-        alpha=0.9,  # the official EfficientNet's decay
-        weight_decay=recipe.weight_decay,
-    )
+def _below(tensors: Mapping[str, Tensor], start: str) -> dict[str, Tensor]:
+    return {name.removeprefix(start): value for name, value in tensors.items() if name.startswith(start)}
+
+
+def _like(value: Tensor, parameter: Tensor) -> Tensor:
+    """Return an optimiser's tensor where and as the optimiser would have made it."""
+    if value.shape != parameter.shape:
+        return value.clone()  # the count of steps, which stays on the CPU
+    return torch.empty_like(parameter, requires_grad=False).copy_(value)

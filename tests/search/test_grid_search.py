@@ -212,7 +212,7 @@ def test_a_dry_run_trains_nothing(tiny, tmp_path):
         (["--grid", "papr"], "did you mean 'paper'"),
         (["--base", "resnt18"], "did you mean 'resnet18'"),
         (["--epochs", "0"], "--epochs"),
-        (["--learning-rate", "-1"], "learning_rate: should be greater than 0"),
+        (["--learning-rate", "-1"], "optimizer.lr: expected greater than 0"),
         (["--images", "2", "--data", "grid.yaml"], "no such directory"),
         (["--grid", "paper", "--resolution", "x"], "is not a size"),
         (["--device", "tpu"], "tpu"),

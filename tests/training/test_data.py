@@ -9,10 +9,27 @@ import pytest
 import torch
 from PIL import Image
 
-from scalenet.training.data import DataError, embedded_splits, folder_splits, resample
+from scalenet.training.data import Splits, embedded_splits, read, resample, select
+from scalenet.training.decoding import DataError
+from scalenet.training.sources import find_source
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+
+def folder_splits(
+    directory: Path,
+    *,
+    size: int,
+    seed: int,
+    limit: int | None = None,
+    validation_fraction: float = 0.1,
+    memory: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Splits:
+    selection = select(find_source(directory), seed=seed, limit=limit, fraction=validation_fraction)
+    return read(selection, size=size, memory=memory, progress=progress)
 
 
 def write(path: Path, colour: tuple[int, int, int] = (200, 30, 30), size: tuple[int, int] = (40, 30)) -> None:
@@ -189,7 +206,7 @@ def test_a_missing_directory_and_bad_numbers_are_refused(tmp_path: Path) -> None
 def test_classes_that_differ_between_the_splits_are_named(tmp_path: Path) -> None:
     fill(tmp_path / "train", {"a": 2, "b": 2, "c": 2})
     fill(tmp_path / "valid", {"a": 2, "b": 2})
-    with pytest.raises(DataError, match=r"valid: lacks the classes c;"):
+    with pytest.raises(DataError, match=r"the held-out images lack the classes c;"):
         folder_splits(tmp_path, size=8, seed=0)
 
 

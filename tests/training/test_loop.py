@@ -3,16 +3,40 @@
 from __future__ import annotations
 
 import itertools
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
-from pydantic import ValidationError
 from torch import Tensor, nn
 
+from scalenet.training.augmentation import draw, flip_and_shift
 from scalenet.training.data import ImageSet, Splits, embedded_splits
-from scalenet.training.loop import DivergedError, Outcome, Progress, augment, channel_statistics, train
-from scalenet.training.recipe import Recipe
+from scalenet.training.loop import DivergedError, Listener, Outcome, Progress, Training, channel_statistics
+from scalenet.training.recipe import Augmentation, Recipe, change, load_recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def changed(recipe: Recipe, **changes: Any) -> Recipe:
+    return change(recipe, [(key.replace("__", "."), value) for key, value in changes.items()])
+
+
+def recipe_of(**changes: Any) -> Recipe:
+    return changed(load_recipe("search"), **changes)
+
+
+def train(
+    module: nn.Module,
+    splits: Splits,
+    *,
+    recipe: Recipe,
+    resolution: tuple[int, int],
+    seed: int,
+    listener: Listener | None = None,
+) -> Outcome:
+    return Training(module, splits, recipe=recipe, resolution=resolution, seed=seed).run(listener)
 
 
 def network(width: int = 8, *, classes: int = 4, seed: int = 0) -> nn.Module:
@@ -42,7 +66,7 @@ def splits() -> Splits:
     return Splits(easy(320, seed=0), easy(100, seed=1), ("r", "g", "b", "w"), "easy", "sha256:0")
 
 
-RECIPE = Recipe(epochs=2, batch_size=16, learning_rate=0.02, momentum=0.0, statistics_images=64)
+RECIPE = recipe_of(epochs=2, batch_size=16, optimizer__lr=0.02, optimizer__momentum=0.0, statistics_images=64)
 
 
 def run(splits: Splits, *, recipe: Recipe = RECIPE, resolution: tuple[int, int] = (12, 12), seed: int = 0) -> Outcome:
@@ -51,30 +75,30 @@ def run(splits: Splits, *, recipe: Recipe = RECIPE, resolution: tuple[int, int] 
 
 def test_an_easy_task_is_learned(splits: Splits) -> None:
     outcome = run(splits)
-    assert outcome.accuracy > 0.8
-    assert outcome.loss < 1.0
-    assert outcome.correct.dtype == torch.bool
-    assert outcome.correct.shape == (100,)
-    assert outcome.accuracy == pytest.approx(outcome.correct.double().mean().item())
+    assert outcome.scores.top1 > 0.8
+    assert outcome.scores.loss < 1.0
+    assert outcome.scores.correct.dtype == torch.bool
+    assert outcome.scores.correct.shape == (100,)
+    assert outcome.scores.top1 == pytest.approx(outcome.scores.correct.double().mean().item())
     assert outcome.images == 640
     assert outcome.seconds > 0
     assert [record["epoch"] for record in outcome.curve] == [1, 2]
     assert outcome.curve[1]["loss"] < outcome.curve[0]["loss"]
 
 
-@pytest.mark.parametrize("optimizer", ["rmsprop", "sgd"])
+@pytest.mark.parametrize("optimizer", ["rmsprop", "rmsprop_tf", "sgd", "adamw"])
 def test_training_twice_gives_the_same_bits(splits: Splits, optimizer: str) -> None:
-    recipe = RECIPE.model_copy(update={"optimizer": optimizer, "augmentation": "flip-shift"})
+    recipe = changed(RECIPE, optimizer__kind=optimizer, augmentation__flip=True, augmentation__shift=0.125)
     modules = [network(), network()]
     outcomes = [train(m, splits, recipe=recipe, resolution=(10, 14), seed=3) for m in modules]
-    assert outcomes[0].loss == outcomes[1].loss
-    assert torch.equal(outcomes[0].correct, outcomes[1].correct)
+    assert outcomes[0].scores.loss == outcomes[1].scores.loss
+    assert torch.equal(outcomes[0].scores.correct, outcomes[1].scores.correct)
     for one, two in zip(modules[0].state_dict().values(), modules[1].state_dict().values(), strict=True):
         assert torch.equal(one, two)
 
 
 def test_another_seed_trains_otherwise(splits: Splits) -> None:
-    assert run(splits, seed=0).loss != run(splits, seed=1).loss
+    assert run(splits, seed=0).scores.loss != run(splits, seed=1).scores.loss
 
 
 def test_the_callers_random_numbers_are_left_alone(splits: Splits) -> None:
@@ -101,9 +125,9 @@ class Recorder(nn.Module):
         return logits
 
 
-@pytest.mark.parametrize("augmentation", ["none", "flip"])
-def test_all_candidates_see_the_same_images_in_the_same_order(splits: Splits, augmentation: str) -> None:
-    recipe = RECIPE.model_copy(update={"augmentation": augmentation})
+@pytest.mark.parametrize("flip", [False, True])
+def test_all_candidates_see_the_same_images_in_the_same_order(splits: Splits, flip: bool) -> None:
+    recipe = changed(RECIPE, augmentation__flip=flip)
     narrow, wide = Recorder(network(4, seed=0)), Recorder(network(12, seed=9))
     for recorder in (narrow, wide):
         train(recorder, splits, recipe=recipe, resolution=(12, 12), seed=5)
@@ -119,7 +143,9 @@ def test_the_order_does_not_depend_on_the_resolution(splits: Splits) -> None:
 
 
 def test_a_loss_that_is_not_finite_stops_the_training(splits: Splits) -> None:
-    recipe = Recipe(optimizer="sgd", learning_rate=1e38, warmup=0.0, batch_size=16, momentum=0.0)
+    recipe = recipe_of(
+        optimizer__kind="sgd", optimizer__lr=1e38, schedule__warmup=0.0, batch_size=16, optimizer__momentum=0.0
+    )
     module = nn.Sequential(nn.Flatten(), nn.Linear(3 * 12 * 12, 4))
     with pytest.raises(
         DivergedError, match=r"step \d+ of \d+: the loss is (nan|inf); try a learning rate below 1e\+38"
@@ -127,17 +153,27 @@ def test_a_loss_that_is_not_finite_stops_the_training(splits: Splits) -> None:
         train(module, splits, recipe=recipe, resolution=(12, 12), seed=0)
 
 
+class Ear(Listener):
+    """Pass each step on."""
+
+    def __init__(self, hear: Callable[[Progress], None]) -> None:
+        self.hear = hear
+
+    def step(self, training: Training, progress: Progress) -> None:  # noqa: ARG002 - as a listener hears
+        self.hear(progress)
+
+
 def test_interruption_passes_through(splits: Splits) -> None:
     def interrupt(_: Progress) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(network(), splits, recipe=RECIPE, resolution=(12, 12), seed=0, progress=interrupt)
+        train(network(), splits, recipe=RECIPE, resolution=(12, 12), seed=0, listener=Ear(interrupt))
 
 
 def test_progress_ends_with_the_last_step(splits: Splits) -> None:
     seen: list[Progress] = []
-    train(network(), splits, recipe=RECIPE, resolution=(12, 12), seed=0, progress=seen.append)
+    train(network(), splits, recipe=RECIPE, resolution=(12, 12), seed=0, listener=Ear(seen.append))
     assert (seen[-1].step, seen[-1].steps) == (40, 40)
     assert (seen[-1].epoch, seen[-1].epochs) == (2, 2)
     assert all(one.step < two.step for one, two in itertools.pairwise(seen))
@@ -150,24 +186,24 @@ def test_the_result_does_not_depend_on_the_batch_norm_momentum(splits: Splits) -
         module[1].momentum = momentum  # type: ignore[index]
         outcomes.append(train(module, splits, recipe=RECIPE, resolution=(12, 12), seed=0))
         assert module[1].momentum == momentum  # type: ignore[index]
-    assert outcomes[0].loss == outcomes[1].loss
+    assert outcomes[0].scores.loss == outcomes[1].scores.loss
 
 
 def test_averaged_weights_keep_the_running_statistics_where_asked(splits: Splits) -> None:
-    recipe = RECIPE.model_copy(update={"statistics_images": 0, "average": 0.2})
-    assert run(splits, recipe=recipe).accuracy > 0.8
+    recipe = changed(RECIPE, statistics_images=0, average__share=0.2)
+    assert run(splits, recipe=recipe).scores.top1 > 0.8
 
 
 def test_fewer_images_than_a_batch_are_one_batch() -> None:
     few = Splits(easy(8, seed=0), easy(8, seed=1), ("r", "g", "b", "w"), "few", "sha256:0")
-    outcome = train(network(), few, recipe=Recipe(epochs=2), resolution=(12, 12), seed=0)
+    outcome = train(network(), few, recipe=recipe_of(epochs=2), resolution=(12, 12), seed=0)
     assert outcome.images == 16
 
 
 def test_the_embedded_task_trains() -> None:
     tiny = embedded_splits(train=64, validation=32, size=16, seed=0)
-    outcome = train(network(classes=16), tiny, recipe=Recipe(epochs=1), resolution=(16, 16), seed=0)
-    assert np.isfinite(outcome.loss)
+    outcome = train(network(classes=16), tiny, recipe=recipe_of(epochs=1), resolution=(16, 16), seed=0)
+    assert np.isfinite(outcome.scores.loss)
 
 
 def test_channel_statistics_are_those_of_the_pixels() -> None:
@@ -178,11 +214,11 @@ def test_channel_statistics_are_those_of_the_pixels() -> None:
     assert torch.allclose(deviation.flatten().double(), pixels.std(1, correction=0), atol=1e-3)
 
 
-@pytest.mark.parametrize("kind", ["flip", "shift", "flip-shift"])
-def test_augmentation_follows_its_draws(kind: str) -> None:
-    images = torch.randn(16, 3, 16, 24)
-    one, two = (augment(images, kind, torch.Generator().manual_seed(1)) for _ in range(2))
-    other = augment(images, kind, torch.Generator().manual_seed(2))
+@pytest.mark.parametrize("wanted", [{"flip": True}, {"shift": 0.125}, {"flip": True, "shift": 0.125}])
+def test_augmentation_follows_its_draws(wanted: dict[str, Any]) -> None:
+    images, augmentation = torch.randn(16, 3, 16, 24), Augmentation(**wanted)
+    draws = [draw(augmentation, 16, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
+    one, two, other = (flip_and_shift(images, augmentation, numbers) for numbers in draws)
     assert one.shape == images.shape
     assert torch.equal(one, two)
     assert not torch.equal(one, other)
@@ -190,7 +226,8 @@ def test_augmentation_follows_its_draws(kind: str) -> None:
 
 def test_shifted_images_are_their_own_parts() -> None:
     image = torch.arange(1.0, 16 * 16 + 1).view(1, 1, 16, 16).expand(8, 3, 16, 16)
-    shifted = augment(image, "shift", torch.Generator().manual_seed(0))
+    augmentation = Augmentation(shift=0.125)
+    shifted = flip_and_shift(image, augmentation, draw(augmentation, 8, torch.Generator().manual_seed(0)))
     centre = shifted[:, 0, 8, 8] - image[0, 0, 8, 8]
     rows, columns = (centre / 16).round(), centre - 16 * (centre / 16).round()
     assert rows.abs().max() <= 2
@@ -199,17 +236,11 @@ def test_shifted_images_are_their_own_parts() -> None:
 
 def test_the_rate_rises_and_falls_to_zero() -> None:
     for schedule in ("cosine", "linear"):
-        recipe = Recipe(learning_rate=1.0, warmup=0.1, schedule=schedule)
-        rates = [recipe.rate(step, 100) for step in range(100)]
+        recipe = recipe_of(optimizer__lr=1.0, schedule__kind=schedule)
+        rates = [recipe.rate(step, steps=100, epoch_steps=20, batch=32) for step in range(100)]
         assert rates[0] < rates[5] < rates[10] == 1.0
         assert sorted(rates[10:], reverse=True) == rates[10:]
         assert 0 < rates[-1] < 0.02
-
-
-@pytest.mark.parametrize("wrong", [{"epoch": 1}, {"epochs": 0}, {"epochs": 1.5}, {"learning_rate": float("inf")}])
-def test_wrong_recipes_are_refused(wrong: dict[str, float]) -> None:
-    with pytest.raises(ValidationError):
-        Recipe.model_validate(wrong)
 
 
 def test_a_small_rest_neither_weighs_too_much_nor_breaks_batch_norm() -> None:
@@ -219,7 +250,7 @@ def test_a_small_rest_neither_weighs_too_much_nor_breaks_batch_norm() -> None:
     some = ImageSet(images, torch.arange(257) % 4)
     splits = Splits(some, some, ("a", "b", "c", "d"), "rest", "sha256:0")
     module = nn.Sequential(nn.Conv2d(3, 3, 4), nn.BatchNorm2d(3), nn.Flatten(), nn.Linear(3, 4))
-    recipe = Recipe(epochs=1, batch_size=64, learning_rate=1e-12, average=0.0, momentum=0.0)
+    recipe = recipe_of(epochs=1, batch_size=64, optimizer__lr=1e-12, average=None, optimizer__momentum=0.0)
     train(module, splits, recipe=recipe, resolution=(4, 4), seed=0)
     mean, deviation = channel_statistics(images)
     inputs = module[0]((images - mean) / deviation)

@@ -1,0 +1,37 @@
+"""YAML files that come with scalenet, by name; a path reads a file of one's own in their place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from scalenet.arch.config import read_record
+from scalenet.arch.errors import ScalenetError, UnknownNameError
+from scalenet.arch.registry import is_path
+from scalenet.arch.spec import Record
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
+R = TypeVar("R", bound=Record)
+
+
+def shipped_files(folder: Traversable) -> dict[str, Traversable]:
+    """Return the YAML files of a folder by name."""
+    found = sorted(folder.iterdir(), key=str)
+    return {file.name.removesuffix(".yaml"): file for file in found if file.name.endswith(".yaml")}
+
+
+def load_shipped(record: type[R], name_or_path: str | Path, files: dict[str, Traversable], *, kind: str) -> R:
+    """Return the record of a shipped file or of a YAML file; `kind` says in errors what it is: a grid, a recipe."""
+    if not is_path(name_or_path):
+        name = str(name_or_path).replace("-", "_")
+        if name not in files:
+            raise UnknownNameError(kind, str(name_or_path), files, listing=f"known: {', '.join(files)}")
+        return read_record(record, files[name].read_text(encoding="utf-8"), f"{kind} {name}")
+    try:
+        text = Path(name_or_path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise ScalenetError(f"{name_or_path}: {reason}", hint=f"`scalenet {kind}s` lists those shipped") from None
+    return read_record(record, text, str(name_or_path))

@@ -1,0 +1,159 @@
+"""Augmentation of batches as tensors, wherever the batch lies.
+
+All random numbers of a batch are drawn first, on the CPU and for the whole batch, whatever part of it a process
+trains on: one process, several, and one that was stopped and goes on make the same images.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+
+import torch
+from pydantic import AfterValidator, BeforeValidator, Field
+from torch import Tensor
+from torch.nn import functional
+
+from scalenet.arch.shipped import load_shipped, shipped_files
+from scalenet.arch.spec import Record, as_tuple
+from scalenet.training.changes import CHANGES, SIGNED
+
+if TYPE_CHECKING:
+    from scalenet.training.recipe import Augmentation
+
+Draws: TypeAlias = dict[str, Tensor]
+"""Uniform random numbers of a batch by what they are for, each [N, …]."""
+
+
+def _known(change: str) -> str:
+    if change not in CHANGES:
+        raise ValueError(f"expected one of {', '.join(CHANGES)}")
+    return change
+
+
+class Step(Record):
+    """One change, made with a probability at a level from 0 to 10."""
+
+    change: Annotated[str, AfterValidator(_known)]
+    probability: Annotated[float, Field(ge=0, le=1)] = 1.0
+    level: Annotated[float, Field(ge=0, le=10)]
+
+
+Steps: TypeAlias = Annotated[tuple[Step, ...], BeforeValidator(as_tuple), Field(min_length=1)]
+
+
+class Policy(Record):
+    """For each of `places` one of the choices is drawn, and its steps are taken in their order."""
+
+    schema_: Literal["scalenet-policy/1"] = Field(alias="schema")
+    places: Annotated[int, Field(ge=1)] = 1
+    choices: Annotated[tuple[Steps, ...], BeforeValidator(as_tuple), Field(min_length=1)]
+
+    @property
+    def longest(self) -> int:
+        """The number of steps of the longest choice."""
+        return max(map(len, self.choices))
+
+
+@cache
+def load_policy(name: str) -> Policy:
+    """Return a shipped policy."""
+    files = shipped_files(resources.files("scalenet.training") / "policies")
+    return load_shipped(Policy, name, files, kind="policy")
+
+
+def draw(augmentation: Augmentation, count: int, generator: torch.Generator) -> Draws:
+    """Draw the numbers that the augmentation of `count` images needs."""
+    draws = {}
+    if augmentation.flip:
+        draws["flip"] = torch.rand(count, generator=generator)
+    if augmentation.shift:
+        draws["shift"] = torch.rand(count, 2, generator=generator)
+    if augmentation.area is not None:
+        draws["crop"] = torch.rand(count, 4, generator=generator)
+    if augmentation.policy is not None:
+        policy = load_policy(augmentation.policy)
+        # For each place which choice, and for each of its steps whether, and which way.
+        draws["policy"] = torch.rand(count, policy.places, 1 + 2 * policy.longest, generator=generator)
+    return draws
+
+
+def crop_boxes(draws: Tensor, augmentation: Augmentation, *, aspect: float) -> Tensor:
+    """Return crops [N, 4] as top, left, height and width, shares of images whose width by height is `aspect`."""
+    assert augmentation.area is not None
+    low, high = augmentation.area
+    area = low + draws[:, 0] * (high - low)
+    narrow, wide = (torch.tensor(bound).log() for bound in augmentation.aspect)
+    shape = (narrow + draws[:, 1] * (wide - narrow)).exp() / aspect
+    height, width = (area / shape).sqrt().clamp_max(1), (area * shape).sqrt().clamp_max(1)
+    return torch.stack(((1 - height) * draws[:, 2], (1 - width) * draws[:, 3], height, width), dim=1)
+
+
+def crop(images: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return crops of images [N, 3, H, W] (boxes as of `crop_boxes`), sampled bilinearly to `size`, as floats."""
+    top, left, height, width = boxes.to(images.device).unbind(1)
+    matrices = torch.zeros(len(images), 2, 3, device=images.device)
+    matrices[:, 0, 0], matrices[:, 0, 2] = width, 2 * left + width - 1
+    matrices[:, 1, 1], matrices[:, 1, 2] = height, 2 * top + height - 1
+    grid = functional.affine_grid(matrices, [len(images), 3, *size], align_corners=False)
+    return functional.grid_sample(images.to(torch.float32), grid, padding_mode="border", align_corners=False)
+
+
+def follow_policy(images: Tensor, policy: Policy, draws: Tensor) -> Tensor:
+    """Return float images [N, 3, H, W] from 0 to 255 changed as a policy says; `draws` as of `draw`."""
+    chosen = (draws[:, :, 0] * len(policy.choices)).long()
+    for place in range(policy.places):
+        for number in range(policy.longest):
+            whether, way = draws[:, place, 1 + 2 * number], draws[:, place, 2 + 2 * number]
+            images = _step(images, _steps_at(policy, number, chosen[:, place], whether), way)
+    return images
+
+
+def _steps_at(policy: Policy, number: int, chosen: Tensor, whether: Tensor) -> list[Step | None]:
+    """Return the step that each image takes, or None."""
+    steps = [choice[number] if number < len(choice) else None for choice in policy.choices]
+    taken = [steps[choice] for choice in chosen.tolist()]
+    return [
+        step if step is not None and draw < step.probability else None
+        for step, draw in zip(taken, whether.tolist(), strict=True)
+    ]
+
+
+def _step(images: Tensor, steps: list[Step | None], way: Tensor) -> Tensor:
+    """Make each kind of change on all images that take it."""
+    for name in sorted({step.change for step in steps if step is not None}):
+        places = [place for place, step in enumerate(steps) if step is not None and step.change == name]
+        levels = torch.tensor([step.level for step in steps if step is not None and step.change == name])
+        if name in SIGNED:
+            levels = torch.where(way[places] < 0.5, levels, -levels)
+        index = torch.tensor(places, device=images.device)
+        changed = CHANGES[name](images[index], levels.to(images.device))
+        images = images.index_copy(0, index, changed)
+    return images
+
+
+def flip_and_shift(images: Tensor, augmentation: Augmentation, draws: Draws) -> Tensor:
+    """Return normalised images [N, 3, H, W] flipped from side to side and shifted.
+
+    Shifts are drawn as shares of the side, so that images of any resolution are shifted alike; what comes in is black
+    after normalisation, that is the mean colour.
+    """
+    if "flip" in draws:
+        flipped = (draws["flip"] < 0.5).to(images.device)[:, None, None, None]
+        images = torch.where(flipped, images.flip(3), images)
+    if "shift" in draws:
+        images = _shifted(images, draws["shift"].to(images.device), augmentation.shift)
+    return images
+
+
+def _shifted(images: Tensor, shares: Tensor, largest: float) -> Tensor:
+    """Shift images by shares ([N, 2] for rows and columns, 0 to 1) of the range that `largest` allows."""
+    height, width = images.shape[2:]
+    rows, columns = round(largest * height), round(largest * width)
+    padded = functional.pad(images, (columns, columns, rows, rows)).permute(0, 2, 3, 1)
+    device = images.device
+    top = (shares[:, 0] * (2 * rows + 1)).long()[:, None] + torch.arange(height, device=device)
+    left = (shares[:, 1] * (2 * columns + 1)).long()[:, None] + torch.arange(width, device=device)
+    everyone = torch.arange(len(images), device=device)
+    return padded[everyone[:, None, None], top[:, :, None], left[:, None, :]].permute(0, 3, 1, 2)

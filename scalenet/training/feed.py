@@ -1,0 +1,186 @@
+"""From images to batches: cut from memory, or decoded by worker processes; both give uint8 or float values 0 to 255."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from scalenet.training.augmentation import Draws, crop, crop_boxes
+from scalenet.training.data import FileSet, Images, ImageSet, central, resample
+from scalenet.training.decoding import DataError, read_centre, read_crop, reason, some
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from scalenet.training.decoding import Box, Size
+    from scalenet.training.recipe import Augmentation
+
+Key: TypeAlias = tuple[Tensor, Draws]
+"""The places of a batch's images, and the random numbers of their augmentation."""
+
+EVALUATION_BATCH = 256
+UNKNOWN = -1
+"""The label of an image that could not be decoded."""
+
+_AHEAD = 4
+
+
+class Feed(Protocol):
+    """Batches of one set of images; `broken` names the images that could not be decoded."""
+
+    labels: Tensor
+    broken: dict[str, None]
+
+    def augmented(self, keys: Iterable[Key]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the images [n, 3, height, width] of each key, cropped as its draws say, and their labels [n]."""
+
+    def plain(self, chosen: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the central parts of the chosen images in batches, and their labels: UNKNOWN for broken ones."""
+
+
+def feed(
+    images: Images,
+    *,
+    size: Size,
+    augmentation: Augmentation | None,
+    test_crop: float,
+    device: torch.device,
+    layout: torch.memory_format,
+    workers: int,
+) -> Feed:
+    """Return the batches of a set of images at a size; `augmentation` is that of images to train on."""
+    if isinstance(images, FileSet):
+        return FileFeed(images, size, augmentation, test_crop, device=device, workers=workers)
+    return MemoryFeed(images, size, augmentation, test_crop, device=device, layout=layout)
+
+
+class MemoryFeed:
+    """Images that lie in memory, on the device that trains; resampled once where no random crops are taken."""
+
+    def __init__(
+        self,
+        images: ImageSet,
+        size: Size,
+        augmentation: Augmentation | None,
+        test_crop: float,
+        *,
+        device: torch.device,
+        layout: torch.memory_format,
+    ) -> None:
+        self.size, self.test_crop = size, test_crop
+        pixels = images.images
+        if augmentation is None:
+            pixels, self.test_crop = resample(central(pixels, test_crop), *size), 1.0
+        elif augmentation.area is None:
+            pixels = resample(pixels, *size)
+        self.pixels = pixels.to(device).contiguous(memory_format=layout)
+        self.labels = images.labels.to(device)
+        self.augmentation = augmentation
+        self.broken: dict[str, None] = {}
+
+    def augmented(self, keys: Iterable[Key]) -> Iterator[tuple[Tensor, Tensor]]:
+        for chosen, draws in keys:
+            images = self.pixels[chosen]
+            if "crop" in draws and self.augmentation is not None:
+                aspect = images.shape[3] / images.shape[2]
+                images = crop(images, crop_boxes(draws["crop"], self.augmentation, aspect=aspect), self.size)
+            yield images, self.labels[chosen]
+
+    def plain(self, chosen: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        for part in parts(chosen):
+            yield resample(central(self.pixels[part], self.test_crop), *self.size), self.labels[part]
+
+
+class FileFeed:
+    """Encoded images, decoded by worker processes no larger than their crop needs."""
+
+    def __init__(
+        self,
+        images: FileSet,
+        size: Size,
+        augmentation: Augmentation | None,
+        test_crop: float,
+        *,
+        device: torch.device,
+        workers: int,
+    ) -> None:
+        self.labels, self.device, self.workers, self.strict = images.labels, device, workers, images.strict
+        self.decoded = _Decoded(images, size, augmentation, test_crop)
+        self.broken: dict[str, None] = {}
+
+    def augmented(self, keys: Iterable[Key]) -> Iterator[tuple[Tensor, Tensor]]:
+        for images, places in self._loaded(keys):
+            yield self._whole(images, places)
+
+    def plain(self, chosen: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        for images, places in self._loaded((part, {}) for part in parts(chosen)):
+            labels = torch.where(places >= 0, self.labels[places.clamp_min(0)], UNKNOWN)
+            yield images, labels.to(self.device)
+
+    def _loaded(self, keys: Iterable[Key]) -> Iterator[tuple[Tensor, Tensor]]:
+        loader: DataLoader[Any] = DataLoader(
+            self.decoded,
+            sampler=keys,  # a batch a key: the loader forms none
+            batch_size=None,
+            num_workers=self.workers,
+            prefetch_factor=_AHEAD if self.workers else None,
+            pin_memory=self.device.type == "cuda",
+        )
+        for images, places, broken in loader:
+            self.broken.update(dict.fromkeys(broken))
+            if broken and self.strict:
+                raise DataError(f"{self.decoded.images.root}: {len(broken)} broken files: {some(broken)}")
+            yield images.to(self.device, non_blocking=True), places
+
+    def _whole(self, images: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+        """Put a sound image of the batch in the place of each broken one."""
+        sound = (places >= 0).nonzero().flatten()
+        if not len(sound):
+            raise DataError(
+                f"{self.decoded.images.root}: none of {len(places)} images of a batch can be decoded: "
+                f"{some(list(self.broken))}"
+            )
+        filled = torch.where(places >= 0, torch.arange(len(places)), sound[0])
+        if len(sound) < len(places):
+            images, places = images[filled.to(images.device)], places[filled]
+        return images, self.labels[places].to(self.device)
+
+
+class _Decoded(Dataset[Any]):
+    """Decodes the images of a key in a worker process."""
+
+    def __init__(self, images: FileSet, size: Size, augmentation: Augmentation | None, test_crop: float) -> None:
+        self.images, self.size, self.augmentation, self.test_crop = images, size, augmentation, test_crop
+
+    def __getitem__(self, key: Key) -> tuple[Tensor, Tensor, list[str]]:
+        """Return images, their places (-1 for a broken one), and why which could not be decoded."""
+        chosen, draws = key
+        pixels = torch.zeros(len(chosen), 3, *self.size, dtype=torch.uint8)
+        places, broken = chosen.clone(), []
+        for number, place in enumerate(chosen.tolist()):
+            try:
+                pixels[number] = self._read(place, draws["crop"][number : number + 1] if "crop" in draws else None)
+            except Exception as error:  # as in decoding.decode
+                places[number] = -1
+                broken.append(f"{self.images.files[place].label(self.images.root)}: {reason(error)}")
+        return pixels, places, broken
+
+    def _read(self, place: int, draws: Tensor | None) -> Tensor:
+        file, augmentation = self.images.files[place], self.augmentation
+        if draws is None or augmentation is None:
+            share = self.test_crop if augmentation is None or augmentation.area is not None else 1.0
+            return torch.from_numpy(read_centre(file, self.size, share).copy())
+
+        def boxes(aspect: float) -> Box:
+            top, left, height, width = crop_boxes(draws, augmentation, aspect=aspect)[0].tolist()
+            return top, left, height, width
+
+        return torch.from_numpy(read_crop(file, boxes, self.size).copy())
+
+
+def parts(chosen: Tensor) -> tuple[Tensor, ...]:
+    """Divide places into parts of equal size: a small last one would weigh too much in batch-norm statistics."""
+    return torch.tensor_split(chosen, max(1, -(-len(chosen) // EVALUATION_BATCH))) if len(chosen) else ()
