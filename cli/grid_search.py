@@ -11,7 +11,7 @@ import typer
 from scalenet.arch.convention import CONVENTION
 
 from .errors import plain_errors
-from .options import Changes, Json, RecipeName, check_device, check_folder, parse_size, the_recipe
+from .options import Changes, Json, RecipeName, check_folder, parse_size, the_device, the_recipe
 from .output import count, emit, emit_json, note, progress, times
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def grid_search(
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of each training.  [default: the recipe's]")] = None,
     batch_size: Annotated[int | None, typer.Option(min=2, help="Images a step.  [default: the recipe's]")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.  [default: the recipe's]")] = None,
-    recipe: RecipeName = "search",
+    recipe: RecipeName = None,
     changes: Changes = None,
     seed: Annotated[
         int, typer.Option(min=0, max=2**31, help="First seed; also draws the held-out images of a folder.")
@@ -87,9 +87,9 @@ def grid_search(
     if dry_run:
         _list(found, json=json)
         return
-    check_device(device)
+    the_device(device)
     check_folder(output)
-    wanted = the_recipe(recipe, changes, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate)
+    wanted = the_recipe(recipe or "search", changes, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate)
     at_a_time = workers or os.cpu_count() or 1
     splits = _images(source, found, images, seed, at_a_time)
     plan = _plan(architecture, chosen, found, wanted, splits, range(seed, seed + seeds), device=device, threads=threads)

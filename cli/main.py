@@ -13,15 +13,18 @@ from .baselines import baselines
 from .check import check
 from .cost import cost
 from .diff import diff
+from .evaluate import evaluate
 from .explain import explain
 from .exponents import exponents
 from .grid_search import grid_search
 from .grids import grids
 from .latency import latency
 from .lock import lock
+from .recipes import recipes
 from .scale import scale
 from .schema import schema
 from .show import show
+from .train import train
 from .verify import verify
 
 app = typer.Typer(
@@ -35,6 +38,8 @@ app = typer.Typer(
 _COMMANDS = (
     grid_search,
     scale,
+    train,
+    evaluate,
     explain,
     diff,
     exponents,
@@ -46,6 +51,7 @@ _COMMANDS = (
     lock,
     check,
     grids,
+    recipes,
     schema,
 )
 for _command in _COMMANDS:

@@ -28,7 +28,7 @@ FormatOption: TypeAlias = Annotated[
     typer.Option("--format", help="How to write.  [default: table on a terminal, csv in a pipe]"),
 ]
 RecipeName: TypeAlias = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--recipe", envvar="SCALENET_RECIPE", metavar="NAME|FILE", help="How to train: see `scalenet recipes`."
     ),
@@ -41,6 +41,21 @@ Changes: TypeAlias = Annotated[
         help="Change a key of the recipe: optimizer.lr=0.1. Repeatable. [env: SCALENET_SET]",
     ),
 ]
+Epochs: TypeAlias = Annotated[int | None, typer.Option(min=1, help="Epochs.  [default: the recipe's]")]
+BatchSize: TypeAlias = Annotated[int | None, typer.Option(min=2, help="Images a step.  [default: the recipe's]")]
+LearningRate: TypeAlias = Annotated[
+    float | None, typer.Option(help="Peak learning rate (optimizer.lr).  [default: the recipe's]")
+]
+Device: TypeAlias = Annotated[
+    str | None, typer.Option(envvar="SCALENET_DEVICE", help="cpu, cuda or cuda:1.  [default: cuda where there is one]")
+]
+Workers: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        min=0, envvar="SCALENET_WORKERS", help="Processes that decode images.  [default: one a core, at most 8]"
+    ),
+]
+Strict: TypeAlias = Annotated[bool, typer.Option("--strict", help="Refuse data with images that cannot be decoded.")]
 Force: TypeAlias = Annotated[bool, typer.Option("--force", help="Replace files that exist.")]
 ResolutionText: TypeAlias = Annotated[
     str | None, typer.Option("--resolution", metavar="SIZE", help="Input size instead of its own: 224 or 511x513.")
@@ -165,16 +180,23 @@ def the_recipe(
     return change(load_recipe(name), [*read_changes(texts), *given])
 
 
-def check_device(name: str) -> None:
-    """Refuse a device that torch cannot use here."""
+def the_device(name: str | None) -> str:
+    """Return a device, or the best there is; refuse one that torch cannot use here."""
     import torch
 
     from scalenet.arch.errors import ScalenetError
 
+    name = name or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         torch.zeros(1, device=name)
+        return name
     except (RuntimeError, AssertionError):
         raise ScalenetError(f"device {name!r} cannot be used here", hint="--device cpu works everywhere") from None
+
+
+def the_workers(count: int | None) -> int:
+    """Return the number of processes that decode images."""
+    return min(8, os.cpu_count() or 1) if count is None else count
 
 
 def check_folder(output: Path) -> None:

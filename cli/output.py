@@ -121,11 +121,10 @@ def note(text: str) -> None:
     sys.stderr.write(text + "\n")
 
 
-def progress(*texts: str, auto_refresh: bool = True) -> Progress:
-    """Return a bar on stderr, gone at its end; there is none where stderr is no terminal.
+def progress(*, shown: bool = True, auto_refresh: bool = True) -> Progress:
+    """Return a bar on stderr, gone at its end; there is none where stderr is no terminal, or unless `shown`.
 
-    `texts` are formats of further columns, with the task's fields: `{task.fields[speed]}`. Without `auto_refresh`
-    nothing is drawn but when it is told to: a timed run is then left alone.
+    Without `auto_refresh` nothing is drawn but when it is told to: a timed run is then left alone.
     """
     from rich.console import Console
     from rich.progress import (
@@ -143,11 +142,10 @@ def progress(*texts: str, auto_refresh: bool = True) -> Progress:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        *(TextColumn(text, markup=False) for text in texts),
         console=Console(stderr=True),
         transient=True,
         auto_refresh=auto_refresh,
-        disable=not sys.stderr.isatty(),
+        disable=not (shown and sys.stderr.isatty()),
     )
 
 
@@ -195,6 +193,11 @@ def points(value: float) -> str:
 def signed_count(value: float) -> str:
     """Return a difference of counts for reading: +12.3 M."""
     return f"{'+' if value > 0 else ''}{count(round(value))}"
+
+
+def percentage(value: float) -> str:
+    """Return a fraction for reading: 0.9412 is 94.12 %."""
+    return f"{100 * value:.2f} %"
 
 
 def size_text(height: float, width: float) -> str:

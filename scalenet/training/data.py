@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -55,8 +56,9 @@ Images: TypeAlias = ImageSet | FileSet
 class Splits:
     """Hold the images to train on, the held-out ones, and those that choose the best epoch, if any (`minival`).
 
-    `digest` is a sha256 of the class names, labels and pixels (or of names and sizes, for encoded images): the same
-    images give the same digest wherever they lie. `skipped` has one line for each file that could not be decoded.
+    `digest` is a sha256 of the class names, labels and pixels: the same images give the same digest wherever they lie;
+    `names` is one of the names of classes and files alone, which is all that encoded images have. `drawn` is
+    the share that was drawn to be held out. `skipped` has one line for each file that could not be decoded.
     """
 
     train: Images
@@ -66,11 +68,8 @@ class Splits:
     digest: str
     skipped: tuple[str, ...] = ()
     minival: Images | None = None
-
-    @property
-    def parts(self) -> tuple[Images, ...]:
-        """All sets of images."""
-        return (self.train, self.validation) if self.minival is None else (self.train, self.validation, self.minival)
+    names: str = ""
+    drawn: float | None = None
 
 
 def embedded_splits(
@@ -91,7 +90,8 @@ def embedded_splits(
     ]
     kept = train - _minival(minival, train)
     parts = [ImageSet(sets[0].images[part], sets[0].labels[part]) for part in (slice(kept), slice(kept, None))]
-    return _splits(parts[0], sets[1], parts[1] if kept < train else None, classes=CLASS_NAMES, name="embedded")
+    splits = _splits(parts[0], sets[1], parts[1] if kept < train else None, classes=CLASS_NAMES, name="embedded")
+    return replace(splits, names=splits.digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +102,7 @@ class Selection:
     train: Files
     validation: Files
     minival: Files | None
+    drawn: float | None
 
     def __len__(self) -> int:
         return sum(len(found) for part in self.parts() for found in part.values())
@@ -120,16 +121,17 @@ def select(
     images, in proportion to the classes. `minival` is taken from them, but no more than a tenth. Raise `DataError` for
     numbers that do not add up.
     """
-    train, validation = source.train, source.held_out
+    train, validation, drawn = source.train, source.held_out, None
     if validation is None:
+        drawn = fraction
         train, validation = _held_out(train, seed=seed, fraction=fraction, root=source.root)
     if limit is not None:
         train, _ = _divided(train, limit, seed=seed, stream=1, root=source.root)
     count = sum(map(len, train.values()))
     wanted = _minival(minival, count)
     if not wanted:
-        return Selection(source, train, validation, None)
-    return Selection(source, *_with_minival(train, validation, wanted, count, seed, source.root))
+        return Selection(source, train, validation, None, drawn)
+    return Selection(source, *_with_minival(train, validation, wanted, count, seed, source.root), drawn)
 
 
 def read(
@@ -152,37 +154,55 @@ def read(
     if size < 1:
         raise DataError(f"{source.root}: images of {size} px asked for; ask for 1 px or more")
     _check_memory(selection, size=size, copies=copies, memory=memory)
-    files = [entry for part in selection.parts() for entry in _labelled(part)]
+    sets, skipped = [], list[str]()
+    tell = _counting(progress, len(selection))
+    for part, kind in zip(selection.parts(), ("training", "held-out", None), strict=False):
+        images, broken = read_part(part, source, size=size, strict=strict, progress=tell)
+        if kind is not None:  # a minival may do without a class
+            _check_left(images.labels, source, kind=kind, skipped=len(broken))
+        sets.append(images)
+        skipped += broken
+    minival = sets[2] if selection.minival else None
+    splits = _splits(sets[0], sets[1], minival, classes=source.classes, name=source.name, skipped=tuple(skipped))
+    return replace(splits, names=_names(selection), drawn=selection.drawn)
+
+
+def read_part(
+    part: Files,
+    source: Source,
+    *,
+    size: int,
+    strict: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[ImageSet, list[str]]:
+    """Decode one part as `read` does; return the images, and a line for each file that could not be decoded."""
+    files = _labelled(part)
     pixels, skipped = decode([file for file, _ in files], size=size, root=source.root, progress=progress)
     if strict and skipped:
         raise DataError(f"{source.root}: {len(skipped)} broken files: {some(list(skipped.values()))}")
     kept = np.ones(len(files), dtype=np.bool_)
     kept[list(skipped)] = False
     labels = np.array([label for _, label in files], dtype=np.int64)
-    sets, start = [], 0
-    for part, kind in zip(selection.parts(), ("training", "held-out", "minival"), strict=False):
-        here = slice(start, start := start + sum(map(len, part.values())))
-        if kind != "minival":  # which may do without a class
-            _check_left(labels[here][kept[here]], source, kind=kind, skipped=len(skipped))
-        sets.append(ImageSet(*map(torch.from_numpy, (pixels[here][kept[here]], labels[here][kept[here]]))))
-    minival = sets[2] if selection.minival else None
-    return _splits(sets[0], sets[1], minival, classes=source.classes, name=source.name, skipped=tuple(skipped.values()))
+    images = ImageSet(*map(torch.from_numpy, (pixels if kept.all() else pixels[kept], labels[kept])))
+    return images, list(skipped.values())
 
 
 def stream(selection: Selection, *, strict: bool = False) -> Splits:
     """Leave all images encoded, to be read when they are needed."""
     source = selection.source
-    sets = []
-    digest = hashlib.sha256("\0".join(source.classes).encode())
-    for part in selection.parts():
-        files = _labelled(part)
-        sets.append(
-            FileSet(source.root, tuple(f for f, _ in files), torch.tensor([label for _, label in files]), strict)
-        )
-        for file, label in files:
-            digest.update(f"{file.label(source.root)}\0{file.offset}\0{file.length}\0{label}\n".encode())
-    name = f"names-sha256:{digest.hexdigest()}"
-    return Splits(sets[0], sets[1], source.classes, source.name, name, minival=sets[2] if selection.minival else None)
+    sets = [stream_part(part, source, strict=strict) for part in selection.parts()]
+    names = _names(selection)
+    minival = sets[2] if selection.minival else None
+    return Splits(
+        sets[0], sets[1], source.classes, source.name, names, minival=minival, names=names, drawn=selection.drawn
+    )
+
+
+def stream_part(part: Files, source: Source, *, strict: bool = False) -> FileSet:
+    """Leave one part encoded."""
+    files = _labelled(part)
+    labels = torch.tensor([label for _, label in files])
+    return FileSet(source.root, tuple(file for file, _ in files), labels, strict)
 
 
 def fits(count: int, *, size: int, copies: int, memory: int | None = None) -> bool:
@@ -228,6 +248,16 @@ def _splits(
         digest.update(images.labels.numpy().astype("<i8").tobytes())
         digest.update(np.ascontiguousarray(images.images.numpy()).data)
     return Splits(train, validation, classes, name, f"sha256:{digest.hexdigest()}", skipped, minival)
+
+
+def _names(selection: Selection) -> str:
+    source = selection.source
+    digest = hashlib.sha256("\0".join(source.classes).encode())
+    for part in selection.parts():
+        for file, label in _labelled(part):
+            digest.update(f"{file.label(source.root)}\0{file.offset}\0{file.length}\0{label}\n".encode())
+        digest.update(b"\n")
+    return f"names-sha256:{digest.hexdigest()}"
 
 
 def _minival(wanted: int, count: int) -> int:
@@ -328,7 +358,13 @@ def _reclaimable() -> int:
     return max(0, sizes.get("MemAvailable", 0) - sizes.get("MemFree", 0))
 
 
-def _check_left(labels: np.ndarray[tuple[int], np.dtype[np.int64]], source: Source, *, kind: str, skipped: int) -> None:
+def _counting(progress: Callable[[int, int], None] | None, total: int) -> Callable[[int, int], None] | None:
+    """Return what counts the files of all parts together."""
+    count = itertools.count(1)
+    return None if progress is None else lambda *_: progress(next(count), total)
+
+
+def _check_left(labels: Tensor, source: Source, *, kind: str, skipped: int) -> None:
     left = set(labels.tolist())
     empty = [name for label, name in enumerate(source.classes) if label not in left]
     if empty:

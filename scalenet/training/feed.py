@@ -13,13 +13,16 @@ from scalenet.training.data import FileSet, Images, ImageSet, central, resample
 from scalenet.training.decoding import DataError, read_centre, read_crop, reason, some
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from scalenet.training.decoding import Box, Size
     from scalenet.training.recipe import Augmentation
 
 Key: TypeAlias = tuple[Tensor, Draws]
 """The places of a batch's images, and the random numbers of their augmentation."""
+
+Normalization: TypeAlias = tuple[tuple[float, ...], tuple[float, ...]]
+"""Mean and standard deviation of each channel, of values from 0 to 255."""
 
 EVALUATION_BATCH = 256
 UNKNOWN = -1
@@ -39,6 +42,15 @@ class Feed(Protocol):
 
     def plain(self, chosen: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the central parts of the chosen images in batches, and their labels: UNKNOWN for broken ones."""
+
+
+def normalizer(
+    normalization: Normalization, device: torch.device, layout: torch.memory_format
+) -> Callable[[Tensor], Tensor]:
+    """Return what makes a batch of values from 0 to 255 the input of a network."""
+    mean, deviation = (torch.tensor(values).view(1, -1, 1, 1) for values in normalization)
+    scale, offset = (1.0 / deviation).to(device), (-mean / deviation).to(device)
+    return lambda images: images.to(torch.float32).mul_(scale).add_(offset).contiguous(memory_format=layout)
 
 
 def feed(

@@ -12,7 +12,7 @@ import time
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import islice, tee
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +25,7 @@ from scalenet.arch.errors import RunError, ScalenetError
 from scalenet.training.augmentation import Draws, draw, flip_and_shift, follow_policy, load_policy
 from scalenet.training.data import ImageSet
 from scalenet.training.distributed import SINGLE, World, synchronise
-from scalenet.training.feed import feed
+from scalenet.training.feed import feed, normalizer
 from scalenet.training.optimizers import optimizer
 from scalenet.training.recipe import Ema, Tail
 from scalenet.training.scoring import Scores, score
@@ -35,16 +35,13 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from scalenet.training.data import Images, Splits
-    from scalenet.training.feed import Feed, Key
+    from scalenet.training.feed import Feed, Key, Normalization
     from scalenet.training.recipe import Recipe
 
 _CHUNK = 1024
 _EPOCH_STRIDE = 1_000_003
 _STATISTICS_STREAM = 999_983
 _STATISTICS_SAMPLE = 1024
-
-Normalization: TypeAlias = tuple[tuple[float, ...], tuple[float, ...]]
-"""Mean and standard deviation of each channel, of values from 0 to 255."""
 
 
 class DivergedError(RunError):
@@ -147,14 +144,13 @@ class Training:
             synchronise(module)
         # Channels last is a quarter faster on CPUs, and the same numbers for every candidate.
         self.layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
-        self.module = module.to(memory_format=self.layout)  # type: ignore[call-overload]
+        self.module: nn.Module = module.to(memory_format=self.layout)  # type: ignore[call-overload]
         self.resolution, self.workers = resolution, workers
         self.data = self._feed(splits.train, training=True)
         self.validation = self._feed(splits.validation)
         self.minival = None if splits.minival is None else self._feed(splits.minival)
         self.normalization = normalization or self._statistics(splits.train)
-        mean, deviation = (torch.tensor(values).view(1, -1, 1, 1) for values in self.normalization)
-        self.scale, self.offset = (1.0 / deviation).to(self.device), (-mean / deviation).to(self.device)
+        self.ready = normalizer(self.normalization, self.device, self.layout)
         self.batch_size = min(recipe.batch_size, len(splits.train))
         self.batches = max(1, len(splits.train) // recipe.batch_size)
         self.steps = recipe.epochs * self.batches
@@ -252,10 +248,6 @@ class Training:
         self.epoch, self.batch, self.sums = numbers["epoch"], numbers["batch"], _Sums(**numbers["sums"])
         self.curve, self.earlier = numbers["curve"], numbers["seconds"]
         self.scaler.load_state_dict(numbers["scaler"])
-
-    def ready(self, images: Tensor) -> Tensor:
-        """Return uint8 or float images from 0 to 255 as the network takes them."""
-        return images.to(torch.float32).mul_(self.scale).add_(self.offset).contiguous(memory_format=self.layout)
 
     def _epoch(self, listener: Listener) -> None:
         self.module.train()

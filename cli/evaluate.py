@@ -1,0 +1,124 @@
+"""`scalenet evaluate`: how good are trained weights on these images?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .errors import plain_errors
+from .options import Device, Json, Strict, Workers, parse_size, the_device, the_workers
+from .output import emit, emit_json, must_not_exist, note, percentage
+
+if TYPE_CHECKING:
+    from scalenet.training.scoring import Scores
+
+PARTS = ("held-out", "all")
+
+
+@plain_errors
+def evaluate(
+    checkpoint: Annotated[Path, typer.Argument(help="A file of weights, or the folder of a training.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", envvar="SCALENET_DATA", help="Images as for `train`.  [default: embedded]"),
+    ] = None,
+    part: Annotated[
+        str | None,
+        typer.Option(metavar="|".join(PARTS), help="Which images.  [default: held-out where there are some]"),
+    ] = None,
+    resolution: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Input size instead of the training's: 224 or 511x513.")
+    ] = None,
+    crop: Annotated[
+        float | None, typer.Option(help="Central share of the side to evaluate.  [default: the recipe's test_crop]")
+    ] = None,
+    per_class: Annotated[bool, typer.Option("--per-class", help="A line a class.")] = False,
+    confusion: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write which class was taken for which, as CSV.")
+    ] = None,
+    strict: Strict = False,
+    device: Device = None,
+    workers: Workers = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the confusion file.")] = False,
+    json: Json = False,
+) -> None:
+    """Evaluate trained weights: top-1, top-5, loss, and the classes one by one."""
+    from scalenet.training import runs
+    from scalenet.training.checkpoint import read_trained
+
+    _check(part, crop)
+    if confusion is not None:
+        must_not_exist(confusion, force=force)
+    trained = read_trained(checkpoint)
+    size = None if resolution is None else parse_size(resolution)
+    scores = runs.evaluate(
+        trained,
+        data,
+        part=part,  # type: ignore[arg-type]
+        resolution=(size, size) if isinstance(size, int) else size,
+        test_crop=crop,
+        strict=strict,
+        device=the_device(device),
+        workers=the_workers(workers),
+        note=note,
+    )
+    classes = trained.about.plan.classes
+    if confusion is not None:
+        _write_confusion(confusion, scores, classes)
+    _answer(scores, classes, per_class=per_class, json=json)
+
+
+def _check(part: str | None, crop: float | None) -> None:
+    from scalenet.arch.errors import ScalenetError, nearest
+
+    if part is not None and part not in PARTS:
+        raise ScalenetError(f"unknown --part {part!r}", hint=nearest(part, PARTS) or f"known: {', '.join(PARTS)}")
+    if crop is not None and not 0 < crop <= 1:
+        raise ScalenetError(f"--crop {crop:g} is no share of the side", hint="give a number above 0, up to 1")
+
+
+def _write_confusion(path: Path, scores: Scores, classes: tuple[str, ...]) -> None:
+    import csv
+    import io
+
+    from scalenet.arch.config import write_text
+
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["class", *classes])
+    writer.writerows([name, *row] for name, row in zip(classes, scores.confusion(len(classes)).tolist(), strict=True))
+    write_text(path, text.getvalue())
+
+
+def _answer(scores: Scores, classes: tuple[str, ...], *, per_class: bool, json: bool) -> None:
+    whole = {
+        "images": len(scores),
+        "top1": round(scores.top1, 6),
+        "top5": round(scores.top5, 6),
+        "loss": round(scores.loss, 6),
+    }
+    if json:
+        emit_json({**whole, "classes": _by_class(scores, classes)})
+    else:
+        emit(
+            _by_class(scores, classes) if per_class else [whole], formats={"top1": percentage, "precision": percentage}
+        )
+
+
+def _by_class(scores: Scores, classes: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Return a row a class: its images, how many of them are found, and how many of those taken for it are it."""
+    counts = scores.confusion(len(classes))
+    rows = []
+    for number, name in enumerate(classes):
+        right, images, taken = (int(n) for n in (counts[number, number], counts[number].sum(), counts[:, number].sum()))
+        rows.append(
+            {
+                "class": name,
+                "images": images,
+                "top1": round(right / images, 6) if images else None,
+                "precision": round(right / taken, 6) if taken else None,
+            }
+        )
+    return rows

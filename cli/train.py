@@ -1,0 +1,222 @@
+"""`scalenet train`: train a network on images, or go on from trained weights on other images."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .errors import plain_errors
+from .options import (
+    BatchSize,
+    Changes,
+    Device,
+    Epochs,
+    Json,
+    LearningRate,
+    RecipeName,
+    ResolutionText,
+    Strict,
+    Target,
+    Workers,
+    check_folder,
+    load_at,
+    the_device,
+    the_recipe,
+    the_workers,
+)
+from .output import emit, emit_json, note, percentage, progress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from scalenet.training.loop import Progress
+    from scalenet.training.runs import Reading
+
+CACHES = ("auto", "memory", "none")
+
+
+@plain_errors
+def train(
+    target: Target,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="DIR",
+            envvar="SCALENET_DATA",
+            help="Class folders, train/ and val/ with them, tar shards, or CIFAR's binary files. Repeatable: one "
+            "training each.  [default: embedded]",
+        ),
+    ] = None,
+    recipe: RecipeName = None,
+    changes: Changes = None,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    learning_rate: LearningRate = None,
+    resolution: ResolutionText = None,
+    init: Annotated[
+        Path | None, typer.Option(metavar="CHECKPOINT", help="Start from these weights; other classes get a new head.")
+    ] = None,
+    images: Annotated[int | None, typer.Option(min=2, help="Train on this many images only, drawn by --seed.")] = None,
+    held_out: Annotated[float, typer.Option(help="Share to hold out where the data have no held-out images.")] = 0.1,
+    cache: Annotated[
+        str, typer.Option(metavar="|".join(CACHES), help="Decode once into memory, or each time.")
+    ] = "auto",
+    strict: Strict = False,
+    seed: Annotated[int, typer.Option(min=0, max=2**31, help="Seed of all random numbers.")] = 0,
+    device: Device = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of the CPU.  [default: torch's]")] = None,
+    workers: Workers = None,
+    checkpoint_every: Annotated[
+        int, typer.Option(min=1, metavar="STEPS", help="Steps between checkpoints; each epoch has one too.")
+    ] = 1000,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of the training.")] = Path(
+        "runs/train"
+    ),
+    force: Annotated[bool, typer.Option("--force", help="Discard another training in the folder.")] = False,
+    json: Json = False,
+) -> None:
+    """Train a network as a recipe says: the paper's, unless another is named; `finetune` with --init.
+
+    The same command goes on where it stopped. `torchrun --no-python --nproc-per-node 2 scalenet train …` trains with
+    several processes.
+    """
+    import torch
+
+    from scalenet.training.distributed import world
+
+    architecture = load_at(target, resolution)
+    wanted = the_recipe(
+        recipe or ("efficientnet" if init is None else "finetune"),
+        changes,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+    )
+    reading = _reading(seed=seed, limit=images, fraction=held_out, cache=cache, strict=strict)
+    folders = _folders(output, data)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    with world(the_device(device)) as (here, own_device):
+        speak = note if here.leads else _silent
+        rows = [
+            _train(
+                architecture,
+                directory,
+                folder,
+                recipe=wanted,
+                reading=reading,
+                init=init,
+                device=own_device,
+                world=here,
+                workers=the_workers(workers),
+                every=checkpoint_every,
+                force=force,
+                note=speak,
+            )
+            for folder, directory in folders.items()
+        ]
+    if here.leads:
+        _answer(rows, architecture.name, json=json)
+
+
+def _reading(**values: Any) -> Reading:
+    from scalenet.arch.errors import ScalenetError, nearest
+    from scalenet.training.runs import Reading
+
+    if values["cache"] not in CACHES:
+        hint = nearest(values["cache"], CACHES) or f"known: {', '.join(CACHES)}"
+        raise ScalenetError(f"unknown --cache {values['cache']!r}", hint=hint)
+    return Reading(**values)
+
+
+def _folders(output: Path, data: list[Path] | None) -> dict[Path, Path | None]:
+    """Return the folder of each training: the output itself, or one below it for each of several data sets."""
+    from scalenet.arch.errors import ScalenetError
+
+    check_folder(output)
+    if data is None or len(data) < 2:
+        return {output: data[0] if data else None}
+    found: dict[Path, Path | None] = {output / directory.resolve().name: directory for directory in data}
+    if len(found) < len(data):
+        raise ScalenetError("two --data have the same name", hint="train them one by one, each with its own -o")
+    return found
+
+
+def _train(
+    architecture: Any,
+    directory: Path | None,
+    folder: Path,
+    *,
+    recipe: Any,
+    reading: Reading,
+    init: Path | None,
+    force: bool,
+    note: Callable[[str], None],
+    **others: Any,
+) -> dict[str, Any]:
+    """Read the images, train in the folder, and return the row of the results."""
+    from scalenet.training import runs
+    from scalenet.training.checkpoint import read_trained
+    from scalenet.training.folder import discard, recorded_plan
+
+    if force and others["world"].leads:
+        discard(folder)
+    before = recorded_plan(folder)
+    weights = None if init is None else read_trained(init)
+    with _bar("reading images", shown=others["world"].leads) as update:
+        splits = runs.read_images(
+            directory,
+            recipe=recipe,
+            resolution=architecture.model.size,
+            reading=reading,
+            cached=None if before is None else before.images.cached,
+            progress=lambda done, total: update(completed=done, total=total),
+        )
+    for line in splits.skipped:
+        note(f"skipped {line}")
+    note(f"{splits.name}: {len(splits.train)} images to train on, {len(splits.validation)} held out; in {folder}")
+
+    def tell(progress: Progress) -> None:
+        speed = progress.images / progress.seconds
+        text = f"epoch {progress.epoch} of {progress.epochs}, loss {progress.loss:.3f}, {speed:.0f} images/s"
+        update(completed=progress.step, total=progress.steps, description=text)
+
+    with _bar("training", shown=others["world"].leads) as update:
+        try:
+            return runs.train(
+                architecture,
+                splits,
+                folder,
+                recipe=recipe,
+                reading=reading,
+                init=weights,
+                command=shlex.join(["scalenet", *sys.argv[1:]]),
+                tell=tell,
+                note=note,
+                **others,
+            )
+        except KeyboardInterrupt:
+            note(f"stopped; the same command goes on from the newest checkpoint in {folder}")
+            raise
+
+
+@contextmanager
+def _bar(text: str, *, shown: bool) -> Iterator[Callable[..., None]]:
+    """Show a bar, and yield what moves it."""
+    with progress(shown=shown) as bar:
+        task = bar.add_task(text, total=None)
+        yield lambda **values: bar.update(task, **values)
+
+
+def _silent(_: str) -> None:
+    pass
+
+
+def _answer(rows: list[dict[str, Any]], name: str, *, json: bool) -> None:
+    formats = {"top1": percentage, "top5": percentage}
+    emit_json(rows) if json else emit(rows, title=name, formats=formats, hidden=("best_epoch",))

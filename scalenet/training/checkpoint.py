@@ -1,0 +1,186 @@
+"""Files of weights, alone or with all that a training goes on from: safetensors, with what they are of as JSON.
+
+A file is written under another name and renamed, so that none is ever half-written, and nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import safetensors
+from pydantic import BeforeValidator, Field
+from safetensors.torch import save
+
+from scalenet.arch.config import Config, as_data, as_record, write_bytes
+from scalenet.arch.errors import ScalenetError
+from scalenet.arch.spec import Record, as_tuple
+from scalenet.model.builder import build
+from scalenet.training.loop import State
+from scalenet.training.optimizers import CLASSIFIER
+from scalenet.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from scalenet.training.feed import Normalization
+
+KEPT = 2
+"""How many checkpoints of a training stay: the newest, and one before it should the disk damage it."""
+
+Texts = Annotated[tuple[str, ...], BeforeValidator(as_tuple)]
+Floats = Annotated[tuple[float, ...], BeforeValidator(as_tuple)]
+
+
+class Images(Record):
+    """The images of a training, by a digest of their names, sizes and classes, and their numbers.
+
+    `drawn` is the share that was drawn to be held out, where the data had no held-out images; `cached` says that they
+    were decoded once.
+    """
+
+    name: str
+    digest: str
+    train: int
+    validation: int
+    minival: int
+    drawn: float | None
+    cached: bool
+
+
+class Plan(Record):
+    """Everything that the weights follow from; a folder holds the training of one plan.
+
+    `init` is the digest of the file of weights that the training started from.
+    """
+
+    schema_: Literal["scalenet-training/1"] = Field(alias="schema")
+    config: Config
+    recipe: Recipe
+    images: Images
+    classes: Texts
+    seed: int
+    init: str | None = None
+
+    def differences(self, other: Plan) -> list[str]:
+        """Return the names of what differs, but for the name of the images, which may lie elsewhere now."""
+        one, two = ({**as_data(plan), "images": {**as_data(plan.images), "name": ""}} for plan in (self, other))
+        return [key for key in one | two if one.get(key) != two.get(key)]
+
+
+class About(Record):
+    """What weights are of: the plan they were trained by, and the normalization of the images they take.
+
+    `mean` and `deviation` are of values from 0 to 255; `scores` are on the validation images, once trained.
+    """
+
+    schema_: Literal["scalenet-weights/1"] = Field(alias="schema")
+    plan: Plan
+    mean: Floats
+    deviation: Floats
+    scores: dict[str, float] | None = None
+
+    @property
+    def normalization(self) -> Normalization:
+        """Mean and standard deviation of each channel."""
+        return self.mean, self.deviation
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """Weights by name, what they are of, and a digest of their file."""
+
+    weights: dict[str, Tensor]
+    about: About
+    digest: str
+    place: str
+
+    def module(self) -> nn.Module:
+        """Return the network with its weights."""
+        network = build(self.about.plan.config.model)
+        network.load_state_dict(self.weights)
+        return network
+
+    def start(self, network: nn.Module, classes: tuple[str, ...]) -> None:
+        """Put the weights into a network of this architecture; its classifier stays where its classes are others."""
+        same = classes == self.about.plan.classes
+        wanted = {
+            name: value for name, value in network.state_dict().items() if same or not name.startswith(CLASSIFIER)
+        }
+        given = {name: value for name, value in self.weights.items() if name in wanted}
+        other = [name for name, value in wanted.items() if name not in given or given[name].shape != value.shape]
+        if other:
+            raise ScalenetError(
+                f"{self.place}: weights of {self.about.plan.config.name}, another network: {other[0]} differs",
+                hint="--init takes weights of the same architecture; its resolution and classes may differ",
+            )
+        network.load_state_dict(given, strict=False)
+
+
+def write_weights(path: Path, weights: dict[str, Tensor], about: About) -> None:
+    """Write a file of weights alone."""
+    _write(path, weights, {"about": json.dumps(as_data(about))})
+
+
+def write_checkpoint(folder: Path, step: int, state: State, about: About) -> None:
+    """Write all that a training goes on from, and remove all but the newest `KEPT` checkpoints."""
+    texts = {"about": json.dumps(as_data(about)), "state": json.dumps(state.numbers)}
+    _write(folder / f"step-{step:09}.safetensors", state.tensors, texts)
+    for old in checkpoints(folder)[KEPT:]:
+        old.unlink()
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """Return the checkpoints of a folder, the newest first."""
+    return sorted(folder.glob("step-*.safetensors"), reverse=True)
+
+
+def read_checkpoint(path: Path, plan: Plan) -> State:
+    """Return the state of a checkpoint, or raise ScalenetError where it is damaged or of another plan."""
+    tensors, texts = _read(path)
+    about = _about(texts, path)
+    if changed := plan.differences(about.plan):
+        raise ScalenetError(f"{path}: a checkpoint of another training: {', '.join(changed)} differ")
+    return State(tensors, json.loads(texts["state"]))
+
+
+def read_trained(place: str | Path) -> Trained:
+    """Return the weights of a file or of a training's folder; of a checkpoint, those that would be evaluated."""
+    path = Path(place)
+    if path.is_dir():
+        found = [path / "model.safetensors", *checkpoints(path / "checkpoints")]
+        path = next((file for file in found if file.is_file()), found[0])
+    tensors, texts = _read(path)
+    # Of a checkpoint: the best epoch's weights, else their moving average, else the last ones.
+    for start in ("best/", "average/module.", "weights/", ""):
+        chosen = {name.removeprefix(start): value for name, value in tensors.items() if name.startswith(start)}
+        if chosen:
+            break
+    return Trained(chosen, _about(texts, path), f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}", str(place))
+
+
+def _write(path: Path, tensors: dict[str, Tensor], texts: dict[str, str]) -> None:
+    whole = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    write_bytes(path, save(whole, texts))
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    hint = "give a file or folder that `scalenet train` wrote"
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except FileNotFoundError:
+        raise ScalenetError(f"{path}: no such file", hint=hint) from None
+    except (OSError, safetensors.SafetensorError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "half-written, damaged, or no safetensors file"
+        raise ScalenetError(f"{path}: {reason}", hint=hint) from None
+
+
+def _about(texts: dict[str, str], path: Path) -> About:
+    if "about" not in texts:
+        raise ScalenetError(f"{path}: does not say what it is of", hint="give a file that `scalenet train` wrote")
+    data: Any = json.loads(texts["about"])
+    return as_record(About, data, str(path))

@@ -1,0 +1,181 @@
+"""A training in a folder, which goes on where it stopped.
+
+The folder holds `config.yaml` (the network as it is trained), `recipe.yaml`, `environment.json` (the plan that the
+weights follow from, and what they were trained with), `checkpoints/`, `log.csv` (a line an epoch), `curves.png`, with
+TensorBoard installed `tensorboard/`, and at the end `model.safetensors` and `MODEL_CARD.md`.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import platform
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from scalenet._version import __version__
+from scalenet.arch import strict_yaml
+from scalenet.arch.config import as_data, as_record, dumps, write_bytes, write_text
+from scalenet.arch.errors import ScalenetError
+from scalenet.training.card import model_card
+from scalenet.training.checkpoint import About, Plan, checkpoints, read_checkpoint, write_checkpoint, write_weights
+from scalenet.training.curves import curves_png
+from scalenet.training.loop import Listener
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from scalenet.training.loop import Outcome, Progress, Training
+
+OWN = ("config.yaml", "recipe.yaml", "environment.json", "log.csv", "curves.png", "model.safetensors", "MODEL_CARD.md")
+"""The files of a training, beside its folders `checkpoints` and `tensorboard`."""
+
+_COLUMNS = (
+    "epoch",
+    "step",
+    "learning_rate",
+    "loss",
+    "accuracy",
+    "held_out_loss",
+    "held_out_top1",
+    "held_out_top5",
+    "images_per_second",
+    "seconds",
+)
+
+
+def discard(folder: Path) -> None:
+    """Remove a training's files from a folder, and nothing else that lies there."""
+    parts = [*checkpoints(folder / "checkpoints"), *(folder / "tensorboard").glob("events.out.tfevents.*")]
+    for path in [*(folder / name for name in OWN), *parts]:
+        path.unlink(missing_ok=True)
+
+
+def recorded_plan(folder: Path) -> Plan | None:
+    """Return the plan of the training that a folder holds, if it holds one."""
+    file = folder / "environment.json"
+    if file.is_file():
+        try:
+            data = json.loads(file.read_text(encoding="utf-8"))["plan"]
+        except (ValueError, KeyError, TypeError):
+            raise ScalenetError(f"{file}: no training's", hint="give another folder with -o") from None
+        return as_record(Plan, data, str(file))
+    own = [name for name in OWN if (folder / name).exists()]
+    if own:
+        raise ScalenetError(f"{folder}: holds {own[0]} that is no training's", hint="give another folder with -o")
+    return None
+
+
+class Folder(Listener):
+    """Keeps a training in a folder: checkpoints every so many steps and each epoch, logs each epoch."""
+
+    def __init__(self, folder: Path, plan: Plan, *, every: int, tell: Callable[[Progress], None]) -> None:
+        """Open a folder for a plan, or raise ScalenetError where it holds another one."""
+        self.folder, self.plan, self.every, self.tell = folder, plan, every, tell
+        before = recorded_plan(folder)
+        if before is not None and (changed := plan.differences(before)):
+            hint = "give another folder with -o, or start afresh with --force"
+            raise ScalenetError(f"{folder} holds another training: {', '.join(changed)} differ", hint=hint)
+
+    def begin(self, training: Training, *, command: str, note: Callable[[str], None]) -> None:
+        """Write what the training is, if this process leads, and go back to the newest sound checkpoint."""
+        if training.world.leads:
+            # First what says that the folder is a training's: the other processes look for it.
+            text = json.dumps({"plan": as_data(self.plan), **_environment(training, command)}, indent=2) + "\n"
+            write_text(self.folder / "environment.json", text)
+            write_text(self.folder / "config.yaml", dumps(self.plan.config))
+            write_text(self.folder / "recipe.yaml", strict_yaml.dump(as_data(self.plan.recipe)))
+        damaged: list[ScalenetError] = []
+        for file in checkpoints(self.folder / "checkpoints"):
+            try:
+                training.restore(read_checkpoint(file, self.plan))
+            except ScalenetError as error:
+                damaged.append(error)
+                continue
+            for skipped in damaged:
+                note(f"{skipped.message}; it is left out")
+            note(f"going on after step {training.step} of {training.steps}")
+            return
+        if damaged:
+            raise damaged[0]
+
+    def step(self, training: Training, progress: Progress) -> None:
+        """Write a checkpoint now and then; the last step of an epoch has its own."""
+        self.tell(progress)
+        if training.step % self.every == 0 and training.batch < training.batches:
+            self._keep(training)
+
+    def epoch(self, training: Training) -> None:
+        """Write a checkpoint, the log and the curves."""
+        self._keep(training)
+        if training.world.leads:
+            self._log(training)
+
+    def finish(self, training: Training, outcome: Outcome) -> dict[str, Any]:
+        """Write the weights and the model card; return the training's row of results."""
+        row = _row(self.plan, outcome)
+        if training.world.leads:
+            scores = {name: row[name] for name in ("top1", "top5", "loss")}
+            about = self._about(training).model_copy(update={"scores": scores})
+            write_weights(self.folder / "model.safetensors", training.module.state_dict(), about)
+            write_text(self.folder / "MODEL_CARD.md", model_card(about, row))
+        return row
+
+    def _keep(self, training: Training) -> None:
+        state = training.state()
+        if training.world.leads:
+            write_checkpoint(self.folder / "checkpoints", training.step, state, self._about(training))
+
+    def _about(self, training: Training) -> About:
+        mean, deviation = training.normalization
+        return About(schema="scalenet-weights/1", plan=self.plan, mean=mean, deviation=deviation)
+
+    def _log(self, training: Training) -> None:
+        text = io.StringIO()
+        writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(training.curve)
+        write_text(self.folder / "log.csv", text.getvalue())
+        write_bytes(self.folder / "curves.png", curves_png(training.curve))
+        if find_spec("tensorboard") is not None:
+            _log_tensorboard(self.folder / "tensorboard", training.curve[-1])
+
+
+def _log_tensorboard(folder: Path, record: dict[str, float]) -> None:
+    from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - an extra, and slow to import
+
+    with SummaryWriter(folder) as writer:
+        for name, value in record.items():
+            if name not in ("epoch", "step"):
+                writer.add_scalar(name, value, int(record["step"]))
+
+
+def _environment(training: Training, command: str) -> dict[str, Any]:
+    device = training.device
+    return {
+        "command": command,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "processes": training.world.size,
+        "threads": torch.get_num_threads(),
+        "versions": {"scalenet": __version__, "torch": torch.__version__, "python": platform.python_version()},
+    }
+
+
+def _row(plan: Plan, outcome: Outcome) -> dict[str, Any]:
+    scores = outcome.scores
+    return {
+        "data": plan.images.name,
+        "classes": len(plan.classes),
+        "train": plan.images.train,
+        "held_out": len(scores),
+        "top1": round(scores.top1, 6),
+        "top5": round(scores.top5, 6),
+        "loss": round(scores.loss, 6),
+        "epochs": len(outcome.curve),
+        "best_epoch": outcome.best_epoch,
+        "seconds": round(outcome.seconds, 1),
+    }

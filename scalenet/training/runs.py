@@ -1,0 +1,258 @@
+"""A whole training, from images and a description to a folder of results; and the evaluation of what came of it."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import torch
+
+from scalenet.arch.config import Config
+from scalenet.arch.errors import ScalenetError
+from scalenet.model.builder import build
+from scalenet.training.checkpoint import Images, Plan, Trained
+from scalenet.training.data import FileSet, embedded_splits, fits, read, read_part, select, stream, stream_part
+from scalenet.training.decoding import some
+from scalenet.training.distributed import SINGLE, World
+from scalenet.training.feed import feed, normalizer
+from scalenet.training.folder import Folder
+from scalenet.training.loop import Training
+from scalenet.training.scoring import score
+from scalenet.training.sources import find_source, native_size
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from scalenet.arch.spec import Architecture
+    from scalenet.training.data import Splits
+    from scalenet.training.loop import Progress
+    from scalenet.training.recipe import Recipe
+    from scalenet.training.scoring import Scores
+    from scalenet.training.sources import Files, Source
+
+Cache: TypeAlias = Literal["auto", "memory", "none"]
+
+EMBEDDED = "embedded"
+"""The name of the images that are rendered."""
+
+_EMBEDDED_SIZE, _EMBEDDED_LARGEST = 48, 128
+
+
+def _ignore(_: object) -> None:
+    pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How a training's images are read.
+
+    `limit` keeps that many training images; `fraction` is held out where the data have no held-out images. With
+    `cache` auto they are decoded once if the free memory holds them, and otherwise each time they are needed;
+    `strict` refuses data with images that cannot be decoded.
+    """
+
+    seed: int
+    limit: int | None = None
+    fraction: float = 0.1
+    cache: Cache = "auto"
+    strict: bool = False
+
+
+def read_images(
+    directory: Path | None,
+    *,
+    recipe: Recipe,
+    resolution: tuple[int, int],
+    reading: Reading,
+    cached: bool | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Splits:
+    """Return the images of a folder, or the embedded ones, for a recipe and a resolution.
+
+    `cached` says how an earlier part of this training had them, where `cache` leaves it open.
+    """
+    size = math.ceil(max(resolution) / recipe.test_crop)
+    if directory is None:
+        limit = {} if reading.limit is None else {"train": reading.limit}
+        return embedded_splits(size=_embedded_size(size), minival=recipe.minival, **limit)
+    source = find_source(directory)
+    selection = select(
+        source, seed=reading.seed, limit=reading.limit, fraction=reading.fraction, minival=recipe.minival
+    )
+    size = min(size, native_size(source))
+    # As read, and once more at the network's resolution; each process of this machine has its own.
+    copies = 2 * int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if reading.cache == "auto":
+        memory = cached if cached is not None else fits(len(selection), size=size, copies=copies)
+    else:
+        memory = reading.cache == "memory"
+    if not memory:
+        return stream(selection, strict=reading.strict)
+    return read(selection, size=size, copies=copies, strict=reading.strict, progress=progress)
+
+
+def train(
+    architecture: Architecture,
+    splits: Splits,
+    folder: Path,
+    *,
+    recipe: Recipe,
+    reading: Reading,
+    device: str = "cpu",
+    world: World = SINGLE,
+    workers: int = 0,
+    init: Trained | None = None,
+    every: int = 1000,
+    command: str = "",
+    tell: Callable[[Progress], None] = _ignore,
+    note: Callable[[str], None] = _ignore,
+) -> dict[str, Any]:
+    """Train a network in a folder, from its newest checkpoint if it has one, and return the row of its results.
+
+    `init` are weights to start from. A checkpoint is written `every` so many steps and after each epoch.
+    """
+    plan = _plan(architecture, splits, recipe, reading, init)
+    keeper = Folder(folder, plan, every=every, tell=tell)
+    with torch.random.fork_rng():
+        torch.manual_seed(reading.seed)
+        network = build(plan.config.model)
+    if init is not None:
+        init.start(network, splits.classes)
+    training = Training(
+        network.to(device),
+        splits,
+        recipe=recipe,
+        resolution=plan.config.model.size,
+        seed=reading.seed,
+        world=world,
+        workers=workers,
+        normalization=None if init is None else init.about.normalization,
+    )
+    keeper.begin(training, command=command, note=note)
+    outcome = training.run(keeper)
+    for name in outcome.broken:
+        note(f"skipped {name}")
+    return keeper.finish(training, outcome)
+
+
+def evaluate(
+    trained: Trained,
+    directory: Path | None,
+    *,
+    part: Literal["held-out", "all"] | None = None,
+    resolution: tuple[int, int] | None = None,
+    test_crop: float | None = None,
+    strict: bool = False,
+    device: str = "cpu",
+    workers: int = 0,
+    note: Callable[[str], None] = _ignore,
+) -> Scores:
+    """Evaluate trained weights on the images of a folder, or on the embedded held-out images.
+
+    `part` is `held-out` or `all` images; unless given, the held-out ones where the data have some or where this
+    training drew some from data of that name, and else all. Resolution and crop are the training's unless given. The
+    labels of the scores are those of the training's classes.
+    """
+    plan = trained.about.plan
+    size, crop = resolution or plan.config.model.size, test_crop or plan.recipe.test_crop
+    layout = torch.channels_last if plan.recipe.channels_last else torch.contiguous_format
+    images, broken = _evaluation_images(trained, directory, part, math.ceil(max(size) / crop), strict, note)
+    batches = feed(
+        images,
+        size=size,
+        augmentation=None,
+        test_crop=crop,
+        device=torch.device(device),
+        layout=layout,
+        workers=workers,
+    )
+    scores = score(
+        trained.module().to(device).to(memory_format=layout),  # type: ignore[call-overload]
+        batches,
+        prepare=normalizer(trained.about.normalization, torch.device(device), layout),
+        classes=len(plan.classes),
+    )
+    for name in [*broken, *batches.broken]:
+        note(f"skipped {name}")
+    return scores
+
+
+def _embedded_size(size: int) -> int:
+    if size > _EMBEDDED_LARGEST:
+        raise ScalenetError(
+            f"the embedded images are for small networks, and this one wants {size} px",
+            hint="give images with --data, or another size with --resolution 32",
+        )
+    return max(_EMBEDDED_SIZE, size)
+
+
+def _plan(architecture: Architecture, splits: Splits, recipe: Recipe, reading: Reading, init: Trained | None) -> Plan:
+    model = architecture.model
+    if model.channels != 3:
+        raise ScalenetError(f"{architecture.name} takes images of {model.channels} colours; the images have 3")
+    images = Images(
+        name=splits.name,
+        digest=splits.names,
+        train=len(splits.train),
+        validation=len(splits.validation),
+        minival=0 if splits.minival is None else len(splits.minival),
+        drawn=splits.drawn,
+        cached=not isinstance(splits.train, FileSet),
+    )
+    return Plan(
+        schema="scalenet-training/1",
+        config=Config(
+            schema="scalenet/1", name=architecture.name, model=recipe.applied(model.with_classes(len(splits.classes)))
+        ),
+        recipe=recipe,
+        images=images,
+        classes=splits.classes,
+        seed=reading.seed,
+        init=None if init is None else init.digest,
+    )
+
+
+def _evaluation_images(
+    trained: Trained,
+    directory: Path | None,
+    part: Literal["held-out", "all"] | None,
+    size: int,
+    strict: bool,
+    note: Callable[[str], None],
+) -> tuple[Any, list[str]]:
+    """Return the images to evaluate, with the labels of the training's classes, and those that cannot be decoded."""
+    plan = trained.about.plan
+    if directory is None:
+        if plan.images.name != EMBEDDED:
+            raise ScalenetError(f"{trained.place}: trained on {plan.images.name}", hint="give its images with --data")
+        return embedded_splits(train=1, size=_embedded_size(size)).validation, []
+    source = find_source(directory)
+    unknown = [name for name in source.classes if name not in plan.classes]
+    if unknown:
+        raise ScalenetError(f"{directory}: classes that {trained.place} was not trained on: {some(unknown)}")
+    found = _part(source, plan, part, note)
+    files = {name: found.get(name, []) for name in plan.classes}
+    size = min(size, native_size(source))
+    if plan.images.cached and fits(sum(map(len, files.values())), size=size, copies=2):
+        return read_part(files, source, size=size, strict=strict)
+    return stream_part(files, source, strict=strict), []
+
+
+def _part(source: Source, plan: Plan, part: str | None, note: Callable[[str], None]) -> Files:
+    """Return the images that are asked for, and say which they are."""
+    drawn = plan.images.drawn
+    again = source.held_out is None and drawn is not None and (part == "held-out" or source.name == plan.images.name)
+    if part == "all" or (source.held_out is None and not again):
+        parts = [source.train, source.held_out or {}]
+        chosen, which = {name: [file for one in parts for file in one.get(name, [])] for name in source.classes}, "all"
+    elif again:
+        assert drawn is not None
+        chosen, which = select(source, seed=plan.seed, fraction=drawn).validation, "the held-out (drawn again)"
+    else:
+        assert source.held_out is not None
+        chosen, which = source.held_out, "the held-out"
+    note(f"{sum(map(len, chosen.values()))} images: {which} ones of {source.name}")
+    return chosen
