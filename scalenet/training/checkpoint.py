@@ -47,8 +47,8 @@ class Images(Record):
     train: int
     validation: int
     minival: int
-    drawn: float | None
     cached: bool
+    drawn: float | None = None
 
 
 class Plan(Record):
