@@ -107,7 +107,8 @@ def decode(
 def short_side(file: File) -> int | None:
     """Return the short side in pixels as the file states it, or None where it cannot be read."""
     try:
-        return min(_opened(file).size)
+        with _opened(file) as opened:
+            return min(opened.size)
     except Exception:  # as in decode
         return None
 

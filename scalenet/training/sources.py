@@ -153,7 +153,7 @@ def _members(shards: Sequence[Path], classes: list[str] | None) -> Files:
 
 def _pairs(shard: Path) -> Iterator[tuple[File, str]]:
     """Yield the images of a shard with the text of their labels, in their order."""
-    images, labels = {}, {}
+    images, labels, end = {}, {}, 0
     try:
         with tarfile.open(shard, "r:") as tar:
             for member in tar:
@@ -164,6 +164,10 @@ def _pairs(shard: Path) -> Iterator[tuple[File, str]]:
                     images[folder, key] = file
                 elif kind == "cls":
                     labels[folder, key] = file.content().decode().strip()
+                end = -(-(file.offset + member.size) // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+        # tarfile takes a header that is cut short for the end.
+        if File(str(shard), end, tarfile.BLOCKSIZE).content() != bytes(tarfile.BLOCKSIZE):
+            raise tarfile.ReadError("no mark at the end")
     except (tarfile.TarError, UnicodeDecodeError) as error:
         raise DataError(f"{shard}: {error}", hint="the shard is cut short or damaged; copy it again") from None
     bare = [file.member for key, file in images.items() if key not in labels]

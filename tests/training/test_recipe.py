@@ -40,7 +40,9 @@ def test_the_papers_recipe_is_the_papers() -> None:
 
 
 def test_changes_are_typed() -> None:
-    changes = read_changes(["optimizer.lr=1e-1", "compile=true", "augmentation.area=[0.5, 1]", "average=null", "epochs=3"])
+    changes = read_changes(
+        ["optimizer.lr=1e-1", "compile=true", "augmentation.area=[0.5, 1]", "average=null", "epochs=3"]
+    )
     recipe = change(load_recipe("efficientnet"), changes)
     assert (recipe.optimizer.lr, recipe.compile, recipe.augmentation.area) == (0.1, True, (0.5, 1))
     assert (recipe.average, recipe.epochs) == (None, 3)
