@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, distributed, nn
-from torch.distributed.nn.functional import all_reduce
 from torch.nn.modules.batchnorm import _BatchNorm
 
 if TYPE_CHECKING:
@@ -73,6 +72,22 @@ def world(device: str) -> Iterator[tuple[World, str]]:
         distributed.destroy_process_group()
 
 
+class _Sum(torch.autograd.Function):
+    """The sum over all processes; so is its gradient, as each process has a part of the loss."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:  # noqa: ARG004 - as torch calls it
+        total = values.clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # noqa: ARG004 - as torch calls it
+        total = gradient.contiguous().clone()
+        distributed.all_reduce(total)
+        return total
+
+
 class SyncedBatchNorm(nn.BatchNorm2d):
     """Batch normalisation with the statistics of all processes, on any device (torch's own is for GPUs only)."""
 
@@ -80,11 +95,11 @@ class SyncedBatchNorm(nn.BatchNorm2d):
         """Return a map of the input's shape."""
         if not self.training:
             return super().forward(x)
-        values = x.to(torch.float32)
+        values = x.to(self.weight.dtype)  # not the shorter one of autocast
         sums = torch.cat(
             (values.sum((0, 2, 3)), values.square().sum((0, 2, 3)), values.new_tensor([values[:, 0].numel()]))
         )
-        sums = all_reduce(sums)  # type: ignore[no-untyped-call]
+        sums = _Sum.apply(sums)  # type: ignore[no-untyped-call]
         count = sums[-1].detach()
         mean, square = sums[:-1].view(2, -1) / count
         variance = (square - mean.square()).clamp_min(0)
