@@ -125,5 +125,5 @@ def synchronise(module: nn.Module) -> None:
         for name, inner in layer.named_children():
             if isinstance(inner, _BatchNorm):
                 synced = SyncedBatchNorm(inner.num_features, eps=inner.eps, momentum=inner.momentum)
-                synced.load_state_dict(inner.state_dict())
-                setattr(layer, name, synced.to(inner.running_mean.device if inner.running_mean is not None else None))
+                synced.to(inner.weight.device, inner.weight.dtype).load_state_dict(inner.state_dict())
+                setattr(layer, name, synced)

@@ -1,0 +1,245 @@
+"""`scalenet train`, `evaluate` and `recipes` as a user types them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+from PIL import Image
+from safetensors.torch import load_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FAST = ["--recipe", "small_images", "--batch-size", "16", "--threads", "1"]
+
+
+def run(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "scalenet_cli", *map(str, words)]
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, check=False, env={**os.environ, **environment}
+    )
+
+
+def rows(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+@pytest.fixture(scope="module")
+def trained(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    output = tmp_path_factory.mktemp("trained") / "run"
+    done = run(tiny, "train", "net.yaml", "--data", "images", *FAST, "--epochs", "6", "-o", output)
+    assert done.returncode == 0, done.stderr
+    return output, rows(done.stdout)[0]
+
+
+def test_the_folder_of_a_training_is_complete(trained, tiny):
+    output, row = trained
+    assert float(row["top1"]) > 0.8, "light and dark squares are easy"
+    assert {path.name for path in output.iterdir()} >= {
+        "config.yaml",
+        "recipe.yaml",
+        "environment.json",
+        "log.csv",
+        "curves.png",
+        "model.safetensors",
+        "MODEL_CARD.md",
+        "checkpoints",
+    }
+    recipe = yaml.safe_load((output / "recipe.yaml").read_text())
+    assert (recipe["name"], recipe["epochs"], recipe["batch_size"]) == ("small_images", 6, 16)
+    assert run(tiny, "cost", output / "config.yaml").returncode == 0
+    log = rows((output / "log.csv").read_text())
+    assert [int(line["epoch"]) for line in log] == list(range(1, 7))
+    assert float(log[-1]["loss"]) < float(log[0]["loss"])
+    assert Image.open(output / "curves.png").size == (960, 320)
+    card = (output / "MODEL_CARD.md").read_text()
+    assert f"{100 * float(row['top1']):.2f} % of 12 held-out images" in card
+    environment = json.loads((output / "environment.json").read_text())
+    assert environment["plan"]["classes"] == ["dark", "light"]
+    assert str(output) in environment["command"]
+
+
+def test_evaluation_gives_the_figure_of_the_training(trained, tiny, tmp_path):
+    output, row = trained
+    done = run(tiny, "evaluate", output, "--data", "images", "--confusion", tmp_path / "c.csv", "--json")
+    found = json.loads(done.stdout)
+    assert (found["images"], found["top1"], found["loss"]) == (12, float(row["top1"]), float(row["loss"]))
+    table = list(csv.reader((tmp_path / "c.csv").open()))
+    assert table[0] == ["class", "dark", "light"]
+    assert sum(int(n) for line in table[1:] for n in line[1:]) == 12
+    assert int(table[1][1]) + int(table[2][2]) == round(12 * found["top1"])
+    assert [(line["class"], line["images"]) for line in found["classes"]] == [("dark", 6), ("light", 6)]
+
+
+def test_evaluation_of_other_images_sizes_crops_and_checkpoints(trained, tiny):
+    output, _ = trained
+    whole = run(tiny, "evaluate", output, "--data", "images", "--part", "all")
+    assert (rows(whole.stdout)[0]["images"], "120 images: all ones" in whole.stderr) == ("120", True)
+    newest = max((output / "checkpoints").iterdir())
+    other = run(tiny, "evaluate", newest, "--data", "images", "--resolution", "12", "--crop", "0.8", "--per-class")
+    assert [line["class"] for line in rows(other.stdout)] == ["dark", "light"]
+
+
+def test_the_same_command_again_trains_nothing_and_says_the_same(trained, tiny):
+    output, row = trained
+    weights = (output / "model.safetensors").read_bytes()
+    again = run(tiny, "train", "net.yaml", "--data", "images", *FAST, "--epochs", "6", "-o", output)
+    assert {**rows(again.stdout)[0], "seconds": ""} == {**row, "seconds": ""}
+    assert "going on after step 36 of 36" in again.stderr
+    assert (output / "model.safetensors").read_bytes() == weights
+
+
+def test_a_folder_holds_one_training_and_force_removes_only_its_files(trained, tiny, tmp_path):
+    words = ["train", "net.yaml", "--data", "images", *FAST, "--epochs", "1", "-o", tmp_path]
+    assert run(tiny, *words).returncode == 0
+    (tmp_path / "mine.txt").write_text("kept")
+    refused = run(tiny, *words, "--set", "optimizer.lr=0.01")
+    assert refused.returncode == 2
+    assert "holds another training: recipe differ" in refused.stderr
+    assert run(tiny, *words, "--set", "optimizer.lr=0.01", "--force").returncode == 0
+    assert (tmp_path / "mine.txt").read_text() == "kept"
+
+
+def test_a_folder_of_ones_own_is_left_alone(tiny, tmp_path):
+    (tmp_path / "config.yaml").write_text("mine")
+    refused = run(tiny, "train", "net.yaml", "--data", "images", *FAST, "-o", tmp_path)
+    assert (refused.returncode, "holds config.yaml that is no training's" in refused.stderr) == (2, True)
+    assert (tmp_path / "config.yaml").read_text() == "mine"
+
+
+def test_flags_come_before_the_environment_and_that_before_the_file(tiny, tmp_path):
+    environment = {"SCALENET_SET": "optimizer.lr=0.03 epochs=2", "SCALENET_RECIPE": "small_images"}
+    words = [
+        "train",
+        "net.yaml",
+        "--data",
+        "images",
+        "--threads",
+        "1",
+        "--set",
+        "optimizer.momentum=0.5",
+        "-o",
+        tmp_path,
+    ]
+    done = run(tiny, *words, "--epochs", "1", **environment)
+    assert done.returncode == 0, done.stderr
+    recipe = yaml.safe_load((tmp_path / "recipe.yaml").read_text())
+    assert (recipe["name"], recipe["epochs"]) == ("small_images", 1)
+    assert (recipe["optimizer"]["lr"], recipe["optimizer"]["momentum"]) == (0.03, 0.5)
+
+
+def test_fine_tuning_on_several_data_sets_gives_a_table(trained, tiny, tmp_path):
+    output, _ = trained
+    words = ["train", "net.yaml", "--init", output, "--data", "others", "--data", "images", "--epochs", "2"]
+    done = run(tiny, *words, "--threads", "1", "--set", "optimizer.body=0", "-o", tmp_path / "tuned")
+    assert done.returncode == 0, done.stderr
+    table = rows(done.stdout)
+    assert [(row["data"], row["classes"]) for row in table] == [("others", "3"), ("images", "2")]
+    before = load_file(output / "model.safetensors")
+    after = load_file(tmp_path / "tuned" / "others" / "model.safetensors")
+    assert after["head.classifier.weight"].shape == (3, 4)
+    # A rate of nought leaves the body as it was.
+    assert all((before[name] == after[name]).all() for name in before if name.endswith("conv.weight"))
+    card = (tmp_path / "tuned" / "others" / "MODEL_CARD.md").read_text()
+    assert "Started from the weights with sha256:" in card
+
+
+@pytest.fixture
+def damaged(tiny, tmp_path):
+    """Return a copy of the images with one broken file and one cut short."""
+    folder = tmp_path / "damaged"
+    for name in ("dark", "light"):
+        (folder / name).mkdir(parents=True)
+        for file in sorted((tiny / "images" / name).iterdir())[:30]:
+            (folder / name / file.name).write_bytes(file.read_bytes())
+    (folder / "dark" / "000.png").write_bytes(b"no image")
+    (folder / "light" / "001.png").write_bytes((folder / "light" / "001.png").read_bytes()[:60])
+    return folder
+
+
+@pytest.mark.parametrize("cache", ["memory", "none"])
+def test_broken_images_are_named_or_refused(damaged, tiny, tmp_path, cache):
+    words = ["train", "net.yaml", "--data", damaged, *FAST, "--epochs", "2", "--cache", cache, "--workers", "1"]
+    done = run(tiny, *words, "-o", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    assert "skipped dark/000.png: not an image that can be read" in done.stderr
+    assert "skipped light/001.png: " in done.stderr
+    refused = run(tiny, *words, "--strict", "-o", tmp_path / "strict")
+    assert refused.returncode == 2
+    assert "broken files" in refused.stderr
+
+
+def test_images_left_encoded_train_the_same_twice(tiny, tmp_path):
+    words = ["train", "net.yaml", "--data", "others", *FAST, "--epochs", "2", "--cache", "none", "--workers", "2"]
+    changes = ["--set", "augmentation.area=[0.5,1]", "--set", "augmentation.policy=randaugment"]
+    for name, workers in (("one", "1"), ("two", "0")):
+        done = run(tiny, *words, *changes, "--workers", workers, "-o", tmp_path / name)
+        assert done.returncode == 0, done.stderr
+    one, two = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("one", "two"))
+    assert one == two
+
+
+def test_a_training_that_diverges_says_where(tiny, tmp_path):
+    words = ["train", "net.yaml", "--data", "images", *FAST, "--set", "optimizer.lr=1e30", "-o", tmp_path]
+    done = run(tiny, *words)
+    assert done.returncode == 3
+    assert "diverged at step" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["train", "resnt18"], "did you mean 'resnet18'"),
+        (["train", "net.yaml", "--recipe", "eficientnet"], "did you mean 'efficientnet'"),
+        (["train", "net.yaml", "--set", "optimizer.lrr=1"], "did you mean 'lr'"),
+        (["train", "net.yaml", "--set", "epochs"], "write key=value"),
+        (["train", "net.yaml", "--cache", "memry"], "did you mean 'memory'"),
+        (["train", "net.yaml", "--data", "nowhere"], "nowhere: no such directory"),
+        (["train", "net.yaml", "--data", "images", "--data", "images"], "have the same name"),
+        (["train", "net.yaml", "--data", "images", "--init", "nowhere"], "nowhere: no such file"),
+        (["train", "net.yaml", "--data", "images", "--device", "tpu"], "tpu"),
+        (["train", "net.yaml", "-o", "net.yaml"], "net.yaml: is a file"),
+        (["train", "efficientnet_b0"], "the embedded images are for small networks"),
+        (["train", "net.yaml", "--data", "images", "--held-out", "2"], "between 0 and 1"),
+        (["evaluate", "nowhere"], "nowhere: no such file"),
+        (["evaluate", "net.yaml"], "no safetensors file"),
+        (["evaluate", "net.yaml", "--part", "train"], "known: held-out, all"),
+        (["evaluate", "net.yaml", "--crop", "1.5"], "--crop 1.5 is no share"),
+        (["recipes", "searh"], "did you mean 'search'"),
+    ],
+)
+def test_what_is_asked_wrongly_is_one_plain_line_and_code_2(tiny, tmp_path, words, said):
+    output = ["-o", str(tmp_path)] if words[0] == "train" and "-o" not in words else []
+    done = run(tiny, *words, *output)
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_classes_that_the_weights_do_not_know_are_named(trained, tiny):
+    done = run(tiny, "evaluate", trained[0], "--data", "others")
+    assert (done.returncode, "was not trained on: black, grey, white" in done.stderr) == (2, True)
+
+
+def test_weights_of_another_network_are_refused(trained, tiny, tmp_path):
+    words = ["train", "small_resnet", "--init", trained[0], "--data", "images", "-o", tmp_path]
+    done = run(tiny, *words)
+    assert (done.returncode, "weights of tiny, another network" in done.stderr) == (2, True)
+
+
+def test_recipes_are_listed_and_printed_to_be_copied(tiny, tmp_path):
+    names = {row["name"] for row in rows(run(tiny, "recipes").stdout)}
+    assert names >= {"efficientnet", "resnet", "mobilenet", "search", "finetune"}
+    shipped = run(tiny, "recipes", "finetune").stdout
+    (tmp_path / "own.yaml").write_text(shipped)
+    assert run(tiny, "recipes", tmp_path / "own.yaml").stdout == shipped
+    assert json.loads(run(tiny, "recipes", "search", "--json").stdout)["epochs"] == 5
