@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
-import os
-import subprocess
-import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 from PIL import Image
 from safetensors.torch import load_file
+from scalenet_cli.main import app
+from typer.testing import CliRunner
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,11 +22,18 @@ if TYPE_CHECKING:
 FAST = ["--recipe", "small_images", "--batch-size", "16", "--threads", "1"]
 
 
-def run(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "scalenet_cli", *map(str, words)]
-    return subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, check=False, env={**os.environ, **environment}
-    )
+@dataclass(frozen=True)
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def run(folder: Path, *words: object, **environment: str) -> Done:
+    """Run a command in this process: loading torch takes longer than these trainings."""
+    with contextlib.chdir(folder):
+        result = CliRunner().invoke(app, list(map(str, words)), env=environment)
+    return Done(result.exit_code, result.stdout, result.stderr)
 
 
 def rows(text: str) -> list[dict[str, str]]:
@@ -59,12 +67,13 @@ def test_the_folder_of_a_training_is_complete(trained, tiny):
     log = rows((output / "log.csv").read_text())
     assert [int(line["epoch"]) for line in log] == list(range(1, 7))
     assert float(log[-1]["loss"]) < float(log[0]["loss"])
-    assert Image.open(output / "curves.png").size == (960, 320)
+    with Image.open(output / "curves.png") as curves:
+        assert curves.size == (960, 320)
     card = (output / "MODEL_CARD.md").read_text()
     assert f"{100 * float(row['top1']):.2f} % of 12 held-out images" in card
     environment = json.loads((output / "environment.json").read_text())
     assert environment["plan"]["classes"] == ["dark", "light"]
-    assert str(output) in environment["command"]
+    assert environment["command"].startswith("scalenet ")
 
 
 def test_evaluation_gives_the_figure_of_the_training(trained, tiny, tmp_path):
@@ -72,7 +81,7 @@ def test_evaluation_gives_the_figure_of_the_training(trained, tiny, tmp_path):
     done = run(tiny, "evaluate", output, "--data", "images", "--confusion", tmp_path / "c.csv", "--json")
     found = json.loads(done.stdout)
     assert (found["images"], found["top1"], found["loss"]) == (12, float(row["top1"]), float(row["loss"]))
-    table = list(csv.reader((tmp_path / "c.csv").open()))
+    table = list(csv.reader((tmp_path / "c.csv").read_text().splitlines()))
     assert table[0] == ["class", "dark", "light"]
     assert sum(int(n) for line in table[1:] for n in line[1:]) == 12
     assert int(table[1][1]) + int(table[2][2]) == round(12 * found["top1"])
