@@ -23,9 +23,10 @@ lint: .venv/ready ## check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: .venv/ready ## measure the speed of the cost formula and of the checks against fvcore
+bench: .venv/ready ## measure the cost formula and the checks against fvcore, training against plain PyTorch
 	$(BIN)/python benchmarks/costs.py
 	$(BIN)/python benchmarks/checks.py
+	$(BIN)/python benchmarks/training.py
 
 clean: ## remove .venv and caches
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,186 @@
+"""Speed of the training step and of the input pipeline, as ratios to plain PyTorch in the same run.
+
+    python benchmarks/training.py [FOLDER]
+
+The reference is what one writes by hand: a loop with SGD in the default layout, and a `DataLoader` over JPEG files that
+decodes each with Pillow, crops it at random, flips it and stacks. FOLDER has class folders of JPEG files; without it,
+noisy ones are written. Rounds alternate, so that the machine's own speed and load cancel; the figure is the median of
+the rounds' ratios.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.data import DataLoader, Dataset
+
+from scalenet import build, load
+from scalenet.training.data import ImageSet, Splits, read, select, stream
+from scalenet.training.loop import Listener, Progress, Training
+from scalenet.training.recipe import change, load_recipe
+from scalenet.training.sources import find_source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+BATCH, STEPS, ROUNDS, WORKERS = 64, 8, 7, 2
+
+
+class Clock(Listener):
+    """Notes when each step ends."""
+
+    def __init__(self) -> None:
+        self.ends: list[float] = []
+
+    def step(self, training: Training, progress: Progress) -> None:  # noqa: ARG002 - as a listener hears
+        self.ends.append(time.perf_counter())
+
+
+def ratios(ours: Callable[[], float], theirs: Callable[[], float]) -> tuple[float, float, list[float]]:
+    """Return the median images a second of both, and the ratio of each round, after one that does not count."""
+    ours(), theirs()
+    pairs = [(ours(), theirs()) for _ in range(ROUNDS)]
+    one, two = (median(column) for column in zip(*pairs, strict=True))
+    return one, two, sorted(first / second for first, second in pairs)
+
+
+def report(name: str, ours: Callable[[], float], theirs: Callable[[], float]) -> None:
+    """Print a line."""
+    one, two, found = ratios(ours, theirs)
+    print(f"{name:42} {one:7.0f} {two:10.0f} {median(found):7.2f}   {found[0]:.2f} to {found[-1]:.2f}", flush=True)
+
+
+def our_step(name: str, size: int) -> Callable[[], float]:
+    """Return what measures our whole step on images in memory: batches, augmentation, network, SGD."""
+    recipe = change(
+        load_recipe("small_images"), [("batch_size", BATCH), ("epochs", 1), ("evaluate_every", 0), ("average", None)]
+    )
+    count = BATCH * STEPS
+    images = ImageSet(torch.randint(0, 256, (count, 3, size, size), dtype=torch.uint8), torch.arange(count) % 10)
+    few = ImageSet(images.images[:10], images.labels[:10])
+    splits = Splits(images, few, tuple(map(str, range(10))), "noise", "")
+
+    def measure() -> float:
+        network, clock = build(load(name), classes=10), Clock()
+        Training(network, splits, recipe=recipe, resolution=(size, size), seed=0).run(clock)
+        return BATCH * (STEPS - 1) / (clock.ends[-1] - clock.ends[0])
+
+    return measure
+
+
+def plain_step(name: str, size: int) -> Callable[[], float]:
+    """Return what measures a hand-written step on a batch that is ready."""
+    images, labels = torch.randn(BATCH, 3, size, size), torch.arange(BATCH) % 10
+
+    def measure() -> float:
+        network = build(load(name), classes=10)
+        optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4)
+        ends = []
+        for _ in range(STEPS):
+            optimizer.zero_grad()
+            loss = functional.cross_entropy(network(images), labels, label_smoothing=0.1)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            loss.item()
+            ends.append(time.perf_counter())
+        return BATCH * (STEPS - 1) / (ends[-1] - ends[0])
+
+    return measure
+
+
+class Plain(Dataset[Any]):
+    """Decodes, crops at random, flips and normalises one JPEG file, as is usual."""
+
+    def __init__(self, files: list[str], size: int) -> None:
+        self.files, self.size = files, size
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> Tensor:
+        """Return a float image [3, size, size]."""
+        with Image.open(self.files[index]) as opened:
+            image = opened.convert("RGB")
+        area, shape, down, across, flip = torch.rand(5).tolist()
+        ratio, area = (3 / 4) ** (1 - 2 * shape), 0.08 + 0.92 * area
+        width, height = min(1, (area * ratio) ** 0.5) * image.width, min(1, (area / ratio) ** 0.5) * image.height
+        left, top = across * (image.width - width), down * (image.height - height)
+        box = (left, top, left + width, top + height)
+        image = image.resize((self.size, self.size), Image.Resampling.BILINEAR, box=box)
+        if flip < 0.5:
+            image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        return (torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255 - 0.45) / 0.22
+
+
+def plain_pipeline(files: list[str], size: int) -> Callable[[], float]:
+    """Return what measures the usual DataLoader."""
+
+    def measure() -> float:
+        start = time.perf_counter()
+        for _ in DataLoader(Plain(files, size), BATCH, shuffle=True, num_workers=WORKERS, drop_last=True):
+            pass
+        return len(files) / (time.perf_counter() - start)
+
+    return measure
+
+
+def our_pipeline(splits: Splits, size: int) -> Callable[[], float]:
+    """Return what measures our batches, augmented and normalised as the network takes them."""
+    crops = {"augmentation.area": [0.08, 1.0], "augmentation.shift": 0.0, "batch_size": BATCH}
+    recipe = change(load_recipe("small_images"), crops.items())
+    training = Training(nn.Linear(1, 1), splits, recipe=recipe, resolution=(size, size), seed=0, workers=WORKERS)
+
+    def measure() -> float:
+        start = time.perf_counter()
+        keys, again = itertools.tee(training._keys())
+        for (images, _), (_, draws) in zip(training.data.augmented(keys), again, strict=True):
+            training._augmented(images, draws)
+        return len(splits.train) / (time.perf_counter() - start)
+
+    return measure
+
+
+def photographs(folder: Path) -> None:
+    """Write JPEG files of photographs' size: smooth noise of 500 by 375 pixels."""
+    draw = np.random.default_rng(0)
+    for name, number in itertools.product(("a", "b"), range(128)):
+        (folder / name).mkdir(exist_ok=True)
+        small = Image.fromarray(draw.integers(0, 256, (47, 63, 3), dtype=np.uint8))
+        small.resize((500, 375), Image.Resampling.BICUBIC).save(folder / name / f"{number}.jpg", quality=90)
+
+
+def pipelines(folder: Path, size: int, title: str) -> None:
+    """Compare the pipelines on the files of a folder."""
+    selection = select(find_source(folder), seed=0, limit=1024, fraction=0.02)
+    files = [file.path for found in selection.train.values() for file in found]
+    cached = read(selection, size=round(size / 0.875))
+    report(f"input, {title}, from files", our_pipeline(stream(selection), size), plain_pipeline(files, size))
+    report(f"input, {title}, cached", our_pipeline(cached, size), plain_pipeline(files, size))
+
+
+def main() -> None:
+    """Print images a second and ratios."""
+    torch.set_num_threads(1)
+    print(f"{'':42} {'scalenet':>7} {'plain':>9} {'ratio':>7}   rounds")
+    for name, size in (("resnet18", 64), ("mobilenet_v2", 96), ("efficientnet_b0", 96)):
+        report(f"step, {name} at {size} px", our_step(name, size), plain_step(name, size))
+    with tempfile.TemporaryDirectory() as folder:
+        photographs(Path(folder))
+        pipelines(Path(folder), 128, "500 × 375 px at 128 px")
+    if len(sys.argv) > 1:
+        pipelines(Path(sys.argv[1]), 32, f"{Path(sys.argv[1]).name} at 32 px")
+
+
+if __name__ == "__main__":
+    main()
