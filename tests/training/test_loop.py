@@ -257,3 +257,52 @@ def test_a_small_rest_neither_weighs_too_much_nor_breaks_batch_norm() -> None:
     running = module[1].running_mean
     assert running is not None
     assert torch.allclose(running, inputs.mean((0, 2, 3)).detach(), atol=0.05)
+
+
+def test_parts_of_a_batch_have_the_gradient_of_the_whole(splits: Splits) -> None:
+    modules = [nn.Sequential(nn.Flatten(), nn.Linear(3 * 12 * 12, 4)) for _ in range(2)]
+    modules[1].load_state_dict(modules[0].state_dict())
+    for module, parts in zip(modules, (1, 3), strict=True):
+        recipe = changed(RECIPE, epochs=1, optimizer__kind="sgd", accumulate=parts, clip=0.5, average=None)
+        train(module, splits, recipe=recipe, resolution=(12, 12), seed=0)
+    assert torch.allclose(modules[0][1].weight, modules[1][1].weight, atol=1e-5)  # type: ignore[arg-type]
+
+
+def test_clipping_bounds_the_step(splits: Splits) -> None:
+    module = nn.Sequential(nn.Flatten(), nn.Linear(3 * 12 * 12, 4))
+    before = module[1].weight.clone()
+    recipe = changed(
+        RECIPE, epochs=1, batch_size=320, optimizer__kind="sgd", optimizer__lr=1.0, clip=0.01, average=None
+    )
+    train(module, splits, recipe=changed(recipe, schedule__warmup=0.0), resolution=(12, 12), seed=0)
+    assert (module[1].weight - before).norm() <= 0.0101
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_short_numbers_learn_too(splits: Splits, precision: str) -> None:
+    assert run(splits, recipe=changed(RECIPE, precision=precision, epochs=3)).scores.top1 > 0.7
+
+
+def test_a_moving_average_keeps_what_tensorflows_does(splits: Splits) -> None:
+    recipe = changed(RECIPE, average={"kind": "ema", "decay": 0.5}, statistics_images=0, epochs=1)
+    seen: list[Tensor] = []
+
+    class Watch(Listener):
+        def step(self, training: Training, progress: Progress) -> None:  # noqa: ARG002 - as a listener hears
+            seen.append(training.module[6].weight.detach().clone())  # type: ignore[index]
+
+    module = network()
+    train(module, splits, recipe=recipe, resolution=(12, 12), seed=0, listener=Watch())
+    average = seen[0]
+    for count, weights in enumerate(seen[1:], start=1):
+        kept = min(0.5, (1 + count) / (10 + count))
+        average = kept * average + (1 - kept) * weights
+    assert torch.allclose(module[6].weight, average, atol=1e-6)  # type: ignore[arg-type]
+
+
+def test_five_answers_are_at_least_as_good_as_one(splits: Splits) -> None:
+    scores = run(splits).scores
+    assert scores.top1 <= scores.top5 == 1.0, "there are four classes"
+    confusion = scores.confusion(4)
+    assert confusion.sum() == 100
+    assert confusion.diagonal().sum() == round(100 * scores.top1)
