@@ -102,9 +102,8 @@ def _answer(scores: Scores, classes: tuple[str, ...], *, per_class: bool, json: 
     if json:
         emit_json({**whole, "classes": _by_class(scores, classes)})
     else:
-        emit(
-            _by_class(scores, classes) if per_class else [whole], formats={"top1": percentage, "precision": percentage}
-        )
+        rows = _by_class(scores, classes) if per_class else [whole]
+        emit(rows, formats=dict.fromkeys(("top1", "top5", "precision"), percentage))
 
 
 def _by_class(scores: Scores, classes: tuple[str, ...]) -> list[dict[str, Any]]:

@@ -101,7 +101,7 @@ def train(
     folders = _folders(output, data)
     if threads is not None:
         torch.set_num_threads(threads)
-    with world(the_device(device)) as (here, own_device):
+    with world(the_device(device)) as here:
         speak = note if here.leads else _silent
         rows = [
             _train(
@@ -111,7 +111,6 @@ def train(
                 recipe=wanted,
                 reading=reading,
                 init=init,
-                device=own_device,
                 world=here,
                 workers=the_workers(workers),
                 every=checkpoint_every,

@@ -19,6 +19,7 @@ from scalenet.arch.config import Config, as_data, as_record, write_bytes
 from scalenet.arch.errors import ScalenetError
 from scalenet.arch.spec import Record, as_tuple
 from scalenet.model.builder import build
+from scalenet.training.decoding import some
 from scalenet.training.loop import State
 from scalenet.training.optimizers import CLASSIFIER
 from scalenet.training.recipe import Recipe
@@ -66,9 +67,18 @@ class Plan(Record):
     init: str | None = None
 
     def differences(self, other: Plan) -> list[str]:
-        """Return the names of what differs, but for the name of the images, which may lie elsewhere now."""
-        one, two = ({**as_data(plan), "images": {**as_data(plan.images), "name": ""}} for plan in (self, other))
-        return [key for key in one | two if one.get(key) != two.get(key)]
+        """Return the keys that differ, but for the name of the images, which may lie elsewhere now."""
+        one, two = (_flat(as_data(plan)) for plan in (self, other))
+        return [key for key in {**one, **two} if one.get(key) != two.get(key) and key != "images.name"]
+
+
+def _flat(data: dict[str, Any]) -> dict[str, Any]:
+    """Return values by keys written with dots."""
+    found: dict[str, Any] = {}
+    for key, value in data.items():
+        inner = _flat(value) if isinstance(value, dict) else {}
+        found |= {f"{key}.{rest}": one for rest, one in inner.items()} or {key: value}
+    return found
 
 
 class About(Record):
@@ -143,7 +153,7 @@ def read_checkpoint(path: Path, plan: Plan) -> State:
     tensors, texts = _read(path)
     about = _about(texts, path)
     if changed := plan.differences(about.plan):
-        raise ScalenetError(f"{path}: a checkpoint of another training: {', '.join(changed)} differ")
+        raise ScalenetError(f"{path}: a checkpoint of another training: {some(changed)} differ")
     return State(tensors, json.loads(texts["state"]))
 
 

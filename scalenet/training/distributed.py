@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """The processes of a training: this one is `rank` of `size`."""
+    """The processes of a training: this one is `rank` of `size`, and trains on `device`."""
 
     rank: int = 0
     size: int = 1
+    device: str = "cpu"
 
     @property
     def leads(self) -> bool:
@@ -44,30 +45,31 @@ class World:
                 distributed.broadcast(values, 0)
 
     def gathered(self, values: Tensor) -> list[Tensor]:
-        """Return the values of all processes, by rank; all have one shape."""
+        """Return the values of all processes, by rank, on the CPU; all have one shape."""
         if self.size == 1:
             return [values]
+        values = values.to(self.device)  # GPUs do not exchange what lies on the CPU
         found = [torch.empty_like(values) for _ in range(self.size)]
         distributed.all_gather(found, values)
-        return found
+        return [one.cpu() for one in found]
 
 
 SINGLE = World()
 
 
 @contextmanager
-def world(device: str) -> Iterator[tuple[World, str]]:
-    """Join the processes that `torchrun` started, or be alone; yield the world and this process's device."""
+def world(device: str) -> Iterator[World]:
+    """Join the processes that `torchrun` started, or be alone; of several GPUs each process takes its own."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
-        yield SINGLE, device
+        yield World(device=device)
         return
     if device == "cuda":
         device = f"cuda:{os.environ['LOCAL_RANK']}"
         torch.cuda.set_device(device)
     distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
     try:
-        yield World(distributed.get_rank(), size), device
+        yield World(distributed.get_rank(), size, device)
     finally:
         distributed.destroy_process_group()
 

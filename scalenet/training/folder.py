@@ -23,6 +23,7 @@ from scalenet.arch.errors import ScalenetError
 from scalenet.training.card import model_card
 from scalenet.training.checkpoint import About, Plan, checkpoints, read_checkpoint, write_checkpoint, write_weights
 from scalenet.training.curves import curves_png
+from scalenet.training.decoding import some
 from scalenet.training.loop import Listener
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class Folder(Listener):
         before = recorded_plan(folder)
         if before is not None and (changed := plan.differences(before)):
             hint = "give another folder with -o, or start afresh with --force"
-            raise ScalenetError(f"{folder} holds another training: {', '.join(changed)} differ", hint=hint)
+            raise ScalenetError(f"{folder} holds another training: {some(changed)} differ", hint=hint)
 
     def begin(self, training: Training, *, command: str, note: Callable[[str], None]) -> None:
         """Write what the training is, if this process leads, and go back to the newest sound checkpoint."""

@@ -101,7 +101,6 @@ def train(
     *,
     recipe: Recipe,
     reading: Reading,
-    device: str = "cpu",
     world: World = SINGLE,
     workers: int = 0,
     init: Trained | None = None,
@@ -122,7 +121,7 @@ def train(
     if init is not None:
         init.start(network, splits.classes)
     training = Training(
-        network.to(device),
+        network.to(world.device),
         splits,
         recipe=recipe,
         resolution=plan.config.model.size,

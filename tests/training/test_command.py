@@ -112,7 +112,7 @@ def test_a_folder_holds_one_training_and_force_removes_only_its_files(trained, t
     (tmp_path / "mine.txt").write_text("kept")
     refused = run(tiny, *words, "--set", "optimizer.lr=0.01")
     assert refused.returncode == 2
-    assert "holds another training: recipe differ" in refused.stderr
+    assert "holds another training: recipe.optimizer.lr differ" in refused.stderr
     assert run(tiny, *words, "--set", "optimizer.lr=0.01", "--force").returncode == 0
     assert (tmp_path / "mine.txt").read_text() == "kept"
 

@@ -39,7 +39,7 @@ class Ear(Listener):
     def step(self, training, progress):
         losses.append(training.sums.loss)
 
-with world("cpu") as (here, device):
+with world("cpu") as here:
     torch.manual_seed(0)
     network = build(recipe.applied(load(net).model)).double()
     training = Training(network, splits, recipe=recipe, resolution=(8, 8), seed=0, world=here)
