@@ -126,7 +126,14 @@ class Folder(Listener):
             write_text(self.folder / "MODEL_CARD.md", model_card(about, row))
         return row
 
+    def newest(self) -> str:
+        """Say which checkpoint there is to go back to."""
+        found = checkpoints(self.folder / "checkpoints")
+        return f"the newest checkpoint, {found[0].name}, is from before it" if found else "no checkpoint is older"
+
     def _keep(self, training: Training) -> None:
+        if not training.sound:
+            return  # an older checkpoint is worth more
         state = training.state()
         if training.world.leads:
             write_checkpoint(self.folder / "checkpoints", training.step, state, self._about(training))

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
@@ -29,6 +28,7 @@ from scalenet.training.feed import feed, normalizer
 from scalenet.training.optimizers import optimizer
 from scalenet.training.recipe import Ema, Tail
 from scalenet.training.scoring import Scores, score
+from scalenet.training.statistics import channel_statistics, estimate_statistics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from scalenet.training.feed import Feed, Key, Normalization
     from scalenet.training.recipe import Recipe
 
-_CHUNK = 1024
 _EPOCH_STRIDE = 1_000_003
 _STATISTICS_STREAM = 999_983
 _STATISTICS_SAMPLE = 1024
@@ -199,6 +198,11 @@ class Training:
     def step(self) -> int:
         """The number of steps taken."""
         return self.epoch * self.batches + self.batch
+
+    @property
+    def sound(self) -> bool:
+        """Whether all weights are finite; after a step too large they are not, before the next loss says so."""
+        return all(bool(parameter.isfinite().all()) for parameter in self.module.parameters())
 
     def evaluated(self) -> nn.Module:
         """Return the network whose accuracy counts: the moving average, if there is one."""
@@ -468,41 +472,6 @@ class Training:
             seconds=time.perf_counter() - self.started,
             images=self._images_seen() - self.seen_before,
         )
-
-
-def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mean and standard deviation of each channel of uint8 images [N, 3, H, W], both [1, 3, 1, 1], 0 to 255."""
-    total = torch.zeros(2, images.shape[1], dtype=torch.float64)
-    for part in torch.split(images, _CHUNK):
-        values = part.to(torch.float32)
-        total[0] += values.mean(dim=(0, 2, 3), dtype=torch.float64) * len(part)
-        total[1] += values.square_().mean(dim=(0, 2, 3), dtype=torch.float64) * len(part)
-    mean, square = total / len(images)
-    # Images of one flat colour have no deviation to divide by.
-    deviation = (square - mean.square()).clamp_min(1.0).sqrt()
-    return mean.to(torch.float32).view(1, -1, 1, 1), deviation.to(torch.float32).view(1, -1, 1, 1)
-
-
-def estimate_statistics(module: nn.Module, batches: Iterator[Tensor]) -> None:
-    """Set the running statistics of all batch norms to their mean over some batches.
-
-    Only the batch norms leave evaluation mode: dropout stays off, as it will be when the statistics are used.
-    """
-    norms = [layer for layer in module.modules() if isinstance(layer, _BatchNorm) and layer.track_running_stats]
-    if not norms:
-        return
-    module.eval()
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # the plain mean over batches
-        norm.train()
-    with torch.no_grad():
-        for images in batches:
-            module(images)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-    module.eval()
 
 
 def _below(tensors: Mapping[str, Tensor], start: str) -> dict[str, Tensor]:

@@ -18,7 +18,7 @@ from scalenet.training.decoding import some
 from scalenet.training.distributed import SINGLE, World
 from scalenet.training.feed import feed, normalizer
 from scalenet.training.folder import Folder
-from scalenet.training.loop import Training
+from scalenet.training.loop import DivergedError, Training
 from scalenet.training.scoring import score
 from scalenet.training.sources import find_source, native_size
 
@@ -131,7 +131,10 @@ def train(
         normalization=None if init is None else init.about.normalization,
     )
     keeper.begin(training, command=command, note=note)
-    outcome = training.run(keeper)
+    try:
+        outcome = training.run(keeper)
+    except DivergedError as error:
+        raise DivergedError(error.message, hint=keeper.newest()) from None
     for name in outcome.broken:
         note(f"skipped {name}")
     return keeper.finish(training, outcome)

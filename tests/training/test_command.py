@@ -196,12 +196,17 @@ def test_images_left_encoded_train_the_same_twice(tiny, tmp_path):
     assert one == two
 
 
-def test_a_training_that_diverges_says_where(tiny, tmp_path):
-    words = ["train", "net.yaml", "--data", "images", *FAST, "--set", "optimizer.lr=1e30", "-o", tmp_path]
-    done = run(tiny, *words)
+def test_a_training_that_diverges_says_where_and_keeps_no_broken_weights(tiny, tmp_path):
+    words = ["train", "net.yaml", "--data", "images", *FAST, "--checkpoint-every", "1"]
+    broken = ["--set", "optimizer.lr=1e38", "--set", "average=null"]
+    done = run(tiny, *words, *broken, "-o", tmp_path / "at-once")
     assert done.returncode == 3
     assert "diverged at step" in done.stderr
+    assert "try a learning rate below 1e+38" in done.stderr
     assert "Traceback" not in done.stderr
+    kept = sorted((tmp_path / "at-once").glob("checkpoints/*"))
+    assert (f"the newest checkpoint, {kept[-1].name}" if kept else "no checkpoint is older") in done.stderr
+    assert all(value.isfinite().all() for file in kept for name, value in load_file(file).items() if "weights" in name)
 
 
 @pytest.mark.parametrize(
@@ -252,3 +257,9 @@ def test_recipes_are_listed_and_printed_to_be_copied(tiny, tmp_path):
     (tmp_path / "own.yaml").write_text(shipped)
     assert run(tiny, "recipes", tmp_path / "own.yaml").stdout == shipped
     assert json.loads(run(tiny, "recipes", "search", "--json").stdout)["epochs"] == 5
+
+
+def test_tensorboard_gets_the_curves_where_it_is_installed(tiny, tmp_path):
+    pytest.importorskip("tensorboard")
+    run(tiny, "train", "net.yaml", "--data", "images", *FAST, "--epochs", "2", "-o", tmp_path)
+    assert len(list((tmp_path / "tensorboard").glob("events.out.tfevents.*"))) == 2

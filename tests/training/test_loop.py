@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from scalenet.training.augmentation import draw, flip_and_shift
 from scalenet.training.data import ImageSet, Splits, embedded_splits
-from scalenet.training.loop import DivergedError, Listener, Outcome, Progress, Training, channel_statistics
+from scalenet.training.loop import DivergedError, Listener, Outcome, Progress, Training
 from scalenet.training.recipe import Augmentation, Recipe, change, load_recipe
+from scalenet.training.statistics import channel_statistics
 
 if TYPE_CHECKING:
     from collections.abc import Callable
