@@ -292,7 +292,8 @@ def write_bytes(path: Path, content: bytes) -> None:
         Path(temporary).replace(path)
     except OSError as error:
         Path(temporary).unlink(missing_ok=True)
-        raise RunError(f"{path}: cannot be written: {error.strerror}", hint="what stood there is unchanged") from None
+        reason = error.strerror or error
+        raise RunError(f"{path}: cannot be written: {reason}", hint="what stood there is unchanged") from None
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
@@ -395,17 +396,18 @@ def _keys(kind: type[Record], data: Any, path: list[str | int]) -> list[str]:
         data = data[step]
         if isinstance(step, str):
             fields = {field.alias or name: field for name, field in kind.model_fields.items()}
-            records = _records(fields[step].annotation) if step in fields else []
+            records = records_in(fields[step].annotation) if step in fields else []
         kind = next((record for record in records if _takes(record, data)), kind)
         if issubclass(kind, StageSpec) and isinstance(data, dict) and str(data.get("block")) in blocks.names():
             kind = stage_record(data["block"])
     return [field.alias or name for name, field in kind.model_fields.items()]
 
 
-def _records(annotation: Any) -> list[type[Record]]:
+def records_in(annotation: Any) -> list[type[Record]]:
+    """Return the records that the annotation of a field names."""
     if isinstance(annotation, type) and issubclass(annotation, Record):
         return [annotation]
-    return [record for inner in get_args(annotation) for record in _records(inner)]
+    return [record for inner in get_args(annotation) for record in records_in(inner)]
 
 
 def _takes(record: type[Record], data: Any) -> bool:

@@ -139,7 +139,8 @@ def write_checkpoint(folder: Path, step: int, state: State, about: About) -> Non
     """Write all that a training goes on from, and remove all but the newest `KEPT` checkpoints."""
     texts = {"about": json.dumps(as_data(about)), "state": json.dumps(state.numbers)}
     _write(folder / f"step-{step:09}.safetensors", state.tensors, texts)
-    for old in checkpoints(folder)[KEPT:]:
+    # What a killed process left half-written has a name that begins with a dot.
+    for old in [*checkpoints(folder)[KEPT:], *folder.glob(".step-*")]:
         old.unlink()
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args
 from pydantic import BeforeValidator, Field, model_validator
 
 from scalenet.arch import strict_yaml
-from scalenet.arch.config import Multiplier, Name, as_data, as_record
+from scalenet.arch.config import Multiplier, Name, as_data, as_record, records_in
 from scalenet.arch.errors import ConfigError
 from scalenet.arch.shipped import load_shipped, shipped_files
 from scalenet.arch.spec import Record, as_tuple
@@ -250,7 +250,7 @@ def change(recipe: Recipe, changes: Iterable[tuple[str, Any]]) -> Recipe:
         if not isinstance(place, dict):
             raise ConfigError(f"recipe {recipe.name}: {key}: {'.'.join(parents)} has no keys")
         place[last] = value
-        if last == "kind" and parents:
+        if last == "kind" and parents and parents[0] in Recipe.model_fields:
             data[parents[0]] = _fitting(parents[0], place)
     return as_record(Recipe, data, f"recipe {recipe.name}")
 
@@ -268,8 +268,7 @@ def read_changes(texts: Iterable[str]) -> list[tuple[str, Any]]:
 
 def _fitting(field: str, data: dict[str, Any]) -> dict[str, Any]:
     """Return the keys that the kind named in `data` takes."""
-    kinds = {"optimizer": (Rmsprop, RmspropTensorflow, Sgd, AdamW), "schedule": (Falling, Staircase)}.get(field, ())
-    for record in kinds:
+    for record in records_in(Recipe.model_fields[field].annotation):
         if data["kind"] in get_args(record.model_fields["kind"].annotation):
             return {key: value for key, value in data.items() if key in record.model_fields}
     return data

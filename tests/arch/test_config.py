@@ -9,7 +9,7 @@ import pytest
 import scalenet
 from scalenet.arch import registry
 from scalenet.arch.config import Config, digest, dumps, load_config, loads, save
-from scalenet.arch.errors import ConfigError
+from scalenet.arch.errors import ConfigError, RunError
 
 HAND_WRITTEN = """\
 schema: scalenet/1
@@ -192,7 +192,7 @@ def test_an_existing_file_survives_a_failure_while_saving(tmp_path: Path, monkey
         raise OSError("disk full")
 
     monkeypatch.setattr(Path, "replace", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(RunError, match="cannot be written: disk full"):
         save(loads(HAND_WRITTEN), path)
     assert path.read_text(encoding="utf-8") == "before"
     assert list(tmp_path.iterdir()) == [path]

@@ -67,6 +67,8 @@ def test_another_kind_keeps_what_it_has_too() -> None:
         ("optimiser.lr=1", "optimiser: unknown key .*did you mean 'optimizer'"),
         ("optimizer.lr=fast", "optimizer.lr: expected a valid number, found 'fast'"),
         ("optimizer.kind=sdg", "optimizer.kind: expected 'rmsprop'"),
+        ("average.kind=tail", "average.share: missing"),
+        ("foo.kind=tail", "foo: unknown key"),
         ("epochs=0", "epochs: expected greater than or equal to 1, found 0"),
         ("epochs=1.5", "epochs: expected a valid integer"),
         ("epochs.x=1", "epochs has no keys"),

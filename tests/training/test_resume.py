@@ -106,6 +106,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_bits(
     assert whole.keys() == resumed.keys()
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
     assert logged(tmp_path / "whole") == logged(tmp_path / "killed")
+    assert len(list((tmp_path / "killed" / "checkpoints").iterdir())) == 2, "nothing half-written is left"
     assert not [
         path for path in (tmp_path / "killed" / "checkpoints").glob("*") if not path.name.startswith((".", "step"))
     ]
