@@ -279,11 +279,11 @@ class Training:
     def _keys(self) -> Iterator[Key]:
         """Yield this process's parts of the batches that are left of an epoch, with their random numbers."""
         draws = torch.Generator().manual_seed(self.seed * _EPOCH_STRIDE + self.epoch)
-        order = torch.randperm(len(self.data.labels), generator=draws)
+        order, done = torch.randperm(len(self.data.labels), generator=draws), self.batch
         for batch in range(self.batches):
             chosen = order[batch * self.batch_size : (batch + 1) * self.batch_size]
             numbers = draw(self.recipe.augmentation, len(chosen), draws)
-            if batch < self.batch:  # done before the training was stopped
+            if batch < done:  # before the training was stopped
                 continue
             mine = self.world.part(torch.arange(len(chosen)))
             for part in torch.tensor_split(mine, self.recipe.accumulate):
@@ -308,8 +308,9 @@ class Training:
 
     def _backward(self, images: Tensor, labels: Tensor, draws: Draws) -> Tensor:
         """Add a part's gradients; return its share of the batch's loss, and how many images it had right."""
+        inputs = self._augmented(images, draws)
         with self._autocast():
-            logits = self.model(self._augmented(images, draws))
+            logits = self.model(inputs)
             loss = functional.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
         share = len(labels) / self.batch_size
         # Processes average their gradients, and the batch's is their sum.
