@@ -71,8 +71,7 @@ def read_centre(file: File, size: Size, share: float = 1.0) -> Pixels:
 def read_crop(file: File, boxes: Callable[[float], Box], size: Size) -> Pixels:
     """Decode a crop as uint8 [3, height, width]; `boxes` gives top, left, height, width as shares for an aspect."""
     with _opened(file) as opened:
-        turned = opened.getexif().get(_ORIENTATION, 1) in _SIDEWAYS
-        wide, high = reversed(opened.size) if turned else opened.size
+        wide, high = reversed(opened.size) if _orientation(opened) in _SIDEWAYS else opened.size
         top, left, height, width = boxes(wide / high)
         image = _upright(opened, round(max(size[0] / height, size[1] / width)))
     left, right = left * image.width, (left + width) * image.width
@@ -137,8 +136,14 @@ def _opened(file: File) -> Image.Image:
 def _upright(opened: Image.Image, wanted: int) -> Image.Image:
     """Return an image as its EXIF data turn it; JPEG is decoded at 1/2, 1/4 or 1/8 if `wanted` pixels remain."""
     opened.draft("RGB", (wanted, wanted))
-    upright: Image.Image = ImageOps.exif_transpose(opened)
-    return _rgb(upright)
+    opened.load()
+    # Each of these would copy an image that it leaves as it is.
+    image = opened if _orientation(opened) == 1 else ImageOps.exif_transpose(opened)
+    return image if image.mode == "RGB" else _rgb(image)
+
+
+def _orientation(opened: Image.Image) -> int:
+    return int(opened.getexif().get(_ORIENTATION, 1))
 
 
 def _resized(image: Image.Image, box: Box, size: Size) -> Pixels:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -15,7 +16,7 @@ from scalenet.training.decoding import DataError, read_centre, read_crop, reason
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from scalenet.training.decoding import Box, Size
+    from scalenet.training.decoding import Box, Pixels, Size
     from scalenet.training.recipe import Augmentation
 
 Key: TypeAlias = tuple[Tensor, Draws]
@@ -170,7 +171,7 @@ class _Decoded(Dataset[Any]):
     def __getitem__(self, key: Key) -> tuple[Tensor, Tensor, list[str]]:
         """Return images, their places (-1 for a broken one), and why which could not be decoded."""
         chosen, draws = key
-        pixels = torch.zeros(len(chosen), 3, *self.size, dtype=torch.uint8)
+        pixels = np.zeros((len(chosen), 3, *self.size), dtype=np.uint8)
         places, broken = chosen.clone(), []
         for number, place in enumerate(chosen.tolist()):
             try:
@@ -178,19 +179,19 @@ class _Decoded(Dataset[Any]):
             except Exception as error:  # as in decoding.decode
                 places[number] = -1
                 broken.append(f"{self.images.files[place].label(self.images.root)}: {reason(error)}")
-        return pixels, places, broken
+        return torch.from_numpy(pixels), places, broken
 
-    def _read(self, place: int, draws: Tensor | None) -> Tensor:
+    def _read(self, place: int, draws: Tensor | None) -> Pixels:
         file, augmentation = self.images.files[place], self.augmentation
         if draws is None or augmentation is None:
             share = self.test_crop if augmentation is None or augmentation.area is not None else 1.0
-            return torch.from_numpy(read_centre(file, self.size, share).copy())
+            return read_centre(file, self.size, share)
 
         def boxes(aspect: float) -> Box:
             top, left, height, width = crop_boxes(draws, augmentation, aspect=aspect)[0].tolist()
             return top, left, height, width
 
-        return torch.from_numpy(read_crop(file, boxes, self.size).copy())
+        return read_crop(file, boxes, self.size)
 
 
 def parts(chosen: Tensor) -> tuple[Tensor, ...]:
