@@ -74,6 +74,7 @@ def test_the_folder_of_a_training_is_complete(trained, tiny):
     environment = json.loads((output / "environment.json").read_text())
     assert environment["plan"]["classes"] == ["dark", "light"]
     assert environment["command"].split()[0] == "scalenet"
+    assert environment["processes"] == 1
 
 
 def test_evaluation_gives_the_figure_of_the_training(trained, tiny, tmp_path):

@@ -213,3 +213,5 @@ def test_killed_by_a_signal_the_installed_command_goes_on(tiny: Path, tmp_path: 
     again = subprocess.run([*command, "--json"], cwd=tiny, capture_output=True, text=True, check=True)
     assert "going on after step" in again.stderr
     assert json.loads(again.stdout)[0]["epochs"] == 12
+    environment = json.loads((tmp_path / "run" / "environment.json").read_text())
+    assert environment["command"].startswith("scalenet train net.yaml --data images")
