@@ -71,7 +71,7 @@ def feed(
 
 
 class MemoryFeed:
-    """Images that lie in memory, on the device that trains; resampled once where no random crops are taken."""
+    """Images in memory, on the device that trains if it has room; resampled once where no random crops are taken."""
 
     def __init__(
         self,
@@ -89,14 +89,14 @@ class MemoryFeed:
             pixels, self.test_crop = resample(central(pixels, test_crop), *size), 1.0
         elif augmentation.area is None:
             pixels = resample(pixels, *size)
-        self.pixels = pixels.to(device).contiguous(memory_format=layout)
-        self.labels = images.labels.to(device)
+        self.pixels = pixels.to(_home(pixels, device)).contiguous(memory_format=layout)
+        self.labels, self.device = images.labels.to(device), device
         self.augmentation = augmentation
         self.broken: dict[str, None] = {}
 
     def augmented(self, keys: Iterable[Key]) -> Iterator[tuple[Tensor, Tensor]]:
         for chosen, draws in keys:
-            images = self.pixels[chosen]
+            images = self.pixels[chosen].to(self.device)
             if "crop" in draws and self.augmentation is not None:
                 aspect = images.shape[3] / images.shape[2]
                 images = crop(images, crop_boxes(draws["crop"], self.augmentation, aspect=aspect), self.size)
@@ -104,7 +104,15 @@ class MemoryFeed:
 
     def plain(self, chosen: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         for part in parts(chosen):
-            yield resample(central(self.pixels[part], self.test_crop), *self.size), self.labels[part]
+            pixels = self.pixels[part].to(self.device)
+            yield resample(central(pixels, self.test_crop), *self.size), self.labels[part]
+
+
+def _home(pixels: Tensor, device: torch.device) -> torch.device:
+    """Return where pixels lie: on a GPU where they take less than half of what is free."""
+    if device.type != "cuda" or 2 * pixels.nbytes < torch.cuda.mem_get_info(device)[0]:
+        return device
+    return torch.device("cpu")
 
 
 class FileFeed:
