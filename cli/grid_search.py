@@ -90,7 +90,7 @@ def grid_search(
     the_device(device)
     check_folder(output)
     wanted = the_recipe(recipe or "search", changes, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate)
-    at_a_time = workers or os.cpu_count() or 1
+    at_a_time = min(workers or os.cpu_count() or 1, len(found.candidates) * seeds)
     splits = _images(source, found, images, seed, at_a_time)
     plan = _plan(architecture, chosen, found, wanted, splits, range(seed, seed + seeds), device=device, threads=threads)
     study = _study(output, plan, found, rounding=architecture.rounding, force=force)

@@ -216,6 +216,14 @@ def test_a_set_too_large_for_the_memory_is_refused_before_it_is_read(tmp_path: P
         folder_splits(tmp_path, size=64, seed=0, memory=100_000)
 
 
+def test_the_copies_of_workers_count(tmp_path: Path) -> None:
+    selection = select(find_source(fill(tmp_path, {"a": 5, "b": 5})), seed=0)
+    pixels = 10 * 3 * 8 * 8
+    assert len(read(selection, size=8, copies=3, memory=3 * pixels).train) == 8
+    with pytest.raises(DataError, match="10 images of 8 px, held 4 times"):
+        read(selection, size=8, copies=4, memory=3 * pixels)
+
+
 def test_resampling_is_antialiased_and_keeps_what_has_the_size() -> None:
     stripes = torch.zeros(3, 3, 32, 32, dtype=torch.uint8)
     stripes[..., ::2] = 200
