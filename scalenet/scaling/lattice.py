@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from scalenet.arch.spec import Dimensions
+from scalenet.arch.spec import Dimensions, dimensions
 from scalenet.scaling.multiply import scale_dimensions, unrounded
 from scalenet.scaling.resolutions import total_stride
 
@@ -126,7 +126,9 @@ class Lattice:
         first, last = math.floor(_WIDTH_STEPS * (low - 1) / 2), math.ceil(_WIDTH_STEPS * (high + 1) / 2)
         factor = 2.0 ** (np.arange(first, last + 1) / _WIDTH_STEPS)
         scaled = scale_dimensions(self.model, self.rounding, depth=1.0, width=factor, resolution=1.0)
-        rows = _rows(scaled.stem, *scaled.widths, *([] if scaled.head is None else [scaled.head]))
+        rows, own = _columns(scaled), _columns(dimensions(self.model))
+        # the base's own widths need not be multiples of the divisor: what grows past them on the wrong side is left out
+        rows = rows[np.where(factor < 1, (rows <= own).all(axis=1), (rows >= own).all(axis=1))]
         rows = rows[np.append(True, (np.diff(rows, axis=0) != 0).any(axis=1))]
         return self._width_axis(self._varied(rows) if self.per_stage else rows)
 
@@ -176,6 +178,11 @@ class Lattice:
 def _next_blocks(base: int, blocks: int, high: float) -> NDArray[np.float64]:
     """Return the multiples of `base` blocks at which a stage of `blocks` gets one more, up to 2^high."""
     return (np.arange(blocks, max(blocks, math.floor(base * 2.0**high + 0.5))) + 0.5) / base
+
+
+def _columns(numbers: Dimensions) -> NDArray[np.int64]:
+    """Return the widths of stem, stages and head."""
+    return _rows(numbers.stem, *numbers.widths, *([] if numbers.head is None else [numbers.head]))
 
 
 def _rows(*columns: Count) -> NDArray[np.int64]:
