@@ -23,8 +23,9 @@ lint: .venv/ready ## check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: .venv/ready ## measure the cost formula and the checks against fvcore, training against plain PyTorch
+bench: .venv/ready ## measure the cost formula and the checks against fvcore, budgets, and training against plain PyTorch
 	$(BIN)/python benchmarks/costs.py
+	$(BIN)/python benchmarks/budgets.py
 	$(BIN)/python benchmarks/checks.py
 	$(BIN)/python benchmarks/training.py
 
