@@ -16,7 +16,8 @@ import numpy as np
 
 from scalenet.arch.config import Factors, Solution, TinyRay
 from scalenet.arch.errors import ScalenetError
-from scalenet.costs.formula import cost, cost_many, each
+from scalenet.arch.spec import layer_tree
+from scalenet.costs.formula import cost_many, each, total, walk
 from scalenet.costs.memory import memory_many
 from scalenet.scaling.lattice import Lattice
 from scalenet.scaling.multiply import unrounded
@@ -24,7 +25,7 @@ from scalenet.scaling.resolutions import total_stride
 from scalenet.scaling.rules import Multipliers, path, tidy, tiny_curves
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -35,11 +36,13 @@ if TYPE_CHECKING:
     from scalenet.scaling.rounding import Rounding
 
 _PHIS = np.linspace(-16, 16, 513)
-_RADII = tuple(2.0**power for power in range(-4, 5))
-_SLACK = 0.15
-"""Doublings by which rounding may move a cost along the ray."""
+_RADII = tuple(2.0 ** (power / 2) for power in range(-8, 9))
+_WIDER = (0.04, 0.16, 0.64)
+"""Tolerances with which the closest network is looked for where none meets the budget."""
+_SLACK = 0.5
+"""Doublings by which rounding may move a cost along the ray: one pixel too many in every feature map, at most."""
 _CELL = 8
-_LARGEST = 20_000_000
+_LARGEST = 50_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +60,13 @@ def solve(model: Model, rule: BudgetRule, rounding: Rounding) -> Solved:
     Raises ScalenetError where the cost does not change along the ray, or no network keeps the ceilings.
     """
     search = _Search(model, rule, rounding)
-    closest, least = search.lattice.least(), math.inf
-    for radius in _RADII:
-        for numbers in search.tube(radius):
-            misses = search.misses(numbers)
-            index = int(misses.argmin())  # the first, and so the nearest, of those that miss by nothing
-            if misses[index] < least:
-                closest, least = _one(numbers, index), float(misses[index])
-            if least == 0:
-                return search.solved(closest)
-    if np.isinf(search.misses(closest)[0]):
+    closest, miss = search.closest(search)
+    for tolerance in _WIDER if miss else ():
+        wider = _Search(model, rule.model_copy(update={"tolerance": tolerance}), rounding)
+        closest, miss = min((closest, miss), search.closest(wider), key=lambda found: found[1])
+        if miss <= tolerance:
+            break
+    if math.isinf(miss):
         raise ScalenetError("no network near the ray keeps the ceilings", hint="raise them, or take another rule")
     return search.solved(closest)
 
@@ -116,7 +116,22 @@ class _Search:
         self.most = self._most()
         self.phi = self._crossing()
         self.point = self._doublings(self.phi)
-        self.direction = (self._doublings(self.phi + 1e-3) - self._doublings(self.phi - 1e-3)) / 2e-3
+        inside = float(np.clip(self.phi, _PHIS[0] + 1e-3, _PHIS[-1] - 1e-3))
+        self.direction = (self._doublings(inside + 1e-3) - self._doublings(inside - 1e-3)) / 2e-3
+
+    def closest(self, looked: _Search) -> tuple[Dimensions, float]:
+        """Return the network that misses least of those that a search looks at, the nearest of equals, and its miss."""
+        closest = self.lattice.least()
+        least = float(self.misses(closest)[0])
+        for radius in _RADII:
+            for numbers in looked.tube(radius):
+                misses = self.misses(numbers)
+                index = int(misses.argmin())
+                if misses[index] < least:
+                    closest, least = _one(numbers, index), float(misses[index])
+                if least == 0:
+                    return closest, least
+        return closest, least
 
     def counts(self, numbers: Dimensions, *, exact: bool = False) -> dict[Metric, NDArray[Any]]:
         """Return what a budget may be about, of many networks; memory, which takes longer, only where it is asked."""
@@ -209,12 +224,17 @@ class _Search:
         """Return depth and resolution as TinyNets have them, and the width with which they cost 2^φ of the base."""
         depth, resolution = tiny_curves(_PHIS)
         low, high = np.full_like(_PHIS, -12), np.full_like(_PHIS, 12)
-        wanted = 2**_PHIS * cost(self.model).flops
+        none = np.zeros_like(_PHIS)
+        wanted = 2**_PHIS * self._smooth(none, none, none)
         for _ in range(24):
             middle = (low + high) / 2
-            enough = self.counts(self._unrounded(depth, middle, resolution))["flops"] >= wanted
+            enough = self._smooth(depth, middle, resolution) >= wanted
             low, high = np.where(enough, low, middle), np.where(enough, middle, high)
         return depth, high, resolution
+
+    def _smooth(self, *logarithms: Count) -> Count:
+        """Return the FLOPs of unrounded networks as if feature maps need not be whole either."""
+        return total(walk(layer_tree(self.model, self._unrounded(*logarithms)), smooth=True)).flops
 
     def _unrounded(self, *logarithms: Count) -> Dimensions:
         """Return unrounded networks by log₂ of depth, width and resolution; none is smaller than the smallest."""
@@ -240,33 +260,43 @@ class _Search:
         for number in range(3):
             if not all(map(len, axes)):
                 break
-            spans = self._spans(*(self._edge(axes, number, end) for end in (0, -1)))
+            spans = self._spans(self._edge(axes, number, np.min), self._edge(axes, number, np.max))
             axes = cast("Axes", (*axes[:number], axes[number].where(spans), *axes[number + 1 :]))
         return axes
 
-    def _edge(self, axes: Axes, number: int, end: int) -> NDArray[Any]:
-        """Return the costs of every choice of one axis with the first or last choices of the others."""
-        every = np.arange(len(axes[number]))
-        index = tuple(every if other == number else np.full_like(every, end) for other in range(3))
-        return self.counts(self.lattice.numbers(axes, index))[self.rule.metric]
+    def _edge(self, axes: Axes, number: int, end: Callable[..., Any]) -> dict[Metric, NDArray[Any]]:
+        """Return the costs of every choice of one axis with the least or the most of the others."""
+        length = len(axes[number])
+        rows = [
+            axis.numbers if other == number else np.tile(end(axis.numbers, axis=0), (length, 1))
+            for other, axis in enumerate(axes)
+        ]
+        return self.counts(self.lattice.dimensions(*rows))
 
     def _plausible(self, axes: Axes) -> Index:
         """Return the combinations in cells whose corners say that they may cost what is asked."""
-        cells = (1, 1 if self.rule.per_stage else _CELL, _CELL)
+        cells = (_CELL, 1 if self.rule.per_stage else _CELL, _CELL)
         edges = [
             np.append(np.arange(0, len(axis), cell), len(axis) - 1) for axis, cell in zip(axes, cells, strict=True)
         ]
         grid = np.meshgrid(*edges, indexing="ij")
         counts = self.counts(self.lattice.numbers(axes, tuple(map(np.ravel, grid))))
-        corners = counts[self.rule.metric].reshape(grid[0].shape)
+        corners = {metric: values.reshape(grid[0].shape) for metric, values in counts.items()}
         far = tuple(slice(1, None) if cell > 1 else slice(None, -1) for cell in cells)
-        spans = self._spans(corners[:-1, :-1, :-1], corners[far])
+        spans = self._spans(
+            {metric: values[:-1, :-1, :-1] for metric, values in corners.items()},
+            {metric: values[far] for metric, values in corners.items()},
+        )
         cell_of = [np.arange(len(axis)) // cell for axis, cell in zip(axes, cells, strict=True)]
         return np.nonzero(spans[np.ix_(*cell_of)])
 
-    def _spans(self, least: NDArray[Any], most: NDArray[Any]) -> NDArray[np.bool_]:
+    def _spans(self, least: dict[Metric, NDArray[Any]], most: dict[Metric, NDArray[Any]]) -> NDArray[np.bool_]:
+        """Return where there may be networks that cost what is asked, by the least and the most that is there."""
         low, high = self._range()
-        return (least <= high) & (most >= low)
+        spans: NDArray[np.bool_] = (least[self.rule.metric] <= high) & (most[self.rule.metric] >= low)
+        for metric, limit in self.rule.ceilings.items():
+            spans &= least[metric] <= limit
+        return spans
 
     def _distances(self, places: NDArray[np.float64], spreads: NDArray[np.float64] | float) -> NDArray[np.float64]:
         """Return the distances from the ray of places [3, networks]."""

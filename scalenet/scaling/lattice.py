@@ -90,7 +90,11 @@ class Lattice:
 
     def numbers(self, axes: Axes, index: Index) -> Dimensions:
         """Return the dimensions of combinations of choices, as arrays."""
-        depths, widths, sizes = (axis.numbers[chosen].T for axis, chosen in zip(axes, index, strict=True))
+        return self.dimensions(*(axis.numbers[chosen] for axis, chosen in zip(axes, index, strict=True)))
+
+    def dimensions(self, depths: NDArray[np.int64], widths: NDArray[np.int64], sizes: NDArray[np.int64]) -> Dimensions:
+        """Return the dimensions of networks, given as rows of the three axes."""
+        depths, widths, sizes = depths.T, widths.T, sizes.T
         stages = len(self.model.stages)
         head = None if len(widths) == stages + 1 else widths[stages + 1]
         return Dimensions(sizes[0], sizes[1], widths[0], tuple(widths[1 : stages + 1]), tuple(depths), head)
