@@ -85,18 +85,26 @@ def test_a_finished_search_is_not_trained_again_and_says_the_same(finished, tiny
     assert {path: path.read_bytes() for path in output.rglob("*") if path.is_file()} == before
 
 
-def test_a_search_stopped_by_ctrl_c_goes_on_and_ends_the_same(finished, tiny, tmp_path):
-    output = tmp_path / "stopped"
-    process = subprocess.Popen(
-        command(tiny, output, "--workers", "1"), cwd=tiny, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    results = output / "results.jsonl"
-    deadline = time.monotonic() + 120
+def stopped(folder, output):
+    """Run a search, interrupt it after its first result, and return its exit code and what it says."""
+    words = command(folder, output, "--workers", "1")
+    process = subprocess.Popen(words, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    results, deadline = output / "results.jsonl", time.monotonic() + 120
     while not (results.exists() and results.read_text().endswith("\n")) and time.monotonic() < deadline:
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130, stderr
+    return process.returncode, stderr
+
+
+def test_a_search_stopped_by_ctrl_c_goes_on_and_ends_the_same(finished, tiny, tmp_path):
+    for attempt in range(10):  # on a busy machine six short trainings may be over before the signal comes
+        output = tmp_path / f"stopped{attempt}"
+        returncode, stderr = stopped(tiny, output)
+        if returncode:
+            break
+    results = output / "results.jsonl"
+    assert returncode == 130, stderr
     assert "the same command goes on from there" in stderr
     kept = accuracies(output)
     assert 0 < len(kept) < 6
