@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +12,17 @@ import typer
 from scalenet.arch.convention import CONVENTION
 
 from .errors import plain_errors
-from .options import Changes, Json, RecipeName, check_folder, parse_size, the_device, the_recipe
+from .options import (
+    Changes,
+    Json,
+    RecipeName,
+    check_folder,
+    checked,
+    parse_amounts,
+    parse_size,
+    the_device,
+    the_recipe,
+)
 from .output import count, emit, emit_json, note, progress, times
 
 if TYPE_CHECKING:
@@ -19,13 +30,22 @@ if TYPE_CHECKING:
     from scalenet.search.candidates import Enumeration
     from scalenet.search.coefficients import Coefficients
     from scalenet.search.grids import Grid
+    from scalenet.search.objective import Objective
     from scalenet.search.study import Plan, Study
     from scalenet.training.data import Splits
     from scalenet.training.recipe import Recipe
     from scalenet.training.sources import Source
 
 EMBEDDED_BASE, EMBEDDED_GRID, DEFAULT_GRID = "small_resnet", "small", "shares"
+GREEK = ("alpha", "beta", "gamma")
 _EMBEDDED_LARGEST = 128
+
+
+class GoalName(StrEnum):
+    """What candidates are ranked by."""
+
+    accuracy = "accuracy"
+    accuracy_flops = "accuracy-flops"
 
 
 @plain_errors
@@ -52,6 +72,15 @@ def grid_search(
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.  [default: the recipe's]")] = None,
     recipe: RecipeName = None,
     changes: Changes = None,
+    objective: Annotated[
+        GoalName, typer.Option(help="What to rank by; accuracy-flops: accuracy × (FLOPs / target)^-0.07.")
+    ] = GoalName.accuracy,
+    max_params: Annotated[
+        str | None, typer.Option(metavar="AMOUNT", help="Drop candidates with more parameters: 5M, or 1.5x.")
+    ] = None,
+    max_activations: Annotated[
+        str | None, typer.Option(metavar="AMOUNT", help="Drop candidates with more activations: 10M, or 2x.")
+    ] = None,
     seed: Annotated[
         int, typer.Option(min=0, max=2**31, help="First seed; also draws the held-out images of a folder.")
     ] = 0,
@@ -79,11 +108,9 @@ def grid_search(
     source = None if data is None else find_source(data)
     architecture = _base(base, source, resolution)
     chosen = load_grid(grid or (EMBEDDED_GRID if base == EMBEDDED_BASE else DEFAULT_GRID))
-    found = enumerate_candidates(architecture, chosen)
-    note(
-        f"{chosen.name}: {found.points} points, {found.duplicates} round to a network already there, "
-        f"{found.off_target} off the target cost; {len(found.candidates)} candidates"
-    )
+    goal = _objective(architecture, objective, params=max_params, activations=max_activations)
+    found = enumerate_candidates(architecture, chosen, ceilings=goal.ceilings)
+    _counts(found, chosen, goal)
     if dry_run:
         _list(found, json=json)
         return
@@ -92,7 +119,9 @@ def grid_search(
     wanted = the_recipe(recipe or "search", changes, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate)
     at_a_time = min(workers or os.cpu_count() or 1, len(found.candidates) * seeds)
     splits = _images(source, found, images, seed, at_a_time)
-    plan = _plan(architecture, chosen, found, wanted, splits, range(seed, seed + seeds), device=device, threads=threads)
+    plan = _plan(
+        architecture, chosen, goal, found, wanted, splits, range(seed, seed + seeds), device=device, threads=threads
+    )
     study = _study(output, plan, found, rounding=architecture.rounding, force=force)
     left = len(study.pending())
     note(f"{left} trainings left of {len(found.candidates) * seeds}, in {output}")
@@ -113,6 +142,43 @@ def _base(base: str, source: Source | None, resolution: str | None) -> Architect
         raise ScalenetError(f"{base} takes images of {architecture.model.channels} colours; searches have images of 3")
     model = architecture.model.with_classes(len(CLASS_NAMES if source is None else source.classes))
     return replace(architecture, model=model.at(parse_size(resolution)) if resolution else model)
+
+
+def _objective(base: Architecture, goal: GoalName, **ceilings: str | None) -> Objective:
+    from scalenet.arch.errors import ScalenetError
+    from scalenet.costs.formula import cost
+    from scalenet.search.objective import Objective
+
+    own, limits = cost(base), {}
+    for name, text in ceilings.items():
+        if text is None:
+            continue
+        limits[name], *others = parse_amounts(text, int(getattr(own, name)))
+        if others:
+            raise ScalenetError(f"--max-{name} {text}: one amount is wanted")
+    return checked(Objective, goal=goal.value, ceilings=limits)
+
+
+def _counts(found: Enumeration, grid: Grid, objective: Objective) -> None:
+    """Say how many candidates there are, and where the other points went."""
+    from scalenet.search.grids import label
+
+    limits = " and ".join(f"{most:,} {name}" for name, most in objective.ceilings.items())
+    above = f"{found.over_ceilings} above {limits}, " if limits else ""
+    note(
+        f"{grid.name}: {found.points} points, {found.duplicates} round to a network already there, {above}"
+        f"{found.off_target} off the target cost; {len(found.candidates)} candidates"
+    )
+    for point in grid.included():
+        same = next((candidate for candidate in found.candidates if label(point) in candidate.merged), None)
+        if same is not None:
+            note(f"{label(point)} gives the same network as {same.name}")
+    brought = [candidate.distance for candidate in found.candidates if candidate.distance is not None]
+    if brought:
+        note(
+            f"{len(brought)} were brought to {grid.product:g}× the FLOPs within {100 * (grid.tolerance or 0):g} %, "
+            f"up to {max(brought):.2g} doublings off their ray"
+        )
 
 
 def _images(source: Source | None, found: Enumeration, limit: int | None, seed: int, workers: int) -> Splits:
@@ -146,6 +212,7 @@ def _images(source: Source | None, found: Enumeration, limit: int | None, seed: 
 def _plan(
     base: Architecture,
     grid: Grid,
+    objective: Objective,
     found: Enumeration,
     recipe: Recipe,
     splits: Splits,
@@ -172,6 +239,7 @@ def _plan(
         base=base.name,
         model=base.model,
         grid=grid,
+        objective=objective,
         recipe=recipe,
         images=images,
         seeds=tuple(seeds),
@@ -226,12 +294,16 @@ def _list(found: Enumeration, *, json: bool) -> None:
             "gamma": candidate.gamma,
             "nominal": round(candidate.nominal, 6),
             "flops_ratio": candidate.flops_ratio,
-            "flops": candidate.flops,
-            "params": candidate.params,
+            "distance": candidate.distance,
+            "flops": candidate.cost.flops,
+            "params": candidate.cost.params,
+            "activations": candidate.cost.activations,
+            "merged": " ".join(candidate.merged),
         }
         for candidate in found.candidates
     ]
-    emit_json(rows) if json else emit(rows, caption=f"FLOPs: {CONVENTION}", formats=_FORMATS, hidden=("name",))
+    hidden = ["name", "activations", "merged", *([] if any(row["distance"] for row in rows) else ["distance"])]
+    emit_json(rows) if json else emit(rows, caption=f"FLOPs: {CONVENTION}", formats=_FORMATS, hidden=hidden)
 
 
 def _answer(study: Study, answer: Coefficients, *, json: bool) -> None:
@@ -242,11 +314,12 @@ def _answer(study: Study, answer: Coefficients, *, json: bool) -> None:
     if json:
         emit_json({**as_data(answer), "candidates": rows})
     else:
-        columns = ("rank", "alpha", "beta", "gamma", "flops_ratio", "accuracy", "interval", "tied", "seconds")
+        score = () if study.plan.objective.goal == "accuracy" else ("score",)
+        columns = ("rank", *GREEK, "flops_ratio", "accuracy", *score, "interval", "tied", "seconds")
         emit(
             [{column: row[column] for column in columns} for row in rows],
             title=f"{study.plan.base} on {study.plan.images.name}: held-out top-1 over {len(study.plan.seeds)} seeds",
-            caption=f"FLOPs: {CONVENTION}",
+            caption=f"FLOPs: {CONVENTION}" + ("; score: accuracy × (FLOPs / target)^-0.07" if score else ""),
             formats=_FORMATS,
         )
     _summary(study, answer)
@@ -255,15 +328,15 @@ def _answer(study: Study, answer: Coefficients, *, json: bool) -> None:
 def _summary(study: Study, answer: Coefficients) -> None:
     evidence = answer.evidence
     assert evidence is not None
+    scored = "" if evidence.score is None else f", score {evidence.score:.4f}"
+    interval = "" if evidence.interval is None else f" ± {100 * evidence.interval:.2f}"
     note(
         f"best: α = {answer.alpha:.4g}, β = {answer.beta:.4g}, γ = {answer.gamma:.4g}: "
-        f"{100 * evidence.accuracy:.2f} ± {100 * evidence.interval:.2f} %"
+        f"{100 * evidence.accuracy:.2f}{interval} %{scored}, {evidence.flops_ratio:.4g}× the FLOPs"
     )
-    others = len(evidence.ties)
-    note(
-        f"{others} of the other {evidence.candidates - 1} candidates are not distinguishable from it "
-        f"(within {100 * evidence.margin:.2f} points, 95 %)"
-    )
+    within = "" if evidence.margin is None else f" (within {100 * evidence.margin:.2f} points, 95 %)"
+    others = evidence.candidates - 1
+    note(f"{len(evidence.ties)} of the other {others} candidates are not distinguishable from it{within}")
     if evidence.diverged:
         note(f"{evidence.diverged} candidates diverged and are not ranked")
     if evidence.seeds == 1:
@@ -276,7 +349,11 @@ def _summary(study: Study, answer: Coefficients) -> None:
             note("the ranking is mostly noise: train longer, on more images, or with more seeds before you use it")
     note(evidence.note)
     base, coefficients = study.folder / "base.yaml", study.folder / "coefficients.yaml"
-    note(f"next: scalenet scale --base {base} --coefficients {coefficients} --phi 1..3")
+    grown = "--phi 1..3"
+    if evidence.tolerance is not None:
+        factors = ",".join(f"{study.plan.grid.product**doubling:g}x" for doubling in (1, 2, 3))
+        grown = f"--flops {factors} --tolerance {evidence.tolerance:g}"
+    note(f"next: scalenet scale --base {base} --coefficients {coefficients} {grown}")
 
 
 _NOISE, _CHANCE = 0.5, 1.5
@@ -286,6 +363,7 @@ _FORMATS = {
     "flops_ratio": times,
     "nominal": times,
     "accuracy": lambda value: f"{100 * value:.2f} %",
+    "score": lambda value: f"{value:.4f}",
     "interval": lambda value: f"±{100 * value:.2f}",
     "tied": lambda value: "yes" if value else "",
 }

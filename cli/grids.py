@@ -27,6 +27,6 @@ def grids(
         return
     rows = []
     for grid in map(load_grid, files()):
-        points = len(list(grid.points.coefficients(grid.product)))
+        points = len(grid.coefficients())
         rows.append({"name": grid.name, "points": points, "description": grid.description})
     emit_json(rows) if json else emit(rows)

@@ -1,29 +1,37 @@
-"""Candidates: the networks that a grid's α, β, γ give at φ = 1, each of them once."""
+"""Candidates: the networks that a grid's α, β, γ give, each of them once."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from scalenet.arch.config import CompoundRule, Config, digest
+from scalenet.arch.config import BudgetRule, CompoundRay, CompoundRule, Config, digest
 from scalenet.arch.errors import ScalenetError
+from scalenet.costs.formula import cost
 from scalenet.scaling.scaler import scale_by
+from scalenet.search.grids import label
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping
 
+    from scalenet.arch.config import CostRecord, Scaling
     from scalenet.arch.spec import Architecture
-    from scalenet.search.grids import Grid
+    from scalenet.search.grids import Coefficients, Grid
+    from scalenet.search.objective import Ceiling
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A network of the search: its coefficients, and its config with cost and achieved ratio."""
+    """A network of the search: its coefficients, and its config with cost and achieved ratio.
+
+    `merged` are the α, β, γ of other points that gave the same network, as labels.
+    """
 
     alpha: float
     beta: float
     gamma: float
     config: Config
+    merged: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -31,10 +39,21 @@ class Candidate:
         return self.config.name
 
     @property
+    def scaling(self) -> Scaling:
+        """How the network came from the baseline."""
+        assert self.config.scaling is not None
+        return self.config.scaling
+
+    @property
+    def cost(self) -> CostRecord:
+        """What the network costs."""
+        assert self.config.cost is not None
+        return self.config.cost
+
+    @property
     def rounding(self) -> str:
         """The rounding set that made the network."""
-        assert self.config.scaling is not None
-        return self.config.scaling.rounding.name
+        return self.scaling.rounding.name
 
     @property
     def nominal(self) -> float:
@@ -42,22 +61,18 @@ class Candidate:
         return self.alpha * self.beta**2 * self.gamma**2
 
     @property
-    def flops(self) -> int:
-        """Multiply-adds of convolutions and linear layers."""
-        assert self.config.cost is not None
-        return self.config.cost.flops
-
-    @property
-    def params(self) -> int:
-        """Trainable numbers."""
-        assert self.config.cost is not None
-        return self.config.cost.params
-
-    @property
     def flops_ratio(self) -> float:
         """FLOPs relative to the baseline's."""
-        assert self.config.scaling is not None
-        return self.config.scaling.applied.flops_ratio
+        return self.scaling.applied.flops_ratio
+
+    @property
+    def distance(self) -> float | None:
+        """Doublings between the ray of α, β, γ and a network that was brought to the target; None at φ = 1."""
+        return None if self.scaling.solution is None else self.scaling.solution.distance
+
+    def stands_for(self, point: Coefficients) -> bool:
+        """Return whether these α, β, γ gave this network."""
+        return label(point) in (label((self.alpha, self.beta, self.gamma)), *self.merged)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,44 +83,71 @@ class Enumeration:
     points: int
     duplicates: int
     off_target: int
+    over_ceilings: int = 0
 
 
-def enumerate_candidates(base: Architecture, grid: Grid) -> Enumeration:
-    """Return the networks of a grid in its order, without points that round to a network already there.
+def enumerate_candidates(
+    base: Architecture, grid: Grid, *, ceilings: Mapping[Ceiling, int] | None = None
+) -> Enumeration:
+    """Return the networks of a grid in its order: points that give the same network are one candidate.
 
-    Raises ScalenetError where nothing is left.
+    Networks above `ceilings` are dropped. Raise ScalenetError where nothing is left.
     """
-    points = _distinct(grid.points.coefficients(grid.product))
-    rounding = grid.rounding or base.rounding
-    kept = [_candidate(base, point, rounding) for point in points]
-    on_target = [candidate for candidate in kept if _on_target(candidate, grid)]
-    unique: dict[str, Candidate] = {}
+    included = set(map(label, grid.included()))
+    points = [_candidate(base, point, grid, always=label(point) in included) for point in grid.coefficients()]
+    on_target = [candidate for candidate in points if _on_target(candidate, grid)]
+    unique: dict[str, list[Candidate]] = {}
     for candidate in on_target:
-        unique.setdefault(digest(candidate.config.model), candidate)
-    if not unique:
-        raise ScalenetError(f"grid {grid.name} has no candidates for {base.name}: {_why_empty(kept, grid)}")
+        unique.setdefault(digest(candidate.config.model), []).append(candidate)
+    distinct = [_merged(*same) for same in unique.values()]
+    kept = [one for one in distinct if all(getattr(one.cost, name) <= most for name, most in (ceilings or {}).items())]
+    if not kept:
+        why = _why_above(distinct, ceilings or {}) if distinct else _why_empty(points, grid)
+        raise ScalenetError(f"grid {grid.name} has no candidates for {base.name}: {why}")
     return Enumeration(
-        candidates=tuple(unique.values()),
+        candidates=tuple(kept),
         points=len(points),
         duplicates=len(on_target) - len(unique),
-        off_target=len(kept) - len(on_target),
+        off_target=len(points) - len(on_target),
+        over_ceilings=len(unique) - len(kept),
     )
 
 
-def _distinct(points: Iterable[tuple[float, float, float]]) -> list[tuple[float, float, float]]:
-    """Return the points that differ in the six digits that name a candidate."""
-    return list({tuple(f"{value:.6g}" for value in point): point for point in points}.values())
-
-
-def _candidate(base: Architecture, point: tuple[float, float, float], rounding: str) -> Candidate:
+def _candidate(base: Architecture, point: Coefficients, grid: Grid, *, always: bool) -> Candidate:
+    """Return the network of a point; one that is `always` wanted is brought to a target that it misses."""
     alpha, beta, gamma = point
-    rule = CompoundRule(alpha=alpha, beta=beta, gamma=gamma, phi=1.0)
-    name = f"{base.name}_a{alpha:.6g}_b{beta:.6g}_g{gamma:.6g}"
-    return Candidate(alpha, beta, gamma, scale_by(base, rule, rounding=rounding, name=name))
+    rounding, name = grid.rounding or base.rounding, f"{base.name}_{label(point)}"
+    if grid.constraint == "nominal":
+        rule = CompoundRule(alpha=alpha, beta=beta, gamma=gamma, phi=1.0)
+        candidate = Candidate(*point, scale_by(base, rule, rounding=rounding, name=name))
+        if _on_target(candidate, grid) or not always:
+            return candidate
+    assert grid.tolerance is not None
+    budget = BudgetRule(
+        ray=CompoundRay(alpha=alpha, beta=beta, gamma=gamma),
+        metric="flops",
+        value=round(grid.product * cost(base).flops),
+        tolerance=grid.tolerance,
+    )
+    return Candidate(*point, scale_by(base, budget, rounding=rounding, name=name))
 
 
 def _on_target(candidate: Candidate, grid: Grid) -> bool:
-    return grid.achieved is None or abs(candidate.flops_ratio / grid.product - 1) <= grid.achieved + 1e-9
+    solution = candidate.scaling.solution
+    if solution is not None:
+        return solution.met
+    return grid.tolerance is None or abs(candidate.flops_ratio / grid.product - 1) <= grid.tolerance + 1e-9
+
+
+def _merged(first: Candidate, *others: Candidate) -> Candidate:
+    return replace(first, merged=tuple(label((other.alpha, other.beta, other.gamma)) for other in others))
+
+
+def _why_above(distinct: list[Candidate], ceilings: Mapping[Ceiling, int]) -> str:
+    least = {name: min(getattr(candidate.cost, name) for candidate in distinct) for name in ceilings}
+    return "none of them keeps " + " and ".join(
+        f"{most:,} {name} (the least is {least[name]:,})" for name, most in ceilings.items()
+    )
 
 
 def _why_empty(points: list[Candidate], grid: Grid) -> str:
@@ -113,6 +155,6 @@ def _why_empty(points: list[Candidate], grid: Grid) -> str:
         return f"no α, β, γ of its ranges has αβ²γ² near {grid.product:g}; widen its tolerance or its ranges"
     nearest = min(points, key=lambda candidate: abs(candidate.flops_ratio / grid.product - 1))
     return (
-        f"none of {len(points)} points costs {grid.product:g}× the baseline within {100 * (grid.achieved or 0):g} % "
+        f"none of {len(points)} points costs {grid.product:g}× the baseline within {100 * (grid.tolerance or 0):g} % "
         f"(the nearest is {nearest.flops_ratio:.3g}×); widen `achieved`, or round finer"
     )

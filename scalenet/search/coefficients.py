@@ -10,41 +10,54 @@ from scalenet.arch import strict_yaml
 from scalenet.arch.config import Multiplier, as_data, read_record, write_text
 from scalenet.arch.errors import ScalenetError
 from scalenet.arch.spec import Record, as_tuple
+from scalenet.search.objective import Ceiling, Goal
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 class Tie(Record):
-    """A candidate that the search cannot tell from its winner."""
+    """A candidate that the search cannot tell from its winner; `score` as in `Evidence`."""
 
     alpha: Multiplier
     beta: Multiplier
     gamma: Multiplier
     accuracy: float
+    score: float | None = None
 
 
 class Evidence(Record):
     """What the answer rests on.
 
-    `accuracy` is the winner's mean held-out top-1 over `seeds`; `interval` is for comparing it with the others on these
-    images and seeds at 95 %, not for the accuracy on other images. `margin` is the distance below which two candidates
-    are not distinguishable, `seed_correlation` the mean rank correlation between seeds, `diverged` how many candidates
-    were left out because a training of theirs diverged.
+    `accuracy` is the winner's mean over `seeds` as `evaluate` measured it: held-out top-1 on `data` for `train`.
+    Candidates were ranked by `objective` (see `scalenet.search.objective`); where that is not the accuracy itself,
+    `score` is the winner's. `interval` is for comparing scores on these images and seeds at 95 %, not for the accuracy
+    on other images; `margin` is the distance below which two candidates are not distinguishable. Both are missing where
+    nothing is known of the noise. `seed_correlation` is the mean rank correlation between seeds, `diverged` how many
+    candidates were left out because a training of theirs diverged. `flops_ratio` is the winner's, and `target`
+    the grid's product; with a `tolerance` the winner was brought to it by closed-loop rounding, and is not what φ = 1
+    gives.
     """
 
     base: str
     base_digest: str
-    data: str
-    data_digest: str
+    evaluate: str = "train"
+    data: str | None = None
+    data_digest: str | None = None
+    objective: Goal = "accuracy"
+    ceilings: dict[Ceiling, int] = Field(default_factory=dict)
     grid: str
     rounding: str
     candidates: int
     diverged: int = 0
     seeds: int
     accuracy: float
-    interval: float
-    margin: float
+    score: float | None = None
+    interval: float | None = None
+    margin: float | None = None
+    flops_ratio: float | None = None
+    target: float | None = None
+    tolerance: float | None = None
     seed_correlation: float | None = None
     ties: Annotated[tuple[Tie, ...], BeforeValidator(as_tuple)] = ()
     note: str

@@ -23,11 +23,15 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A candidate's place: mean accuracy over seeds, its interval's half width, and whether it ties with the winner."""
+    """A candidate's place by its score, the interval's half width, and whether it ties with the winner.
+
+    `score` is what was ranked, the mean over seeds of accuracy times the candidate's factor.
+    """
 
     name: str
     rank: int
     accuracy: float
+    score: float
     interval: float
     tied: bool
 
@@ -59,17 +63,22 @@ class Ranking:
         return tuple(standing for standing in self.standings[1:] if standing.tied)
 
 
-def rank(accuracies: Mapping[str, Sequence[float]], *, held_out: int) -> Ranking:
+def rank(
+    accuracies: Mapping[str, Sequence[float]], *, held_out: int | None, factors: Mapping[str, float] | None = None
+) -> Ranking:
     """Rank candidates by their mean accuracy; every candidate has one accuracy a seed, in the same order of seeds.
 
-    `held_out` is the number of images that each accuracy (a fraction) was counted on.
+    `held_out` is the number of images that each accuracy (a fraction) was counted on; where it is not known either, one
+    seed says nothing of the noise, and the margin is infinite. `factors` by candidate multiply accuracies before they
+    are ranked.
     """
     from scipy import stats  # noqa: PLC0415 - slow to import
 
-    names, table = list(accuracies), np.array(list(accuracies.values()), dtype=np.float64)
+    names, plain = list(accuracies), np.array(list(accuracies.values()), dtype=np.float64)
+    table = plain * np.array([[1.0 if factors is None else factors[name]] for name in names])
     candidates, seeds = table.shape
     means = table.mean(axis=1)
-    noise, freedom = _noise(table, held_out)
+    noise, freedom = _noise(table) if min(candidates, seeds) > 1 else (_counting_noise(plain, held_out), np.inf)
     error = noise / np.sqrt(seeds)
     margin = interval = 0.0
     if candidates > 1:
@@ -78,21 +87,30 @@ def rank(accuracies: Mapping[str, Sequence[float]], *, held_out: int) -> Ranking
     order = sorted(range(candidates), key=lambda number: (-means[number], names[number]))
     best = means[order[0]]
     standings = tuple(
-        Standing(names[number], place, float(means[number]), interval, bool(best - means[number] <= margin))
+        Standing(
+            name=names[number],
+            rank=place,
+            accuracy=float(plain[number].mean()),
+            score=float(means[number]),
+            interval=interval,
+            tied=bool(best - means[number] <= margin),
+        )
         for place, number in enumerate(order, start=1)
     )
     return Ranking(standings, margin, noise, seeds, _correlation(table))
 
 
-def _noise(table: NDArray[np.float64], held_out: int) -> tuple[float, float]:
-    """Return the standard deviation of one accuracy and its degrees of freedom."""
-    candidates, seeds = table.shape
-    if seeds == 1 or candidates == 1:
-        mean = float(table.mean())
-        return float(np.sqrt(mean * (1 - mean) / held_out)), np.inf
+def _noise(table: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the standard deviation of one score and its degrees of freedom."""
     residual = table - table.mean(axis=1, keepdims=True) - table.mean(axis=0) + table.mean()
-    freedom = (candidates - 1) * (seeds - 1)
+    freedom = (table.shape[0] - 1) * (table.shape[1] - 1)
     return float(np.sqrt((residual**2).sum() / freedom)), freedom
+
+
+def _counting_noise(accuracies: NDArray[np.float64], held_out: int | None) -> float:
+    """Return the standard deviation that an accuracy has from the number of images alone, infinite if not known."""
+    mean = float(accuracies.mean())
+    return float("inf") if held_out is None else float(np.sqrt(mean * (1 - mean) / held_out))
 
 
 def _correlation(table: NDArray[np.float64]) -> float | None:

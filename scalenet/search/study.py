@@ -8,6 +8,7 @@ The folder holds `search.yaml` (everything that the results follow from), `base.
 from __future__ import annotations
 
 import json
+import math
 import os
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass
@@ -23,6 +24,7 @@ from scalenet.arch.spec import Architecture, Model, Record, as_tuple
 from scalenet.search.coefficients import Coefficients, Evidence, Tie, save_coefficients
 from scalenet.search.evaluation import Job, Result, start_worker, work
 from scalenet.search.grids import Grid
+from scalenet.search.objective import Objective
 from scalenet.search.ranking import rank
 from scalenet.training.loop import DivergedError
 from scalenet.training.recipe import Recipe
@@ -52,13 +54,15 @@ class Plan(Record):
     """Everything that the results of a search follow from; a folder holds the results of one plan.
 
     `candidates` are the digests of the networks by name; `versions` those of scalenet and torch. A folder's plan may
-    get other seeds later: each result belongs to one candidate and one seed.
+    get other seeds, another objective and a grid of the same candidates later: each result belongs to one candidate and
+    one seed.
     """
 
     schema_: Literal["scalenet-search/1"] = Field(alias="schema")
     base: str
     model: Model
     grid: Grid
+    objective: Objective = Objective()
     recipe: Recipe
     images: Images
     seeds: Annotated[tuple[int, ...], BeforeValidator(as_tuple)]
@@ -163,7 +167,8 @@ class Study:
         if not sound:
             rate = self.plan.recipe.optimizer.lr
             raise DivergedError(f"every candidate diverged; try a --learning-rate below {rate:g}")
-        return rank(sound, held_out=self.plan.images.validation)
+        factors = {name: self._factor(candidate) for name, candidate in self.candidates.items()}
+        return rank(sound, held_out=self.plan.images.validation, factors=factors)
 
     def table(self) -> pd.DataFrame:
         """Return a row a candidate: coefficients, cost, and accuracy over the seeds done; best first when finished."""
@@ -176,7 +181,8 @@ class Study:
                 {
                     "name": [standing.name for standing in standings],
                     "rank": pd.array([standing.rank for standing in standings], dtype="Int64"),
-                    "interval": [_tidy(standing.interval) for standing in standings],
+                    "score": [_tidy(standing.score) for standing in standings],
+                    "interval": [_known(standing.interval) for standing in standings],
                     "tied": [standing.tied for standing in standings],
                 }
             )
@@ -192,7 +198,8 @@ class Study:
         ranking = self.ranking()
         best = self.candidates[ranking.winner.name]
         ties = [self.candidates[standing.name] for standing in ranking.ties]
-        images = self.plan.images
+        images, objective = self.plan.images, self.plan.objective
+        scored = objective.goal != "accuracy"
         answer = Coefficients(
             schema="scalenet-coefficients/1",
             alpha=best.alpha,
@@ -203,17 +210,29 @@ class Study:
                 base_digest=digest(self.plan.model),
                 data=images.name,
                 data_digest=images.digest,
+                objective=objective.goal,
+                ceilings=objective.ceilings,
                 grid=self.plan.grid.name,
                 rounding=best.rounding,
                 candidates=len(ranking.standings),
                 diverged=len(self.candidates) - len(ranking.standings),
                 seeds=ranking.seeds,
                 accuracy=_tidy(ranking.winner.accuracy),
-                interval=_tidy(ranking.winner.interval),
-                margin=_tidy(ranking.margin),
+                score=_tidy(ranking.winner.score) if scored else None,
+                interval=_known(ranking.winner.interval),
+                margin=_known(ranking.margin),
+                flops_ratio=best.flops_ratio,
+                target=self.plan.grid.product,
+                tolerance=None if best.distance is None else self.plan.grid.tolerance,
                 seed_correlation=None if ranking.seed_correlation is None else _tidy(ranking.seed_correlation),
                 ties=tuple(
-                    Tie(alpha=tie.alpha, beta=tie.beta, gamma=tie.gamma, accuracy=_tidy(standing.accuracy))
+                    Tie(
+                        alpha=tie.alpha,
+                        beta=tie.beta,
+                        gamma=tie.gamma,
+                        accuracy=_tidy(standing.accuracy),
+                        score=_tidy(standing.score) if scored else None,
+                    )
                     for tie, standing in zip(ties, ranking.ties, strict=True)
                 ),
                 note=f"These coefficients speak for {self.plan.base} on {images.name} with this recipe alone.",
@@ -221,6 +240,9 @@ class Study:
         )
         save_coefficients(answer, self.folder / "coefficients.yaml")
         return answer
+
+    def _factor(self, candidate: Candidate) -> float:
+        return self.plan.objective.factor(candidate.flops_ratio, target=self.plan.grid.product)
 
     def _row(self, candidate: Candidate) -> dict[str, Any]:
         done = [self.results[key] for seed in self.plan.seeds if (key := (candidate.name, seed)) in self.results]
@@ -231,9 +253,11 @@ class Study:
             "beta": candidate.beta,
             "gamma": candidate.gamma,
             "nominal": round(candidate.nominal, 6),
-            "flops": candidate.flops,
+            "flops": candidate.cost.flops,
             "flops_ratio": candidate.flops_ratio,
-            "params": candidate.params,
+            "distance": candidate.distance,
+            "params": candidate.cost.params,
+            "activations": candidate.cost.activations,
             "depth": sum(stage.depth for stage in candidate.config.model.stages),
             "width": candidate.config.model.stages[-1].width,
             "resolution": "x".join(map(str, dict.fromkeys(candidate.config.model.size))),
@@ -242,9 +266,10 @@ class Study:
             "accuracy": _tidy(sum(by_seed.values()) / len(by_seed)) if by_seed else None,
             "seconds": round(sum(result.seconds for result in done), 2),
         }
-        return row | {
+        accuracies = {
             f"accuracy_seed{seed}": _tidy(by_seed[seed]) if seed in by_seed else None for seed in self.plan.seeds
         }
+        return row | accuracies | {"merged": " ".join(candidate.merged)}
 
     def _check_same(self) -> None:
         """Refuse a folder that holds the results of another plan."""
@@ -255,7 +280,8 @@ class Study:
                 raise ScalenetError(f"{self.folder} holds results but no search.yaml", hint=hint)
             return
         before = as_data(read_record(Plan, file.read_text(encoding="utf-8"), str(file)))
-        changed = [key for key, value in as_data(self.plan).items() if before.get(key) != value and key != "seeds"]
+        after = {key: value for key, value in as_data(self.plan).items() if key not in ("grid", "objective", "seeds")}
+        changed = [key for key, value in after.items() if before.get(key) != value]
         if changed:
             raise ScalenetError(f"{self.folder} holds another search: {', '.join(changed)} differ", hint=hint)
 
@@ -284,3 +310,8 @@ class Study:
 def _tidy(value: float) -> float:
     """Return an accuracy with the digits that a held-out set of some thousand images supports."""
     return round(value, 5)
+
+
+def _known(value: float) -> float | None:
+    """Return an interval or margin, or None for an infinite one."""
+    return _tidy(value) if math.isfinite(value) else None

@@ -28,6 +28,7 @@ GRID = """\
 schema: scalenet-grid/1
 name: three
 points: {kind: list, values: [[2, 1, 1], [1, 1.5, 1], [1, 1, 1.5]]}
+include: []
 rounding: fine
 """
 

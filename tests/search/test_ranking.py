@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from scalenet.search.objective import Objective
 from scalenet.search.ranking import rank
 
 
@@ -78,3 +79,24 @@ def test_standings_are_sorted_and_ties_are_a_head_of_the_list(rows):
     tied = [standing.tied for standing in ranking.standings]
     assert tied == sorted(tied, reverse=True)
     assert ranking.winner.tied
+
+
+def test_factors_multiply_what_is_ranked_and_leave_the_accuracies():
+    rows = {"cheap": [0.70, 0.72, 0.71], "dear": [0.72, 0.73, 0.73]}
+    ranking = rank(rows, held_out=None, factors={"cheap": 1.0, "dear": 0.9})
+    assert [standing.name for standing in ranking.standings] == ["cheap", "dear"]
+    assert ranking.standings[1].score == pytest.approx(0.9 * ranking.standings[1].accuracy)
+    assert ranking.standings[1].accuracy == pytest.approx(np.mean(rows["dear"]))
+
+
+def test_without_seeds_and_images_nothing_is_known_of_the_noise():
+    ranking = rank({"a": [0.6], "b": [0.5]}, held_out=None)
+    assert ranking.margin == np.inf
+    assert all(standing.tied for standing in ranking.standings)
+
+
+def test_the_objective_of_the_papers_section_4():
+    objective = Objective(goal="accuracy-flops")
+    assert objective.factor(2.0, target=2.0) == 1
+    assert objective.factor(4.0, target=2.0) == pytest.approx(0.9526, abs=1e-4)  # 2^-0.07
+    assert Objective().factor(4.0, target=2.0) == 1
