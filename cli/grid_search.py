@@ -26,9 +26,12 @@ from .options import (
 from .output import count, emit, emit_json, note, progress, times
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from scalenet.arch.spec import Architecture
     from scalenet.search.candidates import Enumeration
     from scalenet.search.coefficients import Coefficients
+    from scalenet.search.evaluators import Evaluator
     from scalenet.search.grids import Grid
     from scalenet.search.objective import Objective
     from scalenet.search.study import Plan, Study
@@ -66,8 +69,21 @@ def grid_search(
     resolution: Annotated[
         str | None, typer.Option(metavar="SIZE", help="Input size of the baseline, instead of its own: 32.")
     ] = None,
+    classes: Annotated[
+        int | None, typer.Option(min=1, help="Classes of the baseline, where --evaluate has the images.")
+    ] = None,
+    evaluate: Annotated[
+        str,
+        typer.Option(
+            metavar="HOW",
+            help="What says how accurate a candidate is: train, table:FILE.csv, package.module:function, or a command: "
+            "'python my_train.py --config {config} --epochs {budget} --seed {seed}'.",
+        ),
+    ] = "train",
     images: Annotated[int | None, typer.Option(min=2, help="Train on this many images only, drawn by --seed.")] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of each training.  [default: the recipe's]")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Epochs of each training, or {budget}.  [default: the recipe's]")
+    ] = None,
     batch_size: Annotated[int | None, typer.Option(min=2, help="Images a step.  [default: the recipe's]")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.  [default: the recipe's]")] = None,
     recipe: RecipeName = None,
@@ -102,11 +118,14 @@ def grid_search(
     Without arguments: a small network on rendered images, a few minutes. The same command goes on where it stopped.
     """
     from scalenet.search.candidates import enumerate_candidates
+    from scalenet.search.evaluators import find_evaluator
     from scalenet.search.grids import load_grid
-    from scalenet.training.sources import find_source
 
-    source = None if data is None else find_source(data)
-    architecture = _base(base, source, resolution)
+    evaluator = None if evaluate == "train" else find_evaluator(evaluate)
+    ours = {"data": data, "images": images, "batch-size": batch_size, "learning-rate": learning_rate, "set": changes}
+    _check_options(evaluate, ours, {"classes": classes})
+    source = _source(data)
+    architecture = _base(base, resolution, _classes(source, classes, evaluate))
     chosen = load_grid(grid or (EMBEDDED_GRID if base == EMBEDDED_BASE else DEFAULT_GRID))
     goal = _objective(architecture, objective, params=max_params, activations=max_activations)
     found = enumerate_candidates(architecture, chosen, ceilings=goal.ceilings)
@@ -114,33 +133,62 @@ def grid_search(
     if dry_run:
         _list(found, json=json)
         return
-    the_device(device)
     check_folder(output)
-    wanted = the_recipe(recipe or "search", changes, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate)
     at_a_time = min(workers or os.cpu_count() or 1, len(found.candidates) * seeds)
-    splits = _images(source, found, images, seed, at_a_time)
-    plan = _plan(
-        architecture, chosen, goal, found, wanted, splits, range(seed, seed + seeds), device=device, threads=threads
-    )
-    study = _study(output, plan, found, rounding=architecture.rounding, force=force)
+    plan = _plan(architecture, chosen, goal, found, range(seed, seed + seeds), device=device, threads=threads)
+    if evaluator is None:
+        the_device(device)
+        wanted = the_recipe(
+            recipe or "search", changes, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate
+        )
+        splits = _images(source, found, images, seed, at_a_time)
+        evaluator, plan = _trainer(plan, splits, wanted)
+    else:
+        plan = plan.model_copy(update={"evaluate": evaluate, "budget": epochs})
+    study = _study(output, plan, found, evaluator, rounding=architecture.rounding, force=force)
     left = len(study.pending())
     note(f"{left} trainings left of {len(found.candidates) * seeds}, in {output}")
-    _run(study, splits, at_a_time)
+    _run(study, at_a_time)
     answer = study.write_answer()
     _answer(study, answer, json=json)
 
 
-def _base(base: str, source: Source | None, resolution: str | None) -> Architecture:
+def _check_options(evaluate: str, ours: Mapping[str, object], theirs: Mapping[str, object]) -> None:
+    """Refuse options that the evaluator does not use."""
+    from scalenet.arch.errors import ScalenetError
+
+    unused = [name for name, value in (theirs if evaluate == "train" else ours).items() if value]
+    if unused and evaluate == "train":
+        raise ScalenetError(f"--{unused[0]} is for other evaluators: classes are those of the images")
+    if unused:
+        raise ScalenetError(f"--{unused[0]} is for scalenet's own training, and --evaluate has its own")
+
+
+def _source(data: Path | None) -> Source | None:
+    if data is None:
+        return None
+    from scalenet.training.sources import find_source
+
+    return find_source(data)
+
+
+def _classes(source: Source | None, classes: int | None, evaluate: str) -> int | None:
+    from scalenet.training.embedded import CLASS_NAMES
+
+    return classes if evaluate != "train" else len(CLASS_NAMES if source is None else source.classes)
+
+
+def _base(base: str, resolution: str | None, classes: int | None) -> Architecture:
     from dataclasses import replace
 
     from scalenet.arch.errors import ScalenetError
     from scalenet.scaling.scaler import load
-    from scalenet.training.embedded import CLASS_NAMES
 
     architecture = load(base)
-    if architecture.model.channels != 3:
-        raise ScalenetError(f"{base} takes images of {architecture.model.channels} colours; searches have images of 3")
-    model = architecture.model.with_classes(len(CLASS_NAMES if source is None else source.classes))
+    model = architecture.model
+    if model.channels != 3:
+        raise ScalenetError(f"{base} takes images of {model.channels} colours; searches have images of 3")
+    model = model if classes is None else model.with_classes(classes)
     return replace(architecture, model=model.at(parse_size(resolution)) if resolution else model)
 
 
@@ -214,18 +262,35 @@ def _plan(
     grid: Grid,
     objective: Objective,
     found: Enumeration,
-    recipe: Recipe,
-    splits: Splits,
     seeds: range,
     *,
     device: str,
     threads: int,
 ) -> Plan:
-    import torch
-
     from scalenet._version import __version__
     from scalenet.arch.config import digest
-    from scalenet.search.study import Images, Plan
+    from scalenet.search.study import Plan
+
+    return Plan(
+        schema="scalenet-search/1",
+        base=base.name,
+        model=base.model,
+        grid=grid,
+        objective=objective,
+        seeds=tuple(seeds),
+        device=device,
+        threads=threads,
+        candidates={candidate.name: digest(candidate.config.model) for candidate in found.candidates},
+        versions={"scalenet": __version__},
+    )
+
+
+def _trainer(plan: Plan, splits: Splits, recipe: Recipe) -> tuple[Evaluator, Plan]:
+    """Return scalenet's own training as the evaluator, and the plan with what it follows from."""
+    import torch
+
+    from scalenet.search.evaluation import Train
+    from scalenet.search.study import Images
 
     images = Images(
         name=splits.name,
@@ -234,31 +299,18 @@ def _plan(
         validation=len(splits.validation),
         classes=len(splits.classes),
     )
-    return Plan(
-        schema="scalenet-search/1",
-        base=base.name,
-        model=base.model,
-        grid=grid,
-        objective=objective,
-        recipe=recipe,
-        images=images,
-        seeds=tuple(seeds),
-        device=device,
-        threads=threads,
-        candidates={candidate.name: digest(candidate.config.model) for candidate in found.candidates},
-        versions={"scalenet": __version__, "torch": torch.__version__},
-    )
+    versions = plan.versions | {"torch": torch.__version__}
+    plan = plan.model_copy(update={"recipe": recipe, "images": images, "versions": versions})
+    return Train(splits, recipe, plan.device, plan.threads), plan
 
 
-def _study(output: Path, plan: Plan, found: Enumeration, *, rounding: str, force: bool) -> Study:
-    from scalenet.search.study import Study, discard
+def _study(output: Path, plan: Plan, found: Enumeration, evaluator: Evaluator, *, rounding: str, force: bool) -> Study:
+    from scalenet.search.study import Study
 
-    if force:
-        discard(output)
-    return Study(output, plan, found.candidates, rounding=rounding)
+    return Study(output, plan, found.candidates, evaluator, rounding=rounding, force=force)
 
 
-def _run(study: Study, splits: Splits, workers: int) -> None:
+def _run(study: Study, workers: int) -> None:
     """Run what is left, with a bar on a terminal and a line a finished training."""
     from scalenet.search.study import Event
 
@@ -269,16 +321,16 @@ def _run(study: Study, splits: Splits, workers: int) -> None:
 
         def tell(event: Event) -> None:
             nonlocal finished
-            shares[event.candidate, event.seed] = event.fraction
+            shares[event.job.candidate, event.job.seed] = event.fraction
             bar.update(task, completed=round(sum(shares.values()), 2))
             if event.result is not None:
                 finished += 1
                 accuracy = "diverged" if event.result.accuracy is None else f"{100 * event.result.accuracy:.2f} %"
-                line = f"{event.candidate} seed {event.seed}: {accuracy}, {event.result.seconds:.1f} s"
+                line = f"{event.job}: {accuracy}, {event.result.seconds:.1f} s"
                 bar.console.print(f"[{finished}/{len(jobs)}] {line}", markup=False, highlight=False)
 
         try:
-            study.run(splits, workers=workers, tell=tell)
+            study.run(workers=workers, tell=tell)
         except KeyboardInterrupt:
             note(f"stopped; what is finished is kept in {study.folder}, and the same command goes on from there")
             raise
@@ -318,11 +370,16 @@ def _answer(study: Study, answer: Coefficients, *, json: bool) -> None:
         columns = ("rank", *GREEK, "flops_ratio", "accuracy", *score, "interval", "tied", "seconds")
         emit(
             [{column: row[column] for column in columns} for row in rows],
-            title=f"{study.plan.base} on {study.plan.images.name}: held-out top-1 over {len(study.plan.seeds)} seeds",
+            title=_title(study.plan),
             caption=f"FLOPs: {CONVENTION}" + ("; score: accuracy × (FLOPs / target)^-0.07" if score else ""),
             formats=_FORMATS,
         )
     _summary(study, answer)
+
+
+def _title(plan: Plan) -> str:
+    what = "accuracy by --evaluate" if plan.images is None else f"held-out top-1 on {plan.images.name}"
+    return f"{plan.base}: {what}, mean of {len(plan.seeds)} seeds"
 
 
 def _summary(study: Study, answer: Coefficients) -> None:
@@ -339,9 +396,14 @@ def _summary(study: Study, answer: Coefficients) -> None:
     note(f"{len(evidence.ties)} of the other {others} candidates are not distinguishable from it{within}")
     if evidence.diverged:
         note(f"{evidence.diverged} candidates diverged and are not ranked")
-    if evidence.seeds == 1:
+    if evidence.margin is None:
+        note(
+            "with one seed nothing is known of the noise of training: every candidate may be as good; take more --seeds"
+        )
+    elif evidence.seeds == 1:
         note("with one seed the noise of training is not known, and the margin is only that of the number of images")
-    if evidence.accuracy < _CHANCE / study.plan.images.classes:
+    images = study.plan.images
+    if images is not None and evidence.accuracy < _CHANCE / images.classes:
         note("the winner is hardly better than chance: train longer or on more images before you use it")
     if evidence.seed_correlation is not None:
         note(f"rank correlation between seeds: {evidence.seed_correlation:.2f}")

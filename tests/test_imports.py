@@ -26,7 +26,6 @@ RUNS_NETWORKS = (
     "model/",
     "training/",
     "search/evaluation.py",
-    "search/study.py",
 )
 
 # What a folder, or a file in it, may import of scalenet; the first match counts.

@@ -2,15 +2,18 @@
 
 The folder holds `search.yaml` (everything that the results follow from), `base.yaml` (the baseline as it was searched),
 `candidates/NAME.yaml` (each candidate's config), `results.jsonl` (a line a finished training, written as it finishes),
-`candidates.csv` (the table so far), and, once all is trained, `coefficients.yaml`.
+`curves.jsonl` (accuracies on the way, of evaluators that report some), `jobs/NAME_seedN/` (a job's logs and
+checkpoints), `candidates.csv` (the table so far), and, once all is trained, `coefficients.yaml`.
 """
 
 from __future__ import annotations
 
+import glob
 import json
 import math
 import os
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+import shutil
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -19,14 +22,14 @@ from pydantic import BeforeValidator, Field
 from scalenet.arch import strict_yaml
 from scalenet.arch.config import as_data, digest, read_record, save, write_text
 from scalenet.arch.convention import CONVENTION
-from scalenet.arch.errors import ScalenetError
+from scalenet.arch.errors import RunError, ScalenetError
 from scalenet.arch.spec import Architecture, Model, Record, as_tuple
 from scalenet.search.coefficients import Coefficients, Evidence, Tie, save_coefficients
-from scalenet.search.evaluation import Job, Result, start_worker, work
+from scalenet.search.evaluators import Job, Result
 from scalenet.search.grids import Grid
 from scalenet.search.objective import Objective
 from scalenet.search.ranking import rank
-from scalenet.training.loop import DivergedError
+from scalenet.search.workers import evaluated
 from scalenet.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -36,8 +39,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from scalenet.search.candidates import Candidate
+    from scalenet.search.evaluators import Evaluator, Report
     from scalenet.search.ranking import Ranking
-    from scalenet.training.data import Splits
 
 
 class Images(Record):
@@ -53,9 +56,10 @@ class Images(Record):
 class Plan(Record):
     """Everything that the results of a search follow from; a folder holds the results of one plan.
 
-    `candidates` are the digests of the networks by name; `versions` those of scalenet and torch. A folder's plan may
-    get other seeds, another objective and a grid of the same candidates later: each result belongs to one candidate and
-    one seed.
+    `evaluate` is the evaluator, as text. Images and recipe are those of scalenet's own trainings; another evaluator has
+    a `budget`. `candidates` are the digests of the networks by name; `versions` those of scalenet and torch. A folder's
+    plan may get other seeds, another objective and a grid of the same candidates later: each result belongs to one
+    candidate and one seed.
     """
 
     schema_: Literal["scalenet-search/1"] = Field(alias="schema")
@@ -63,44 +67,67 @@ class Plan(Record):
     model: Model
     grid: Grid
     objective: Objective = Objective()
-    recipe: Recipe
-    images: Images
+    evaluate: str = "train"
+    budget: int | None = None
+    recipe: Recipe | None = None
+    images: Images | None = None
     seeds: Annotated[tuple[int, ...], BeforeValidator(as_tuple)]
     device: str = "cpu"
     threads: int = 1
     candidates: dict[str, str]
     versions: dict[str, str]
 
+    def judged(self) -> str:
+        """Return what the accuracies belong to, in words."""
+        return "and this evaluator" if self.images is None else f"on {self.images.name} with this recipe"
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What happened in a run: a training is `fraction` done, or it finished with `result`."""
+    """What happened in a run: a job is `fraction` done, with an `accuracy` if known, or finished with `result`."""
 
-    candidate: str
-    seed: int
+    job: Job
     fraction: float
+    accuracy: float | None = None
     result: Result | None = None
 
 
 def discard(folder: Path) -> None:
     """Remove a study's files from a folder, and nothing else that lies there."""
-    own = ("search.yaml", "base.yaml", "results.jsonl", "candidates.csv", "coefficients.yaml")
-    for path in [*(folder / name for name in own), *(folder / "candidates").glob("*.yaml")]:
+    candidates = list((folder / "candidates").glob("*.yaml"))
+    for candidate in candidates:
+        for job in (folder / "jobs").glob(f"{glob.escape(candidate.stem)}_seed*"):
+            shutil.rmtree(job)
+    own = ("base.yaml", "results.jsonl", "curves.jsonl", "candidates.csv", "coefficients.yaml", "search.yaml")
+    for path in [*(folder / name for name in own), *candidates]:
         path.unlink(missing_ok=True)
-    if (folder / "candidates").is_dir() and not any((folder / "candidates").iterdir()):
-        (folder / "candidates").rmdir()
+    for below in (folder / "candidates", folder / "jobs"):
+        if below.is_dir() and not any(below.iterdir()):
+            below.rmdir()
 
 
 class Study:
     """The candidates of a plan, their trainings, and what is known of them so far."""
 
-    def __init__(self, folder: Path, plan: Plan, candidates: Sequence[Candidate], *, rounding: str) -> None:
-        """Open a folder for a plan, or raise ScalenetError where it holds another one.
+    def __init__(
+        self,
+        folder: Path,
+        plan: Plan,
+        candidates: Sequence[Candidate],
+        evaluator: Evaluator,
+        *,
+        rounding: str,
+        force: bool = False,
+    ) -> None:
+        """Open a folder for a plan, or raise ScalenetError where it holds another one, unless `force` discards that.
 
         `rounding` is the baseline's rounding set, recorded with it where the grid has none.
         """
-        self.folder, self.plan = folder, plan
+        self.folder, self.plan, self.evaluator = folder, plan, evaluator
         self.candidates = {candidate.name: candidate for candidate in candidates}
+        evaluator.check(self.jobs())
+        if force:
+            discard(folder)
         self._check_same()
         write_text(folder / "search.yaml", strict_yaml.dump(as_data(plan)))
         save(Architecture(plan.base, plan.model, plan.grid.rounding or rounding), folder / "base.yaml")
@@ -110,44 +137,39 @@ class Study:
 
     def pending(self) -> list[Job]:
         """Return the trainings that are left, seed by seed, so that an early stop leaves whole rankings."""
-        jobs = [
-            Job(name, candidate.config.model, seed)
+        return [job for job in self.jobs() if (job.candidate, job.seed) not in self.results]
+
+    def jobs(self) -> list[Job]:
+        """Return all trainings of the plan."""
+        return [
+            Job(
+                candidate=name,
+                config=candidate.config,
+                file=self.folder / "candidates" / f"{name}.yaml",
+                seed=seed,
+                budget=self.plan.budget,
+                folder=self.folder / "jobs" / f"{name}_seed{seed}",
+            )
             for seed in self.plan.seeds
             for name, candidate in self.candidates.items()
         ]
-        return [job for job in jobs if (job.candidate, job.seed) not in self.results]
 
-    def run(self, splits: Splits, *, workers: int, tell: Callable[[Event], None]) -> None:
-        """Train what is left in worker processes; a stop keeps what is finished."""
-        import torch.multiprocessing as processes  # noqa: PLC0415 - shares the images instead of copying them
-
-        jobs = self.pending()
-        if not jobs:
+    def run(self, *, workers: int, tell: Callable[[Event], None]) -> None:
+        """Evaluate what is left in worker processes; a stop keeps what is finished."""
+        pending = {(job.candidate, job.seed): job for job in self.pending()}
+        if not pending:
             return
-        context: Any = processes.get_context("spawn")
-        reports = context.SimpleQueue()
-        pool = ProcessPoolExecutor(
-            min(workers, len(jobs)),
-            mp_context=context,
-            initializer=start_worker,
-            initargs=(splits, self.plan, reports),
-        )
-        try:
-            running = {pool.submit(work, job) for job in jobs}
-            while running:
-                finished, running = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
-                while not reports.empty():
-                    tell(Event(*reports.get()))
-                for future in sorted(finished, key=lambda done: done.exception() is not None):
-                    result = future.result()
-                    self._record(result)
-                    tell(Event(result.candidate, result.seed, 1.0, result))
-        except BaseException:
-            for process in processes.active_children():
-                process.terminate()
-            raise
-        finally:
-            pool.shutdown(cancel_futures=True)
+
+        def hear(job: Job, report: Report) -> None:
+            self._note(job, report)
+            tell(Event(job, min(1.0, report.done / self._budget()), report.accuracy))
+
+        threads = self.plan.threads
+        jobs = list(pending.values())
+        with closing(evaluated(jobs, self.evaluator, workers=workers, threads=threads, tell=hear)) as results:
+            for result in results:
+                self._record(result)
+                tell(Event(pending[result.candidate, result.seed], 1.0, result.accuracy, result))
 
     def finished(self) -> bool:
         """Return whether every training of the plan is done."""
@@ -156,7 +178,7 @@ class Study:
     def ranking(self) -> Ranking:
         """Return the ranking of a finished study, without the candidates of which a training diverged.
 
-        Raise DivergedError where none is left.
+        Raise RunError where none is left.
         """
         accuracies = {name: [self.results[name, seed].accuracy for seed in self.plan.seeds] for name in self.candidates}
         sound = {
@@ -165,10 +187,13 @@ class Study:
             if None not in values
         }
         if not sound:
-            rate = self.plan.recipe.optimizer.lr
-            raise DivergedError(f"every candidate diverged; try a --learning-rate below {rate:g}")
+            rate = (
+                "" if self.plan.recipe is None else f"; try a --learning-rate below {self.plan.recipe.optimizer.lr:g}"
+            )
+            raise RunError(f"every candidate diverged{rate}")
         factors = {name: self._factor(candidate) for name, candidate in self.candidates.items()}
-        return rank(sound, held_out=self.plan.images.validation, factors=factors)
+        images = self.plan.images
+        return rank(sound, held_out=None if images is None else images.validation, factors=factors)
 
     def table(self) -> pd.DataFrame:
         """Return a row a candidate: coefficients, cost, and accuracy over the seeds done; best first when finished."""
@@ -208,8 +233,9 @@ class Study:
             evidence=Evidence(
                 base=self.plan.base,
                 base_digest=digest(self.plan.model),
-                data=images.name,
-                data_digest=images.digest,
+                evaluate=self.plan.evaluate,
+                data=None if images is None else images.name,
+                data_digest=None if images is None else images.digest,
                 objective=objective.goal,
                 ceilings=objective.ceilings,
                 grid=self.plan.grid.name,
@@ -235,11 +261,14 @@ class Study:
                     )
                     for tie, standing in zip(ties, ranking.ties, strict=True)
                 ),
-                note=f"These coefficients speak for {self.plan.base} on {images.name} with this recipe alone.",
+                note=f"These coefficients speak for {self.plan.base} {self.plan.judged()} alone.",
             ),
         )
         save_coefficients(answer, self.folder / "coefficients.yaml")
         return answer
+
+    def _budget(self) -> float:
+        return self.plan.budget or (1 if self.plan.recipe is None else self.plan.recipe.epochs)
 
     def _factor(self, candidate: Candidate) -> float:
         return self.plan.objective.factor(candidate.flops_ratio, target=self.plan.grid.product)
@@ -280,8 +309,9 @@ class Study:
                 raise ScalenetError(f"{self.folder} holds results but no search.yaml", hint=hint)
             return
         before = as_data(read_record(Plan, file.read_text(encoding="utf-8"), str(file)))
-        after = {key: value for key, value in as_data(self.plan).items() if key not in ("grid", "objective", "seeds")}
-        changed = [key for key, value in after.items() if before.get(key) != value]
+        after = as_data(self.plan)
+        free = ("grid", "objective", "seeds")
+        changed = [key for key in Plan.model_fields if before.get(key) != after.get(key) and key not in free]
         if changed:
             raise ScalenetError(f"{self.folder} holds another search: {', '.join(changed)} differ", hint=hint)
 
@@ -297,14 +327,24 @@ class Study:
                 continue
 
     def _record(self, result: Result) -> None:
-        file = self.folder / "results.jsonl"
-        cut_short = file.exists() and not file.read_bytes().endswith(b"\n")
-        with file.open("a", encoding="utf-8") as lines:
-            lines.write(("\n" if cut_short else "") + json.dumps(asdict(result)) + "\n")
-            lines.flush()
-            os.fsync(lines.fileno())
+        _append(self.folder / "results.jsonl", asdict(result))
         self.results[result.candidate, result.seed] = result
         self.write_table()
+
+    def _note(self, job: Job, report: Report) -> None:
+        """Keep an accuracy on the way."""
+        if report.accuracy is not None:
+            line = {"candidate": job.candidate, "seed": job.seed, "epoch": report.done, "accuracy": report.accuracy}
+            _append(self.folder / "curves.jsonl", line)
+
+
+def _append(file: Path, data: dict[str, Any]) -> None:
+    """Add a line of JSON to a file, whose last line may have been cut short."""
+    cut_short = file.exists() and not file.read_bytes().endswith(b"\n")
+    with file.open("a", encoding="utf-8") as lines:
+        lines.write(("\n" if cut_short else "") + json.dumps(data) + "\n")
+        lines.flush()
+        os.fsync(lines.fileno())
 
 
 def _tidy(value: float) -> float:

@@ -1,0 +1,300 @@
+"""Evaluators as a user gives them: a trainer of one's own, a function, a table of known results."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from scalenet.arch.config import load_config
+from scalenet.arch.errors import RunError, ScalenetError
+from scalenet.search.evaluators import Command, Function, Job, Report, Result, Table, find_evaluator
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "own_trainer"
+PYTHON = sys.executable
+
+TRAINER = """\
+import json, sys
+config, seed, budget = sys.argv[1:4]
+deep = "_a2_" in config
+print("reading", config)
+print("warming up", file=sys.stderr)
+for epoch in range(1, int(budget) + 1):
+    print(json.dumps({"epoch": epoch, "accuracy": 0.1 * epoch}), flush=True)
+print(json.dumps({"accuracy": 0.9 - 0.3 * deep + 0.01 * int(seed), "loss": 0.5}))
+"""
+
+FUNCTIONS = """\
+def judge(architecture, *, budget, seed, folder, report):
+    print("training", architecture.name)
+    report(1, 0.5)
+    (folder / "weights").write_text("mine")
+    return 0.9 - 0.1 * len(architecture.model.stages) / seed if seed else None
+
+def fail(architecture, **_):
+    raise ValueError("no such\\nimages")
+
+count = 3
+"""
+
+
+@pytest.fixture
+def job(tiny: Path, tmp_path: Path) -> Job:
+    """Return a job of the tiny network."""
+    return Job("tiny_a2_b1_g1", load_config(tiny / "net.yaml"), tiny / "net.yaml", 1, 2, tmp_path / "job")
+
+
+def evaluate(evaluator, job: Job) -> tuple[Result, list[Report]]:
+    reports: list[Report] = []
+    evaluator.check([job])
+    return evaluator.evaluate(job, reports.append), reports
+
+
+def script(tmp_path: Path, text: str) -> str:
+    (tmp_path / "trainer.py").write_text(text)
+    return f"{PYTHON} {tmp_path}/trainer.py"
+
+
+def test_a_command_is_given_its_job_and_gives_reports_and_a_result(job, tmp_path):
+    command = Command(script(tmp_path, TRAINER) + " {config} {seed} {budget}")
+    result, reports = evaluate(command, job)
+    assert (result.accuracy, result.loss) == (pytest.approx(0.91), 0.5)
+    assert reports == [Report(1.0, pytest.approx(0.1)), Report(2.0, pytest.approx(0.2))]
+    log = (job.folder / "log.txt").read_text()
+    assert f"reading {job.file}" in log
+    assert "warming up" in log
+
+
+def test_words_are_the_shells_and_what_looks_like_json_is_left_alone(job, tmp_path):
+    job.folder.mkdir()
+    text = 'import json, sys\nprint(sys.argv[1:], file=sys.stderr)\nprint(json.dumps({"accuracy": 1}))\n'
+    words = """ --name={name} 'a b $HOME; {seed}' '{"lr": 0.1}' {config}"""
+    assert evaluate(Command(script(tmp_path, text) + words), job)[0].accuracy == 1
+    told = (job.folder / "log.txt").read_text().strip()
+    assert told == str(["--name=tiny_a2_b1_g1", "a b $HOME; 1", '{"lr": 0.1}', str(job.file)])
+
+
+@pytest.mark.parametrize("said", ["null", "NaN"])
+def test_a_training_that_diverged_has_no_accuracy(job, tmp_path, said):
+    command = script(tmp_path, f"""print('{{"accuracy": {said}}}')""") + " {config} {seed}"
+    assert evaluate(Command(command), job)[0].accuracy is None
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("import sys; print('bad luck', file=sys.stderr); sys.exit(7)", "seed 1: exit code 7, see .*log.txt .bad luck"),
+        ("print('done')", r"seed 1: no line like .* on stdout, see .*log\.txt"),
+        ("""print('{"accuracy": 71.3}')""", r"accuracy 71\.3 is not a fraction between 0 and 1"),
+        ("""print('{"accuracy": "high"}')""", "accuracy 'high' is not a fraction"),
+        ("""print('{"epoch": 1, "accuracy": 3}')""", "accuracy 3 is not a fraction"),
+    ],
+)
+def test_a_command_that_fails_is_one_line_with_job_and_log(job, tmp_path, text, said):
+    with pytest.raises(RunError, match=said) as error:
+        evaluate(Command(script(tmp_path, text) + " {config} {seed}"), job)
+    assert "tiny_a2_b1_g1" in error.value.message
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("python t.py {confg} {seed}", "unknown placeholder 'confg' .did you mean 'config'"),
+        ("python t.py {config} {lr}", r"unknown placeholder 'lr' \(known: \{config\}, \{budget\}, "),
+        ("python t.py {seed}", r"no \{config\}: every candidate"),
+        ("nowhere-to-be-found {config} {seed}", "nowhere-to-be-found: no such program"),
+        ("python 't.py {config} {seed}", "no closing quotation"),
+        ("trian", "'trian' is no evaluator .did you mean 'train'"),
+        ("no.such.module:judge", r"cannot be imported: ModuleNotFoundError"),
+        ("os:no_such_function", r"cannot be imported: AttributeError"),
+        ("os:sep", "is str, not a function"),
+        ("table:nowhere.csv", "No such file"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_refused_before_anything_runs(job, text, said):
+    with pytest.raises(ScalenetError, match=said):
+        find_evaluator(text).check([job])
+
+
+def test_seeds_and_budgets_must_reach_the_command(job):
+    other = Job(job.candidate, job.config, job.file, 2, None, job.folder)
+    with pytest.raises(ScalenetError, match=r"no \{seed\}, so that seeds would not differ"):
+        Command("python {config}").check([job, other])
+    with pytest.raises(ScalenetError, match="--epochs says how much"):
+        Command("python {config} {seed} {budget}").check([job, other])
+    Command("python {config}").check([job])
+
+
+@pytest.fixture
+def functions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder with a module of functions, forgotten afterwards."""
+    (tmp_path / "judges.py").write_text(FUNCTIONS)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "judges", raising=False)
+    return tmp_path
+
+
+def test_a_function_is_called_with_the_architecture(job, functions):
+    result, reports = evaluate(Function("judges:judge", str(functions)), job)
+    assert result.accuracy == pytest.approx(0.8)
+    assert reports == [Report(1.0, 0.5)]
+    assert (job.folder / "weights").read_text() == "mine"
+
+
+def test_a_function_that_raises_is_one_line_and_its_traceback_is_kept(job, functions):
+    with pytest.raises(RunError, match=r"tiny_a2_b1_g1 seed 1: ValueError: no such images, see .*log\.txt"):
+        evaluate(Function("judges:fail", str(functions)), job)
+    assert "Traceback" in (job.folder / "log.txt").read_text()
+
+
+def write_table(tmp_path: Path, *rows: str) -> Table:
+    (tmp_path / "known.csv").write_text("\n".join(rows) + "\n")
+    return Table(tmp_path / "known.csv")
+
+
+def test_a_table_has_results_by_candidate_and_seed(job, tmp_path):
+    table = write_table(tmp_path, "name,seed,accuracy", "tiny_a2_b1_g1,0,0.5", "tiny_a2_b1_g1,1,0.6")
+    assert evaluate(table, job)[0].accuracy == 0.6
+    budgets = ("name,seed,budget,accuracy", "tiny_a2_b1_g1,1,1,0.5", "tiny_a2_b1_g1,1,2,0.7")
+    assert evaluate(write_table(tmp_path, *budgets), job)[0].accuracy == 0.7
+    assert evaluate(write_table(tmp_path, "name,accuracy_seed1", "tiny_a2_b1_g1,0.8"), job)[0].accuracy == 0.8
+    assert evaluate(write_table(tmp_path, "name,seed,accuracy", "tiny_a2_b1_g1,1,"), job)[0].accuracy is None
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (["name,seed,accuracy", "tiny_a2_b1_g1,0,0.5"], r"no tiny_a2_b1_g1 seed 1; 1 of 1 .*it has seeds 0"),
+        (["name,seed,accuracy", "tiny_a2_b1_g2,1,0.5"], "did you mean 'tiny_a2_b1_g2'"),
+        (["nam,seed,accuracy"], "expected the columns name, seed, accuracy; found nam, seed, accuracy"),
+        (["name,seed,accuracy", "x,one,0.5"], r"known\.csv:2: seed 'one' is not a whole number"),
+        (["name,seed,accuracy", "x,1,high"], r"known\.csv:2: accuracy 'high' is not a fraction"),
+        (["name,seed,accuracy", "x,1,5"], r"known\.csv:2: accuracy '5' is not a fraction"),
+    ],
+)
+def test_a_table_that_lacks_something_says_what(job, tmp_path, rows, said):
+    with pytest.raises(ScalenetError, match=said):
+        write_table(tmp_path, *rows).check([job])
+
+
+def command(tiny: Path, output: Path, *words: str) -> list[str]:
+    fixed = ["--base", str(tiny / "net.yaml"), "--grid", str(tiny / "grid.yaml"), "--workers", "2"]
+    return [PYTHON, "-m", "scalenet_cli", "grid-search", *fixed, "-o", str(output), *words]
+
+
+def search(tiny: Path, output: Path, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(command(tiny, output, *words), cwd=output.parent, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def test_a_search_by_command_ranks_and_can_be_replayed_from_its_table(tiny, tmp_path):
+    output, trainer = tmp_path / "run", script(tmp_path, TRAINER) + " {config} {seed} {budget}"
+    done = search(tiny, output, "--evaluate", trainer, "--epochs", "2", "--json")
+    answer = json.loads(done.stdout)
+    assert answer["evidence"]["evaluate"] == trainer
+    assert "data" not in answer["evidence"]
+    assert [row["accuracy"] for row in answer["candidates"]] == pytest.approx([0.905, 0.905, 0.605])
+    curves = [json.loads(line) for line in (output / "curves.jsonl").read_text().splitlines()]
+    assert len(curves) == 12
+    assert curves[0].keys() == {"candidate", "seed", "epoch", "accuracy"}
+    again = search(tiny, tmp_path / "replay", "--evaluate", f"table:{output}/candidates.csv", "--json")
+    replayed = json.loads(again.stdout)
+    assert [row["accuracy"] for row in replayed["candidates"]] == [row["accuracy"] for row in answer["candidates"]]
+    refused = search(tiny, output, "--evaluate", trainer + " --more", "--epochs", "2", code=2)
+    assert "holds another search: evaluate differ" in refused.stderr
+    objective = search(tiny, output, "--evaluate", trainer, "--epochs", "2", "--objective", "accuracy-flops", "--json")
+    assert "0 trainings left" in objective.stderr
+    evidence = json.loads(objective.stdout)["evidence"]
+    assert evidence["objective"] == "accuracy-flops"
+    assert evidence["score"] == pytest.approx(0.905 * (evidence["flops_ratio"] / 2) ** -0.07, abs=1e-4)
+
+
+def test_a_search_by_function_prints_nothing_of_it_on_stdout(tiny, functions):
+    done = search(tiny, functions / "run", "--evaluate", "judges:judge", "--epochs", "3", "--seed", "1", "--json")
+    assert json.loads(done.stdout)["evidence"]["seeds"] == 2
+    assert "training tiny" in done.stderr
+
+
+def test_a_search_whose_command_fails_ends_with_one_line_and_begins_nothing(tiny, tmp_path):
+    trainer = script(tmp_path, "import sys; sys.exit('no images')")
+    done = search(tiny, tmp_path / "run", "--evaluate", trainer + " {config} {seed}", code=3)
+    assert "exit code 1, see " in done.stderr
+    assert "no images" in done.stderr
+    search(tiny, tmp_path / "none", "--evaluate", trainer + " {confg} {seed}", code=2)
+    assert not (tmp_path / "none").exists()
+
+
+def test_one_seed_of_an_evaluator_says_nothing_of_the_noise(tiny, tmp_path):
+    rows = ["tiny_a2_b1_g1,0.9", "tiny_a1_b1.5_g1,0.2", "tiny_a1_b1_g1.5,0.3"]
+    write_table(tmp_path, "name,accuracy_seed0", *rows)
+    done = search(tiny, tmp_path / "run", "--evaluate", "table:known.csv", "--seeds", "1")
+    assert "2 of the other 2 candidates are not distinguishable" in done.stderr
+    assert "nothing is known of the noise" in done.stderr
+    assert "margin" not in yaml.safe_load((tmp_path / "run" / "coefficients.yaml").read_text())["evidence"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--data", "images"], "--data is for scalenet's own training"),
+        (["--learning-rate", "0.1"], "--learning-rate is for scalenet's own training"),
+        (["--evaluate", "train", "--classes", "5"], "--classes is for other evaluators"),
+        (["--max-params", "1M,2M"], "one amount is wanted"),
+        (["--max-params", "10"], "none of them keeps 10 params"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(tiny, tmp_path, words, said):
+    words = ["--evaluate", "true {config} {seed}", *words]
+    assert said in search(tiny, tmp_path / "run", *words, code=2).stderr
+
+
+def test_ctrl_c_ends_the_trainers_too(tiny, tmp_path):
+    trainer = script(
+        tmp_path, "import os, sys, time\nopen(sys.argv[1] + '/pid', 'w').write(str(os.getpid()))\ntime.sleep(60)"
+    )
+    words = command(tiny, tmp_path / "run", "--evaluate", trainer + " {folder} {config} {seed}")
+    process = subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while len(files := [file for file in tmp_path.glob("run/jobs/*/pid") if file.read_text()]) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    assert "Traceback" not in stderr
+    for file in files:
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(file.read_text()), 0)
+
+
+def test_the_example_of_ones_own_trainer(tmp_path):
+    shutil.copytree(EXAMPLE, tmp_path / "own")
+    (tmp_path / "own" / "grid.yaml").write_text(
+        "schema: scalenet-grid/1\nname: two\npoints: {kind: list, values: [[2, 1, 1], [1, 1, 1.4]]}\ninclude: []\n"
+    )
+    (line,) = [line for line in (EXAMPLE / "README.md").read_text().splitlines() if "--evaluate" in line]
+    trainer = line.split("'")[1].replace("python ", f"{PYTHON} ")
+    words = ["--base", "net.yaml", "--grid", "grid.yaml", "--epochs", "3", "--evaluate", trainer, "-o", "run"]
+    done = subprocess.run(
+        [PYTHON, "-m", "scalenet_cli", "grid-search", *words],
+        cwd=tmp_path / "own",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = list(csv.DictReader(done.stdout.splitlines()))
+    assert len(rows) == 2
+    assert all(float(row["accuracy"]) > 0.5 for row in rows), "four quarters are easy"
