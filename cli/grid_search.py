@@ -23,13 +23,13 @@ from .options import (
     the_device,
     the_recipe,
 )
-from .output import count, emit, emit_json, note, progress, times
+from .output import count, emit, emit_json, note, progress, text, times
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from scalenet.arch.spec import Architecture
-    from scalenet.search.candidates import Enumeration
+    from scalenet.search.candidates import Candidate, Enumeration
     from scalenet.search.coefficients import Coefficients
     from scalenet.search.evaluators import Evaluator
     from scalenet.search.grids import Grid
@@ -107,6 +107,10 @@ def grid_search(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of the search.")] = Path(
         "runs/grid-search"
     ),
+    proxies: Annotated[
+        bool,
+        typer.Option("--proxies", help="Training-free scores too (synflow, NASWOT, Zen), and how they rank."),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="List the candidates and their costs; train nothing.")
     ] = False,
@@ -130,22 +134,28 @@ def grid_search(
     goal = _objective(architecture, objective, params=max_params, activations=max_activations)
     found = enumerate_candidates(architecture, chosen, ceilings=goal.ceilings)
     _counts(found, chosen, goal)
-    if dry_run:
-        _list(found, json=json)
-        return
     check_folder(output)
     at_a_time = min(workers or os.cpu_count() or 1, len(found.candidates) * seeds)
-    plan = _plan(architecture, chosen, goal, found, range(seed, seed + seeds), device=device, threads=threads)
-    if evaluator is None:
+    splits = None
+    if evaluator is None and (proxies or not dry_run):
         the_device(device)
         wanted = the_recipe(
             recipe or "search", changes, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate
         )
         splits = _images(source, found, images, seed, at_a_time)
+    score = _scorer(splits, seed) if proxies else None
+    if dry_run:
+        _list(found, score, json=json)
+        return
+    plan = _plan(architecture, chosen, goal, found, range(seed, seed + seeds), device=device, threads=threads)
+    if evaluator is None:
+        assert splits is not None
         evaluator, plan = _trainer(plan, splits, wanted)
     else:
         plan = plan.model_copy(update={"evaluate": evaluate, "budget": epochs})
     study = _study(output, plan, found, evaluator, rounding=architecture.rounding, force=force)
+    if score is not None:
+        study.score(score)
     left = len(study.pending())
     note(f"{left} trainings left of {len(found.candidates) * seeds}, in {output}")
     _run(study, at_a_time)
@@ -198,12 +208,12 @@ def _objective(base: Architecture, goal: GoalName, **ceilings: str | None) -> Ob
     from scalenet.search.objective import Objective
 
     own, limits = cost(base), {}
-    for name, text in ceilings.items():
-        if text is None:
+    for name, most in ceilings.items():
+        if most is None:
             continue
-        limits[name], *others = parse_amounts(text, int(getattr(own, name)))
+        limits[name], *others = parse_amounts(most, int(getattr(own, name)))
         if others:
-            raise ScalenetError(f"--max-{name} {text}: one amount is wanted")
+            raise ScalenetError(f"--max-{name} {most}: one amount is wanted")
     return checked(Objective, goal=goal.value, ceilings=limits)
 
 
@@ -304,6 +314,20 @@ def _trainer(plan: Plan, splits: Splits, recipe: Recipe) -> tuple[Evaluator, Pla
     return Train(splits, recipe, plan.device, plan.threads), plan
 
 
+def _scorer(splits: Splits | None, seed: int) -> Callable[[Candidate], dict[str, float | None]]:
+    """Return what computes a candidate's training-free scores, and says so."""
+    from scalenet.search.proxies import sample, scores
+
+    def score(candidate: Candidate) -> dict[str, float | None]:
+        model = candidate.config.model
+        images = None if splits is None else sample(splits.train, model.size, seed=seed)
+        found = scores(model, seed=seed, images=images)
+        note(f"{candidate.name}: " + ", ".join(f"{name} {text(value)}" for name, value in found.items()))
+        return found
+
+    return score
+
+
 def _study(output: Path, plan: Plan, found: Enumeration, evaluator: Evaluator, *, rounding: str, force: bool) -> Study:
     from scalenet.search.study import Study
 
@@ -337,7 +361,7 @@ def _run(study: Study, workers: int) -> None:
     study.write_table()
 
 
-def _list(found: Enumeration, *, json: bool) -> None:
+def _list(found: Enumeration, score: Callable[[Candidate], dict[str, float | None]] | None, *, json: bool) -> None:
     rows = [
         {
             "name": candidate.name,
@@ -350,11 +374,15 @@ def _list(found: Enumeration, *, json: bool) -> None:
             "flops": candidate.cost.flops,
             "params": candidate.cost.params,
             "activations": candidate.cost.activations,
+            **({} if score is None else score(candidate)),
             "merged": " ".join(candidate.merged),
         }
         for candidate in found.candidates
     ]
     hidden = ["name", "activations", "merged", *([] if any(row["distance"] for row in rows) else ["distance"])]
+    if score is not None:
+        hidden += ["nominal", "distance", "flops"]
+        note("nothing was trained: these scores are unproven on this network and these images")
     emit_json(rows) if json else emit(rows, caption=f"FLOPs: {CONVENTION}", formats=_FORMATS, hidden=hidden)
 
 
@@ -367,12 +395,14 @@ def _answer(study: Study, answer: Coefficients, *, json: bool) -> None:
         emit_json({**as_data(answer), "candidates": rows})
     else:
         score = () if study.plan.objective.goal == "accuracy" else ("score",)
-        columns = ("rank", *GREEK, "flops_ratio", "accuracy", *score, "interval", "tied", "seconds")
+        proxies = tuple(next(iter(study.proxies.values()), {}))
+        columns = ("rank", *GREEK, "flops_ratio", "accuracy", *score, "interval", "tied", "seconds", *proxies)
         emit(
             [{column: row[column] for column in columns} for row in rows],
             title=_title(study.plan),
             caption=f"FLOPs: {CONVENTION}" + ("; score: accuracy × (FLOPs / target)^-0.07" if score else ""),
             formats=_FORMATS,
+            hidden=("interval", "seconds") if proxies else (),
         )
     _summary(study, answer)
 
@@ -409,6 +439,7 @@ def _summary(study: Study, answer: Coefficients) -> None:
         note(f"rank correlation between seeds: {evidence.seed_correlation:.2f}")
         if evidence.seed_correlation < _NOISE:
             note("the ranking is mostly noise: train longer, on more images, or with more seeds before you use it")
+    _agreements(study)
     note(evidence.note)
     base, coefficients = study.folder / "base.yaml", study.folder / "coefficients.yaml"
     grown = "--phi 1..3"
@@ -418,6 +449,19 @@ def _summary(study: Study, answer: Coefficients) -> None:
     note(f"next: scalenet scale --base {base} --coefficients {coefficients} {grown}")
 
 
+def _agreements(study: Study) -> None:
+    """Say what the training-free scores were worth here."""
+    found = study.agreements()
+    if not found:
+        return
+    trained = max(count for _, count in found.values())
+    told = [f"{name} {value:.2f}" if value is not None else f"{name} not defined" for name, (value, _) in found.items()]
+    note(f"rank correlation with accuracy over {trained} trained candidates: {', '.join(told)}")
+    if trained < _FEW:
+        note("so few candidates prove nothing of the scores")
+
+
+_FEW = 8
 _NOISE, _CHANCE = 0.5, 1.5
 _FORMATS = {
     "flops": count,

@@ -26,6 +26,7 @@ RUNS_NETWORKS = (
     "model/",
     "training/",
     "search/evaluation.py",
+    "search/proxies.py",
 )
 
 # What a folder, or a file in it, may import of scalenet; the first match counts.

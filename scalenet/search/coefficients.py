@@ -34,7 +34,8 @@ class Evidence(Record):
     `score` is the winner's. `interval` is for comparing scores on these images and seeds at 95 %, not for the accuracy
     on other images; `margin` is the distance below which two candidates are not distinguishable. Both are missing where
     nothing is known of the noise. `seed_correlation` is the mean rank correlation between seeds, `diverged` how many
-    candidates were left out because a training of theirs diverged. `flops_ratio` is the winner's, and `target`
+    candidates were left out because a training of theirs diverged. `proxies` are the rank correlations of training-free
+    scores with the accuracies of this search. `flops_ratio` is the winner's, and `target`
     the grid's product; with a `tolerance` the winner was brought to it by closed-loop rounding, and is not what φ = 1
     gives.
     """
@@ -59,6 +60,7 @@ class Evidence(Record):
     target: float | None = None
     tolerance: float | None = None
     seed_correlation: float | None = None
+    proxies: dict[str, float] | None = None
     ties: Annotated[tuple[Tie, ...], BeforeValidator(as_tuple)] = ()
     note: str
 

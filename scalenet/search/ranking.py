@@ -124,3 +124,12 @@ def _correlation(table: NDArray[np.float64]) -> float | None:
     lengths = np.sqrt((centred**2).sum(axis=0))
     unit = centred / np.where(lengths == 0, 1, lengths)  # a seed that ranks nothing agrees with none
     return float(np.mean([unit[:, one] @ unit[:, other] for one, other in combinations(range(table.shape[1]), 2)]))
+
+
+def agreement(scores: Sequence[float], accuracies: Sequence[float]) -> float | None:
+    """Return Spearman's rank correlation of scores with accuracies; None for fewer than three, or all alike."""
+    if len(scores) < 3:
+        return None
+    if len(set(scores)) == 1 or len(set(accuracies)) == 1:
+        return None
+    return _correlation(np.array([scores, accuracies], dtype=np.float64).T)

@@ -3,7 +3,8 @@
 The folder holds `search.yaml` (everything that the results follow from), `base.yaml` (the baseline as it was searched),
 `candidates/NAME.yaml` (each candidate's config), `results.jsonl` (a line a finished training, written as it finishes),
 `curves.jsonl` (accuracies on the way, of evaluators that report some), `jobs/NAME_seedN/` (a job's logs and
-checkpoints), `candidates.csv` (the table so far), and, once all is trained, `coefficients.yaml`.
+checkpoints), `proxies.csv` (training-free scores, where they are wanted), `candidates.csv` (the table so far), and,
+once all is trained, `coefficients.yaml`.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ from scalenet.search.coefficients import Coefficients, Evidence, Tie, save_coeff
 from scalenet.search.evaluators import Job, Result
 from scalenet.search.grids import Grid
 from scalenet.search.objective import Objective
-from scalenet.search.ranking import rank
+from scalenet.search.ranking import agreement, rank
 from scalenet.search.workers import evaluated
 from scalenet.training.recipe import Recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -41,6 +42,10 @@ if TYPE_CHECKING:
     from scalenet.search.candidates import Candidate
     from scalenet.search.evaluators import Evaluator, Report
     from scalenet.search.ranking import Ranking
+
+
+PROXIES = ("synflow", "naswot", "zen")
+"""Training-free scores (see `proxies`)."""
 
 
 class Images(Record):
@@ -98,7 +103,15 @@ def discard(folder: Path) -> None:
     for candidate in candidates:
         for job in (folder / "jobs").glob(f"{glob.escape(candidate.stem)}_seed*"):
             shutil.rmtree(job)
-    own = ("base.yaml", "results.jsonl", "curves.jsonl", "candidates.csv", "coefficients.yaml", "search.yaml")
+    own = (
+        "base.yaml",
+        "results.jsonl",
+        "curves.jsonl",
+        "proxies.csv",
+        "candidates.csv",
+        "coefficients.yaml",
+        "search.yaml",
+    )
     for path in [*(folder / name for name in own), *candidates]:
         path.unlink(missing_ok=True)
     for below in (folder / "candidates", folder / "jobs"):
@@ -134,6 +147,7 @@ class Study:
         for candidate in candidates:
             save(candidate.config, folder / "candidates" / f"{candidate.name}.yaml")
         self.results = {(result.candidate, result.seed): result for result in self._recorded()}
+        self.proxies = self._scored()
 
     def pending(self) -> list[Job]:
         """Return the trainings that are left, seed by seed, so that an early stop leaves whole rankings."""
@@ -170,6 +184,28 @@ class Study:
             for result in results:
                 self._record(result)
                 tell(Event(pending[result.candidate, result.seed], 1.0, result.accuracy, result))
+
+    def score(self, scores: Callable[[Candidate], Mapping[str, float | None]]) -> None:
+        """Compute the training-free scores of candidates that have none yet, and write `proxies.csv`."""
+        import pandas as pd  # noqa: PLC0415
+
+        for name, candidate in self.candidates.items():
+            if name not in self.proxies:
+                self.proxies[name] = dict(scores(candidate))
+        rows = [{"name": name, **self.proxies[name]} for name in self.candidates]
+        write_text(self.folder / "proxies.csv", pd.DataFrame(rows).to_csv(index=False))
+
+    def agreements(self) -> dict[str, tuple[float | None, int]]:
+        """Return each proxy's rank correlation with accuracy, and over how many trained candidates; FLOPs' and
+        parameters' as well, for comparison. Empty without proxies.
+        """
+        rows = [self._row(candidate) for candidate in self.candidates.values()]
+        names = next(iter(self.proxies.values()), {})
+        found = {}
+        for name in (*names, "params", "flops") if names else ():
+            pairs = [(row[name], row["accuracy"]) for row in rows if None not in (row[name], row["accuracy"])]
+            found[name] = agreement([score for score, _ in pairs], [accuracy for _, accuracy in pairs]), len(pairs)
+        return found
 
     def finished(self) -> bool:
         """Return whether every training of the plan is done."""
@@ -251,6 +287,12 @@ class Study:
                 target=self.plan.grid.product,
                 tolerance=None if best.distance is None else self.plan.grid.tolerance,
                 seed_correlation=None if ranking.seed_correlation is None else _tidy(ranking.seed_correlation),
+                proxies={
+                    name: _tidy(value)
+                    for name, (value, _) in self.agreements().items()
+                    if value is not None and name in PROXIES
+                }
+                or None,
                 ties=tuple(
                     Tie(
                         alpha=tie.alpha,
@@ -298,7 +340,7 @@ class Study:
         accuracies = {
             f"accuracy_seed{seed}": _tidy(by_seed[seed]) if seed in by_seed else None for seed in self.plan.seeds
         }
-        return row | accuracies | {"merged": " ".join(candidate.merged)}
+        return row | accuracies | self.proxies.get(candidate.name, {}) | {"merged": " ".join(candidate.merged)}
 
     def _check_same(self) -> None:
         """Refuse a folder that holds the results of another plan."""
@@ -314,6 +356,17 @@ class Study:
         changed = [key for key in Plan.model_fields if before.get(key) != after.get(key) and key not in free]
         if changed:
             raise ScalenetError(f"{self.folder} holds another search: {', '.join(changed)} differ", hint=hint)
+
+    def _scored(self) -> dict[str, dict[str, float | None]]:
+        """Return the training-free scores on file."""
+        import pandas as pd  # noqa: PLC0415
+
+        file = self.folder / "proxies.csv"
+        if not file.exists():
+            return {}
+        frame = pd.read_csv(file).astype(object)
+        rows = frame.where(frame.notna(), None).to_dict("records")
+        return {row["name"]: {name: row[name] for name in PROXIES} for row in rows}
 
     def _recorded(self) -> Iterator[Result]:
         """Yield the results on file; a last line cut short by a crash is a training that did not finish."""
