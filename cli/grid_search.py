@@ -143,7 +143,7 @@ def grid_search(
             recipe or "search", changes, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate
         )
         splits = _images(source, found, images, seed, at_a_time)
-    score = _scorer(splits, seed) if proxies else None
+    score = _scorer(splits, seed, threads) if proxies else None
     if dry_run:
         _list(found, score, json=json)
         return
@@ -314,9 +314,13 @@ def _trainer(plan: Plan, splits: Splits, recipe: Recipe) -> tuple[Evaluator, Pla
     return Train(splits, recipe, plan.device, plan.threads), plan
 
 
-def _scorer(splits: Splits | None, seed: int) -> Callable[[Candidate], dict[str, float | None]]:
+def _scorer(splits: Splits | None, seed: int, threads: int) -> Callable[[Candidate], dict[str, float | None]]:
     """Return what computes a candidate's training-free scores, and says so."""
+    import torch
+
     from scalenet.search.proxies import sample, scores
+
+    torch.set_num_threads(threads)
 
     def score(candidate: Candidate) -> dict[str, float | None]:
         model = candidate.config.model

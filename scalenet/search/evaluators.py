@@ -276,9 +276,9 @@ class Table:
             )
         for row in reader:
             place = f"{self.file}:{reader.line_num}"
+            budget = _whole(row["budget"], f"{place}: budget") if row.get("budget") else None
             for column, seed in (wide or {"accuracy": _whole(row["seed"], f"{place}: seed")}).items():
-                budget = _whole(row["budget"], f"{place}: budget") if row.get("budget") else None
-                if not (wide and row[column] == "" and not row.get("diverged", "0").strip("0")):
+                if row[column] or not wide or row.get("diverged", "0") != "0":  # else this seed is yet to be trained
                     yield (row["name"], seed, budget), _cell(row[column], place)
 
 

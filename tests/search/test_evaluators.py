@@ -298,3 +298,33 @@ def test_the_example_of_ones_own_trainer(tmp_path):
     rows = list(csv.DictReader(done.stdout.splitlines()))
     assert len(rows) == 2
     assert all(float(row["accuracy"]) > 0.5 for row in rows), "four quarters are easy"
+
+
+def test_what_the_last_line_says_gives_the_winner_of_a_measured_grid(tiny, tmp_path):
+    grid = (
+        "schema: scalenet-grid/1\nname: m\npoints: {kind: shares, divisions: 2}\nconstraint: measured\nachieved: 0.03\n"
+    )
+    (tmp_path / "grid.yaml").write_text(grid)
+    words = ["--base", "small_resnet", "--grid", "grid.yaml", "--seeds", "1"]
+    listed = json.loads(search(tiny, tmp_path / "none", *words, "--dry-run", "--json").stdout)
+    rows = [f"{row['name']},{0.5 + 0.01 * number}" for number, row in enumerate(listed)]
+    write_table(tmp_path, "name,accuracy_seed0", *rows)
+    done = search(tiny, tmp_path / "run", *words, "--evaluate", "table:known.csv")
+    told = done.stderr.splitlines()[-1].removeprefix("next: scalenet ")
+    assert "--flops 2x,4x,8x --tolerance 0.03" in told
+    scaled = [PYTHON, "-m", "scalenet_cli", *told.split(), "-o", "family"]
+    subprocess.run(scaled, cwd=tmp_path, capture_output=True, check=True)
+    winner = load_config(tmp_path / "run" / "candidates" / f"{listed[-1]['name']}.yaml")
+    family = sorted(map(load_config, (tmp_path / "family").iterdir()), key=lambda config: config.cost.flops)
+    assert family[0].model == winner.model
+
+
+def test_force_removes_the_folders_of_jobs_and_no_others(tiny, tmp_path):
+    trainer = script(tmp_path, TRAINER) + " {config} {seed} {budget}"
+    words = ["--evaluate", trainer, "--epochs", "1"]
+    search(tiny, tmp_path / "run", *words)
+    mine = tmp_path / "run" / "jobs" / "mine"
+    mine.mkdir()
+    search(tiny, tmp_path / "run", *words[:2], "--epochs", "2", "--seeds", "1", "--force")
+    assert mine.exists()
+    assert not list((tmp_path / "run" / "jobs").glob("*_seed1"))

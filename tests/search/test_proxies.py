@@ -22,7 +22,17 @@ from scalenet.search.ranking import agreement
 from scalenet.training.data import ImageSet
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Compute small things with one thread, which is faster where others work too."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def test_synflow_is_the_sum_of_all_paths_once_a_layer():
