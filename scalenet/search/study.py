@@ -223,9 +223,8 @@ class Study:
             if None not in values
         }
         if not sound:
-            rate = (
-                "" if self.plan.recipe is None else f"; try a --learning-rate below {self.plan.recipe.optimizer.lr:g}"
-            )
+            recipe = self.plan.recipe
+            rate = "" if recipe is None else f"; try a --learning-rate below {recipe.optimizer.lr:g}"
             raise RunError(f"every candidate diverged{rate}")
         factors = {name: self._factor(candidate) for name, candidate in self.candidates.items()}
         images = self.plan.images

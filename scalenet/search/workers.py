@@ -60,6 +60,7 @@ def _start(evaluator: Evaluator, reports: Any, threads: int) -> None:
 
 
 def _stop(*_: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the pool may send another one while the job is being ended
     if _worker["busy"]:
         raise _StoppedError
     os._exit(143)
