@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from interruption import interruptible
 
 from scalenet.arch.config import load_config
 from scalenet.arch.errors import RunError, ScalenetError
@@ -265,7 +266,7 @@ def test_ctrl_c_ends_the_trainers_too(tiny, tmp_path):
         tmp_path, "import os, sys, time\nopen(sys.argv[1] + '/pid', 'w').write(str(os.getpid()))\ntime.sleep(60)"
     )
     words = command(tiny, tmp_path / "run", "--evaluate", trainer + " {folder} {config} {seed}")
-    process = subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    process = interruptible(words, tmp_path)
     deadline = time.monotonic() + 60
     while len(files := [file for file in tmp_path.glob("run/jobs/*/pid") if file.read_text()]) < 2:
         assert time.monotonic() < deadline

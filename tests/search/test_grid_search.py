@@ -15,6 +15,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from interruption import interruptible
 
 from scalenet.arch.config import load_config
 from scalenet.checks.verification import verify
@@ -85,26 +86,15 @@ def test_a_finished_search_is_not_trained_again_and_says_the_same(finished, tiny
     assert {path: path.read_bytes() for path in output.rglob("*") if path.is_file()} == before
 
 
-def stopped(folder, output):
-    """Run a search, interrupt it after its first result, and return its exit code and what it says."""
-    words = command(folder, output, "--workers", "1")
-    process = subprocess.Popen(words, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def test_a_search_stopped_by_ctrl_c_goes_on_and_ends_the_same(finished, tiny, tmp_path):
+    output = tmp_path / "stopped"
+    process = interruptible(command(tiny, output, "--workers", "1"), tiny)
     results, deadline = output / "results.jsonl", time.monotonic() + 120
     while not (results.exists() and results.read_text().endswith("\n")) and time.monotonic() < deadline:
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
-    return process.returncode, stderr
-
-
-def test_a_search_stopped_by_ctrl_c_goes_on_and_ends_the_same(finished, tiny, tmp_path):
-    for attempt in range(10):  # on a busy machine six short trainings may be over before the signal comes
-        output = tmp_path / f"stopped{attempt}"
-        returncode, stderr = stopped(tiny, output)
-        if returncode:
-            break
-    results = output / "results.jsonl"
-    assert returncode == 130, stderr
+    assert process.returncode == 130, stderr
     assert "the same command goes on from there" in stderr
     kept = accuracies(output)
     assert 0 < len(kept) < 6
