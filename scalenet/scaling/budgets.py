@@ -61,7 +61,7 @@ def solve(model: Model, rule: BudgetRule, rounding: Rounding) -> Solved:
     """
     search = _Search(model, rule, rounding)
     closest, miss = search.closest(search)
-    for tolerance in _WIDER if miss else ():
+    for tolerance in () if miss == 0 or search.is_beneath() else _WIDER:
         wider = _Search(model, rule.model_copy(update={"tolerance": tolerance}), rounding)
         closest, miss = min((closest, miss), search.closest(wider), key=lambda found: found[1])
         if miss <= tolerance:
@@ -123,7 +123,7 @@ class _Search:
         """Return the network that misses least of those that a search looks at, the nearest of equals, and its miss."""
         closest = self.lattice.least()
         least = float(self.misses(closest)[0])
-        for radius in _RADII:
+        for radius in () if self.is_beneath() else _RADII:
             for numbers in looked.tube(radius):
                 misses = self.misses(numbers)
                 index = int(misses.argmin())
@@ -132,6 +132,10 @@ class _Search:
                 if least == 0:
                     return closest, least
         return closest, least
+
+    def is_beneath(self) -> bool:
+        """Return whether even the smallest network costs more than is asked."""
+        return bool(self.counts(self.lattice.least())[self.rule.metric][0] > self._range()[1])
 
     def counts(self, numbers: Dimensions, *, exact: bool = False) -> dict[Metric, NDArray[Any]]:
         """Return what a budget may be about, of many networks; memory, which takes longer, only where it is asked."""
@@ -251,8 +255,8 @@ class _Search:
         """Return the choices within `radius` of the part of the ray whose cost is at most √3 · radius doublings off."""
         off = np.abs(np.log2(self.costs_along / self.rule.value))
         close = np.flatnonzero(off <= max(math.sqrt(3) * radius + _SLACK, off.min()))
-        ends = np.stack([self._doublings(_PHIS[close[0]]), self._doublings(_PHIS[close[-1]])])
-        low, high = ends.min(axis=0) - radius, ends.max(axis=0) + radius
+        way = np.stack([self._doublings(phi) for phi in _PHIS[close[0] : close[-1] + 1]])
+        low, high = way.min(axis=0) - radius, way.max(axis=0) + radius
         return self.lattice.near(np.minimum(low, self.most), np.minimum(high, self.most))
 
     def _trimmed(self, axes: Axes) -> Axes:
