@@ -1,13 +1,18 @@
 """Ranking: means over seeds, how sure they are, and which candidates cannot be told from the winner.
 
-All candidates are trained with the same seeds, so the model is additive: accuracy = candidate + seed + noise. The noise
-is what is left after both, and Tukey's studentised range says how far two means may lie apart by chance, with the
-choice of the best among many taken into account (Tukey 1949).
+In a rung all candidates are trained with the same seeds, so the model is additive: accuracy = candidate + seed + noise.
+The noise is what is left after both, and Tukey's studentised range says how far two means may lie apart by chance, with
+the choice of the best among many taken into account (Tukey 1949). Who was dropped early is compared with the winner in
+the last rung that both were in, by that rung's own noise. A rung errs only where the best lies below another by more
+than the range, one side of what the range is made for: half of 5 % for two candidates and less for more, so that the
+errors of several rungs add up to less than 5 %.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import cache
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -20,12 +25,18 @@ if TYPE_CHECKING:
 
 CONFIDENCE = 0.95
 
+MOST_SEEDS = 50
+"""Where more additional seeds than this would be needed, none are suggested."""
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:
     """A candidate's place by its score, the interval's half width, and whether it ties with the winner.
 
-    `score` is what was ranked, the mean over seeds of accuracy times the candidate's factor.
+    `score` is what was ranked: the mean, over the `seeds` of the last `rung` (from 0) that the candidate was in, of
+    accuracy times its factor. `seeds_to_part` of a tied candidate is how many seeds more than the last rung has, for
+    all that tie, would tell it from the winner if its distance stayed; None where they are more than MOST_SEEDS or the
+    noise is not known, for those that do not tie, and for the winner.
     """
 
     name: str
@@ -34,16 +45,20 @@ class Standing:
     score: float
     interval: float
     tied: bool
+    rung: int
+    seeds: int
+    seeds_to_part: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
     """The standings, best first, and what is known of the noise.
 
-    `margin` is the distance below the winner within which a candidate is not distinguishable from it at 95 %.
-    `noise` is the standard deviation of one training. `seed_correlation` is the mean Spearman correlation between the
-    rankings of two seeds, None with a single seed; `noise` and `margin` then come from the number of held-out images
-    alone and are too small.
+    `margin` is the distance below the winner within which a candidate of the last rung is not distinguishable from it
+    at 95 %, and `noise` the standard deviation of one training there. `seed_correlation` is the mean Spearman
+    correlation between the rankings of two seeds in `correlation_rung`, the last rung of three candidates or more and
+    two seeds or more; both are None without such a rung. With a single seed `noise` and `margin` come from the number
+    of held-out images alone and are too small.
     """
 
     standings: tuple[Standing, ...]
@@ -51,10 +66,11 @@ class Ranking:
     noise: float
     seeds: int
     seed_correlation: float | None
+    correlation_rung: int | None
 
     @property
     def winner(self) -> Standing:
-        """The candidate with the highest mean."""
+        """The candidate with the highest mean in the last rung."""
         return self.standings[0]
 
     @property
@@ -63,41 +79,109 @@ class Ranking:
         return tuple(standing for standing in self.standings[1:] if standing.tied)
 
 
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """What a rung says: means by candidate, the noise of one score with its degrees of freedom, and how seeds agree."""
+
+    accuracies: dict[str, float]
+    scores: dict[str, float]
+    seeds: int
+    noise: float
+    freedom: float
+    correlation: float | None
+
+    def margin(self) -> float:
+        return _range(max(2, len(self.scores)), self.freedom) * self.noise / math.sqrt(self.seeds)
+
+    def interval(self) -> float:
+        from scipy import stats  # noqa: PLC0415 - slow to import
+
+        return float(stats.t.ppf((1 + CONFIDENCE) / 2, self.freedom) * self.noise / math.sqrt(self.seeds))
+
+
 def rank(
-    accuracies: Mapping[str, Sequence[float]], *, held_out: int | None, factors: Mapping[str, float] | None = None
+    rungs: Sequence[Mapping[str, Sequence[float]]], *, held_out: int | None, factors: Mapping[str, float] | None = None
 ) -> Ranking:
-    """Rank candidates by their mean accuracy; every candidate has one accuracy a seed, in the same order of seeds.
+    """Rank candidates by the last rung that they were in, and by their mean accuracy there.
 
-    `held_out` is the number of images that each accuracy (a fraction) was counted on; where it is not known either, one
-    seed says nothing of the noise, and the margin is infinite. `factors` by candidate multiply accuracies before they
-    are ranked.
+    A rung has the accuracies of its entrants, one a seed, in the same order of seeds. All candidates are in the first
+    one, and those of which a training diverged in none. `held_out` is the number of images that each accuracy (a
+    fraction) was counted on; where it is not known either, one seed says nothing of the noise, and the margin is
+    infinite. `factors` by candidate multiply accuracies before they are ranked.
     """
-    from scipy import stats  # noqa: PLC0415 - slow to import
-
-    names, plain = list(accuracies), np.array(list(accuracies.values()), dtype=np.float64)
-    table = plain * np.array([[1.0 if factors is None else factors[name]] for name in names])
-    candidates, seeds = table.shape
-    means = table.mean(axis=1)
-    noise, freedom = _noise(table) if min(candidates, seeds) > 1 else (_counting_noise(plain, held_out), np.inf)
-    error = noise / np.sqrt(seeds)
-    margin = interval = 0.0
-    if candidates > 1:
-        margin = float(stats.studentized_range.ppf(CONFIDENCE, candidates, freedom) * error)
-        interval = float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom) * error)
-    order = sorted(range(candidates), key=lambda number: (-means[number], names[number]))
-    best = means[order[0]]
+    layouts = _layouts(rungs, held_out, factors)
+    last = {name: number for number, layout in enumerate(layouts) for name in layout.scores}
+    order = sorted(last, key=lambda name: (-last[name], -layouts[last[name]].scores[name], name))
+    alone = len(order) == 1
+    margins = [0.0 if alone else layout.margin() for layout in layouts]
+    intervals = [0.0 if alone else layout.interval() for layout in layouts]
+    gaps = {name: _gap(layouts, order[0], name) for name in order}
+    tied = {name for name, (gap, rung) in gaps.items() if gap <= margins[rung]}
     standings = tuple(
         Standing(
-            name=names[number],
+            name=name,
             rank=place,
-            accuracy=float(plain[number].mean()),
-            score=float(means[number]),
-            interval=interval,
-            tied=bool(best - means[number] <= margin),
+            accuracy=layouts[rung].accuracies[name],
+            score=layouts[rung].scores[name],
+            interval=intervals[rung],
+            tied=name in tied,
+            rung=rung,
+            seeds=layouts[rung].seeds,
+            seeds_to_part=_seeds_to_part(layouts[-1], gaps[name][0], len(tied)) if name in tied else None,
         )
-        for place, number in enumerate(order, start=1)
+        for place, name in enumerate(order, start=1)
+        for rung in (last[name],)
     )
-    return Ranking(standings, margin, noise, seeds, _correlation(table))
+    correlations = [(layout.correlation, rung) for rung, layout in enumerate(layouts) if layout.correlation is not None]
+    correlation, rung = correlations[-1] if correlations else (None, None)
+    return Ranking(standings, margins[-1], layouts[-1].noise, layouts[-1].seeds, correlation, rung)
+
+
+def _layouts(
+    rungs: Sequence[Mapping[str, Sequence[float]]], held_out: int | None, factors: Mapping[str, float] | None
+) -> list[_Layout]:
+    """Return what the rungs say; where one cannot tell noise from candidates or seeds, the one before does."""
+    layouts: list[_Layout] = []
+    for rung in filter(None, rungs):  # all of the last ones may have diverged
+        plain = np.array(list(rung.values()), dtype=np.float64)
+        table = plain * np.array([[1.0 if factors is None else factors[name]] for name in rung])
+        noise, freedom = _counting_noise(plain, held_out), math.inf
+        if min(table.shape) > 1:
+            noise, freedom = _noise(table)
+        elif layouts:
+            noise, freedom = layouts[-1].noise, layouts[-1].freedom
+        accuracies, scores = (dict(zip(rung, values.mean(axis=1).tolist(), strict=True)) for values in (plain, table))
+        layouts.append(_Layout(accuracies, scores, table.shape[1], noise, freedom, _correlation(table)))
+    return layouts
+
+
+def _gap(layouts: Sequence[_Layout], winner: str, name: str) -> tuple[float, int]:
+    """Return how far a candidate lies below the winner in the last rung that both were in, and that rung."""
+    rung = max(number for number, layout in enumerate(layouts) if {winner, name} <= layout.scores.keys())
+    return layouts[rung].scores[winner] - layouts[rung].scores[name], rung
+
+
+def _seeds_to_part(layout: _Layout, gap: float, tied: int) -> int | None:
+    """Return how many seeds more than a rung's give `tied` candidates a margin below the gap, None if too many."""
+    from scipy import stats  # noqa: PLC0415
+
+    if gap <= 0 or layout.noise == 0 or math.isinf(layout.freedom):
+        return None
+    least = (_range(tied, math.inf) * layout.noise / gap) ** 2 - layout.seeds  # were the noise known exactly
+    for more in range(max(1, math.ceil(min(least, MOST_SEEDS + 1))), MOST_SEEDS + 1):
+        seeds = layout.seeds + more
+        ratio = gap * math.sqrt(seeds) / layout.noise
+        if stats.studentized_range.sf(ratio, tied, (tied - 1) * (seeds - 1)) < 1 - CONFIDENCE:
+            return more
+    return None
+
+
+@cache
+def _range(candidates: int, freedom: float) -> float:
+    """Return Tukey's studentised range."""
+    from scipy import stats  # noqa: PLC0415
+
+    return float(stats.studentized_range.ppf(CONFIDENCE, candidates, freedom))
 
 
 def _noise(table: NDArray[np.float64]) -> tuple[float, float]:

@@ -228,7 +228,7 @@ class Study:
             raise RunError(f"every candidate diverged{rate}")
         factors = {name: self._factor(candidate) for name, candidate in self.candidates.items()}
         images = self.plan.images
-        return rank(sound, held_out=None if images is None else images.validation, factors=factors)
+        return rank([sound], held_out=None if images is None else images.validation, factors=factors)
 
     def table(self) -> pd.DataFrame:
         """Return a row a candidate: coefficients, cost, and accuracy over the seeds done; best first when finished."""

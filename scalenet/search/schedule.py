@@ -1,0 +1,108 @@
+"""Schedules: who is trained with which seeds for how long, decided rung by rung (successive halving).
+
+The first rung has all candidates, few seeds and a short budget; each later one has the best of the rung before, with
+more of both (Jamieson & Talwalkar 2016, with seeds beside the budget). What a rung decides follows from its scores
+alone: neither the order of results nor a stop on the way changes it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import pairwise
+from statistics import fmean
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+from pydantic import BeforeValidator, Field
+
+from scalenet.arch.blocks import Positive
+from scalenet.arch.spec import Record, as_tuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+Key: TypeAlias = tuple[str, int, int | None]
+"""A training: the candidate's name, the seed, and the budget."""
+
+
+class Rung(Record):
+    """A step of a schedule: who takes part, with which seeds, and for how many epochs.
+
+    `keep` is how many of the best of the rung before take part, all where it is None; `names` are exactly those who do
+    (a tie set that gets more seeds), whatever `keep` says. A `budget` of None is the evaluator's own.
+    """
+
+    keep: Positive | None = None
+    names: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] | None = None
+    seeds: Annotated[tuple[int, ...], BeforeValidator(as_tuple), Field(min_length=1)]
+    budget: Positive | None = None
+
+
+class Schedule(Record):
+    """The rungs of a search, in order."""
+
+    rungs: Annotated[tuple[Rung, ...], BeforeValidator(as_tuple), Field(min_length=1)]
+
+
+def entrants(schedule: Schedule, names: Sequence[str], scores: Mapping[Key, float | None]) -> list[tuple[str, ...]]:
+    """Return the candidates of every rung that is known so far: promoted ones best first, others in order of `names`.
+
+    `scores` are what is ranked (accuracy times the objective's factor); None is a training that diverged or failed, and
+    its candidate takes part in no later rung. The first rung is always known, a later one once `scores` has all of the
+    one before. Equal means are in order of names.
+    """
+    first = schedule.rungs[0].names
+    known = [tuple(name for name in names if first is None or name in first)]
+    out: set[str] = set()
+    for before, rung in pairwise(schedule.rungs):
+        keys = _keys(known[-1], before)
+        if any(key not in scores for key in keys):
+            break
+        out |= {key[0] for key in keys if scores[key] is None}
+        ranked = _ranked([name for name in known[-1] if name not in out], before, scores)
+        wanted = ranked[: rung.keep] if rung.names is None else [name for name in names if name in rung.names]
+        known.append(tuple(name for name in wanted if name not in out))
+    return known
+
+
+def needed(schedule: Schedule, names: Sequence[str], scores: Mapping[Key, float | None]) -> list[Key]:
+    """Return the trainings of the rungs known so far, done or not, each once; rung by rung and seed by seed within one,
+    so that an early stop leaves whole rankings.
+    """
+    known = zip(entrants(schedule, names, scores), schedule.rungs, strict=False)  # later rungs are not known yet
+    return list(dict.fromkeys(key for chosen, rung in known for key in _keys(chosen, rung)))
+
+
+def finished(schedule: Schedule, names: Sequence[str], scores: Mapping[Key, float | None]) -> bool:
+    """Return whether every rung is known and every training of it is done."""
+    known = entrants(schedule, names, scores)
+    return len(known) == len(schedule.rungs) and all(key in scores for key in _keys(known[-1], schedule.rungs[-1]))
+
+
+def spent(schedule: Schedule, candidates: int) -> int:
+    """Return the budget of all trainings together, or their number where they have none; at most, because candidates
+    that diverge take part in fewer.
+    """
+    size, trained = candidates, Counter[tuple[int, int | None]]()
+    nested: set[tuple[int, int | None]] = set()  # what all entrants of this rung have been trained for already
+    for number, rung in enumerate(schedule.rungs):
+        if rung.names is not None:
+            size, nested = len(rung.names), set()
+        elif number:
+            size = min(size, rung.keep or size)
+        own = {(seed, rung.budget) for seed in rung.seeds}
+        trained.update(dict.fromkeys(own - nested, size))
+        nested |= own
+    return sum(min(count, candidates) * (budget or 1) for (_, budget), count in trained.items())
+
+
+def _keys(names: Sequence[str], rung: Rung) -> list[Key]:
+    return [(name, seed, rung.budget) for seed in rung.seeds for name in names]
+
+
+def _ranked(names: Sequence[str], rung: Rung, scores: Mapping[Key, float | None]) -> list[str]:
+    """Return candidates without failures by their mean over the seeds of a rung, best first."""
+
+    def mean(name: str) -> float:
+        return fmean(score for seed in rung.seeds if (score := scores[name, seed, rung.budget]) is not None)
+
+    return sorted(names, key=lambda name: (-mean(name), name))
