@@ -2,63 +2,126 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
+from scalenet._version import __version__
+from scalenet.arch.config import as_data
+from scalenet.arch.errors import ScalenetError
 from scalenet.model.builder import build
 from scalenet.search.evaluators import Report, Result
+from scalenet.training.checkpoint import read_state, write_state
 from scalenet.training.loop import DivergedError, Listener, Training
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from scalenet.search.evaluators import Job, Tell
     from scalenet.training.data import Splits
     from scalenet.training.loop import Progress
     from scalenet.training.recipe import Recipe
 
+_ABANDONED = 600.0
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Train:
-    """Trains each candidate by a recipe, for the job's budget of epochs or else the recipe's."""
+    """Trains each candidate by a recipe, for the job's budget of epochs or else the recipe's.
+
+    A training that was killed goes on from its checkpoint in the job's folder, written `every` so many seconds.
+    """
 
     splits: Splits
     recipe: Recipe
     device: str = "cpu"
     threads: int = 1
+    every: float = 30.0
 
     def check(self, jobs: Sequence[Job]) -> None:
         """Take any job."""
 
     def evaluate(self, job: Job, tell: Tell) -> Result:
-        """Train one candidate with one seed; equal jobs give equal accuracies on the same CPU and thread count."""
+        """Train one candidate with one seed, stopped in between or not.
+
+        Equal jobs give equal accuracies on the same CPU and thread count. Seconds and images are those of all attempts,
+        without what was done twice. The checkpoint is removed at the end.
+        """
         torch.set_num_threads(self.threads)
-        torch.manual_seed(job.seed)
         recipe = self.recipe if job.budget is None else self.recipe.model_copy(update={"epochs": job.budget})
+        training = self._training(job, recipe)
+        keeper = _Keeper(job.folder / f"epochs-{recipe.epochs}.safetensors", self._about(job, recipe), self.every, tell)
+        keeper.begin(training)
+        accuracy = loss = None
+        try:
+            scores = training.run(keeper).scores
+            accuracy, loss = scores.top1, scores.loss
+        except DivergedError:
+            pass
+        keeper.end()
+        return Result(job.candidate, job.seed, accuracy, loss, training.seconds, training.images)
+
+    def _training(self, job: Job, recipe: Recipe) -> Training:
+        torch.manual_seed(job.seed)
         model = job.config.model
         module = build(recipe.applied(model), classes=len(self.splits.classes)).to(self.device)
-        training = Training(module, self.splits, recipe=recipe, resolution=model.size, seed=job.seed)
-        try:
-            outcome = training.run(_Reporter(tell))
-        except DivergedError:
-            return Result(job.candidate, job.seed, None, None, 0.0, 0)
-        scores = outcome.scores
-        return Result(job.candidate, job.seed, scores.top1, scores.loss, outcome.seconds, outcome.images)
+        return Training(module, self.splits, recipe=recipe, resolution=model.size, seed=job.seed)
+
+    def _about(self, job: Job, recipe: Recipe) -> str:
+        """Return all that a training's bits follow from, as text."""
+        return json.dumps(
+            {
+                "model": as_data(job.config.model),
+                "recipe": as_data(recipe),
+                "images": self.splits.digest,
+                "seed": job.seed,
+                "versions": {"scalenet": __version__, "torch": torch.__version__},
+            }
+        )
 
 
-class _Reporter(Listener):
-    """Tells how far a training is about a hundred times, and its accuracy where an epoch has one."""
+class _Keeper(Listener):
+    """Keeps a training in a file now and then.
 
-    def __init__(self, tell: Tell) -> None:
-        self.tell = tell
+    Tells how far it is about a hundred times, and its accuracy where an epoch has one.
+    """
 
-    def step(self, training: Training, progress: Progress) -> None:  # noqa: ARG002 - as a listener hears
+    def __init__(self, file: Path, about: str, every: float, tell: Tell) -> None:
+        self.file, self.about, self.every, self.tell = file, about, every, tell
+        self.kept = time.monotonic()
+
+    def begin(self, training: Training) -> None:
+        """Go back to the checkpoint; start afresh without one, or with one that is damaged or another training's."""
+        with contextlib.suppress(ScalenetError):
+            training.restore(read_state(self.file, self.about))
+
+    def step(self, training: Training, progress: Progress) -> None:
+        if training.batch < training.batches:  # the last step of an epoch is kept with what the epoch comes to
+            self._keep(training)
         if progress.step % max(1, progress.steps // 100) == 0:
             self.tell(Report(progress.epochs * progress.step / progress.steps))
 
     def epoch(self, training: Training) -> None:
+        self._keep(training)
         accuracy = training.curve[-1].get("held_out_top1")
         if accuracy is not None:
             self.tell(Report(training.epoch, accuracy))
+
+    def end(self) -> None:
+        """Remove the checkpoint, and what killed processes left half-written; another one may be writing just now."""
+        self.file.unlink(missing_ok=True)
+        for half in self.file.parent.glob(f".{self.file.name}.*"):
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - half.stat().st_mtime > _ABANDONED:
+                    half.unlink()
+
+    def _keep(self, training: Training) -> None:
+        if time.monotonic() - self.kept < self.every or not training.sound:  # an older checkpoint is worth more
+            return
+        write_state(self.file, training.state(), self.about)
+        self.kept = time.monotonic()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import safetensors
+import torch
 from pydantic import BeforeValidator, Field
 from safetensors.torch import save
 
@@ -25,6 +26,8 @@ from scalenet.training.optimizers import CLASSIFIER
 from scalenet.training.recipe import Recipe
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor, nn
 
     from scalenet.training.feed import Normalization
@@ -137,11 +140,17 @@ def write_weights(path: Path, weights: dict[str, Tensor], about: About) -> None:
 
 def write_checkpoint(folder: Path, step: int, state: State, about: About) -> None:
     """Write all that a training goes on from, and remove all but the newest `KEPT` checkpoints."""
-    texts = {"about": json.dumps(as_data(about)), "state": json.dumps(state.numbers)}
-    _write(folder / f"step-{step:09}.safetensors", state.tensors, texts)
+    write_state(folder / f"step-{step:09}.safetensors", state, json.dumps(as_data(about)))
     # What a killed process left half-written has a name that begins with a dot.
     for old in [*checkpoints(folder)[KEPT:], *folder.glob(".step-*")]:
         old.unlink()
+
+
+def write_state(path: Path, state: State, about: str) -> None:
+    """Write one file of all that a training goes on from; `about` says what it is of."""
+    texts = {"about": about, "state": json.dumps(state.numbers)}
+    whole = _whole(state.tensors)
+    write_bytes(path, save(whole, {**texts, "digest": _digest(whole, texts)}))
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -151,11 +160,18 @@ def checkpoints(folder: Path) -> list[Path]:
 
 def read_checkpoint(path: Path, plan: Plan) -> State:
     """Return the state of a checkpoint, or raise ScalenetError where it is damaged or of another plan."""
-    tensors, texts = _read(path)
-    about = _about(texts, path)
-    if changed := plan.differences(about.plan):
+    state, texts = _state(path)
+    if changed := plan.differences(_about(texts, path).plan):
         raise ScalenetError(f"{path}: a checkpoint of another training: {some(changed)} differ")
-    return State(tensors, json.loads(texts["state"]))
+    return state
+
+
+def read_state(path: Path, about: str) -> State:
+    """Return the state of a file, or raise ScalenetError where it is damaged or not `about` the same."""
+    state, texts = _state(path)
+    if texts["about"] != about:
+        raise ScalenetError(f"{path}: a checkpoint of another training")
+    return state
 
 
 def read_trained(place: str | Path) -> Trained:
@@ -174,8 +190,29 @@ def read_trained(place: str | Path) -> Trained:
 
 
 def _write(path: Path, tensors: dict[str, Tensor], texts: dict[str, str]) -> None:
-    whole = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    write_bytes(path, save(whole, texts))
+    write_bytes(path, save(_whole(tensors), texts))
+
+
+def _whole(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+
+
+def _digest(tensors: Mapping[str, Tensor], texts: Mapping[str, str]) -> str:
+    """Return a digest of all that a file holds, which safetensors itself has not."""
+    found = hashlib.sha256(json.dumps(texts, sort_keys=True).encode())
+    for name in sorted(tensors):
+        value = tensors[name]
+        found.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        found.update(value.reshape(-1).view(torch.uint8).numpy().data)
+    return f"sha256:{found.hexdigest()}"
+
+
+def _state(path: Path) -> tuple[State, dict[str, str]]:
+    """Return the state of a checkpoint, and the texts beside it."""
+    tensors, texts = _read(path)
+    if texts.pop("digest", None) != _digest(tensors, texts):
+        raise ScalenetError(f"{path}: damaged, or no checkpoint")
+    return State(tensors, json.loads(texts["state"])), texts
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

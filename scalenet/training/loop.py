@@ -175,7 +175,7 @@ class Training:
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(self.seed + _EPOCH_STRIDE * self.world.rank)
             self._restore_random()
-            self.seen_before = self._images_seen()
+            self.seen_before = self.images
             while self.epoch < self.recipe.epochs and not self._stale():
                 self._epoch(listener)
             self._finish()
@@ -183,7 +183,7 @@ class Training:
         return Outcome(
             scores=scores,
             seconds=self.seconds,
-            images=self._images_seen(),
+            images=self.images,
             curve=self.curve,
             best_epoch=None if self.best is None else self.best.epoch,
             broken=tuple(dict.fromkeys(name for part in self._feeds() for name in part.broken)),
@@ -198,6 +198,11 @@ class Training:
     def step(self) -> int:
         """The number of steps taken."""
         return self.epoch * self.batches + self.batch
+
+    @property
+    def images(self) -> int:
+        """The number of training images seen, repetitions counted."""
+        return self.step * self.batch_size
 
     @property
     def sound(self) -> bool:
@@ -460,9 +465,6 @@ class Training:
         if "cuda" in self.random and self.device.type == "cuda":
             torch.cuda.set_rng_state(self.random["cuda"], self.device)
 
-    def _images_seen(self) -> int:
-        return self.step * self.batch_size
-
     def _progress(self) -> Progress:
         return Progress(
             step=self.step,
@@ -471,7 +473,7 @@ class Training:
             epochs=self.recipe.epochs,
             loss=self.sums.loss / self.sums.seen,
             seconds=time.perf_counter() - self.started,
-            images=self._images_seen() - self.seen_before,
+            images=self.images - self.seen_before,
         )
 
 
