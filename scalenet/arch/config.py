@@ -6,6 +6,7 @@ nearest good key. `save` writes the same bytes for the same config, to a tempora
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -282,7 +283,8 @@ def write_bytes(path: Path, content: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:
-        raise ScalenetError(f"{path}: cannot be written: {error.strerror}") from None
+        kind = RunError if error.errno in (errno.ENOSPC, errno.EDQUOT) else ScalenetError
+        raise kind(f"{path}: cannot be written: {error.strerror}") from None
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)

@@ -249,6 +249,15 @@ def test_a_full_disk_is_said_and_the_checkpoint_survives(train, job, whole, monk
     assert evaluate(train, job)[0] == whole
 
 
+def test_a_disk_without_room_for_a_name_is_full_too(train, job, monkeypatch: pytest.MonkeyPatch):
+    def full(**_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(config.tempfile, "mkstemp", full)
+    with pytest.raises(RunError, match=r"epochs-3\.safetensors: cannot be written: No space left"):
+        evaluate(train, job)
+
+
 def test_a_file_that_may_not_grow_is_said_too(train, job, whole):
     resource = pytest.importorskip("resource")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
