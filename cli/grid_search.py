@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from scalenet._version import __version__
 from scalenet.arch.convention import CONVENTION
 
 from .errors import plain_errors
@@ -16,32 +18,64 @@ from .options import (
     Changes,
     Json,
     RecipeName,
+    SearchName,
+    Storage,
     check_folder,
     checked,
     parse_amounts,
     parse_size,
+    place,
     the_device,
     the_recipe,
 )
-from .output import count, emit, emit_json, note, progress, text, times
+from .output import emit, emit_json, note, progress, text
+from .search_report import FORMATS, answer, progress_line, watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Sequence
 
     from scalenet.arch.spec import Architecture
     from scalenet.search.candidates import Candidate, Enumeration
-    from scalenet.search.coefficients import Coefficients
     from scalenet.search.evaluators import Evaluator
     from scalenet.search.grids import Grid
     from scalenet.search.objective import Objective
-    from scalenet.search.study import Plan, Study
+    from scalenet.search.plan import Plan
+    from scalenet.search.study import Study
+    from scalenet.search.workers import Place
     from scalenet.training.data import Splits
-    from scalenet.training.recipe import Recipe
     from scalenet.training.sources import Source
 
 EMBEDDED_BASE, EMBEDDED_GRID, DEFAULT_GRID = "small_resnet", "small", "shares"
-GREEK = ("alpha", "beta", "gamma")
 _EMBEDDED_LARGEST = 128
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a search was asked for, as its storage keeps it."""
+
+    base: str
+    data: str | None
+    grid: str | None
+    resolution: str | None
+    classes: int | None
+    evaluate: str
+    images: int | None
+    epochs: int | None
+    batch_size: int | None
+    learning_rate: float | None
+    recipe: str | None
+    changes: list[str] | None
+    objective: str
+    max_params: str | None
+    max_activations: str | None
+    seed: int
+    seeds: int
+    halving: int
+    workers: int | None
+    threads: int
+    device: str
+    proxies: bool
+    grace: int
 
 
 class GoalName(StrEnum):
@@ -101,9 +135,22 @@ def grid_search(
         int, typer.Option(min=0, max=2**31, help="First seed; also draws the held-out images of a folder.")
     ] = 0,
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each candidate, with this many seeds.")] = 2,
-    workers: Annotated[int | None, typer.Option(min=1, help="Trainings at a time.  [default: one a core]")] = None,
+    halving: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Of so many candidates one gets to the next rung, with more epochs and seeds; 1: all do all."
+        ),
+    ] = 3,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Trainings at a time here.  [default: one a core or GPU]")
+    ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads of each training.")] = 1,
-    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:1.")] = "cpu",
+    device: Annotated[str, typer.Option(help="cpu, cuda (each worker another GPU), cuda:1, or cuda:0,cuda:2.")] = "cpu",
+    storage: Storage = None,
+    name: SearchName = None,
+    grace: Annotated[
+        int, typer.Option(min=1, help="Seconds without a sign of life after which a worker counts as dead.")
+    ] = 60,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of the search.")] = Path(
         "runs/grid-search"
     ),
@@ -117,104 +164,213 @@ def grid_search(
     force: Annotated[bool, typer.Option("--force", help="Discard another search in the folder.")] = False,
     json: Json = False,
 ) -> None:
-    """Find α, β, γ for a baseline by training every candidate of a grid (STEP 1).
+    """Find α, β, γ for a baseline by training the candidates of a grid (STEP 1).
 
-    Without arguments: a small network on rendered images, a few minutes. The same command goes on where it stopped.
+    Without arguments: a small network on rendered images, a few minutes. The same command goes on where it stopped;
+    with one --storage for all, each machine that starts it takes part.
     """
+    given = locals()
+    options = Options(**{field.name: _plain(given[field.name]) for field in fields(Options)})
+    if dry_run:
+        _list(options, json=json)
+        return
+    search(options, output, place(output, storage, name, grace), force=force, json=json)
+
+
+def _plain(value: Any) -> Any:
+    """Return an option as JSON has it; a folder as other processes find it."""
+    if isinstance(value, Path):
+        return str(value.absolute())
+    return value.value if isinstance(value, GoalName) else value
+
+
+def search(options: Options, folder: Path, where: Place, *, more: int = 0, force: bool = False, json: bool) -> None:
+    """Begin a search, go on with it or join it, and write its answer; winner and ties get `more` seeds."""
+    from scalenet.search.placement import environments
+    from scalenet.search.study import Study
+
+    asked = _asked(options)
+    check_folder(folder)
+    workers = _workers(options, len(asked.found.candidates) * options.seeds)
+    if asked.evaluator is None:
+        evaluators, trained = _trainer(asked, workers)
+        plan, shown = _plan(asked, trained["recipe"].epochs, **trained), [dict[str, str]() for _ in workers]
+    else:
+        evaluators, plan = [asked.evaluator] * len(workers), _plan(asked, options.epochs)
+        shown = environments(options.device, len(workers))
+    study = Study(folder, plan, asked.found.candidates, where)
+    study.begin(evaluators[0], more=more, force=force, options=asdict(options))
+    if options.proxies:
+        study.score(_scorer(evaluators[0], options))
+    note(f"{progress_line(study.board.view(), len(workers))}, in {folder}")
+    threads = {} if "OMP_NUM_THREADS" in os.environ else {"OMP_NUM_THREADS": str(options.threads)}
+    try:
+        with watch(study, len(workers)) as look:
+            study.run(evaluators, [threads | one for one in shown], look=look, say=note)
+    except KeyboardInterrupt:
+        note(f"stopped; what is finished is kept in {folder}, and the same command goes on from there")
+        raise
+    finish(study, json=json)
+
+
+def finish(study: Study, *, json: bool) -> None:
+    """Write what a search found, and say it."""
+    from scalenet.arch.errors import RunError
+    from scalenet.search.coefficients import save_coefficients
+
+    outcome = study.outcome()
+    study.write(outcome)
+    if not outcome.view.finished():
+        raise RunError("the search was asked to stop", hint=f"scalenet search resume {study.folder} goes on")
+    found = outcome.answer()
+    save_coefficients(found, study.folder / "coefficients.yaml")
+    answer(study, outcome, found, json=json)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What was asked for, read and checked; `evaluator` is None for scalenet's own training."""
+
+    options: Options
+    base: Architecture
+    grid: Grid
+    objective: Objective
+    found: Enumeration
+    source: Source | None
+    evaluator: Evaluator | None
+
+
+def _asked(options: Options) -> _Asked:
+    """Check what was asked for, and list the candidates."""
     from scalenet.search.candidates import enumerate_candidates
     from scalenet.search.evaluators import find_evaluator
     from scalenet.search.grids import load_grid
 
-    evaluator = None if evaluate == "train" else find_evaluator(evaluate)
-    ours = {"data": data, "images": images, "batch-size": batch_size, "learning-rate": learning_rate, "set": changes}
-    _check_options(evaluate, ours, {"classes": classes})
-    source = _source(data)
-    architecture = _base(base, resolution, _classes(source, classes, evaluate))
-    chosen = load_grid(grid or (EMBEDDED_GRID if base == EMBEDDED_BASE else DEFAULT_GRID))
-    goal = _objective(architecture, objective, params=max_params, activations=max_activations)
-    found = enumerate_candidates(architecture, chosen, ceilings=goal.ceilings)
-    _counts(found, chosen, goal)
-    check_folder(output)
-    at_a_time = min(workers or os.cpu_count() or 1, len(found.candidates) * seeds)
-    splits = None
-    if evaluator is None and (proxies or not dry_run):
+    _check_options(options)
+    evaluator = None if options.evaluate == "train" else find_evaluator(options.evaluate)
+    source = _source(options)
+    base = _base(options, source)
+    grid = load_grid(options.grid or (EMBEDDED_GRID if options.base == EMBEDDED_BASE else DEFAULT_GRID))
+    objective = _objective(base, options)
+    found = enumerate_candidates(base, grid, ceilings=objective.ceilings)
+    _counts(found, grid, objective)
+    return _Asked(options, base, grid, objective, found, source, evaluator)
+
+
+def _trainer(asked: _Asked, workers: Sequence[str]) -> tuple[list[Evaluator], dict[str, Any]]:
+    """Return scalenet's own training on each worker's device, and what of the plan follows from it."""
+    import torch
+
+    from scalenet.search.evaluation import Train
+    from scalenet.search.plan import Images
+
+    for device in dict.fromkeys(workers):
         the_device(device)
-        wanted = the_recipe(
-            recipe or "search", changes, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate
-        )
-        splits = _images(source, found, images, seed, at_a_time)
-    score = _scorer(splits, seed, threads) if proxies else None
-    if dry_run:
-        _list(found, score, json=json)
-        return
-    plan = _plan(architecture, chosen, goal, found, range(seed, seed + seeds), device=device, threads=threads)
-    if evaluator is None:
-        assert splits is not None
-        evaluator, plan = _trainer(plan, splits, wanted)
-    else:
-        plan = plan.model_copy(update={"evaluate": evaluate, "budget": epochs})
-    study = _study(output, plan, found, evaluator, rounding=architecture.rounding, force=force)
-    if score is not None:
-        study.score(score)
-    left = len(study.pending())
-    note(f"{left} trainings left of {len(found.candidates) * seeds}, in {output}")
-    _run(study, at_a_time)
-    answer = study.write_answer()
-    _answer(study, answer, json=json)
+    options = asked.options
+    recipe = the_recipe(
+        options.recipe or "search",
+        options.changes,
+        epochs=options.epochs,
+        batch_size=options.batch_size,
+        learning_rate=options.learning_rate,
+    )
+    splits = _images(asked, len(workers))
+    images = Images(
+        name=splits.name,
+        digest=splits.digest,
+        train=len(splits.train),
+        validation=len(splits.validation),
+        classes=len(splits.classes),
+    )
+    versions = {"scalenet": __version__, "torch": torch.__version__}
+    trainers: list[Evaluator] = [Train(splits, recipe, device, options.threads) for device in workers]
+    return trainers, {"recipe": recipe, "images": images, "versions": versions}
 
 
-def _check_options(evaluate: str, ours: Mapping[str, object], theirs: Mapping[str, object]) -> None:
+def _workers(options: Options, most: int) -> list[str]:
+    """Return the device of each worker here."""
+    from scalenet.search.placement import devices
+
+    if options.workers is None and options.device != "cpu":
+        return list(dict.fromkeys(devices(options.device, most)))
+    return devices(options.device, min(most, options.workers or os.cpu_count() or 1))
+
+
+def _plan(asked: _Asked, budget: int | None, **trained: Any) -> Plan:
+    from scalenet.arch.config import digest
+    from scalenet.search.plan import Plan
+    from scalenet.search.schedule import halving
+
+    options, candidates = asked.options, asked.found.candidates
+    seeds = range(options.seed, options.seed + options.seeds)
+    return Plan(
+        schema="scalenet-search/1",
+        base=asked.base.name,
+        model=asked.base.model,
+        rounding=asked.base.rounding,
+        grid=asked.grid,
+        objective=asked.objective,
+        schedule=halving(len(candidates), seeds=seeds, budget=budget, factor=options.halving),
+        evaluate=options.evaluate,
+        device=options.device.partition(":")[0],
+        threads=options.threads,
+        candidates={candidate.name: digest(candidate.config.model) for candidate in candidates},
+        **{"versions": {"scalenet": __version__}, **trained},
+    )
+
+
+def _check_options(options: Options) -> None:
     """Refuse options that the evaluator does not use."""
     from scalenet.arch.errors import ScalenetError
 
-    unused = [name for name, value in (theirs if evaluate == "train" else ours).items() if value]
-    if unused and evaluate == "train":
-        raise ScalenetError(f"--{unused[0]} is for other evaluators: classes are those of the images")
+    if options.evaluate == "train" and options.classes:
+        raise ScalenetError("--classes is for other evaluators: classes are those of the images")
+    ours = ("data", "images", "batch_size", "learning_rate", "changes")
+    unused = [name for name in ours if options.evaluate != "train" and getattr(options, name)]
     if unused:
-        raise ScalenetError(f"--{unused[0]} is for scalenet's own training, and --evaluate has its own")
+        name = {"batch_size": "batch-size", "learning_rate": "learning-rate", "changes": "set"}.get(
+            unused[0], unused[0]
+        )
+        raise ScalenetError(f"--{name} is for scalenet's own training, and --evaluate has its own")
 
 
-def _source(data: Path | None) -> Source | None:
-    if data is None:
-        return None
+def _source(options: Options) -> Source | None:
     from scalenet.training.sources import find_source
 
-    return find_source(data)
+    return None if options.data is None else find_source(Path(options.data))
 
 
-def _classes(source: Source | None, classes: int | None, evaluate: str) -> int | None:
-    from scalenet.training.embedded import CLASS_NAMES
-
-    return classes if evaluate != "train" else len(CLASS_NAMES if source is None else source.classes)
-
-
-def _base(base: str, resolution: str | None, classes: int | None) -> Architecture:
+def _base(options: Options, source: Source | None) -> Architecture:
     from dataclasses import replace
 
     from scalenet.arch.errors import ScalenetError
     from scalenet.scaling.scaler import load
+    from scalenet.training.embedded import CLASS_NAMES
 
-    architecture = load(base)
+    architecture = load(options.base)
     model = architecture.model
     if model.channels != 3:
-        raise ScalenetError(f"{base} takes images of {model.channels} colours; searches have images of 3")
+        raise ScalenetError(f"{options.base} takes images of {model.channels} colours; searches have images of 3")
+    classes = options.classes
+    if options.evaluate == "train":
+        classes = len(CLASS_NAMES if source is None else source.classes)
     model = model if classes is None else model.with_classes(classes)
-    return replace(architecture, model=model.at(parse_size(resolution)) if resolution else model)
+    return replace(architecture, model=model.at(parse_size(options.resolution)) if options.resolution else model)
 
 
-def _objective(base: Architecture, goal: GoalName, **ceilings: str | None) -> Objective:
+def _objective(base: Architecture, options: Options) -> Objective:
     from scalenet.arch.errors import ScalenetError
     from scalenet.costs.formula import cost
     from scalenet.search.objective import Objective
 
     own, limits = cost(base), {}
-    for name, most in ceilings.items():
+    for name, most in {"params": options.max_params, "activations": options.max_activations}.items():
         if most is None:
             continue
         limits[name], *others = parse_amounts(most, int(getattr(own, name)))
         if others:
             raise ScalenetError(f"--max-{name} {most}: one amount is wanted")
-    return checked(Objective, goal=goal.value, ceilings=limits)
+    return checked(Objective, goal=options.objective, ceilings=limits)
 
 
 def _counts(found: Enumeration, grid: Grid, objective: Objective) -> None:
@@ -239,13 +395,14 @@ def _counts(found: Enumeration, grid: Grid, objective: Objective) -> None:
         )
 
 
-def _images(source: Source | None, found: Enumeration, limit: int | None, seed: int, workers: int) -> Splits:
+def _images(asked: _Asked, workers: int) -> Splits:
     """Read or render the images once, at the largest candidate's size, or their own where that is smaller."""
     from scalenet.arch.errors import ScalenetError
     from scalenet.training.data import embedded_splits, read, select
     from scalenet.training.sources import native_size
 
-    largest = max(max(candidate.config.model.size) for candidate in found.candidates)
+    limit, source = asked.options.images, asked.source
+    largest = max(max(candidate.config.model.size) for candidate in asked.found.candidates)
     if source is None:
         if largest > _EMBEDDED_LARGEST:
             raise ScalenetError(
@@ -257,7 +414,7 @@ def _images(source: Source | None, found: Enumeration, limit: int | None, seed: 
     with progress() as bar:
         task = bar.add_task("reading images", total=None)
         splits = read(
-            select(source, seed=seed, limit=limit),
+            select(source, seed=asked.options.seed, limit=limit),
             size=min(largest, native_size(source)),
             copies=1 + workers,  # each worker has them at its candidate's resolution
             progress=lambda done, total: bar.update(task, completed=done, total=total),
@@ -267,105 +424,32 @@ def _images(source: Source | None, found: Enumeration, limit: int | None, seed: 
     return splits
 
 
-def _plan(
-    base: Architecture,
-    grid: Grid,
-    objective: Objective,
-    found: Enumeration,
-    seeds: range,
-    *,
-    device: str,
-    threads: int,
-) -> Plan:
-    from scalenet._version import __version__
-    from scalenet.arch.config import digest
-    from scalenet.search.study import Plan
-
-    return Plan(
-        schema="scalenet-search/1",
-        base=base.name,
-        model=base.model,
-        grid=grid,
-        objective=objective,
-        seeds=tuple(seeds),
-        device=device,
-        threads=threads,
-        candidates={candidate.name: digest(candidate.config.model) for candidate in found.candidates},
-        versions={"scalenet": __version__},
-    )
-
-
-def _trainer(plan: Plan, splits: Splits, recipe: Recipe) -> tuple[Evaluator, Plan]:
-    """Return scalenet's own training as the evaluator, and the plan with what it follows from."""
+def _scorer(evaluator: Evaluator | None, options: Options) -> Callable[[Candidate], dict[str, float | None]]:
+    """Return what computes a candidate's training-free scores, on training images where they are known, and says so."""
     import torch
 
     from scalenet.search.evaluation import Train
-    from scalenet.search.study import Images
-
-    images = Images(
-        name=splits.name,
-        digest=splits.digest,
-        train=len(splits.train),
-        validation=len(splits.validation),
-        classes=len(splits.classes),
-    )
-    versions = plan.versions | {"torch": torch.__version__}
-    plan = plan.model_copy(update={"recipe": recipe, "images": images, "versions": versions})
-    return Train(splits, recipe, plan.device, plan.threads), plan
-
-
-def _scorer(splits: Splits | None, seed: int, threads: int) -> Callable[[Candidate], dict[str, float | None]]:
-    """Return what computes a candidate's training-free scores, and says so."""
-    import torch
-
     from scalenet.search.proxies import sample, scores
 
-    torch.set_num_threads(threads)
+    torch.set_num_threads(options.threads)
+    splits = evaluator.splits if isinstance(evaluator, Train) else None
 
     def score(candidate: Candidate) -> dict[str, float | None]:
         model = candidate.config.model
-        images = None if splits is None else sample(splits.train, model.size, seed=seed)
-        found = scores(model, seed=seed, images=images)
+        images = None if splits is None else sample(splits.train, model.size, seed=options.seed)
+        found = scores(model, seed=options.seed, images=images)
         note(f"{candidate.name}: " + ", ".join(f"{name} {text(value)}" for name, value in found.items()))
         return found
 
     return score
 
 
-def _study(output: Path, plan: Plan, found: Enumeration, evaluator: Evaluator, *, rounding: str, force: bool) -> Study:
-    from scalenet.search.study import Study
-
-    return Study(output, plan, found.candidates, evaluator, rounding=rounding, force=force)
-
-
-def _run(study: Study, workers: int) -> None:
-    """Run what is left, with a bar on a terminal and a line a finished training."""
-    from scalenet.search.study import Event
-
-    jobs, finished = study.pending(), 0
-    shares = {(job.candidate, job.seed): 0.0 for job in jobs}
-    with progress() as bar:
-        task = bar.add_task("training", total=len(jobs))
-
-        def tell(event: Event) -> None:
-            nonlocal finished
-            shares[event.job.candidate, event.job.seed] = event.fraction
-            bar.update(task, completed=round(sum(shares.values()), 2))
-            if event.result is not None:
-                finished += 1
-                accuracy = "diverged" if event.result.accuracy is None else f"{100 * event.result.accuracy:.2f} %"
-                line = f"{event.job}: {accuracy}, {event.result.seconds:.1f} s"
-                bar.console.print(f"[{finished}/{len(jobs)}] {line}", markup=False, highlight=False)
-
-        try:
-            study.run(workers=workers, tell=tell)
-        except KeyboardInterrupt:
-            note(f"stopped; what is finished is kept in {study.folder}, and the same command goes on from there")
-            raise
-    study.write_table()
-
-
-def _list(found: Enumeration, score: Callable[[Candidate], dict[str, float | None]] | None, *, json: bool) -> None:
+def _list(options: Options, *, json: bool) -> None:
+    """List the candidates; nothing is trained."""
+    asked = _asked(options)
+    score = None
+    if options.proxies:
+        score = _scorer(asked.evaluator or _trainer(asked, _workers(options, 1))[0][0], options)
     rows = [
         {
             "name": candidate.name,
@@ -381,99 +465,10 @@ def _list(found: Enumeration, score: Callable[[Candidate], dict[str, float | Non
             **({} if score is None else score(candidate)),
             "merged": " ".join(candidate.merged),
         }
-        for candidate in found.candidates
+        for candidate in asked.found.candidates
     ]
     hidden = ["name", "activations", "merged", *([] if any(row["distance"] for row in rows) else ["distance"])]
     if score is not None:
         hidden += ["nominal", "distance", "flops"]
         note("nothing was trained: these scores are unproven on this network and these images")
-    emit_json(rows) if json else emit(rows, caption=f"FLOPs: {CONVENTION}", formats=_FORMATS, hidden=hidden)
-
-
-def _answer(study: Study, answer: Coefficients, *, json: bool) -> None:
-    from scalenet.arch.config import as_data
-
-    frame = study.table()
-    rows: list[dict[Any, Any]] = frame.astype(object).where(frame.notna(), None).to_dict("records")
-    if json:
-        emit_json({**as_data(answer), "candidates": rows})
-    else:
-        score = () if study.plan.objective.goal == "accuracy" else ("score",)
-        proxies = tuple(next(iter(study.proxies.values()), {}))
-        columns = ("rank", *GREEK, "flops_ratio", "accuracy", *score, "interval", "tied", "seconds", *proxies)
-        emit(
-            [{column: row[column] for column in columns} for row in rows],
-            title=_title(study.plan),
-            caption=f"FLOPs: {CONVENTION}" + ("; score: accuracy × (FLOPs / target)^-0.07" if score else ""),
-            formats=_FORMATS,
-            hidden=("interval", "seconds") if proxies else (),
-        )
-    _summary(study, answer)
-
-
-def _title(plan: Plan) -> str:
-    what = "accuracy by --evaluate" if plan.images is None else f"held-out top-1 on {plan.images.name}"
-    return f"{plan.base}: {what}, mean of {len(plan.seeds)} seeds"
-
-
-def _summary(study: Study, answer: Coefficients) -> None:
-    evidence = answer.evidence
-    assert evidence is not None
-    scored = "" if evidence.score is None else f", score {evidence.score:.4f}"
-    interval = "" if evidence.interval is None else f" ± {100 * evidence.interval:.2f}"
-    note(
-        f"best: α = {answer.alpha:.4g}, β = {answer.beta:.4g}, γ = {answer.gamma:.4g}: "
-        f"{100 * evidence.accuracy:.2f}{interval} %{scored}, {evidence.flops_ratio:.4g}× the FLOPs"
-    )
-    within = "" if evidence.margin is None else f" (within {100 * evidence.margin:.2f} points, 95 %)"
-    others = evidence.candidates - 1
-    note(f"{len(evidence.ties)} of the other {others} candidates are not distinguishable from it{within}")
-    if evidence.diverged:
-        note(f"{evidence.diverged} candidates diverged and are not ranked")
-    if evidence.margin is None:
-        note(
-            "with one seed nothing is known of the noise of training: every candidate may be as good; take more --seeds"
-        )
-    elif evidence.seeds == 1:
-        note("with one seed the noise of training is not known, and the margin is only that of the number of images")
-    images = study.plan.images
-    if images is not None and evidence.accuracy < _CHANCE / images.classes:
-        note("the winner is hardly better than chance: train longer or on more images before you use it")
-    if evidence.seed_correlation is not None:
-        note(f"rank correlation between seeds: {evidence.seed_correlation:.2f}")
-        if evidence.seed_correlation < _NOISE:
-            note("the ranking is mostly noise: train longer, on more images, or with more seeds before you use it")
-    _agreements(study)
-    note(evidence.note)
-    base, coefficients = study.folder / "base.yaml", study.folder / "coefficients.yaml"
-    grown = "--phi 1..3"
-    if evidence.tolerance is not None:
-        factors = ",".join(f"{study.plan.grid.product**doubling:g}x" for doubling in (1, 2, 3))
-        grown = f"--flops {factors} --tolerance {evidence.tolerance:g}"
-    note(f"next: scalenet scale --base {base} --coefficients {coefficients} {grown}")
-
-
-def _agreements(study: Study) -> None:
-    """Say what the training-free scores were worth here."""
-    found = study.agreements()
-    if not found:
-        return
-    trained = max(count for _, count in found.values())
-    told = [f"{name} {value:.2f}" if value is not None else f"{name} not defined" for name, (value, _) in found.items()]
-    note(f"rank correlation with accuracy over {trained} trained candidates: {', '.join(told)}")
-    if trained < _FEW:
-        note("so few candidates prove nothing of the scores")
-
-
-_FEW = 8
-_NOISE, _CHANCE = 0.5, 1.5
-_FORMATS = {
-    "flops": count,
-    "params": count,
-    "flops_ratio": times,
-    "nominal": times,
-    "accuracy": lambda value: f"{100 * value:.2f} %",
-    "score": lambda value: f"{value:.4f}",
-    "interval": lambda value: f"±{100 * value:.2f}",
-    "tied": lambda value: "yes" if value else "",
-}
+    emit_json(rows) if json else emit(rows, caption=f"FLOPs: {CONVENTION}", formats=FORMATS, hidden=hidden)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from scalenet.arch.spec import Architecture
+    from scalenet.search.workers import Place
     from scalenet.training.recipe import Recipe
 
 R = TypeVar("R", bound="BaseModel")
@@ -55,12 +56,34 @@ Workers: TypeAlias = Annotated[
         min=0, envvar="SCALENET_WORKERS", help="Processes that decode images.  [default: one a core, at most 8]"
     ),
 ]
+Storage: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        envvar="SCALENET_STORAGE",
+        metavar="URL",
+        help="Database of the search: postgresql://USER@HOST/DATABASE.  [default: search.db in its folder]",
+    ),
+]
+SearchName: TypeAlias = Annotated[
+    str | None, typer.Option("--name", help="Name of the search in --storage.  [default: the folder's]")
+]
 Strict: TypeAlias = Annotated[bool, typer.Option("--strict", help="Refuse data with images that cannot be decoded.")]
 Force: TypeAlias = Annotated[bool, typer.Option("--force", help="Replace files that exist.")]
 ResolutionText: TypeAlias = Annotated[
     str | None, typer.Option("--resolution", metavar="SIZE", help="Input size instead of its own: 224 or 511x513.")
 ]
 Target: TypeAlias = Annotated[str, typer.Argument(metavar="NAME|FILE", help="A baseline, a preset or a YAML file.")]
+
+
+def place(folder: Path, storage: str | None, name: str | None, grace: int = 60) -> Place:
+    """Return where the board of a search is."""
+    from scalenet.search.folder import database
+    from scalenet.search.workers import Place
+
+    if storage is None:
+        folder.mkdir(parents=True, exist_ok=True)
+        return Place(database(folder), name or "search", grace)
+    return Place(storage, name or folder.absolute().name, grace)
 
 
 def load_at(target: str, resolution: str | None) -> Architecture:

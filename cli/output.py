@@ -170,6 +170,14 @@ def seconds_text(value: float) -> str:
     return f"{value:.4g} s" if value >= 1 else f"{1e3 * value:.4g} ms"
 
 
+def duration(seconds: float) -> str:
+    """Return a time for people: 45 s, 12 min, 3 h 20 min."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
 def times(value: float) -> str:
     """Return a ratio for reading: 2.5728 is 2.573×."""
     return f"{value:.4g}×"

@@ -17,13 +17,36 @@ if TYPE_CHECKING:
 
 
 class Tie(Record):
-    """A candidate that the search cannot tell from its winner; `score` as in `Evidence`."""
+    """A candidate that the search cannot tell from its winner; `score` as in `Evidence`.
+
+    It was in this many rungs, and its accuracy is the mean over `seeds` in the last of them. With `seeds_to_part` more
+    seeds for both, a difference as it was measured would tell it from the winner; None where that takes very many.
+    """
 
     alpha: Multiplier
     beta: Multiplier
     gamma: Multiplier
     accuracy: float
     score: float | None = None
+    rung: int = 1
+    seeds: int | None = None
+    seeds_to_part: int | None = None
+
+
+class Separation(Record):
+    """What would tell `ties` of the ties from the winner: so many more `seeds` each, and `seconds` of training."""
+
+    ties: int
+    seeds: int
+    seconds: float
+
+
+class Round(Record):
+    """A rung as it was: how many candidates with how many seeds, each trained for how long."""
+
+    candidates: int
+    seeds: int
+    budget: int | None = None
 
 
 class Evidence(Record):
@@ -37,7 +60,8 @@ class Evidence(Record):
     candidates were left out because a training of theirs diverged. `proxies` are the rank correlations of training-free
     scores with the accuracies of this search. `flops_ratio` is the winner's, and `target`
     the grid's product; with a `tolerance` the winner was brought to it by closed-loop rounding, and is not what φ = 1
-    gives.
+    gives. `rungs` say how the trainings were spent, `spent` how much that was in units of the budget (epochs, or
+    trainings where they have none), and `exhaustive` what every candidate at the full budget would have taken.
     """
 
     base: str
@@ -51,6 +75,9 @@ class Evidence(Record):
     rounding: str
     candidates: int
     diverged: int = 0
+    rungs: Annotated[tuple[Round, ...], BeforeValidator(as_tuple)] = ()
+    spent: float | None = None
+    exhaustive: float | None = None
     seeds: int
     accuracy: float
     score: float | None = None
@@ -62,6 +89,7 @@ class Evidence(Record):
     seed_correlation: float | None = None
     proxies: dict[str, float] | None = None
     ties: Annotated[tuple[Tie, ...], BeforeValidator(as_tuple)] = ()
+    separation: Separation | None = None
     note: str
 
 

@@ -43,6 +43,14 @@ class Schedule(Record):
     rungs: Annotated[tuple[Rung, ...], BeforeValidator(as_tuple), Field(min_length=1)]
 
 
+def halving(candidates: int, *, seeds: Sequence[int], budget: int | None, factor: int) -> Schedule:  # TEMPORARY
+    """."""
+    if factor == 1:
+        return Schedule(rungs=(Rung(seeds=tuple(seeds), budget=budget),))
+    first = Rung(seeds=tuple(seeds[:2]), budget=budget and max(1, budget // factor))
+    return Schedule(rungs=(first, Rung(keep=max(2, candidates // factor), seeds=tuple(seeds), budget=budget)))
+
+
 def entrants(schedule: Schedule, names: Sequence[str], scores: Mapping[Key, float | None]) -> list[tuple[str, ...]]:
     """Return the candidates of every rung that is known so far: promoted ones best first, others in order of `names`.
 

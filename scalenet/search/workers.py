@@ -1,77 +1,267 @@
-"""Worker processes: each evaluates a job at a time, and reports how far it is."""
+"""Worker processes: each claims a job at a time from the board, evaluates it, and records the result."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 import signal
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+import socket
+import sys
+import threading
+import time
+import traceback
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any
 
+from scalenet.arch.errors import RunError, ScalenetError
+from scalenet.search.board import Board
+from scalenet.search.jobs import State
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from scalenet.search.evaluators import Evaluator, Job, Report, Result
+    from scalenet.search.evaluators import Evaluator, Job, Report
+    from scalenet.search.jobs import Entry, View
+    from scalenet.search.schedule import Key
+
+_POLL, _PULSE, _PATIENCE = 1.0, 2.0, 20.0
+_DEATHS = 10
 
 
-def evaluated(
-    jobs: Sequence[Job], evaluator: Evaluator, *, workers: int, threads: int, tell: Callable[[Job, Report], None]
-) -> Generator[Result]:
-    """Yield the results of jobs as they come, and tell what the jobs report; leaving this ends what still runs."""
-    context: Any = multiprocessing.get_context(
-        "spawn"
-    )  # torch, where it is loaded, lends its images instead of copying
-    reports = context.SimpleQueue()
-    pool = ProcessPoolExecutor(
-        min(workers, len(jobs)), mp_context=context, initializer=_start, initargs=(evaluator, reports, threads)
-    )
-    by_name = {str(job): job for job in jobs}
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a board is: the storage's URL, the search's name, and after how many seconds a silent worker is dead."""
+
+    url: str
+    name: str
+    grace: int
+
+    def board(self) -> Board:
+        """Open the board."""
+        return Board(self.url, self.name, grace=self.grace)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What a worker is told: where the board is, how jobs are evaluated and what they are, and its environment."""
+
+    place: Place
+    evaluator: Evaluator
+    job: Callable[[Key], Job]
+    environment: Mapping[str, str]
+
+
+def work(board: Board, tasks: Sequence[Task], *, look: Callable[[View], None], say: Callable[[str], None]) -> None:
+    """Let a worker do each task until nothing is left, and meanwhile `look` at the board about once a second.
+
+    A worker that dies is followed by another one, and its job is tried again. Leaving this gives back what still runs.
+    Raise RunError where a worker cannot go on, or where the first jobs all fail.
+    """
+    crew = [_Worker(task) for task in tasks]
+    died, done = 0, 0
     try:
-        running = {pool.submit(_work, job) for job in jobs}
-        while running:
-            finished, running = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
-            while not reports.empty():
-                name, report = reports.get()
-                tell(by_name[name], report)
-            for future in sorted(finished, key=lambda done: done.exception() is not None):
-                yield future.result()
-    except BaseException:
-        for process in multiprocessing.active_children():
-            process.terminate()
-        raise
+        while True:
+            view = board.view()
+            look(view)
+            if view.finished() or board.stopped():
+                return
+            if error := view.hopeless():
+                raise RunError(error)
+            for number, worker in enumerate(crew):
+                if worker.process.is_alive() or worker.ended():
+                    continue
+                died, done = (1, now) if (now := len(view.all(State.done))) > done else (died + 1, done)
+                _bury(board, worker, last=died > _DEATHS, say=say)
+                crew[number] = _Worker(worker.task)
+            wait([worker.process.sentinel for worker in crew if worker.process.is_alive()], timeout=_POLL)
     finally:
-        pool.shutdown(cancel_futures=True)
+        _end(crew)
+
+
+def _bury(board: Board, worker: _Worker, *, last: bool, say: Callable[[str], None]) -> None:
+    taken = board.bury(worker.name)
+    jobs = ", ".join(f"{entry.key[0]} seed {entry.key[1]}" for entry in taken) or "no job"
+    how = f"worker {worker.name} died with exit code {worker.process.exitcode}, at {jobs}"
+    if last:
+        raise RunError(f"{how}; others before it too", hint="is there enough memory? take fewer --workers")
+    say(f"{how}; another one takes over")
+
+
+def _end(crew: Sequence[_Worker]) -> None:
+    """End workers: what they are at goes back to the board, if that does not take too long."""
+    for worker in crew:
+        worker.process.terminate()
+    deadline = time.monotonic() + _PATIENCE
+    try:
+        for worker in crew:
+            worker.process.join(max(0.0, deadline - time.monotonic()))
+    finally:
+        for worker in crew:
+            worker.process.kill()
+
+
+class _Worker:
+    """A worker process, as the one that started it sees it."""
+
+    def __init__(self, task: Task) -> None:
+        context = multiprocessing.get_context("spawn")  # torch, where loaded, lends its images instead of copying
+        self.task = task
+        self.errors, sender = context.Pipe(duplex=False)
+        self.process = context.Process(target=_main, args=(task, sender, os.getpid()))
+        self.process.start()
+        sender.close()
+        self.name = _name(self.process.pid)
+
+    def ended(self) -> bool:
+        """Return whether a process that is not alive ended by itself; raise RunError for the reason it gave."""
+        with suppress(EOFError):
+            if self.errors.poll():
+                raise RunError(*self.errors.recv())
+        return self.process.exitcode == 0
+
+
+def _name(pid: int | None) -> str:
+    return f"{socket.gethostname()}:{pid}"
 
 
 class _StoppedError(BaseException):
     """End a job, and what it has started."""
 
 
-_worker: dict[str, Any] = {"busy": False}
+@dataclass
+class _Signals:
+    """What a worker was told by signals: SIGTERM to leave, SIGUSR1 to stop only the job that it is at."""
+
+    busy: bool = False
+    leaving: bool = False
+
+    def listen(self) -> None:
+        """Leave Ctrl-C to the process that started this one."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, self._leave)
+        signal.signal(signal.SIGUSR1, self._stop)
+
+    @contextmanager
+    def stoppable(self) -> Iterator[None]:
+        """Let signals raise _StoppedError in here."""
+        self.busy = True
+        try:
+            if self.leaving:
+                raise _StoppedError
+            yield
+        finally:
+            self.busy = False
+
+    def _leave(self, *_: object) -> None:
+        self.leaving = True
+        self._stop()
+
+    def _stop(self, *_: object) -> None:
+        if self.busy:
+            self.busy = False
+            raise _StoppedError
 
 
-def _start(evaluator: Evaluator, reports: Any, threads: int) -> None:
-    """Prepare a worker: it leaves Ctrl-C to the process that started it, and stdout to data."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _stop)
-    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+@dataclass
+class _Pulse:
+    """The signs of life of a job, and its reports, from a thread of their own; it stops a job that is another's now."""
+
+    board: Board
+    entry: Entry
+    budget: float
+    parent: int
+    share: float = 0.0
+    reports: list[Report] = field(default_factory=list)
+    error: RunError | None = None
+
+    def __post_init__(self) -> None:
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> _Pulse:
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over.set()
+        self.thread.join()
+        if self.error is not None:
+            raise self.error
+
+    def tell(self, report: Report) -> None:
+        """Take a report."""
+        self.share = min(1.0, report.done / self.budget)
+        self.reports.append(report)
+
+    def _run(self) -> None:
+        try:
+            while not self.over.wait(_PULSE):
+                if os.getppid() != self.parent or self.board.stopped():
+                    os.kill(os.getpid(), signal.SIGTERM)
+                elif not self.board.beat(self.entry, self.share):
+                    os.kill(os.getpid(), signal.SIGUSR1)
+                self._note()
+            self._note()
+        except RunError as error:
+            self.error = error
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def _note(self) -> None:
+        while self.reports:
+            self.board.note(self.entry, self.reports.pop(0))
+
+
+def _main(task: Task, errors: Any, parent: int) -> None:
+    """Be a worker: stdout is for data, so that what an evaluator prints goes to stderr."""
+    signals = _Signals()
+    signals.listen()
+    os.environ.update(task.environment)
     os.dup2(2, 1)
-    _worker.update(evaluator=evaluator, reports=reports)
-
-
-def _stop(*_: object) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the pool may send another one while the job is being ended
-    if _worker["busy"]:
-        raise _StoppedError
-    os._exit(143)
-
-
-def _work(job: Job) -> Result:
-    _worker["busy"] = True
     try:
-        result: Result = _worker["evaluator"].evaluate(job, lambda report: _worker["reports"].put((str(job), report)))
-        return result
-    except _StoppedError:
-        os._exit(143)  # the pool would go on with the next job
-    finally:
-        _worker["busy"] = False
+        _work(task, signals, parent)
+    except ScalenetError as error:
+        errors.send((error.message,))
+        sys.exit(1)
+
+
+def _work(task: Task, signals: _Signals, parent: int) -> None:
+    board, name = task.place.board(), _name(os.getpid())
+    while not (signals.leaving or os.getppid() != parent or board.stopped()):
+        entry = board.claim(name)
+        if entry is not None:
+            _evaluate(board, entry, task, signals, parent)
+        elif board.view().finished():
+            return
+        else:
+            time.sleep(_POLL)
+
+
+def _evaluate(board: Board, entry: Entry, task: Task, signals: _Signals, parent: int) -> None:
+    job = task.job(entry.key)
+    result: Any = None
+    with _Pulse(board, entry, job.budget or 1, parent) as pulse:
+        try:
+            with signals.stoppable():
+                result = task.evaluator.evaluate(job, pulse.tell)
+        except _StoppedError:
+            pass
+        except ScalenetError as error:
+            result = str(error)
+        except (Exception, SystemExit) as error:
+            result = f"{job}: {type(error).__name__}: {' '.join(str(error).split())}, see {_log(job)}"
+    if result is None:
+        board.give_back(entry)
+    elif isinstance(result, str):
+        board.fail(entry, result)
+    else:
+        board.finish(entry, result)
+
+
+def _log(job: Job) -> str:
+    """Keep a traceback."""
+    job.folder.mkdir(parents=True, exist_ok=True)
+    log = job.folder / "error.txt"
+    log.write_text(traceback.format_exc(), encoding="utf-8")
+    return str(log)

@@ -1,0 +1,254 @@
+"""What a search shows: a live table or a line an event, and at the end the ranking and what it is worth."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from scalenet.arch.convention import CONVENTION
+
+from .output import count, duration, emit, emit_json, note, percentage, text, times
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rich.console import RenderableType
+
+    from scalenet.search.coefficients import Coefficients, Evidence
+    from scalenet.search.jobs import Entry, View
+    from scalenet.search.outcome import Outcome
+    from scalenet.search.plan import Plan
+    from scalenet.search.study import Study
+
+GREEK = ("alpha", "beta", "gamma")
+FORMATS: dict[str, Callable[[Any], str]] = {
+    "flops": count,
+    "params": count,
+    "flops_ratio": times,
+    "nominal": times,
+    "accuracy": percentage,
+    "score": lambda value: f"{value:.4f}",
+    "interval": lambda value: f"±{100 * value:.2f}",
+    "tied": lambda value: "yes" if value else "",
+    "done": lambda value: f"{100 * value:.0f} %",
+}
+_ROWS, _FEW = 12, 8
+_NOISE, _CHANCE = 0.5, 1.5
+
+
+@contextmanager
+def watch(study: Study, workers: int) -> Iterator[Callable[[View], None]]:
+    """Yield what looks at a search as it goes: a table on a terminal, and a line for each thing that happens."""
+    from rich.console import Console
+    from rich.live import Live
+
+    console = Console(stderr=True, highlight=False, markup=False)
+    if not console.is_terminal:
+        yield _Watch(study, workers, say=note, show=None)
+        return
+    with Live(console=console, transient=True, auto_refresh=False) as live:
+        yield _Watch(study, workers, say=console.print, show=lambda table: live.update(table, refresh=True))
+
+
+class _Watch:
+    """Sees what is new on a board, and keeps the tables of the folder up to date."""
+
+    def __init__(
+        self, study: Study, workers: int, *, say: Callable[[str], None], show: Callable[[RenderableType], None] | None
+    ) -> None:
+        self.study, self.workers, self.say, self.show = study, workers, say, show
+        self.known: set[Any] | None = None
+        self.rungs = 0
+
+    def __call__(self, view: View) -> None:
+        from scalenet.search.jobs import ENDED
+
+        outcome = self.study.outcome(view)
+        ended = {key: entry for key, entry in view.entries.items() if entry.state in ENDED}
+        if self.known is None:
+            self.known, self.rungs = set(ended), len(outcome.rungs)
+        new = [entry for key, entry in ended.items() if key not in self.known]
+        if len(outcome.rungs) > self.rungs:
+            self.rungs = len(outcome.rungs)
+            rung, names = outcome.rungs[-1]
+            self.say(f"rung {self.rungs}: {len(names)} candidates, {len(rung.seeds)} seeds{_epochs(rung.budget)}")
+        planned = len(view.needed()) + len(view.later())
+        for number, entry in enumerate(new, start=len(self.known) + 1):
+            self.say(f"[{number}/{planned}] {_line(entry)}")
+        self.known |= set(ended)
+        if new:
+            self.study.write(outcome)
+        if self.show is not None:
+            self.show(_live(outcome, self.workers))
+
+
+def _line(entry: Entry) -> str:
+    name, seed, budget = entry.key
+    job = f"{name} seed {seed}{_epochs(budget)}"
+    if entry.result is None:
+        return f"{job}: failed: {entry.error}"
+    accuracy = "diverged" if entry.result.accuracy is None else percentage(entry.result.accuracy)
+    return f"{job}: {accuracy}, {entry.result.seconds:.1f} s"
+
+
+def _epochs(budget: int | None) -> str:
+    return "" if budget is None else f", {budget} epoch{'s' if budget > 1 else ''}"
+
+
+def _live(outcome: Outcome, workers: int) -> RenderableType:
+    """Return the state of a search: how far it is, the best candidates so far, and what runs."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    rows = standing_rows(outcome)
+    table = Table(title=Text(progress_line(outcome.view, workers)), title_justify="left", box=SIMPLE_HEAD)
+    table.pad_edge = False
+    for column in rows[0]:
+        table.add_column(Text(column.replace("_", " ")), justify="right", no_wrap=True)
+    for row in rows[:_ROWS]:
+        table.add_row(
+            *(Text(FORMATS.get(name, text)(value) if value is not None else "") for name, value in row.items())
+        )
+    if len(rows) > _ROWS:
+        table.caption = Text(f"and {len(rows) - _ROWS} more")
+    return table
+
+
+def progress_line(view: View, workers: int) -> str:
+    """Return how far a search is, in words."""
+    from scalenet.search.jobs import State
+
+    entrants, rungs = view.entrants(), view.aim.schedule.rungs
+    ended, planned = len(view.all(State.done)) + len(view.all(State.failed)), len(view.needed()) + len(view.later())
+    running, left = len(view.all(State.running)), view.seconds_left(workers)
+    parts = [f"rung {len(entrants)} of {len(rungs)}, {len(entrants[-1])} candidates"]
+    parts += [f"{ended} of {planned} trainings done, {running} running"]
+    parts += [] if left is None or view.finished() else [f"about {duration(left)} left"]
+    return " · ".join(parts)
+
+
+def standing_rows(outcome: Outcome) -> list[dict[str, Any]]:
+    """Return a row a candidate, the best so far first: those of later rungs before others."""
+    from scalenet.search.jobs import State
+
+    frame = outcome.table()
+    rows: list[dict[Any, Any]] = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    running = {entry.key[0]: entry for entry in outcome.view.all(State.running)}
+    rows.sort(key=lambda row: (-row["rung"], -(row["accuracy"] or 0)))
+    columns = ("name", *GREEK, "flops_ratio", "rung", "seeds", "accuracy", "interval")
+    return [
+        {column: row.get(column) for column in columns}
+        | {"done": running[row["name"]].share if row["name"] in running else None}
+        for row in rows
+    ]
+
+
+def answer(study: Study, outcome: Outcome, found: Coefficients, *, json: bool) -> None:
+    """Write the ranking, and say what it is worth."""
+    from scalenet.arch.config import as_data
+
+    frame = outcome.table()
+    rows: list[dict[Any, Any]] = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    if json:
+        emit_json({**as_data(found), "candidates": rows})
+    else:
+        score = () if study.plan.objective.goal == "accuracy" else ("score",)
+        proxies = tuple(next(iter(study.proxies.values()), {}))
+        middle = ("flops_ratio", "rung", "seeds", "accuracy", *score, "interval", "tied", "seconds")
+        emit(
+            [{column: row[column] for column in ("rank", *GREEK, *middle, *proxies)} for row in rows],
+            title=title(study.plan),
+            caption=f"FLOPs: {CONVENTION}" + ("; score: accuracy × (FLOPs / target)^-0.07" if score else ""),
+            formats=FORMATS,
+            hidden=("interval", "seconds") if proxies else (),
+        )
+    for line in summary(study, outcome, found):
+        note(line)
+
+
+def title(plan: Plan) -> str:
+    """Return what a search's accuracies are, in words."""
+    what = "accuracy by --evaluate" if plan.images is None else f"held-out top-1 on {plan.images.name}"
+    return f"{plan.base}: {what}, mean over seeds"
+
+
+def summary(study: Study, outcome: Outcome, found: Coefficients) -> list[str]:
+    """Return what a finished search says, a sentence a line, the answer first."""
+    evidence = found.evidence
+    assert evidence is not None
+    lines = [_best(found, evidence), *_ties(evidence), _spent(evidence), *_doubts(study, evidence)]
+    return [*lines, *_agreements(outcome), evidence.note, _next(study, evidence)]
+
+
+def _best(found: Coefficients, evidence: Evidence) -> str:
+    scored = "" if evidence.score is None else f", score {evidence.score:.4f}"
+    interval = "" if evidence.interval is None else f" ± {100 * evidence.interval:.2f}"
+    return (
+        f"best: α = {found.alpha:.4g}, β = {found.beta:.4g}, γ = {found.gamma:.4g}: "
+        f"{100 * evidence.accuracy:.2f}{interval} %{scored}, {evidence.flops_ratio:.4g}× the FLOPs"
+    )
+
+
+def _ties(evidence: Evidence) -> list[str]:
+    within = "" if evidence.margin is None else f" (within {100 * evidence.margin:.2f} points, 95 %)"
+    others, dropped = evidence.candidates - 1, sum(tie.rung < len(evidence.rungs) for tie in evidence.ties)
+    lines = [f"{len(evidence.ties)} of the other {others} candidates are not distinguishable from it{within}"]
+    if dropped:
+        lines.append(f"{dropped} of them were dropped in an earlier rung, where the difference was within the noise")
+    if evidence.separation is not None:
+        parted = evidence.separation
+        which = "them" if parted.ties == len(evidence.ties) else f"{parted.ties} of them"
+        lines.append(
+            f"{parted.seeds} more seeds each would separate {which} at 95 % if the differences stay, about "
+            f"{duration(parted.seconds)} of training: scalenet search resume --more-seeds {parted.seeds}"
+        )
+    if evidence.diverged:
+        lines.append(f"{evidence.diverged} candidates diverged or failed and are not ranked")
+    return lines
+
+
+def _spent(evidence: Evidence) -> str:
+    rungs = ", then ".join(
+        f"{one.candidates} candidates × {one.seeds} seeds{'' if one.budget is None else f' × {one.budget} epochs'}"
+        for one in evidence.rungs
+    )
+    assert evidence.spent is not None
+    assert evidence.exhaustive
+    share = f"{100 * evidence.spent / evidence.exhaustive:.0f} % of the training of all candidates to the end"
+    return f"trained: {rungs}: {share}"
+
+
+def _doubts(study: Study, evidence: Evidence) -> Iterator[str]:
+    if evidence.margin is None:
+        yield "with one seed nothing is known of the noise: every candidate may be as good; take more --seeds"
+    elif evidence.seeds == 1:
+        yield "with one seed the noise of training is not known, and the margin is only that of the number of images"
+    images = study.plan.images
+    if images is not None and evidence.accuracy < _CHANCE / images.classes:
+        yield "the winner is hardly better than chance: train longer or on more images before you use it"
+    if evidence.seed_correlation is not None:
+        yield f"rank correlation between seeds: {evidence.seed_correlation:.2f}"
+        if evidence.seed_correlation < _NOISE:
+            yield "the ranking is mostly noise: train longer, on more images, or with more seeds before you use it"
+
+
+def _next(study: Study, evidence: Evidence) -> str:
+    base, coefficients = study.folder / "base.yaml", study.folder / "coefficients.yaml"
+    grown = "--phi 1..3"
+    if evidence.tolerance is not None:
+        factors = ",".join(f"{study.plan.grid.product**doubling:g}x" for doubling in (1, 2, 3))
+        grown = f"--flops {factors} --tolerance {evidence.tolerance:g}"
+    return f"next: scalenet scale --base {base} --coefficients {coefficients} {grown}"
+
+
+def _agreements(outcome: Outcome) -> Iterator[str]:
+    """Say what the training-free scores were worth here."""
+    found = outcome.agreements()
+    if not found:
+        return
+    trained = max(count for _, count in found.values())
+    told = [f"{name} {value:.2f}" if value is not None else f"{name} not defined" for name, (value, _) in found.items()]
+    yield f"rank correlation with accuracy over {trained} trained candidates: {', '.join(told)}"
+    if trained < _FEW:
+        yield "so few candidates prove nothing of the scores"

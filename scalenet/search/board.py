@@ -1,0 +1,213 @@
+"""The board: the jobs of a search as all its processes see them, on any number of machines.
+
+Each attempt at a job is a trial of an Optuna study. A job is enqueued once it is needed, whoever notices; a process
+claims a waiting one, gives signs of life while it evaluates it, and records the result. An attempt whose process died
+is followed by another one. A result is the first to be recorded: a process that was only taken to be dead is told so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import optuna
+from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, UpdateFinishedTrialError
+from optuna.storages import fail_stale_trials
+from optuna.trial import TrialState
+
+from scalenet.arch.config import as_data, as_record
+from scalenet.arch.errors import RunError
+from scalenet.search.evaluators import Result
+from scalenet.search.jobs import Aim, Entry, State, View
+from scalenet.search.storage import JOB, open_storage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from optuna.trial import FrozenTrial
+
+    from scalenet.search.evaluators import Report
+    from scalenet.search.schedule import Key
+
+ERRORS, DEATHS = 2, 10
+"""So many attempts at a job may fail, and so many of its processes may die, before it counts as failed."""
+
+
+class Board:
+    """The jobs of one search in a storage."""
+
+    def __init__(self, url: str, name: str, *, grace: int) -> None:
+        """Open the search of that name, or begin it."""
+        self.name = name
+        self.storage = open_storage(url, grace=grace, retry=lambda *_: self.fill())
+        try:
+            self.study = optuna.create_study(storage=self.storage, study_name=name, direction="maximize")
+        except DuplicatedStudyError:
+            self.study = optuna.load_study(storage=self.storage, study_name=name)
+        self.id = self.study._study_id
+
+    def settle(self, plan: dict[str, Any]) -> dict[str, Any]:
+        """Record the plan of the search, unless one is recorded; return what is."""
+        found: dict[str, Any] = self.storage.settle(self.id, {"plan": plan})["plan"]
+        return found
+
+    def plan(self) -> dict[str, Any] | None:
+        """Return the plan of the search, None where it was not begun."""
+        return self._attributes().get("plan")
+
+    def begin(self, aim: Aim, **attributes: Any) -> None:
+        """Say what is to be evaluated, from now on by all processes, and enqueue it; what failed is tried again.
+
+        The attributes are recorded beside it.
+        """
+        last = max((entry.number for entry in self.entries().values()), default=-1)
+        for key, value in {"aim": as_data(aim), "forgiven": last, "stop": False, **attributes}.items():
+            self.storage.set_study_user_attr(self.id, key, value)
+        self.fill()
+
+    def remove(self) -> None:
+        """Forget the search."""
+        self.storage.delete_study(self.id)
+
+    def stop(self) -> None:
+        """Ask all processes of the search to give back what they are at, and to end."""
+        self.storage.set_study_user_attr(self.id, "stop", True)
+
+    def stopped(self) -> bool:
+        """Return whether the search was asked to stop."""
+        return bool(self._attributes().get("stop"))
+
+    def entries(self) -> dict[Key, Entry]:
+        """Return all jobs that were ever enqueued."""
+        attempts: dict[Key, list[FrozenTrial]] = {}
+        for trial in self.study.get_trials(deepcopy=False):
+            *key, _ = trial.user_attrs[JOB]
+            attempts.setdefault(_key(key), []).append(trial)
+        forgiven = self._attributes().get("forgiven", -1)
+        return {key: _entry(key, trials, forgiven) for key, trials in attempts.items()}
+
+    def view(self) -> View:
+        """Return the jobs and what is to be evaluated, as they are now."""
+        return View(as_record(Aim, self._attributes()["aim"], self.name), self.entries())
+
+    def fill(self) -> None:
+        """Enqueue what is needed and not there: the first jobs, those of the next rung, those whose process died."""
+        view = self.view()
+        jobs = [[*key, attempt] for key, attempt in view.missing()]
+        if jobs:
+            self.storage.enqueue(self.id, jobs)
+
+    def claim(self, worker: str) -> Entry | None:
+        """Return a job that is now this process's, or None where nothing waits; find the dead first."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            fail_stale_trials(self.study)
+        self.fill()
+        return next((entry for entry in self.view().all(State.waiting) if self._take(entry, worker)), None)
+
+    def beat(self, entry: Entry, share: float) -> bool:
+        """Give a sign of life; return whether the job is still this process's."""
+        try:
+            self.storage.record_heartbeat(entry.trial)
+            self.storage.set_trial_user_attr(entry.trial, "share", round(share, 4))
+        except UpdateFinishedTrialError:
+            return False
+        return True
+
+    def note(self, entry: Entry, report: Report) -> None:
+        """Keep an accuracy on the way."""
+        if report.accuracy is not None:
+            self._unless_lost(
+                self.storage.set_trial_intermediate_value, entry.trial, round(report.done), report.accuracy
+            )
+
+    def finish(self, entry: Entry, result: Result) -> None:
+        """Record a result, unless the process was taken to be dead: then another one has the job."""
+        state = TrialState.PRUNED if result.accuracy is None else TrialState.COMPLETE
+        values = None if result.accuracy is None else [result.accuracy]
+        self._end(entry, state, values, result=asdict(result))
+
+    def fail(self, entry: Entry, error: str) -> None:
+        """Record why a job failed."""
+        self._end(entry, TrialState.FAIL, error=error)
+        self.fill()
+
+    def give_back(self, entry: Entry) -> None:
+        """Leave a job to others."""
+        self._end(entry, TrialState.FAIL, given_back=True)
+        self.fill()
+
+    def bury(self, worker: str) -> list[Entry]:
+        """Take the jobs of a process that is known to be dead, and return them."""
+        taken = [entry for entry in self.entries().values() if entry.state is State.running and entry.worker == worker]
+        for entry in taken:
+            self._end(entry, TrialState.FAIL)
+        self.fill()
+        return taken
+
+    def _attributes(self) -> dict[str, Any]:
+        try:
+            return self.storage.get_study_user_attrs(self.id)
+        except KeyError:
+            raise RunError(f"the search {self.name} was removed from {self.storage.place}") from None
+
+    def _take(self, entry: Entry, worker: str) -> bool:
+        # The sign of life comes first: Optuna never finds a running trial dead that has given none.
+        self.storage.record_heartbeat(entry.trial)
+        try:
+            if not self.storage.set_trial_state_values(entry.trial, TrialState.RUNNING):
+                return False
+            self.storage.set_trial_user_attr(entry.trial, "worker", worker)
+        except UpdateFinishedTrialError:
+            return False
+        return True
+
+    def _end(self, entry: Entry, state: TrialState, values: list[float] | None = None, **attributes: Any) -> None:
+        for name, value in attributes.items():
+            self._unless_lost(self.storage.set_trial_user_attr, entry.trial, name, value)
+        self._unless_lost(self.storage.set_trial_state_values, entry.trial, state, values)
+
+    def _unless_lost(self, call: Any, *arguments: Any) -> None:
+        with contextlib.suppress(UpdateFinishedTrialError):
+            call(*arguments)
+
+
+def _key(parts: Sequence[Any]) -> Key:
+    candidate, seed, budget = parts
+    return candidate, seed, budget
+
+
+def _entry(key: Key, attempts: Sequence[FrozenTrial], forgiven: int) -> Entry:
+    """Return what is known of a job from its attempts; one that has a result is done."""
+    trial = next((one for one in attempts if one.state in _DONE), attempts[-1])
+    notes = trial.user_attrs
+    return Entry(
+        key=key,
+        state=_STATES.get(trial.state) or _after_failure(attempts, forgiven),
+        attempt=notes[JOB][-1],
+        trial=trial._trial_id,
+        number=trial.number,
+        worker=notes.get("worker"),
+        share=notes.get("share", 0.0),
+        result=Result(**notes["result"]) if trial.state in _DONE else None,
+        error=notes.get("error"),
+        curve=trial.intermediate_values,
+    )
+
+
+def _after_failure(attempts: Sequence[FrozenTrial], forgiven: int) -> State:
+    counted = [one.user_attrs for one in attempts if one.number > forgiven and one.state is TrialState.FAIL]
+    errors = sum("error" in notes for notes in counted)
+    deaths = sum(not notes.keys() & {"error", "given_back"} for notes in counted)
+    return State.failed if errors >= ERRORS or deaths >= DEATHS else State.lost
+
+
+_DONE = (TrialState.COMPLETE, TrialState.PRUNED)
+_STATES = {
+    TrialState.WAITING: State.waiting,
+    TrialState.RUNNING: State.running,
+    TrialState.COMPLETE: State.done,
+    TrialState.PRUNED: State.done,
+}

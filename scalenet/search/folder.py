@@ -1,0 +1,90 @@
+"""The folder of a search: what people and other programs read.
+
+It holds `search.yaml` (the plan), `base.yaml` (the baseline as it was searched), `candidates/NAME.yaml` (each
+candidate's config), `jobs/NAME_seedN/` (logs and checkpoints), `proxies.csv` (training-free scores, where they are
+wanted), `candidates.csv` and `jobs.csv` (the tables so far) and, once all is evaluated, `coefficients.yaml`,
+`report.html` and `plots/`. The results themselves are in the storage, which by default is `search.db` in the folder.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from scalenet.arch import strict_yaml
+from scalenet.arch.config import as_data, read_record, save, write_text
+from scalenet.arch.spec import Architecture
+from scalenet.search.evaluators import Job
+from scalenet.search.plan import Plan
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from scalenet.arch.config import Config
+    from scalenet.search.schedule import Key
+
+OWN = (
+    "search.yaml",
+    "base.yaml",
+    "proxies.csv",
+    "candidates.csv",
+    "jobs.csv",
+    "coefficients.yaml",
+    "report.html",
+)
+
+
+def database(folder: Path) -> str:
+    """Return the URL of the storage that a search has unless it is given one."""
+    return f"sqlite:///{folder.absolute() / 'search.db'}"
+
+
+def recorded_plan(folder: Path) -> Plan | None:
+    """Return the plan of the search that a folder holds, if it holds one."""
+    file = folder / "search.yaml"
+    return read_record(Plan, file.read_text(encoding="utf-8"), str(file)) if file.exists() else None
+
+
+def write_plan(folder: Path, plan: Plan, configs: Mapping[str, Config]) -> None:
+    """Write the plan, the baseline and the candidates."""
+    write_text(folder / "search.yaml", strict_yaml.dump(as_data(plan)))
+    save(Architecture(plan.base, plan.model, plan.grid.rounding or plan.rounding), folder / "base.yaml")
+    for name, config in configs.items():
+        save(config, folder / "candidates" / f"{name}.yaml")
+
+
+def discard(folder: Path) -> None:
+    """Remove a search's files from a folder, and nothing else that lies there."""
+    plan = recorded_plan(folder)
+    names = [] if plan is None else list(plan.candidates)
+    for name in names:
+        (folder / "candidates" / f"{name}.yaml").unlink(missing_ok=True)
+        for job in (folder / "jobs").glob(f"{name}_seed*"):
+            shutil.rmtree(job)
+    for path in [*(folder / name for name in OWN), *(folder / "plots").glob("*.*")]:
+        path.unlink(missing_ok=True)
+    for below in (folder / "candidates", folder / "jobs", folder / "plots"):
+        if below.is_dir() and not any(below.iterdir()):
+            below.rmdir()
+
+
+@dataclass(frozen=True, slots=True)
+class Jobs:
+    """Makes the jobs of a search in a folder."""
+
+    folder: Path
+    configs: Mapping[str, Config]
+
+    def __call__(self, key: Key) -> Job:
+        """Return a job."""
+        candidate, seed, budget = key
+        return Job(
+            candidate=candidate,
+            config=self.configs[candidate],
+            file=self.folder / "candidates" / f"{candidate}.yaml",
+            seed=seed,
+            budget=budget,
+            folder=self.folder / "jobs" / f"{candidate}_seed{seed}",
+        )

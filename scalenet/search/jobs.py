@@ -1,0 +1,128 @@
+"""What is known of the jobs of a search at one moment, and what follows from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from scalenet.arch.spec import Record
+from scalenet.search.schedule import Key, Schedule, entrants, finished, needed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from scalenet.search.evaluators import Result
+
+_HOPELESS = 3
+
+
+class State(StrEnum):
+    """What is known of a job."""
+
+    waiting = "waiting"
+    running = "running"
+    lost = "lost"
+    done = "done"
+    failed = "failed"
+
+
+ENDED = (State.done, State.failed)
+
+
+class Aim(Record):
+    """What is to be evaluated: a schedule, and by candidate what its accuracy is multiplied by before it is ranked."""
+
+    schedule: Schedule
+    factors: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A job, by its last attempt; a lost one will be tried again.
+
+    `trial` and `number` are the attempt's id and number in Optuna, `worker` the process that has it or had it, `share`
+    how much of it is done, `curve` the accuracies on the way by epoch, and `error` why it failed.
+    """
+
+    key: Key
+    state: State
+    attempt: int
+    trial: int
+    number: int
+    worker: str | None = None
+    share: float = 0.0
+    result: Result | None = None
+    error: str | None = None
+    curve: Mapping[int, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The jobs of a search and its aim at one moment."""
+
+    aim: Aim
+    entries: Mapping[Key, Entry]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the candidates."""
+        return tuple(self.aim.factors)
+
+    def scores(self) -> dict[Key, float | None]:
+        """Return what is known to rank by; None for what diverged or failed."""
+        found: dict[Key, float | None] = {}
+        for key, entry in self.entries.items():
+            if entry.state is State.failed:
+                found[key] = None
+            elif entry.result is not None:
+                accuracy = entry.result.accuracy
+                found[key] = None if accuracy is None else accuracy * self.aim.factors.get(key[0], 1.0)
+        return found
+
+    def needed(self) -> list[Key]:
+        """Return the jobs of the rungs that are known, in the order of their evaluation."""
+        return needed(self.aim.schedule, self.names, self.scores())
+
+    def entrants(self) -> list[tuple[str, ...]]:
+        """Return the candidates of the rungs that are known."""
+        return entrants(self.aim.schedule, self.names, self.scores())
+
+    def missing(self) -> list[tuple[Key, int]]:
+        """Return the jobs that are needed and neither waiting, running nor ended, with the number of their attempt."""
+        found = [(key, self.entries.get(key)) for key in self.needed()]
+        new = [(key, 0) for key, entry in found if entry is None]
+        return new + [(key, entry.attempt + 1) for key, entry in found if entry and entry.state is State.lost]
+
+    def all(self, state: State) -> list[Entry]:
+        """Return the needed jobs in a state, in the order of their evaluation."""
+        entries = (self.entries.get(key) for key in self.needed())
+        return [entry for entry in entries if entry is not None and entry.state is state]
+
+    def finished(self) -> bool:
+        """Return whether nothing is left to be evaluated."""
+        return finished(self.aim.schedule, self.names, self.scores())
+
+    def later(self) -> list[int | None]:
+        """Return the budgets of the trainings of the rungs that are not known yet."""
+        rungs, budgets = self.aim.schedule.rungs, []
+        for before, rung in list(pairwise(rungs))[len(self.entrants()) - 1 :]:
+            seeds = set(rung.seeds) - set(before.seeds if before.budget == rung.budget else ())
+            budgets += [rung.budget] * (rung.keep or len(rung.names or self.names)) * len(seeds)
+        return budgets
+
+    def seconds_left(self, workers: int) -> float | None:
+        """Return about how long so many workers need for the rest, None before anything is done."""
+        done = [(entry.result.seconds, key[2] or 1) for key, entry in self.entries.items() if entry.result is not None]
+        open_ = [self.entries[key] for key in self.needed() if key in self.entries]
+        left = sum((entry.key[2] or 1) * (1 - entry.share) for entry in open_ if entry.state not in ENDED)
+        left += sum(budget or 1 for budget in self.later())
+        units = sum(budget for _, budget in done)
+        return left * sum(seconds for seconds, _ in done) / units / workers if units else None
+
+    def hopeless(self) -> str | None:
+        """Return why the first jobs failed where none has succeeded: so will the others."""
+        failed = self.all(State.failed)
+        enough = min(_HOPELESS, len(self.needed()))
+        return failed[0].error if len(failed) >= enough and not self.all(State.done) else None

@@ -1,0 +1,308 @@
+"""The outcome of a search so far: tables, a ranking, and the answer."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from scalenet.arch.config import digest
+from scalenet.arch.convention import CONVENTION
+from scalenet.arch.errors import RunError
+from scalenet.search.coefficients import Coefficients, Evidence, Round, Separation, Tie
+from scalenet.search.jobs import State
+from scalenet.search.ranking import agreement, rank
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    import pandas as pd
+
+    from scalenet.search.candidates import Candidate
+    from scalenet.search.jobs import Entry, View
+    from scalenet.search.plan import Plan
+    from scalenet.search.ranking import Ranking, Standing
+    from scalenet.search.schedule import Key, Rung
+
+PROXIES = ("synflow", "naswot", "zen")
+"""Training-free scores (see `proxies`)."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a search has found: its plan and candidates, its jobs, and the candidates' training-free scores."""
+
+    plan: Plan
+    candidates: Mapping[str, Candidate]
+    view: View
+    proxies: Mapping[str, dict[str, float | None]]
+
+    @cached_property
+    def rungs(self) -> list[tuple[Rung, tuple[str, ...]]]:
+        """The rungs that are known, and the candidates in each."""
+        return list(zip(self.view.aim.schedule.rungs, self.view.entrants(), strict=False))
+
+    @cached_property
+    def ranking(self) -> Ranking:
+        """The ranking by the rungs that are finished, without what diverged or failed; RunError where nothing is."""
+        tables = []
+        for rung, names in self.rungs:
+            keys = {name: [(name, seed, rung.budget) for seed in rung.seeds] for name in names}
+            if not all(self._ended(key) for own in keys.values() for key in own):
+                break
+            rows = {name: [self._accuracy(key) for key in own] for name, own in keys.items()}
+            tables.append({name: _known_all(row) for name, row in rows.items() if None not in row})
+        if not (tables and tables[0]):
+            raise RunError(self._why_none())
+        factors = dict(self.view.aim.factors)
+        images = self.plan.images
+        return rank(
+            [table for table in tables if table],
+            held_out=None if images is None else images.validation,
+            factors=factors,
+        )
+
+    def table(self) -> pd.DataFrame:
+        """Return a row a candidate: coefficients, cost, and accuracy in its last rung; best first where known."""
+        import pandas as pd  # noqa: PLC0415 - slow to import
+
+        frame = pd.DataFrame([self._row(candidate) for candidate in self.candidates.values()])
+        if self.view.finished():
+            places = pd.DataFrame([_place(standing) for standing in self.ranking.standings])
+            places["rank"] = places["rank"].astype("Int64")
+            frame = frame.merge(places, on="name", how="left").sort_values("rank", ignore_index=True)
+        return frame.assign(convention=CONVENTION)
+
+    def jobs(self) -> pd.DataFrame:
+        """Return a row a finished training."""
+        import pandas as pd  # noqa: PLC0415
+
+        rows = []
+        for number, (rung, names) in enumerate(self.rungs, start=1):
+            for seed in rung.seeds:
+                entries = (self._entry((name, seed, rung.budget)) for name in names)
+                rows += [_job(number, entry) for entry in entries if entry is not None and entry.result is not None]
+        return pd.DataFrame(rows, columns=list(_JOB)).drop_duplicates(["name", "seed", "budget"], ignore_index=True)
+
+    def curves(self) -> pd.DataFrame:
+        """Return the accuracies on the way, those at the end among them, by epoch."""
+        import pandas as pd  # noqa: PLC0415
+
+        rows = []
+        for (name, seed, budget), entry in self.view.entries.items():
+            curve = dict(entry.curve)
+            if curve and budget is not None and entry.result is not None:
+                curve[budget] = math.nan if entry.result.accuracy is None else entry.result.accuracy
+            rows += [(name, seed, budget, epoch, accuracy) for epoch, accuracy in sorted(curve.items())]
+        return pd.DataFrame(rows, columns=["name", "seed", "budget", "epoch", "accuracy"])
+
+    def agreements(self) -> dict[str, tuple[float | None, int]]:
+        """Return each proxy's rank correlation with the accuracies of the first rung, which all candidates share, and
+        over how many of them; FLOPs' and parameters' as well, for comparison. Empty without proxies.
+        """
+        rung, names = self.rungs[0]
+        means = {name: _mean(self._accuracy((name, seed, rung.budget)) for seed in rung.seeds) for name in names}
+        found = {}
+        for score in (*next(iter(self.proxies.values()), {}), "params", "flops") if self.proxies else ():
+            values = {name: self._score(name, score) for name in names}
+            pairs = [(values[name], means[name]) for name in names if None not in (values[name], means[name])]
+            scores, accuracies = ([pair[at] or 0.0 for pair in pairs] for at in (0, 1))
+            found[score] = agreement(scores, accuracies), len(pairs)
+        return found
+
+    def spent(self) -> tuple[float, float]:
+        """Return the training done, and that of every candidate with all seeds and the full budget.
+
+        In units of the budget (epochs), or in trainings where the evaluator knows the budget.
+        """
+        last = self.view.aim.schedule.rungs[-1]
+        done = sum(key[2] or 1 for key, entry in self.view.entries.items() if entry.result is not None)
+        return done, len(self.candidates) * len(last.seeds) * (last.budget or 1)
+
+    def answer(self) -> Coefficients:
+        """Return the answer of a finished search."""
+        ranking = self.ranking
+        best = self.candidates[ranking.winner.name]
+        images, objective = self.plan.images, self.plan.objective
+        spent, exhaustive = self.spent()
+        return Coefficients(
+            schema="scalenet-coefficients/1",
+            alpha=best.alpha,
+            beta=best.beta,
+            gamma=best.gamma,
+            evidence=Evidence(
+                base=self.plan.base,
+                base_digest=digest(self.plan.model),
+                evaluate=self.plan.evaluate,
+                data=None if images is None else images.name,
+                data_digest=None if images is None else images.digest,
+                objective=objective.goal,
+                ceilings=objective.ceilings,
+                grid=self.plan.grid.name,
+                rounding=best.rounding,
+                candidates=len(ranking.standings),
+                diverged=len(self.candidates) - len(ranking.standings),
+                rungs=tuple(
+                    Round(candidates=len(names), seeds=len(rung.seeds), budget=rung.budget)
+                    for rung, names in self.rungs
+                ),
+                spent=spent,
+                exhaustive=exhaustive,
+                seeds=ranking.winner.seeds,
+                accuracy=_tidy(ranking.winner.accuracy),
+                score=_tidy(ranking.winner.score) if self._scored else None,
+                interval=_known(ranking.winner.interval),
+                margin=_known(ranking.margin),
+                flops_ratio=best.flops_ratio,
+                target=self.plan.grid.product,
+                tolerance=None if best.distance is None else self.plan.grid.tolerance,
+                seed_correlation=None if ranking.seed_correlation is None else _tidy(ranking.seed_correlation),
+                proxies={
+                    name: _tidy(value)
+                    for name, (value, _) in self.agreements().items()
+                    if value is not None and name in PROXIES
+                }
+                or None,
+                ties=tuple(self._tie(standing) for standing in ranking.ties),
+                separation=self._separation(),
+                note=f"These coefficients speak for {self.plan.base} {self.plan.judged()} alone.",
+            ),
+        )
+
+    def _separation(self) -> Separation | None:
+        """Return what would part the ties that can be parted."""
+        parts = [standing.seeds_to_part for standing in self.ranking.ties if standing.seeds_to_part is not None]
+        if not parts:
+            return None
+        last = self.view.aim.schedule.rungs[-1]
+        seconds = [
+            entry.result.seconds for key, entry in self.view.entries.items() if entry.result and key[2] == last.budget
+        ]
+        each = sum(seconds) / len(seconds) if seconds else 0.0
+        return Separation(ties=len(parts), seeds=max(parts), seconds=round(max(parts) * (1 + len(parts)) * each))
+
+    def _tie(self, standing: Standing) -> Tie:
+        tie = self.candidates[standing.name]
+        return Tie(
+            alpha=tie.alpha,
+            beta=tie.beta,
+            gamma=tie.gamma,
+            accuracy=_tidy(standing.accuracy),
+            score=_tidy(standing.score) if self._scored else None,
+            rung=standing.rung + 1,
+            seeds=standing.seeds,
+            seeds_to_part=standing.seeds_to_part,
+        )
+
+    @property
+    def _scored(self) -> bool:
+        return self.plan.objective.goal != "accuracy"
+
+    def _entry(self, key: Key) -> Entry | None:
+        return self.view.entries.get(key)
+
+    def _ended(self, key: Key) -> bool:
+        entry = self._entry(key)
+        return entry is not None and entry.state in (State.done, State.failed)
+
+    def _accuracy(self, key: Key) -> float | None:
+        entry = self._entry(key)
+        return entry.result.accuracy if entry is not None and entry.result is not None else None
+
+    def _score(self, name: str, score: str) -> float | None:
+        value = (
+            self.proxies[name].get(score) if score in self.proxies[name] else getattr(self.candidates[name].cost, score)
+        )
+        return None if value is None else float(value)
+
+    def _row(self, candidate: Candidate) -> dict[str, Any]:
+        number, rung = self._last(candidate.name)
+        keys = {seed: (candidate.name, seed, rung.budget) for seed in rung.seeds}
+        done = {seed: self._accuracy(key) for seed, key in keys.items() if self._ended(key)}
+        every = dict.fromkeys(seed for one in self.view.aim.schedule.rungs for seed in one.seeds)
+        row: dict[str, Any] = {
+            "name": candidate.name,
+            "alpha": candidate.alpha,
+            "beta": candidate.beta,
+            "gamma": candidate.gamma,
+            "nominal": round(candidate.nominal, 6),
+            "flops": candidate.cost.flops,
+            "flops_ratio": candidate.flops_ratio,
+            "distance": candidate.distance,
+            "params": candidate.cost.params,
+            "activations": candidate.cost.activations,
+            "depth": sum(stage.depth for stage in candidate.config.model.stages),
+            "width": candidate.config.model.stages[-1].width,
+            "resolution": "x".join(map(str, dict.fromkeys(candidate.config.model.size))),
+            "rung": number,
+            "budget": rung.budget,
+            "seeds": len(done),
+            "diverged": sum(accuracy is None for accuracy in done.values()),
+            "accuracy": _tidy(_mean(done.values())),
+            "seconds": round(
+                sum(entry.result.seconds for entry in self._entries_of(candidate.name) if entry.result), 2
+            ),
+        }
+        accuracies = {f"accuracy_seed{seed}": _tidy(done.get(seed)) for seed in every}
+        return row | accuracies | self.proxies.get(candidate.name, {}) | {"merged": " ".join(candidate.merged)}
+
+    def _last(self, name: str) -> tuple[int, Rung]:
+        """Return the last rung that a candidate has results of, or the first one."""
+        for number, (rung, names) in reversed(list(enumerate(self.rungs, start=1))):
+            if name in names and (number == 1 or any(self._ended((name, seed, rung.budget)) for seed in rung.seeds)):
+                return number, rung
+        return 1, self.rungs[0][0]
+
+    def _entries_of(self, name: str) -> list[Entry]:
+        return [entry for key, entry in self.view.entries.items() if key[0] == name]
+
+    def _why_none(self) -> str:
+        failed = self.view.all(State.failed)
+        if failed:
+            return f"every candidate failed or diverged: {failed[0].error}"
+        if not self.view.finished():
+            return "no candidate has all its trainings of the first rung yet"
+        recipe = self.plan.recipe
+        return "every candidate diverged" + (f"; try a --learning-rate below {recipe.optimizer.lr:g}" if recipe else "")
+
+
+_JOB = ("name", "seed", "budget", "rung", "accuracy", "loss", "seconds", "images", "attempts")
+
+
+def _job(rung: int, entry: Entry) -> dict[str, Any]:
+    assert entry.result is not None
+    name, seed, budget = entry.key
+    result = entry.result
+    own = {"accuracy": result.accuracy, "loss": result.loss, "seconds": result.seconds, "images": result.images}
+    return {"name": name, "seed": seed, "budget": budget, "rung": rung, **own, "attempts": entry.attempt + 1}
+
+
+def _place(standing: Standing) -> dict[str, Any]:
+    return {
+        "name": standing.name,
+        "rank": standing.rank,
+        "score": _tidy(standing.score),
+        "interval": _known(standing.interval),
+        "tied": standing.tied,
+    }
+
+
+def _known_all(values: Iterable[float | None]) -> list[float]:
+    return [value for value in values if value is not None]
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    """Return the mean of the values that are known."""
+    known = _known_all(values)
+    return sum(known) / len(known) if known else None
+
+
+def _tidy(value: float | None) -> Any:
+    """Return an accuracy with the digits that a held-out set of some thousand images supports."""
+    return None if value is None else round(value, 5)
+
+
+def _known(value: float) -> float | None:
+    """Return an interval or margin, or None for an infinite one."""
+    return round(value, 5) if math.isfinite(value) else None

@@ -1,0 +1,61 @@
+"""The plan of a search: everything that its results follow from."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from scalenet.arch.config import as_data
+from scalenet.arch.spec import Model, Record
+from scalenet.search.grids import Grid
+from scalenet.search.objective import Objective
+from scalenet.search.schedule import Schedule
+from scalenet.training.recipe import Recipe
+
+
+class Images(Record):
+    """The images of a search, by name, digest and number."""
+
+    name: str
+    digest: str
+    train: int
+    validation: int
+    classes: int
+
+
+class Plan(Record):
+    """Everything that the results of a search follow from.
+
+    `rounding` is the baseline's own. `evaluate` is the evaluator, as text; images and recipe are those of scalenet's
+    own trainings. `candidates` are the digests of the networks by name; `versions` those of scalenet and torch. A
+    search may get another schedule, another objective and a grid of the same candidates later: each result belongs to
+    one candidate, one seed and one budget.
+    """
+
+    schema_: Literal["scalenet-search/1"] = Field(alias="schema")
+    base: str
+    model: Model
+    rounding: str
+    grid: Grid
+    objective: Objective = Objective()
+    schedule: Schedule
+    evaluate: str = "train"
+    recipe: Recipe | None = None
+    images: Images | None = None
+    device: str = "cpu"
+    threads: int = 1
+    candidates: dict[str, str]
+    versions: dict[str, str]
+
+    def differences(self, other: Plan) -> list[str]:
+        """Return what differs so that the results of one plan are not those of the other."""
+        mine, theirs = as_data(self), as_data(other)
+        return [key for key in Plan.model_fields if mine.get(key) != theirs.get(key) and key not in _FREE]
+
+    def judged(self) -> str:
+        """Return what the accuracies belong to, in words."""
+        return "and this evaluator" if self.images is None else f"on {self.images.name} with this recipe"
+
+
+_FREE = ("grid", "objective", "schedule")

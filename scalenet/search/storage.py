@@ -1,0 +1,193 @@
+"""Where searches are kept: a database of Optuna's, made safe for many processes.
+
+Optuna hands a waiting trial to one process and finds the trials of processes that died. What it lacks is here: on
+SQLite, transactions that lock when they begin (as Optuna opens it, two processes may be handed the same trial); a queue
+that is filled once, however many processes fill it; and patience with a database that is away for a while.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+import warnings
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+
+import optuna
+import sqlalchemy
+from optuna.exceptions import ExperimentalWarning, StorageInternalError
+from optuna.storages import RDBStorage
+from optuna.storages._rdb import models
+from optuna.storages._rdb.storage import _create_scoped_session
+from optuna.trial import TrialState, create_trial
+from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError, SQLAlchemyError
+
+from scalenet.arch.errors import RunError, ScalenetError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from optuna import Study
+    from optuna.trial import FrozenTrial
+
+PATIENCE = 600.0
+"""Seconds that a database may be away in the middle of a search."""
+
+JOB = "job"
+"""The attribute of a trial that says what it evaluates; no two trials of a study have the same."""
+
+_TRIES = 20
+_FULL = ("is full", "i/o error", "no space left", "could not extend", "could not write", "too large", "readonly")
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+optuna.logging.set_verbosity(optuna.logging.CRITICAL)
+
+
+def _patient(method: Callable[Concatenate[Any, P], T]) -> Any:
+    """Make a method try again while the database is away, and raise RunError where it stays away or is full."""
+
+    @wraps(method)
+    def patient(self: Storage, *args: P.args, **kwargs: P.kwargs) -> T:
+        began, delay = time.monotonic(), 0.1
+        while True:
+            try:
+                return method(self, *args, **kwargs)
+            except (StorageInternalError, SQLAlchemyError) as error:
+                cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+                if not _away(cause) or time.monotonic() - began > self.patience:
+                    raise RunError(f"{self.place}: {_said(cause)}", hint=_KEPT) from None
+            time.sleep(delay)
+            delay = min(2 * delay, 5.0)
+
+    return patient
+
+
+_KEPT = "what is finished is kept, and the same command goes on from there"
+
+
+class Storage(RDBStorage):
+    """An Optuna storage for many processes; what can fail is one plain line."""
+
+    def __init__(self, url: str, *, grace: int, retry: Callable[[Study, FrozenTrial], None]) -> None:
+        """Open a database and make its tables where they are missing.
+
+        A process that has given no sign of life for `grace` seconds counts as dead: `retry` hears of its trials.
+        """
+        self.place, self.patience = place(url), PATIENCE
+        sqlite = url.startswith("sqlite")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            super().__init__(
+                url,
+                engine_kwargs={"connect_args": {"timeout": PATIENCE}} if sqlite else {"pool_pre_ping": True},
+                heartbeat_interval=max(1, grace // 4),
+                grace_period=grace,
+                heartbeat_stale_trial_callback=retry,
+            )
+        if sqlite:
+            sqlalchemy.event.listen(self.engine, "connect", _begin_by_hand)
+            sqlalchemy.event.listen(self.engine, "begin", _begin)
+            self.engine.dispose()
+
+    @_patient
+    def settle(self, study_id: int, attributes: Mapping[str, Any]) -> dict[str, Any]:
+        """Set those attributes of a study that are not set, and return what they are: the same for every process."""
+        with _create_scoped_session(self.scoped_session) as session:
+            study = models.StudyModel.find_or_raise_by_id(study_id, session, for_update=True)
+            found = {attribute.key: json.loads(attribute.value_json) for attribute in study.user_attributes}
+            for key, value in attributes.items():
+                if key not in found:
+                    text = json.dumps(value)
+                    session.add(models.StudyUserAttributeModel(study_id=study_id, key=key, value_json=text))
+        return {**attributes, **found}
+
+    @_patient
+    def enqueue(self, study_id: int, jobs: Iterable[Any]) -> None:
+        """Add a waiting trial for each job that has no trial, all or none of them."""
+        attribute = models.TrialUserAttributeModel
+        with _create_scoped_session(self.scoped_session) as session:
+            models.StudyModel.find_or_raise_by_id(study_id, session, for_update=True)
+            query = session.query(attribute.value_json).join(models.TrialModel)
+            known = {text for (text,) in query.filter(models.TrialModel.study_id == study_id, attribute.key == JOB)}
+            for job in jobs:
+                if json.dumps(job) not in known:
+                    trial = create_trial(state=TrialState.WAITING, user_attrs={JOB: job})
+                    self._get_prepared_new_trial(study_id, trial, session)
+
+
+for _name in (
+    "create_new_study",
+    "delete_study",
+    "get_all_studies",
+    "get_study_id_from_name",
+    "get_study_user_attrs",
+    "set_study_user_attr",
+    "get_trial",
+    "_get_trials",
+    "set_trial_state_values",
+    "set_trial_user_attr",
+    "set_trial_intermediate_value",
+    "record_heartbeat",
+    "_get_stale_trial_ids",
+):
+    setattr(Storage, _name, _patient(getattr(RDBStorage, _name)))
+
+
+def open_storage(url: str, *, grace: int, retry: Callable[[Study, FrozenTrial], None]) -> Storage:
+    """Open the storage at a URL, `sqlite:///FILE` or `postgresql://USER@HOST/DATABASE`.
+
+    Raise ScalenetError where there is none.
+    """
+    for left in reversed(range(_TRIES)):
+        try:
+            return Storage(_with_driver(url), grace=grace, retry=retry)
+        except ImportError as error:
+            hint = "pip install 'scalenet-torch[postgresql]'" if url.startswith("postgresql") else None
+            raise ScalenetError(f"{place(url)}: {error}", hint=hint) from None
+        except ArgumentError as error:
+            raise ScalenetError(f"--storage {url}: {_said(error)}", hint=_URLS) from None
+        except (StorageInternalError, SQLAlchemyError) as error:  # another process may be making the tables just now
+            if not left:
+                raise RunError(f"{place(url)}: {_said(error)}") from None
+            time.sleep(0.2 * random.random())
+    raise AssertionError
+
+
+_URLS = "write postgresql://USER@HOST/DATABASE, or sqlite:///FILE"
+
+
+def place(url: str) -> str:
+    """Return a storage's URL without its password."""
+    try:
+        return sqlalchemy.engine.make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:
+        return url
+
+
+def _with_driver(url: str) -> str:
+    scheme, colon, rest = url.partition("://")
+    return f"postgresql+psycopg{colon}{rest}" if scheme in ("postgresql", "postgres") else url
+
+
+def _begin_by_hand(connection: Any, _: object) -> None:
+    connection.isolation_level = None
+
+
+def _begin(connection: sqlalchemy.Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _away(cause: BaseException | None) -> bool:
+    """Return whether an error may pass by itself: the server starts anew, a file is locked."""
+    return isinstance(cause, OperationalError | InterfaceError) and not any(
+        word in str(cause.orig).lower() for word in _FULL
+    )
+
+
+def _said(cause: BaseException | None) -> str:
+    """Return the first line of what a database said."""
+    said = str(getattr(cause, "orig", None) or cause).strip()
+    return said.splitlines()[0] if said else type(cause).__name__
