@@ -199,7 +199,7 @@ def search(options: Options, folder: Path, where: Place, *, more: int = 0, force
         evaluators, plan = [asked.evaluator] * len(workers), _plan(asked, options.epochs)
         shown = environments(options.device, len(workers))
     study = Study(folder, plan, asked.found.candidates, where)
-    study.begin(evaluators[0], more=more, force=force, options=asdict(options))
+    study.begin(evaluators[0], more=more, force=force, options=asdict(options), directory=str(Path.cwd()))
     if options.proxies:
         study.score(_scorer(evaluators[0], options))
     note(f"{progress_line(study.board.view(), len(workers))}, in {folder}")

@@ -23,6 +23,7 @@ from .lock import lock
 from .recipes import recipes
 from .scale import scale
 from .schema import schema
+from .search import app as search
 from .show import show
 from .train import train
 from .verify import verify
@@ -56,6 +57,7 @@ _COMMANDS = (
 )
 for _command in _COMMANDS:
     app.command()(_command)
+app.add_typer(search, name="search")
 
 
 def _version(wanted: bool) -> None:

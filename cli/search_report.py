@@ -72,9 +72,8 @@ class _Watch:
             self.rungs = len(outcome.rungs)
             rung, names = outcome.rungs[-1]
             self.say(f"rung {self.rungs}: {len(names)} candidates, {len(rung.seeds)} seeds{_epochs(rung.budget)}")
-        planned = len(view.needed()) + len(view.later())
         for number, entry in enumerate(new, start=len(self.known) + 1):
-            self.say(f"[{number}/{planned}] {_line(entry)}")
+            self.say(f"[{number}/{view.planned()}] {_line(entry)}")
         self.known |= set(ended)
         if new:
             self.study.write(outcome)
@@ -83,12 +82,10 @@ class _Watch:
 
 
 def _line(entry: Entry) -> str:
-    name, seed, budget = entry.key
-    job = f"{name} seed {seed}{_epochs(budget)}"
     if entry.result is None:
-        return f"{job}: failed: {entry.error}"
+        return f"failed: {entry.why()}"
     accuracy = "diverged" if entry.result.accuracy is None else percentage(entry.result.accuracy)
-    return f"{job}: {accuracy}, {entry.result.seconds:.1f} s"
+    return f"{entry.job}: {accuracy}, {entry.result.seconds:.1f} s"
 
 
 def _epochs(budget: int | None) -> str:
@@ -117,24 +114,20 @@ def _live(outcome: Outcome, workers: int) -> RenderableType:
 
 def progress_line(view: View, workers: int) -> str:
     """Return how far a search is, in words."""
-    from scalenet.search.jobs import State
-
     entrants, rungs = view.entrants(), view.aim.schedule.rungs
-    ended, planned = len(view.all(State.done)) + len(view.all(State.failed)), len(view.needed()) + len(view.later())
-    running, left = len(view.all(State.running)), view.seconds_left(workers)
+    ended = len(view.done()) + len(view.failed())
+    running, left = len(view.running()), view.seconds_left(workers)
     parts = [f"rung {len(entrants)} of {len(rungs)}, {len(entrants[-1])} candidates"]
-    parts += [f"{ended} of {planned} trainings done, {running} running"]
+    parts += [f"{ended} of {view.planned()} trainings done, {running} running"]
     parts += [] if left is None or view.finished() else [f"about {duration(left)} left"]
     return " · ".join(parts)
 
 
 def standing_rows(outcome: Outcome) -> list[dict[str, Any]]:
     """Return a row a candidate, the best so far first: those of later rungs before others."""
-    from scalenet.search.jobs import State
-
     frame = outcome.table()
     rows: list[dict[Any, Any]] = frame.astype(object).where(frame.notna(), None).to_dict("records")
-    running = {entry.key[0]: entry for entry in outcome.view.all(State.running)}
+    running = {entry.key[0]: entry for entry in outcome.view.running()}
     rows.sort(key=lambda row: (-row["rung"], -(row["accuracy"] or 0)))
     columns = ("name", *GREEK, "flops_ratio", "rung", "seeds", "accuracy", "interval")
     return [

@@ -57,6 +57,10 @@ class Board:
         """Return the plan of the search, None where it was not begun."""
         return self._attributes().get("plan")
 
+    def attribute(self, name: str) -> Any:
+        """Return what `begin` recorded under a name."""
+        return self._attributes()[name]
+
     def begin(self, aim: Aim, **attributes: Any) -> None:
         """Say what is to be evaluated, from now on by all processes, and enqueue it; what failed is tried again.
 
@@ -105,7 +109,7 @@ class Board:
             warnings.simplefilter("ignore", ExperimentalWarning)
             fail_stale_trials(self.study)
         self.fill()
-        return next((entry for entry in self.view().all(State.waiting) if self._take(entry, worker)), None)
+        return next((entry for entry in self.view().waiting() if self._take(entry, worker)), None)
 
     def beat(self, entry: Entry, share: float) -> bool:
         """Give a sign of life; return whether the job is still this process's."""

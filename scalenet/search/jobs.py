@@ -57,6 +57,17 @@ class Entry:
     error: str | None = None
     curve: Mapping[int, float] = field(default_factory=dict)
 
+    @property
+    def job(self) -> str:
+        """The job, in words."""
+        name, seed, budget = self.key
+        epochs = "" if budget is None else f", {budget} epoch{'s' if budget > 1 else ''}"
+        return f"{name} seed {seed}{epochs}"
+
+    def why(self) -> str:
+        """Return why the job failed."""
+        return self.error or f"{self.job}: its worker died {self.attempt + 1} times"
+
 
 @dataclass(frozen=True, slots=True)
 class View:
@@ -95,8 +106,27 @@ class View:
         new = [(key, 0) for key, entry in found if entry is None]
         return new + [(key, entry.attempt + 1) for key, entry in found if entry and entry.state is State.lost]
 
-    def all(self, state: State) -> list[Entry]:
-        """Return the needed jobs in a state, in the order of their evaluation."""
+    def waiting(self) -> list[Entry]:
+        """Return the needed jobs that wait, in the order of their evaluation."""
+        return self._all(State.waiting)
+
+    def running(self) -> list[Entry]:
+        """Return the needed jobs that a process has."""
+        return self._all(State.running)
+
+    def done(self) -> list[Entry]:
+        """Return the needed jobs that have a result."""
+        return self._all(State.done)
+
+    def failed(self) -> list[Entry]:
+        """Return the needed jobs that failed, and are not tried again."""
+        return self._all(State.failed)
+
+    def planned(self) -> int:
+        """Return how many trainings there are, those of the rungs that are not known yet included."""
+        return len(self.needed()) + len(self.later())
+
+    def _all(self, state: State) -> list[Entry]:
         entries = (self.entries.get(key) for key in self.needed())
         return [entry for entry in entries if entry is not None and entry.state is state]
 
@@ -123,6 +153,5 @@ class View:
 
     def hopeless(self) -> str | None:
         """Return why the first jobs failed where none has succeeded: so will the others."""
-        failed = self.all(State.failed)
-        enough = min(_HOPELESS, len(self.needed()))
-        return failed[0].error if len(failed) >= enough and not self.all(State.done) else None
+        failed, enough = self.failed(), min(_HOPELESS, len(self.needed()))
+        return failed[0].why() if len(failed) >= enough and not self.done() else None

@@ -258,9 +258,9 @@ class Outcome:
         return [entry for key, entry in self.view.entries.items() if key[0] == name]
 
     def _why_none(self) -> str:
-        failed = self.view.all(State.failed)
+        failed = self.view.failed()
         if failed:
-            return f"every candidate failed or diverged: {failed[0].error}"
+            return f"every candidate failed or diverged: {failed[0].why()}"
         if not self.view.finished():
             return "no candidate has all its trainings of the first rung yet"
         recipe = self.plan.recipe
@@ -274,8 +274,9 @@ def _job(rung: int, entry: Entry) -> dict[str, Any]:
     assert entry.result is not None
     name, seed, budget = entry.key
     result = entry.result
-    own = {"accuracy": result.accuracy, "loss": result.loss, "seconds": result.seconds, "images": result.images}
-    return {"name": name, "seed": seed, "budget": budget, "rung": rung, **own, "attempts": entry.attempt + 1}
+    own = {"accuracy": _tidy(result.accuracy), "loss": _tidy(result.loss), "seconds": round(result.seconds, 2)}
+    known = {"name": name, "seed": seed, "budget": budget, "rung": rung}
+    return {**known, **own, "images": result.images, "attempts": entry.attempt + 1}
 
 
 def _place(standing: Standing) -> dict[str, Any]:

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 from scalenet.arch.errors import RunError, ScalenetError
 from scalenet.search.board import Board
-from scalenet.search.jobs import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -72,7 +71,7 @@ def work(board: Board, tasks: Sequence[Task], *, look: Callable[[View], None], s
             for number, worker in enumerate(crew):
                 if worker.process.is_alive() or worker.ended():
                     continue
-                died, done = (1, now) if (now := len(view.all(State.done))) > done else (died + 1, done)
+                died, done = (1, now) if (now := len(view.done())) > done else (died + 1, done)
                 _bury(board, worker, last=died > _DEATHS, say=say)
                 crew[number] = _Worker(worker.task)
             wait([worker.process.sentinel for worker in crew if worker.process.is_alive()], timeout=_POLL)
@@ -82,7 +81,7 @@ def work(board: Board, tasks: Sequence[Task], *, look: Callable[[View], None], s
 
 def _bury(board: Board, worker: _Worker, *, last: bool, say: Callable[[str], None]) -> None:
     taken = board.bury(worker.name)
-    jobs = ", ".join(f"{entry.key[0]} seed {entry.key[1]}" for entry in taken) or "no job"
+    jobs = ", ".join(entry.job for entry in taken) or "no job"
     how = f"worker {worker.name} died with exit code {worker.process.exitcode}, at {jobs}"
     if last:
         raise RunError(f"{how}; others before it too", hint="is there enough memory? take fewer --workers")

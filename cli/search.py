@@ -1,0 +1,139 @@
+"""`scalenet search`: look at a search from anywhere, stop it, go on with it, and print what it found."""
+
+from __future__ import annotations
+
+from contextlib import chdir
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+
+import typer
+
+from .errors import plain_errors
+from .grid_search import Options, finish, search
+from .options import Json, SearchName, Storage, place
+from .output import emit, emit_json, note
+from .search_report import FORMATS, progress_line, standing_rows, title
+
+if TYPE_CHECKING:
+    from scalenet.search.jobs import Entry, View
+    from scalenet.search.study import Study
+
+Folder: TypeAlias = Annotated[Path, typer.Argument(metavar="[DIR]", help="Folder of the search.")]
+DEFAULT = Path("runs/grid-search")
+
+app = typer.Typer(
+    help="Look at a search from anywhere, stop it, go on with it, and print what it found.", no_args_is_help=True
+)
+
+
+@app.command()
+@plain_errors
+def status(folder: Folder = DEFAULT, storage: Storage = None, name: SearchName = None, json: Json = False) -> None:
+    """Say how far a search is: its rungs, the best candidates so far, and what each worker is at."""
+    study = _opened(folder, storage, name)
+    view, stopped = study.board.view(), study.board.stopped()
+    if json:
+        emit_json(_status(study, view, stopped=stopped))
+        return
+    workers = len(view.running())
+    note(progress_line(view, max(1, workers)) + (" · asked to stop" if stopped and not view.finished() else ""))
+    for entry in view.running():
+        note(f"{entry.worker}: {entry.job}, {100 * entry.share:.0f} %")
+    for entry in view.failed():
+        note(f"failed: {entry.error or f'its worker died {entry.attempt + 1} times'}")
+    emit(standing_rows(study.outcome(view)), title=title(study.plan), formats=FORMATS)
+
+
+@app.command()
+@plain_errors
+def stop(folder: Folder = DEFAULT, storage: Storage = None, name: SearchName = None) -> None:
+    """Ask all processes of a search, on all machines, to give back what they are at and to end."""
+    study = _opened(folder, storage, name)
+    study.board.stop()
+    running = len(study.board.view().running())
+    note(f"asked {running} workers to stop; scalenet search resume {folder} goes on")
+
+
+@app.command()
+@plain_errors
+def resume(
+    folder: Folder = DEFAULT,
+    storage: Storage = None,
+    name: SearchName = None,
+    more_seeds: Annotated[int, typer.Option(min=0, help="So many more seeds for the winner and its ties.")] = 0,
+    workers: Annotated[int | None, typer.Option(min=1, help="Trainings at a time here.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, or cuda:0,cuda:2.")] = None,
+    data: Annotated[Path | None, typer.Option(metavar="DIR", help="Where the images are on this machine.")] = None,
+    json: Json = False,
+) -> None:
+    """Go on with a search as it was asked for, or take part in it; with --more-seeds, part its ties."""
+    folder = folder.absolute()
+    where, study = place(folder, storage, name), _opened(folder, storage, name)
+    options = Options(**study.board.attribute("options"))
+    options = replace(
+        options,
+        workers=workers or options.workers,
+        device=device or options.device,
+        data=options.data if data is None else str(data.absolute()),
+    )
+    begun = Path(study.board.attribute("directory"))
+    with chdir(begun if begun.is_dir() else "."):
+        search(options, folder, replace(where, grace=options.grace), more=more_seeds, json=json)
+
+
+@app.command()
+@plain_errors
+def results(
+    folder: Folder = DEFAULT,
+    storage: Storage = None,
+    name: SearchName = None,
+    jobs: Annotated[bool, typer.Option("--jobs", help="A row a training instead of a candidate.")] = False,
+    json: Json = False,
+) -> None:
+    """Print what a search found, and write its files and report again from its storage."""
+    study = _opened(folder, storage, name)
+    outcome = study.outcome()
+    if not jobs and outcome.view.finished():
+        finish(study, json=json)
+        return
+    frame = outcome.jobs() if jobs else outcome.table()
+    rows: list[dict[Any, Any]] = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    emit_json(rows) if json else emit(rows, formats=FORMATS)
+
+
+def _opened(folder: Path, storage: str | None, name: str | None) -> Study:
+    from scalenet.arch.errors import ScalenetError
+    from scalenet.search.study import load_study
+
+    if storage is None and not (folder / "search.db").exists():
+        raise ScalenetError(
+            f"{folder}: holds no search", hint="its storage is named with --storage, its name with --name"
+        )
+    return load_study(folder, place(folder, storage, name))
+
+
+def _status(study: Study, view: View, *, stopped: bool) -> dict[str, Any]:
+    rungs = [
+        {"candidates": len(names), "seeds": len(rung.seeds), "budget": rung.budget}
+        for rung, names in study.outcome(view).rungs
+    ]
+    return {
+        "name": study.place.name,
+        "finished": view.finished(),
+        "stopped": stopped,
+        "rungs": rungs,
+        "of": len(view.aim.schedule.rungs),
+        "done": len(view.done()),
+        "failed": len(view.failed()),
+        "planned": view.planned(),
+        "running": [_running(entry) for entry in view.running()],
+        "seconds_left": view.seconds_left(max(1, len(view.running()))),
+        "candidates": standing_rows(study.outcome(view)),
+    }
+
+
+def _running(entry: Entry) -> dict[str, Any]:
+    candidate, seed, budget = entry.key
+    own = {"worker": entry.worker, "share": entry.share, "attempt": entry.attempt + 1}
+    return {"candidate": candidate, "seed": seed, "budget": budget, **own}
