@@ -167,7 +167,8 @@ def _seeds_to_part(layout: _Layout, gap: float, tied: int) -> int | None:
 
     if gap <= 0 or layout.noise == 0 or math.isinf(layout.freedom):
         return None
-    least = (_range(tied, math.inf) * layout.noise / gap) ** 2 - layout.seeds  # were the noise known exactly
+    ratio = _range(tied, math.inf) * layout.noise / gap
+    least = ratio * ratio - layout.seeds  # were the noise known exactly
     for more in range(max(1, math.ceil(min(least, MOST_SEEDS + 1))), MOST_SEEDS + 1):
         seeds = layout.seeds + more
         ratio = gap * math.sqrt(seeds) / layout.noise
