@@ -24,6 +24,16 @@ Key: TypeAlias = tuple[str, int, int | None]
 """A training: the candidate's name, the seed, and the budget."""
 
 
+FACTOR = 5
+"""How many times fewer candidates each rung has, and how many times more training for each."""
+
+FEW_SEEDS = 2
+"""Seeds of a short rung: the least that tell noise from candidates."""
+
+LEAST_KEPT = 3
+"""Candidates that no rung goes below: the best of a short rung is often the second or third of a long one."""
+
+
 class Rung(Record):
     """A step of a schedule: who takes part, with which seeds, and for how many epochs.
 
@@ -43,12 +53,31 @@ class Schedule(Record):
     rungs: Annotated[tuple[Rung, ...], BeforeValidator(as_tuple), Field(min_length=1)]
 
 
-def halving(candidates: int, *, seeds: Sequence[int], budget: int | None, factor: int) -> Schedule:  # TEMPORARY
-    """."""
-    if factor == 1:
-        return Schedule(rungs=(Rung(seeds=tuple(seeds), budget=budget),))
-    first = Rung(seeds=tuple(seeds[:2]), budget=budget and max(1, budget // factor))
-    return Schedule(rungs=(first, Rung(keep=max(2, candidates // factor), seeds=tuple(seeds), budget=budget)))
+def halving(candidates: int, *, seeds: Sequence[int], budget: int | None, factor: int = FACTOR) -> Schedule:
+    """Return the schedule of a search among so many candidates, whose last rung has all `seeds` and the full `budget`.
+
+    Every rung has `factor` times fewer candidates than the one before, but not below LEAST_KEPT, and a budget `factor`
+    times larger; those before the last have FEW_SEEDS. Where there is no budget to be divided, seeds are, not below
+    FEW_SEEDS. A factor of 1 is the exhaustive grid: one rung, as also where more rungs would cost more.
+    """
+    by_seeds = budget is None or budget == 1
+    full, least = (len(seeds), FEW_SEEDS) if by_seeds else (budget or 1, 1)
+    steps = 0
+    while factor > 1 and candidates > LEAST_KEPT * factor**steps and full // factor**steps > least:
+        steps += 1
+
+    def rung(step: int) -> Rung:
+        level = max(least, full // factor ** (steps - step))
+        few = len(seeds) if step == steps else level if by_seeds else FEW_SEEDS
+        return Rung(
+            keep=max(LEAST_KEPT, -(-candidates // factor**step)) if step else None,
+            seeds=tuple(seeds)[:few],
+            budget=budget if by_seeds else level,
+        )
+
+    exhaustive = Schedule(rungs=(Rung(seeds=tuple(seeds), budget=budget),))
+    halved = Schedule(rungs=tuple(map(rung, range(steps + 1))))
+    return min(exhaustive, halved, key=lambda schedule: spent(schedule, candidates))
 
 
 def entrants(schedule: Schedule, names: Sequence[str], scores: Mapping[Key, float | None]) -> list[tuple[str, ...]]:

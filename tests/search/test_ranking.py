@@ -95,6 +95,101 @@ def test_without_seeds_and_images_nothing_is_known_of_the_noise():
     assert all(standing.tied for standing in ranking.standings)
 
 
+def test_the_last_rung_comes_before_the_mean():
+    rungs = [
+        {"a": [0.30, 0.31], "b": [0.40, 0.42], "c": [0.50, 0.51], "d": [0.10, 0.12]},
+        {"b": [0.70, 0.71, 0.72], "c": [0.80, 0.82, 0.81]},
+    ]
+    ranking = rank(rungs, held_out=1000)
+    assert [(standing.name, standing.rung, standing.seeds) for standing in ranking.standings] == [
+        ("c", 1, 3),
+        ("b", 1, 3),
+        ("a", 0, 2),
+        ("d", 0, 2),
+    ]
+    assert ranking.winner.accuracy == pytest.approx(0.81)
+    assert ranking.standings[2].accuracy == pytest.approx(0.305)
+    assert ranking.seeds == 3
+    assert ranking.correlation_rung == 0
+
+
+def test_who_was_dropped_without_evidence_ties():
+    close = {"a": [0.62, 0.58], "b": [0.60, 0.61], "c": [0.59, 0.60], "d": [0.10, 0.12]}
+    ranking = rank([close, {"a": [0.90, 0.91, 0.90], "b": [0.70, 0.72, 0.71]}], held_out=1000)
+    assert [standing.name for standing in ranking.ties] == ["c"]
+
+
+def test_who_came_back_later_is_compared_where_both_took_part():
+    first = {"a": [0.60, 0.62], "b": [0.59, 0.60], "c": [0.50, 0.53]}
+    ranking = rank([first, {"a": [0.80, 0.81]}, {"a": [0.80, 0.81], "b": [0.90, 0.92]}], held_out=1000)
+    assert ranking.winner.name == "b"
+    assert [standing.rung for standing in ranking.standings] == [2, 2, 0]
+    assert ranking.standings[1].tied is False
+
+
+def test_a_lone_survivor_has_the_noise_of_the_rung_before():
+    first = table([0.5, 0.6, 0.7], 0.02, 3)
+    ranking = rank([first, {"c2": [0.8, 0.9, 0.85]}], held_out=1000)
+    assert ranking.winner.name == "c2"
+    assert ranking.noise == rank([first], held_out=1000).noise
+    assert ranking.winner.interval > 0
+
+
+def test_a_last_rung_of_which_all_diverged_is_passed_over():
+    first = table([0.5, 0.6, 0.7], 0.02, 3)
+    assert rank([first, {}], held_out=1000) == rank([first], held_out=1000)
+
+
+def test_so_many_more_seeds_part_a_tie():
+    ranking = rank([table([0.70, 0.69, 0.60, 0.50], 0.01, 3)], held_out=1000)
+    tie = ranking.ties[0]
+    seeds, tied = 3 + tie.seeds_to_part, 1 + len(ranking.ties)
+
+    def margin(seeds):
+        return stats.studentized_range.ppf(0.95, tied, (tied - 1) * (seeds - 1)) * ranking.noise / np.sqrt(seeds)
+
+    gap = ranking.winner.score - tie.score
+    assert margin(seeds) < gap <= margin(seeds - 1)
+    assert ranking.winner.seeds_to_part is None
+    assert all(standing.seeds_to_part is None for standing in ranking.standings if not standing.tied)
+
+
+def test_no_number_of_seeds_is_suggested_where_none_would_do_or_the_noise_is_not_known():
+    alike = rank([{"a": [0.6, 0.7], "b": [0.7, 0.6]}], held_out=1000)
+    single = rank([{"a": [0.60], "b": [0.59]}], held_out=100)
+    assert [tie.seeds_to_part for tie in (*alike.ties, *single.ties)] == [None, None]
+
+
+def halved(truth, rungs, *, seed):
+    """Simulate a halved search: `rungs` are how many are kept, seeds, noise, and how far budgets lower accuracies."""
+    draw, found = np.random.default_rng(seed), []
+    shared, kept = draw.normal(0, 0.05, max(seeds for _, seeds, _, _ in rungs)), list(truth)
+    for keep, seeds, noise, lower in rungs:
+        if found:
+            kept = sorted(found[-1], key=lambda name: -np.mean(found[-1][name]))[:keep]
+        found.append({name: truth[name] - lower + shared[:seeds] + draw.normal(0, noise, seeds) for name in kept})
+    return found
+
+
+@pytest.mark.parametrize(
+    "rungs",
+    [
+        [(None, 2, 0.05, 0.2), (3, 4, 0.01, 0)],
+        [(None, 2, 0.05, 0.3), (4, 2, 0.02, 0.1), (2, 4, 0.01, 0)],
+        [(None, 2, 0.02, 0), (5, 4, 0.02, 0), (3, 6, 0.02, 0)],
+    ],
+    ids=["two-budgets", "three-budgets", "seeds-alone"],
+)
+@pytest.mark.parametrize("step", [0.0, 0.01], ids=["alike", "apart"])
+def test_the_true_best_wins_or_ties_in_95_percent_of_halved_searches(rungs, step):
+    truth = {f"c{number}": 0.7 - step * number for number in range(8)}
+    held = 0
+    for seed in range(40):
+        ranking = rank(halved(truth, rungs, seed=seed), held_out=1000)
+        held += "c0" in {ranking.winner.name, *(standing.name for standing in ranking.ties)}
+    assert held >= 38
+
+
 def test_the_objective_of_the_papers_section_4():
     objective = Objective(goal="accuracy-flops")
     assert objective.factor(2.0, target=2.0) == 1

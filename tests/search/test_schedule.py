@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scalenet.search.schedule import Rung, Schedule, entrants, finished, needed, spent
+from scalenet.search.schedule import FEW_SEEDS, LEAST_KEPT, Rung, Schedule, entrants, finished, halving, needed, spent
 
 NAMES = tuple("abcdefgh")
 
@@ -144,3 +144,45 @@ def test_schedules_are_data():
     assert Schedule.model_validate(schedule.model_dump(mode="json")) == schedule
     with pytest.raises(ValueError, match="greater than or equal to 1"):
         Rung(keep=0, seeds=(0,))
+
+
+def levels(schedule):
+    return [(rung.keep, len(rung.seeds), rung.budget) for rung in schedule.rungs]
+
+
+def test_each_rung_has_fewer_candidates_and_longer_trainings():
+    assert levels(halving(30, seeds=range(4), budget=350, factor=4)) == [(None, 2, 21), (8, 2, 87), (3, 4, 350)]
+    assert levels(halving(14, seeds=range(4), budget=5, factor=2)) == [(None, 2, 1), (7, 2, 2), (4, 4, 5)]
+
+
+def test_without_a_budget_to_divide_the_seeds_are():
+    assert levels(halving(40, seeds=range(9), budget=None, factor=2)) == [(None, 2, None), (20, 4, None), (10, 9, None)]
+    assert levels(halving(14, seeds=range(8), budget=1, factor=4)) == [(None, 2, 1), (4, 8, 1)]
+
+
+def test_a_factor_of_one_is_the_exhaustive_grid():
+    assert levels(halving(14, seeds=range(3), budget=5, factor=1)) == [(None, 3, 5)]
+
+
+def test_one_seed_in_all_stays_one():
+    assert levels(halving(14, seeds=[7], budget=9, factor=3)) == [(None, 1, 1), (5, 1, 3), (3, 1, 9)]
+
+
+@given(
+    st.integers(1, 200),
+    st.lists(st.integers(0, 9), min_size=1, max_size=9, unique=True),
+    st.none() | st.integers(1, 400),
+    st.integers(1, 9),
+)
+def test_halving_ends_with_all_seeds_at_full_budget_and_costs_no_more_than_the_grid(candidates, seeds, budget, factor):
+    schedule = halving(candidates, seeds=seeds, budget=budget, factor=factor)
+    *short, last = schedule.rungs
+    assert (last.seeds, last.budget) == (tuple(seeds), budget)
+    assert all(len(rung.seeds) >= min(FEW_SEEDS, len(seeds)) for rung in short)
+    assert all(rung.seeds == tuple(seeds)[: len(rung.seeds)] for rung in short)
+    kept = [candidates, *(rung.keep for rung in schedule.rungs[1:])]
+    assert kept == sorted(kept, reverse=True)
+    assert len(set(kept)) == len(kept)
+    assert kept[-1] >= min(LEAST_KEPT, candidates)
+    exhaustive = halving(candidates, seeds=seeds, budget=budget, factor=1)
+    assert spent(schedule, candidates) <= spent(exhaustive, candidates) == candidates * len(seeds) * (budget or 1)
