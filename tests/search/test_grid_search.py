@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
@@ -20,9 +21,12 @@ from interruption import interruptible
 from scalenet.arch.config import load_config
 from scalenet.checks.verification import verify
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 def command(tiny: Path, output: Path, *words: str) -> list[str]:
-    fixed = ["--base", "net.yaml", "--data", "images", "--grid", "grid.yaml", "--epochs", "2", "--batch-size", "8"]
+    fixed = ["--base", "net.yaml", "--data", "images", "--grid", "grid.yaml", "--epochs", "4", "--batch-size", "8"]
     return [sys.executable, "-m", "scalenet_cli", "grid-search", *fixed, "--workers", "2", "-o", str(output), *words]
 
 
@@ -30,12 +34,20 @@ def search(tiny: Path, output: Path, *words: str) -> subprocess.CompletedProcess
     return subprocess.run(command(tiny, output, *words), cwd=tiny, capture_output=True, text=True, check=False)
 
 
-def accuracies(output: Path) -> dict[tuple[str, int], float]:
-    lines = (output / "results.jsonl").read_text().splitlines()
-    results = [json.loads(line) for line in lines]
-    found = {(result["candidate"], result["seed"]): result["accuracy"] for result in results}
-    assert len(found) == len(results), "a training was recorded twice"
-    return found
+def jobs(output: Path) -> dict[tuple[str, int, int], float]:
+    """Return the finished trainings of a search, read from its storage: accuracies by job."""
+    words = [sys.executable, "-m", "scalenet_cli", "search", "results", str(output), "--jobs", "--json"]
+    rows = json.loads(subprocess.run(words, capture_output=True, check=True).stdout)
+    keys = [(row["name"], row["seed"], row["budget"]) for row in rows]
+    assert len(set(keys)) == len(keys), "a training was recorded twice"
+    return {key: row["accuracy"] for key, row in zip(keys, rows, strict=True)}
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 @pytest.fixture(scope="session")
@@ -51,6 +63,7 @@ def test_a_search_ranks_every_candidate_and_picks_one(finished):
     assert table["rank"].tolist() == [1, 2, 3]
     assert table["seeds"].tolist() == [2, 2, 2]
     assert table["accuracy"].is_monotonic_decreasing
+    assert len(pd.read_csv(output / "jobs.csv")) == 6
     assert table["accuracy"].iloc[0] > 0.8, "light and dark squares are easy"
     answer = yaml.safe_load((output / "coefficients.yaml").read_text())
     best = table.iloc[0]
@@ -82,45 +95,39 @@ def test_a_finished_search_is_not_trained_again_and_says_the_same(finished, tiny
     before = {path: path.read_bytes() for path in output.rglob("*") if path.is_file()}
     again = search(tiny, output)
     assert again.stdout == first.stdout
-    assert "0 trainings left" in again.stderr
-    assert {path: path.read_bytes() for path in output.rglob("*") if path.is_file()} == before
+    assert "6 of 6 trainings done" in again.stderr
+    after = {path: path.read_bytes() for path in output.rglob("*") if path.is_file()}
+    changed = [path.name for path, content in after.items() if before.get(path) != content]
+    assert changed in ([], ["search.db"])
 
 
 def test_a_search_stopped_by_ctrl_c_goes_on_and_ends_the_same(finished, tiny, tmp_path):
     output = tmp_path / "stopped"
     process = interruptible(command(tiny, output, "--workers", "1"), tiny)
-    results, deadline = output / "results.jsonl", time.monotonic() + 120
-    while not (results.exists() and results.read_text().endswith("\n")) and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_for((output / "jobs.csv").exists)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stderr
     assert "the same command goes on from there" in stderr
-    kept = accuracies(output)
+    kept = jobs(output)
     assert 0 < len(kept) < 6
-    with results.open("a") as file:
-        file.write('{"candidate": "tiny_a2_b1')  # as a crash leaves it
     assert search(tiny, output).returncode == 0
-    lines = [line for line in results.read_text().splitlines() if line.endswith("}")]
-    results.write_text("\n".join(lines) + "\n")
-    assert accuracies(output) == accuracies(finished[0])
-    assert kept.items() <= accuracies(output).items()
+    assert jobs(output) == jobs(finished[0])
+    assert kept.items() <= jobs(output).items()
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="workers are found through Linux's /proc")
-def test_a_worker_that_dies_ends_the_run_and_loses_nothing(tiny, tmp_path):
+def test_a_worker_that_dies_is_followed_by_another(finished, tiny, tmp_path):
     output = tmp_path / "killed"
-    words = command(tiny, output, "--workers", "1", "--epochs", "30")
+    words = command(tiny, output, "--workers", "1")
     process = subprocess.Popen(words, cwd=tiny, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    results, deadline = output / "results.jsonl", time.monotonic() + 120
-    while not results.exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_for((output / "jobs.csv").exists)
     for child in children(process.pid):
         os.kill(child, signal.SIGKILL)
     _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 3, stderr
-    assert "Traceback" not in stderr
-    assert accuracies(output)
+    assert process.returncode == 0, stderr
+    assert "died with exit code -9" in stderr
+    assert jobs(output) == jobs(finished[0])
 
 
 def children(pid: int) -> list[int]:
@@ -149,7 +156,7 @@ def test_force_removes_the_search_and_nothing_else(finished, tiny, tmp_path):
     (output / "family" / "mine.yaml").write_text("kept")
     assert search(tiny, output, "--seed", "5", "--force").returncode == 0
     assert (output / "family" / "mine.yaml").read_text() == "kept"
-    assert {seed for _, seed in accuracies(output)} == {5, 6}
+    assert {seed for _, seed, _ in jobs(output)} == {5, 6}
 
 
 def test_more_seeds_go_on_from_fewer(finished, tiny, tmp_path):
@@ -157,36 +164,80 @@ def test_more_seeds_go_on_from_fewer(finished, tiny, tmp_path):
     shutil.copytree(finished[0], output)
     result = search(tiny, output, "--seeds", "3")
     assert result.returncode == 0
-    assert "3 trainings left of 9" in result.stderr
-    assert accuracies(finished[0]).items() <= accuracies(output).items()
+    assert "6 of 9 trainings done" in result.stderr
+    assert jobs(finished[0]).items() <= jobs(output).items()
+
+
+def test_the_ties_get_more_seeds(finished, tiny, tmp_path):
+    output = tmp_path / "run"
+    shutil.copytree(finished[0], output)
+    tied = pd.read_csv(output / "candidates.csv")["tied"].sum()
+    words = [sys.executable, "-m", "scalenet_cli", "search", "resume", str(output), "--more-seeds", "2"]
+    result = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert len(jobs(output)) == 6 + 2 * tied
+    assert len(yaml.safe_load((output / "coefficients.yaml").read_text())["evidence"]["rungs"]) == 2
+    assert search(tiny, output).returncode == 0
+    assert len(jobs(output)) == 6 + 2 * tied, "the same command keeps the rung that was added"
+
+
+def test_halving_trains_few_to_the_end(tiny, tmp_path):
+    output = tmp_path / "halved"
+    result = search(tiny, output, "--seeds", "6", "--epochs", "9", "--halving", "3", "--grid", "shares")
+    assert result.returncode == 0, result.stderr
+    table, answer = pd.read_csv(output / "candidates.csv"), yaml.safe_load((output / "coefficients.yaml").read_text())
+    rungs = answer["evidence"]["rungs"]
+    assert len(rungs) > 1
+    assert (rungs[-1]["seeds"], rungs[-1]["budget"]) == (6, 9)
+    assert table["rung"].value_counts().max() > rungs[-1]["candidates"]
+    assert answer["evidence"]["spent"] < answer["evidence"]["exhaustive"] / 2
+    assert answer["evidence"]["spent"] == pd.read_csv(output / "jobs.csv")["budget"].sum()
+    assert "of the training of all candidates to the end" in result.stderr
+
+
+def test_a_search_is_looked_at_and_stopped_from_elsewhere(tiny, tmp_path):
+    output = tmp_path / "watched"
+    process = subprocess.Popen(command(tiny, output, "--epochs", "2000"), cwd=tiny, stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: len(status(output)["running"]) == 2)
+    assert status(output)["planned"] == 6
+    subprocess.run([sys.executable, "-m", "scalenet_cli", "search", "stop", str(output)], check=True)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 3, stderr
+    assert "asked to stop (scalenet search resume" in stderr.replace("\n  ", " (")
+    assert (status(output)["running"], status(output)["stopped"]) == ([], True)
+
+
+def status(output: Path) -> Any:
+    words = [sys.executable, "-m", "scalenet_cli", "search", "status", str(output), "--json"]
+    result = subprocess.run(words, capture_output=True, check=False)
+    return json.loads(result.stdout) if result.returncode == 0 else {"running": []}
+
+
+@pytest.mark.parametrize("words", [["status"], ["stop"], ["resume"], ["results"]])
+def test_where_there_is_no_search_that_is_said(tmp_path, words):
+    words = [sys.executable, "-m", "scalenet_cli", "search", *words, str(tmp_path / "none")]
+    result = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (result.returncode, "none: holds no search" in result.stderr) == (2, True)
+    assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.parametrize(
-    ("file", "old", "new", "said"),
+    ("old", "new", "said"),
     [
-        ("search.yaml", "torch: ", "torch: 0.", "versions differ"),
-        ("search.yaml", "tiny_a2_b1_g1: 'sha256:", "tiny_a2_b1_g1: 'sha256:0", "candidates differ"),
-        ("search.yaml", "epochs: 2", "epochs: 3", "recipe differ"),
-        ("search.yaml", "schema:", "schma:", "did you mean 'schema'"),
+        ("torch: ", "torch: 0.", "versions differ"),
+        ("tiny_a2_b1_g1: 'sha256:", "tiny_a2_b1_g1: 'sha256:0", "candidates differ"),
+        ("batch_size: 8", "batch_size: 9", "recipe differ"),
+        ("schema:", "schma:", "did you mean 'schema'"),
     ],
 )
-def test_results_of_another_plan_are_not_taken(finished, tiny, tmp_path, file, old, new, said):
+def test_results_of_another_plan_are_not_taken(finished, tiny, tmp_path, old, new, said):
     output = tmp_path / "run"
     shutil.copytree(finished[0], output)
-    text = (output / file).read_text()
+    text = (output / "search.yaml").read_text()
     assert old in text
-    (output / file).write_text(text.replace(old, new, 1))
+    (output / "search.yaml").write_text(text.replace(old, new, 1))
     refused = search(tiny, output)
     assert (refused.returncode, said in refused.stderr) == (2, True), refused.stderr
-
-
-def test_results_without_their_plan_are_not_taken(finished, tiny, tmp_path):
-    output = tmp_path / "run"
-    shutil.copytree(finished[0], output)
-    (output / "search.yaml").unlink()
-    refused = search(tiny, output)
-    assert refused.returncode == 2
-    assert "holds results but no search.yaml" in refused.stderr
 
 
 def test_a_search_that_only_diverged_gives_no_answer(tiny, tmp_path):
