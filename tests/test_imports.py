@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(scalenet.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
-HEAVY = {"torch", "fvcore", "pandas"}
+HEAVY = {"torch", "fvcore", "pandas", "matplotlib"}
 
 RUNS_NETWORKS = (
     "costs/allocation.py",
@@ -38,6 +38,7 @@ FOUNDATIONS = {
     "costs/latency.py": ("arch", "model"),
     "costs/": ("arch", "costs"),
     "model/": ("arch", "model"),
+    "report/": ("arch", "costs", "report", "scaling", "search", "_version"),
 }
 
 
@@ -105,6 +106,12 @@ def test_only_what_runs_networks_loads_torch(file: Path) -> None:
 @pytest.mark.parametrize("file", [file for file in FILES if place(file).startswith("arch/")], ids=place)
 def test_the_description_of_architectures_does_without_arrays(file: Path) -> None:
     assert "numpy" not in {name.split(".")[0] for name in imports(parsed(file), late=False, types=False)}
+
+
+@pytest.mark.parametrize("file", FILES, ids=place)
+def test_only_reports_draw_and_nothing_that_runs_imports_them(file: Path) -> None:
+    names = {name.removeprefix("scalenet.").split(".")[0] for name in imports(parsed(file))}
+    assert not names & {"matplotlib", "report"} or place(file).startswith("report/")
 
 
 def test_the_syntax_tree_is_read_down_to_late_imports_and_those_for_types() -> None:

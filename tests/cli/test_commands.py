@@ -209,7 +209,7 @@ def test_broken_yaml_is_named_by_file_line_and_key(scalenet, tmp_path):
 
 
 def test_help_loads_nothing_heavy():
-    heavy = "{'torch', 'numpy', 'pandas', 'fvcore', 'scipy', 'pydantic', 'PIL'}"
+    heavy = "{'torch', 'numpy', 'pandas', 'matplotlib', 'fvcore', 'scipy', 'pydantic', 'PIL'}"
     code = (
         "import sys; sys.argv = ['scalenet', '--help']\n"
         "from scalenet_cli.main import main\n"

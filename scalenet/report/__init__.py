@@ -1,0 +1,1 @@
+"""Show it: plots of a search, and the page that holds them."""

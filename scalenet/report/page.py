@@ -1,0 +1,187 @@
+"""The page of a search: one file that holds its answer, plots and tables, loads nothing, and runs no script."""
+
+from __future__ import annotations
+
+import re
+from html import escape
+from importlib import resources
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree
+
+import numpy as np
+
+from scalenet._version import __version__
+from scalenet.arch.config import write_bytes, write_text
+from scalenet.arch.convention import CONVENTION
+from scalenet.report.figures import png, style, svg
+from scalenet.report.findings import Findings, standings
+from scalenet.report.plots import plots
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    import pandas as pd
+
+    from scalenet.report.figures import Plot
+
+__all__ = ["Findings", "write_report"]
+
+_SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
+_STANDINGS = {"best": "best", "tie": "tied", "other": "", "dropped": "dropped", "diverged": "diverged"}
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+
+
+def write_report(findings: Findings, folder: Path) -> Path:
+    """Write `report.html`, and `plots/NAME.png` and `.svg`, into a folder; return the page.
+
+    The same findings give the same bytes. Raise ScalenetError or RunError where a file cannot be written.
+    """
+    frame = standings(findings)
+    cards = []
+    with style():
+        for plot in plots(findings, frame):
+            drawn = svg(plot.figure)
+            write_bytes(folder / "plots" / f"{plot.name}.svg", drawn)
+            write_bytes(folder / "plots" / f"{plot.name}.png", png(plot.figure))
+            cards.append(_card(plot, drawn))
+    page = folder / "report.html"
+    write_text(page, _page(findings, cards, _candidates(frame)))
+    return page
+
+
+def _page(findings: Findings, cards: list[str], table: str) -> str:
+    answer, *more = (escape(_unbroken(sentence)) for sentence in findings.summary)
+    css = (resources.files(__package__) / "page.css").read_text(encoding="utf-8")
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
+<title>{escape(findings.title)}</title>
+<style>
+{css}</style>
+</head>
+<body>
+<header>
+<h1>{escape(findings.title)}</h1>
+<p class="answer">{answer}</p>
+<ul>
+{"".join(f"<li>{sentence}</li>{chr(10)}" for sentence in more)}</ul>
+</header>
+<main>
+<div class="figures">
+{"".join(cards)}</div>
+<h2 id="candidates">Candidates</h2>
+<div class="scroll" tabindex="0" role="region" aria-labelledby="candidates">
+{table}</div>
+<h2>What this rests on</h2>
+{_facts(findings.facts)}</main>
+<footer>FLOPs are {escape(CONVENTION)}. Written by scalenet {escape(__version__)}.</footer>
+</body>
+</html>
+"""
+
+
+def _unbroken(sentence: str) -> str:
+    """Return a sentence whose numbers stay on a line with their names and units."""
+    return re.sub(r" (?=[=±%])|(?<=[=±]) ", "\N{NO-BREAK SPACE}", sentence)
+
+
+def _card(plot: Plot, drawn: bytes) -> str:
+    return f"""<figure>
+<h2>{escape(plot.title)}</h2>
+<div class="card">{_inlined(drawn, plot)}</div>
+<figcaption>{escape(plot.caption)}</figcaption>
+</figure>
+"""
+
+
+def _inlined(drawn: bytes, plot: Plot) -> str:
+    """Return an SVG as an element of the page: as wide as its place, its ids its own, with words for who cannot see."""
+    for prefix, space in (("", _SVG), ("xlink", _XLINK)):
+        ElementTree.register_namespace(prefix, space)
+    root = ElementTree.fromstring(drawn)
+    for metadata in root.findall(f"{{{_SVG}}}metadata"):
+        root.remove(metadata)
+    for element in root.iter():
+        for key, value in element.attrib.items():
+            element.set(key, _own(key, value, plot.name))
+    for key in ("width", "height"):
+        del root.attrib[key]
+    root.attrib |= {"role": "img", "aria-label": plot.shown}
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _own(key: str, value: str, name: str) -> str:
+    """Return an attribute with ids that no other figure has."""
+    if key == "id":
+        return f"{name}-{value}"
+    if key == f"{{{_XLINK}}}href":
+        return value.replace("#", f"#{name}-", 1)
+    return value.replace("url(#", f"url(#{name}-")
+
+
+def _candidates(frame: pd.DataFrame) -> str:
+    """Return the table of candidates, best first."""
+    columns = _columns(frame)
+    heads = ["rank", "standing", *columns, "name"]
+    rows = zip(
+        frame["kind"], frame["rank"], frame["name"], frame["merged"], zip(*columns.values(), strict=True), strict=True
+    )
+    body = [_row(*row) for row in rows]
+    head = "".join(_cell("th", head, head if head in ("standing", "name") else "number") for head in heads)
+    return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{''.join(body)}</tbody>\n</table>\n"
+
+
+def _row(kind: str, rank: float, name: str, merged: object, texts: Iterable[str]) -> str:
+    cells = [_cell("td", f"{rank:.0f}" if rank > 0 else "", "number"), _cell("td", _STANDINGS[kind], "standing")]
+    cells += [_cell("td", text, "number") for text in texts]
+    return f'<tr class="{kind}">{"".join(cells)}{_name(name, merged)}</tr>\n'
+
+
+def _columns(frame: pd.DataFrame) -> dict[str, list[str]]:
+    """Return the columns of numbers, without those that say nothing."""
+    columns = {
+        "α": _decimals(frame["alpha"]),
+        "β": _decimals(frame["beta"]),
+        "γ": _decimals(frame["gamma"]),
+        "accuracy, %": _decimals(frame["accuracy"], 2),
+        "±": _decimals(frame["interval"], 2),
+        "score, %": _decimals(frame["score"], 2) if not np.allclose(frame["factor"], 1) else [],
+        "FLOPs ratio": _decimals(frame["flops_ratio"]),
+        **_counts("FLOPs", frame["flops"]),
+        **_counts("parameters", frame["params"]),
+        "seeds": [str(seeds) for seeds in frame["seeds"]],
+        "rung": [f"{rung:.0f}" for rung in frame["rung"]] if frame["rung"].nunique() > 1 else [],
+    }
+    return {head: texts for head, texts in columns.items() if any(texts)}
+
+
+def _cell(tag: str, text: str, kind: str) -> str:
+    return f'<{tag} class="{kind}">{escape(text)}</{tag}>'
+
+
+def _name(name: str, merged: object) -> str:
+    """Return the cell of a candidate's name, and of the other points that gave the same network; it may break at _."""
+    text = f"{name} (also {merged})" if isinstance(merged, str) and merged else name
+    return f'<td class="name">{escape(text).replace("_", "_<wbr>")}</td>'
+
+
+def _decimals(values: Iterable[float], digits: int = 3) -> list[str]:
+    return ["" if np.isnan(value) else f"{value:.{digits}f}" for value in values]
+
+
+def _counts(name: str, values: pd.Series) -> dict[str, list[str]]:
+    """Return a column of counts in the largest unit that the smallest of them has."""
+    units = {"G": 1e9, "M": 1e6, "k": 1e3}
+    unit = next((unit for unit, size in units.items() if values.min() >= size), "k")
+    return {f"{name}, {unit}": [f"{value:,.2f}" for value in values / units[unit]]}
+
+
+def _facts(facts: Mapping[str, str]) -> str:
+    rows = "".join(
+        f'<tr><th scope="row">{escape(name)}</th><td>{escape(text)}</td></tr>\n' for name, text in facts.items()
+    )
+    return f'<table class="facts">\n{rows}</table>\n'

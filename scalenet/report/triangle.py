@@ -1,0 +1,135 @@
+"""The triangle of shares: which part of the extra FLOPs goes into depth, width and resolution."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.lines import Line2D
+
+from scalenet.report.figures import FAINT, INK, MARKS, MUTED, Plot, crowded, figure, handles
+from scalenet.report.findings import DIMENSIONS, FINAL, shares
+from scalenet.scaling.rules import PAPER_COEFFICIENTS
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+_CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, 0.75**0.5]])
+_QUARTERS = (0.25, 0.5, 0.75)
+_COLUMNS = [f"{name}_share" for name in DIMENSIONS]
+_COLOURS = "viridis"
+_RING: dict[str, Any] = {
+    "linestyle": "",
+    "marker": "o",
+    "color": INK,
+    "markerfacecolor": "none",
+    "markeredgewidth": 0.8,
+    "zorder": 8,
+}
+
+
+def shares_plot(frame: pd.DataFrame) -> Plot | None:
+    """Draw the candidates on the triangle of shares; those of the same shares once, as the best of them."""
+    known = frame.dropna(subset=_COLUMNS)
+    placed = known[~known[_COLUMNS].round(4).duplicated().to_numpy()]
+    if placed.empty:
+        return None
+    drawn, axes = figure(4.4)
+    _grid(axes)
+    colours = ScalarMappable(_scale(placed), _COLOURS)
+    _marks(axes, placed, colours)
+    _legend(axes, set(placed["kind"]))
+    if placed["kind"].isin(FINAL).any():
+        _colour_bar(axes, colours)
+    return Plot("shares", "Where the extra FLOPs go", _caption(placed, len(known)), _shown(placed), drawn)
+
+
+def _grid(axes: Axes) -> None:
+    """Draw the triangle with gridlines at quarters; each percent stands where its dimension's gridline ends."""
+    axes.set_axis_off()
+    axes.set_aspect("equal")
+    axes.set(xlim=(-0.16, 1.16), ylim=(-0.13, 0.99))
+    axes.fill(*_CORNERS.T, facecolor="none", edgecolor=MUTED, linewidth=0.8, zorder=1)
+    for number, name in enumerate(DIMENSIONS):
+        corner, before, after = (_CORNERS[number - turn] for turn in range(3))
+        for quarter in _QUARTERS:
+            _gridline(axes, quarter * corner + (1 - quarter) * np.array([before, after]), f"{100 * quarter:.0f} %")
+        x, y = corner + np.array([0, 0.05 if corner[1] > 0 else -0.06])
+        axes.text(x, y, name, ha="center", va="center", fontweight="bold")
+
+
+def _gridline(axes: Axes, ends: NDArray[np.float64], text: str) -> None:
+    """Draw a gridline that goes a little beyond its first end, to its percent."""
+    outward = (ends[0] - ends[1]) / np.linalg.norm(ends[0] - ends[1])
+    axes.plot(*ends.T, color=FAINT, linewidth=0.8, zorder=0.5)
+    axes.plot(*np.array([ends[0], ends[0] + 0.03 * outward]).T, color=MUTED, linewidth=0.6, zorder=0.5)
+    x, y = ends[0] + 0.065 * outward
+    axes.text(x, y, text, ha="center", va="center", fontsize="small", color=MUTED)
+
+
+def _scale(placed: pd.DataFrame) -> Normalize:
+    """Return the scale of colours, no narrower than one percent: equal accuracies have a scale too."""
+    accuracies = placed.loc[placed["kind"].isin(FINAL), "accuracy"]
+    low, high = accuracies.min(), accuracies.max()
+    around = max(0.0, 0.5 - (high - low) / 2)
+    return Normalize(low - around, high + around)
+
+
+def _marks(axes: Axes, placed: pd.DataFrame, colours: ScalarMappable) -> None:
+    """Draw the best last; a ring is the larger, the longer its candidate was trained before it was dropped."""
+    rungs = placed["rung"].max() or 1.0
+    for row in placed.iloc[::-1].to_dict("records"):
+        mark = MARKS[row["kind"]]
+        size = mark.size * (1 if row["kind"] == "best" else crowded(len(placed)))
+        look = mark.line(markersize=size * (1 + np.nan_to_num(row["rung"]) / rungs))
+        if row["kind"] in FINAL:
+            colour = colours.to_rgba(row["accuracy"])
+            look = mark.line(markersize=1.25 * size, markerfacecolor=colour, markeredgecolor=INK, markeredgewidth=0.7)
+        axes.plot(*_place([row[column] for column in _COLUMNS]), **look)
+
+
+def _place(parts: Sequence[float]) -> NDArray[np.float64]:
+    place: NDArray[np.float64] = np.asarray(parts) @ _CORNERS
+    return place
+
+
+def _legend(axes: Axes, kinds: Collection[str]) -> None:
+    """Mark the paper's coefficients by a ring, and say what the marks mean."""
+    words = ", ".join(f"{value:g}" for value in PAPER_COEFFICIENTS.values())
+    axes.plot(*_place(shares(**PAPER_COEFFICIENTS)), markersize=15, **_RING)
+    paper = Line2D([], [], markersize=9, label=f"the paper's {words}", **_RING)
+    final = handles([kind for kind in kinds if kind in FINAL], markerfacecolor="white", markeredgecolor=INK)
+    rest = handles([kind for kind in kinds if kind not in FINAL])
+    axes.legend(handles=[*final, *rest, paper], loc="upper left", borderaxespad=0, labelspacing=0.6)
+
+
+def _colour_bar(axes: Axes, colours: ScalarMappable) -> None:
+    beside = axes.inset_axes((0.9, 0.55, 0.025, 0.37))
+    axes.figure.colorbar(colours, cax=beside)
+    beside.grid(visible=False)
+    for spine in beside.spines.values():
+        spine.set_visible(False)
+    beside.set_title("accuracy, %", fontsize="small", loc="right", pad=8)
+
+
+def _caption(placed: pd.DataFrame, known: int) -> str:
+    sentences = [
+        "Each point is a candidate, by the shares of its extra FLOPs that go into depth, width and resolution; a",
+        "corner scales one dimension alone. Colour is accuracy.",
+    ]
+    if "dropped" in set(placed["kind"]):
+        sentences.append("Small rings were dropped early: the smaller, the earlier.")
+    if len(placed) < known:
+        sentences.append(f"Not drawn: {known - len(placed)} with the same shares as a better one.")
+    return " ".join(sentences)
+
+
+def _shown(placed: pd.DataFrame) -> str:
+    parts = ", ".join(f"{name} {100 * placed.iloc[0][f'{name}_share']:.0f} %" for name in DIMENSIONS)
+    return f"Triangle of the shares of depth, width and resolution with {len(placed)} points. The best: {parts}."
