@@ -21,7 +21,10 @@ KINDS = ("best", "tie", "other", "dropped", "diverged")
 FINAL = KINDS[:3]
 """Those trained to the end, whose accuracies compare."""
 
-_NUMBERS = ("alpha", "beta", "gamma", "flops", "flops_ratio", "params", "rank", "rung", "accuracy", "score", "interval")
+_NUMBERS = (
+    *("alpha", "beta", "gamma", "flops", "flops_ratio", "params"),
+    *("rank", "rung", "seeds", "accuracy", "score", "interval"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 _PLACES = [(1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1)]
 _SIDES = {1: "left", 0: "center", -1: "right"}
 _HEIGHTS = {1: "bottom", 0: "center", -1: "top"}
-_DISTANCE, _RADIUS, _APART = 7.0, 4.5, 6.0
-"""Points from a mark's centre to its label, half a mark's width, and between two labels."""
+_DISTANCE, _RADIUS, _APART, _EDGE = 7.0, 4.5, 6.0, 2.0
+"""Points from a mark's centre to its label, half a mark's width, between two labels, and from the axes' edge."""
 
 
 def label(axes: Axes, wanted: Sequence[tuple[float, float, str]], marks: NDArray[np.float64]) -> None:
@@ -69,8 +69,8 @@ def _box(written: Annotation) -> NDArray[np.float64]:
 
 
 def _hidden(box: NDArray[np.float64], axes: Axes, taken: NDArray[np.float64]) -> int:
-    """Return how many boxes a label would cover; beyond the axes it is worse than on all of them."""
-    inner = np.asarray(axes.get_window_extent().extents, dtype=np.float64)
-    outside = (box[:2] < inner[:2]).any() or (box[2:] > inner[2:]).any()
+    """Return how many boxes a label would cover; beyond the axes, or at their edge, it is worse than on all of them."""
+    room = np.asarray(axes.get_window_extent().padded(-_EDGE * _figure(axes).dpi / 72).extents, dtype=np.float64)
+    outside = (box[:2] < room[:2]).any() or (box[2:] > room[2:]).any()
     apart = (taken[:, 2:] < box[:2]).any(axis=1) | (taken[:, :2] > box[2:]).any(axis=1)
     return int((~apart).sum() + outside * (len(taken) + 1))

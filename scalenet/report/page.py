@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from html import escape
 from importlib import resources
+from string import Template
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
@@ -29,7 +30,6 @@ __all__ = ["Findings", "write_report"]
 
 _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 _STANDINGS = {"best": "best", "tie": "tied", "other": "", "dropped": "dropped", "diverged": "diverged"}
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
 def write_report(findings: Findings, folder: Path) -> Path:
@@ -50,38 +50,23 @@ def write_report(findings: Findings, folder: Path) -> Path:
     return page
 
 
-def _page(findings: Findings, cards: list[str], table: str) -> str:
+def _page(findings: Findings, cards: Iterable[str], table: str) -> str:
     answer, *more = (escape(_unbroken(sentence)) for sentence in findings.summary)
-    css = (resources.files(__package__) / "page.css").read_text(encoding="utf-8")
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
-<title>{escape(findings.title)}</title>
-<style>
-{css}</style>
-</head>
-<body>
-<header>
-<h1>{escape(findings.title)}</h1>
-<p class="answer">{answer}</p>
-<ul>
-{"".join(f"<li>{sentence}</li>{chr(10)}" for sentence in more)}</ul>
-</header>
-<main>
-<div class="figures">
-{"".join(cards)}</div>
-<h2 id="candidates">Candidates</h2>
-<div class="scroll" tabindex="0" role="region" aria-labelledby="candidates">
-{table}</div>
-<h2>What this rests on</h2>
-{_facts(findings.facts)}</main>
-<footer>FLOPs are {escape(CONVENTION)}. Written by scalenet {escape(__version__)}.</footer>
-</body>
-</html>
-"""
+    return Template(_shipped("page.html")).substitute(
+        title=escape(findings.title),
+        style=_shipped("page.css"),
+        answer=answer,
+        more="".join(f"<li>{sentence}</li>\n" for sentence in more),
+        figures="".join(cards),
+        candidates=table,
+        facts=_facts(findings.facts),
+        convention=escape(CONVENTION),
+        version=escape(__version__),
+    )
+
+
+def _shipped(name: str) -> str:
+    return (resources.files(__package__) / name).read_text(encoding="utf-8")
 
 
 def _unbroken(sentence: str) -> str:
@@ -118,7 +103,7 @@ def _own(key: str, value: str, name: str) -> str:
     """Return an attribute with ids that no other figure has."""
     if key == "id":
         return f"{name}-{value}"
-    if key == f"{{{_XLINK}}}href":
+    if key.endswith("href"):
         return value.replace("#", f"#{name}-", 1)
     return value.replace("url(#", f"url(#{name}-")
 
@@ -153,8 +138,8 @@ def _columns(frame: pd.DataFrame) -> dict[str, list[str]]:
         "FLOPs ratio": _decimals(frame["flops_ratio"]),
         **_counts("FLOPs", frame["flops"]),
         **_counts("parameters", frame["params"]),
-        "seeds": [str(seeds) for seeds in frame["seeds"]],
-        "rung": [f"{rung:.0f}" for rung in frame["rung"]] if frame["rung"].nunique() > 1 else [],
+        "seeds": _decimals(frame["seeds"], 0),
+        "rung": _decimals(frame["rung"], 0) if frame["rung"].nunique() > 1 else [],
     }
     return {head: texts for head, texts in columns.items() if any(texts)}
 
