@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _PLACES = [(1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1)]
 _SIDES = {1: "left", 0: "center", -1: "right"}
 _HEIGHTS = {1: "bottom", 0: "center", -1: "top"}
-_DISTANCE, _RADIUS, _APART, _EDGE = 7.0, 4.5, 6.0, 2.0
+_DISTANCE, _RADIUS, _APART, _EDGE = 7.0, 4.5, 6.0, 5.0
 """Points from a mark's centre to its label, half a mark's width, between two labels, and from the axes' edge."""
 
 

@@ -40,7 +40,7 @@ def shares_plot(frame: pd.DataFrame) -> Plot | None:
     placed = known[~known[_COLUMNS].round(4).duplicated().to_numpy()]
     if placed.empty:
         return None
-    drawn, axes = figure(4.4)
+    drawn, axes = figure(4.2)
     _grid(axes)
     colours = ScalarMappable(_scale(placed), _COLOURS)
     _marks(axes, placed, colours)
@@ -54,7 +54,7 @@ def _grid(axes: Axes) -> None:
     """Draw the triangle with gridlines at quarters; each percent stands where its dimension's gridline ends."""
     axes.set_axis_off()
     axes.set_aspect("equal")
-    axes.set(xlim=(-0.16, 1.16), ylim=(-0.13, 0.99))
+    axes.set(xlim=(-0.16, 1.16), ylim=(-0.1, 0.97))
     axes.fill(*_CORNERS.T, facecolor="none", edgecolor=MUTED, linewidth=0.8, zorder=1)
     for number, name in enumerate(DIMENSIONS):
         corner, before, after = (_CORNERS[number - turn] for turn in range(3))
