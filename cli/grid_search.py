@@ -29,7 +29,7 @@ from .options import (
     the_recipe,
 )
 from .output import emit, emit_json, note, progress, text
-from .search_report import FORMATS, answer, progress_line, watch
+from .search_report import FORMATS, answer, progress_line, watch, write_page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -224,7 +224,9 @@ def finish(study: Study, *, json: bool) -> None:
         raise RunError("the search was asked to stop", hint=f"scalenet search resume {study.folder} goes on")
     found = outcome.answer()
     save_coefficients(found, study.folder / "coefficients.yaml")
+    page = write_page(study, outcome, found)
     answer(study, outcome, found, json=json)
+    note(f"report: {page}")
 
 
 @dataclass(frozen=True)

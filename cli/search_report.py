@@ -11,6 +11,7 @@ from .output import count, duration, emit, emit_json, note, percentage, text, ti
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from rich.console import RenderableType
 
@@ -245,3 +246,34 @@ def _agreements(outcome: Outcome) -> Iterator[str]:
     yield f"rank correlation with accuracy over {trained} trained candidates: {', '.join(told)}"
     if trained < _FEW:
         yield "so few candidates prove nothing of the scores"
+
+
+def write_page(study: Study, outcome: Outcome, found: Coefficients) -> Path:
+    """Write `report.html` and the plots of a finished search, and return the page."""
+    from scalenet.report.page import Findings, write_report
+
+    findings = Findings(
+        title=title(study.plan),
+        summary=tuple(summary(study, outcome, found)),
+        candidates=outcome.table(),
+        jobs=outcome.jobs(),
+        curves=outcome.curves(),
+        target=study.plan.grid.product,
+        margin=outcome.ranking.margin,
+        facts=_facts(study.plan),
+    )
+    return write_report(findings, study.folder)
+
+
+def _facts(plan: Plan) -> dict[str, str]:
+    """Return what the results of a search rest on."""
+    facts = {"baseline": f"{plan.base}, {'×'.join(map(str, plan.model.size))} px", "evaluated by": plan.evaluate}
+    if plan.images is not None and plan.recipe is not None:
+        images = plan.images
+        parts = f"{images.train:,} to train, {images.validation:,} held out, {images.classes} classes"
+        facts["images"] = f"{images.name}: {parts}"
+        facts["recipe"] = f"{plan.recipe.name}, {plan.recipe.epochs} epochs"
+    facts["grid"] = f"{plan.grid.name}: {plan.grid.description}"
+    facts["objective"] = plan.objective.goal
+    facts["seeds"] = ", ".join(map(str, plan.schedule.rungs[-1].seeds))
+    return facts | plan.versions
