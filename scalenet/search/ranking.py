@@ -88,15 +88,9 @@ class _Layout:
     seeds: int
     noise: float
     freedom: float
+    margin: float
+    interval: float
     correlation: float | None
-
-    def margin(self) -> float:
-        return _range(max(2, len(self.scores)), self.freedom) * self.noise / math.sqrt(self.seeds)
-
-    def interval(self) -> float:
-        from scipy import stats  # noqa: PLC0415 - slow to import
-
-        return float(stats.t.ppf((1 + CONFIDENCE) / 2, self.freedom) * self.noise / math.sqrt(self.seeds))
 
 
 def rank(
@@ -112,46 +106,51 @@ def rank(
     layouts = _layouts(rungs, held_out, factors)
     last = {name: number for number, layout in enumerate(layouts) for name in layout.scores}
     order = sorted(last, key=lambda name: (-last[name], -layouts[last[name]].scores[name], name))
-    alone = len(order) == 1
-    margins = [0.0 if alone else layout.margin() for layout in layouts]
-    intervals = [0.0 if alone else layout.interval() for layout in layouts]
     gaps = {name: _gap(layouts, order[0], name) for name in order}
-    tied = {name for name, (gap, rung) in gaps.items() if gap <= margins[rung]}
-    standings = tuple(
-        Standing(
+    tied = {name for name, (gap, rung) in gaps.items() if gap <= layouts[rung].margin}
+
+    def standing(place: int, name: str) -> Standing:
+        own = layouts[last[name]]
+        return Standing(
             name=name,
             rank=place,
-            accuracy=layouts[rung].accuracies[name],
-            score=layouts[rung].scores[name],
-            interval=intervals[rung],
+            accuracy=own.accuracies[name],
+            score=own.scores[name],
+            interval=own.interval,
             tied=name in tied,
-            rung=rung,
-            seeds=layouts[rung].seeds,
+            rung=last[name],
+            seeds=own.seeds,
             seeds_to_part=_seeds_to_part(layouts[-1], gaps[name][0], len(tied)) if name in tied else None,
         )
-        for place, name in enumerate(order, start=1)
-        for rung in (last[name],)
-    )
+
+    standings = tuple(standing(place, name) for place, name in enumerate(order, start=1))
     correlations = [(layout.correlation, rung) for rung, layout in enumerate(layouts) if layout.correlation is not None]
     correlation, rung = correlations[-1] if correlations else (None, None)
-    return Ranking(standings, margins[-1], layouts[-1].noise, layouts[-1].seeds, correlation, rung)
+    return Ranking(standings, layouts[-1].margin, layouts[-1].noise, layouts[-1].seeds, correlation, rung)
 
 
 def _layouts(
     rungs: Sequence[Mapping[str, Sequence[float]]], held_out: int | None, factors: Mapping[str, float] | None
 ) -> list[_Layout]:
-    """Return what the rungs say; where one cannot tell noise from candidates or seeds, the one before does."""
+    """Return what the rungs say, without empty ones: all that were in the last rung may have diverged."""
     layouts: list[_Layout] = []
-    for rung in filter(None, rungs):  # all of the last ones may have diverged
+    for rung in filter(None, rungs):
         plain = np.array(list(rung.values()), dtype=np.float64)
         table = plain * np.array([[1.0 if factors is None else factors[name]] for name in rung])
-        noise, freedom = _counting_noise(plain, held_out), math.inf
-        if min(table.shape) > 1:
-            noise, freedom = _noise(table)
-        elif layouts:
-            noise, freedom = layouts[-1].noise, layouts[-1].freedom
-        accuracies, scores = (dict(zip(rung, values.mean(axis=1).tolist(), strict=True)) for values in (plain, table))
-        layouts.append(_Layout(accuracies, scores, table.shape[1], noise, freedom, _correlation(table)))
+        noise, freedom = _noise(table, layouts[-1] if layouts else None, _counting_noise(plain, held_out))
+        alone = len(rungs[0]) == 1
+        layouts.append(
+            _Layout(
+                accuracies=dict(zip(rung, plain.mean(axis=1).tolist(), strict=True)),
+                scores=dict(zip(rung, table.mean(axis=1).tolist(), strict=True)),
+                seeds=table.shape[1],
+                noise=noise,
+                freedom=freedom,
+                margin=0.0 if alone else _margin(max(2, len(rung)), freedom) * noise / math.sqrt(table.shape[1]),
+                interval=0.0 if alone else _interval(freedom) * noise / math.sqrt(table.shape[1]),
+                correlation=_correlation(table),
+            )
+        )
     return layouts
 
 
@@ -167,7 +166,7 @@ def _seeds_to_part(layout: _Layout, gap: float, tied: int) -> int | None:
 
     if gap <= 0 or layout.noise == 0 or math.isinf(layout.freedom):
         return None
-    ratio = _range(tied, math.inf) * layout.noise / gap
+    ratio = _margin(tied, math.inf) * layout.noise / gap
     least = ratio * ratio - layout.seeds  # were the noise known exactly
     for more in range(max(1, math.ceil(min(least, MOST_SEEDS + 1))), MOST_SEEDS + 1):
         seeds = layout.seeds + more
@@ -178,15 +177,27 @@ def _seeds_to_part(layout: _Layout, gap: float, tied: int) -> int | None:
 
 
 @cache
-def _range(candidates: int, freedom: float) -> float:
-    """Return Tukey's studentised range."""
-    from scipy import stats  # noqa: PLC0415
+def _margin(candidates: int, freedom: float) -> float:
+    """Return how many standard errors the best and the worst of equal means lie apart at most: Tukey's range."""
+    from scipy import stats  # noqa: PLC0415 - slow to import
 
     return float(stats.studentized_range.ppf(CONFIDENCE, candidates, freedom))
 
 
-def _noise(table: NDArray[np.float64]) -> tuple[float, float]:
-    """Return the standard deviation of one score and its degrees of freedom."""
+def _interval(freedom: float) -> float:
+    """Return how many standard errors a mean lies off at most."""
+    from scipy import stats  # noqa: PLC0415
+
+    return float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom))
+
+
+def _noise(table: NDArray[np.float64], before: _Layout | None, counting: float) -> tuple[float, float]:
+    """Return the standard deviation of one score and its degrees of freedom.
+
+    A single candidate or seed does not tell noise from the rest: then it is the rung's `before`, or that of counting.
+    """
+    if min(table.shape) == 1:
+        return (counting, math.inf) if before is None else (before.noise, before.freedom)
     residual = table - table.mean(axis=1, keepdims=True) - table.mean(axis=0) + table.mean()
     freedom = (table.shape[0] - 1) * (table.shape[1] - 1)
     return float(np.sqrt((residual**2).sum() / freedom)), freedom
