@@ -216,6 +216,20 @@ class Training:
             return averaged
         return self.module
 
+    def glimpse(self) -> float:
+        """Return the top-1 of the weights as they are on held-out images, a tenth as many as there are to train on.
+
+        It costs some 3 % of an epoch, and changes nothing.
+        """
+        count, wanted = len(self.validation.labels), max(1, len(self.data.labels) // 10)
+        chosen = torch.arange(0, count, -(-count // wanted))  # all classes, in whatever order they lie
+        self.module.eval()
+        with torch.random.fork_rng(devices=[]), torch.no_grad(), self._autocast():
+            right = [
+                self.module(self.ready(images)).argmax(1) == labels for images, labels in self.validation.plain(chosen)
+            ]
+        return torch.cat(right).double().mean().item()
+
     def state(self) -> State:
         """Return all that the training goes on from; all processes take part."""
         tensors = {f"weights/{name}": value for name, value in self.module.state_dict().items()}

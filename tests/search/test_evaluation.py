@@ -19,6 +19,7 @@ from scalenet.search import evaluation
 from scalenet.search.evaluation import Train
 from scalenet.search.evaluators import Job, Report, Result
 from scalenet.training import runs
+from scalenet.training.loop import Training
 from scalenet.training.recipe import change, load_recipe
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def test_stopped_after_any_step_it_goes_on_to_the_same_bits(train, job, whole, s
     stopped(train, job, step)
     result, reports = evaluate(train, job)
     assert result == whole
-    assert len(reports) <= STEPS - step + 1, "what was kept is not trained again"
+    assert reports[0].done >= RECIPE.epochs * (step - 1) / STEPS, "what was kept is not trained again"
     assert list(job.folder.iterdir()) == []
 
 
@@ -151,6 +152,15 @@ def test_stopped_again_and_again_with_a_curve_moving_averages_and_policies(train
     for step in (1, 5, 6, 12, 13):
         stopped(other, job, step)
     assert evaluate(other, job)[0] == expected
+
+
+def test_a_curve_of_some_held_out_images_changes_nothing(train, job, whole, monkeypatch: pytest.MonkeyPatch):
+    _, reports = evaluate(train, job)
+    curve = [report for report in reports if report.accuracy is not None]
+    assert [report.done for report in curve] == [1, 2, 3]
+    assert {round(12 * report.accuracy, 6) % 2 for report in curve} == {0.0}, "six of twelve images"
+    monkeypatch.setattr(Training, "glimpse", lambda _: 0.0)
+    assert evaluate(train, job)[0] == whole
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks are killed")
@@ -203,7 +213,7 @@ def test_a_damaged_checkpoint_is_not_taken(train, job, whole, damage):
     file = stopped(train, job, 9)
     file.write_bytes(damage(file.read_bytes()))
     result, reports = evaluate(train, job)
-    assert (result, len(reports)) == (whole, STEPS)
+    assert (result, len(reports)) == (whole, STEPS + RECIPE.epochs)
 
 
 @pytest.mark.parametrize("kind", ["recipe", "seed", "budget", "network", "images", "version"])
@@ -230,7 +240,7 @@ def test_a_checkpoint_of_another_training_is_not_taken(
     job.folder.mkdir()
     (job.folder.parent / "kept").rename(job.folder / "epochs-3.safetensors")
     result, reports = evaluate(train, job)
-    assert (result, len(reports)) == (whole, STEPS)
+    assert (result, len(reports)) == (whole, STEPS + RECIPE.epochs)
 
 
 def test_a_full_disk_is_said_and_the_checkpoint_survives(train, job, whole, monkeypatch: pytest.MonkeyPatch):
