@@ -46,6 +46,12 @@ def emit_json(data: Any) -> None:
     sys.stdout.write(json.dumps(data, indent=2, ensure_ascii=False) + "\n")
 
 
+def emit_line(data: Any) -> None:
+    """Write a line of JSON to stdout at once."""
+    sys.stdout.write(json.dumps(data, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
 def emit(
     rows: Sequence[Mapping[str, Any]],
     *,

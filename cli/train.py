@@ -29,7 +29,7 @@ from .options import (
     the_recipe,
     the_workers,
 )
-from .output import emit, emit_json, note, percentage, progress
+from .output import emit, emit_json, emit_line, note, percentage, progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -79,15 +79,26 @@ def train(
     ),
     force: Annotated[bool, typer.Option("--force", help="Discard another training in the folder.")] = False,
     json: Json = False,
+    json_lines: Annotated[
+        bool,
+        typer.Option(
+            "--json-lines",
+            help="Write a line of JSON after each epoch and at the end, as grid-search --evaluate reads.",
+        ),
+    ] = False,
 ) -> None:
     """Train a network as a recipe says: the paper's, unless another is named; `finetune` with --init.
 
     The same command goes on where it stopped. `torchrun --no-python --nproc-per-node 2 scalenet train …` trains with
-    several processes.
+    several processes. With --json-lines a training that diverges has the accuracy null, and is no failure.
     """
     import torch
 
+    from scalenet.arch.errors import ScalenetError
     from scalenet.training.distributed import world
+
+    if json and json_lines:
+        raise ScalenetError("--json and --json-lines exclude each other", hint="give one of them")
 
     architecture = load_at(target, resolution)
     wanted = the_recipe(
@@ -115,12 +126,13 @@ def train(
                 workers=the_workers(workers),
                 every=checkpoint_every,
                 force=force,
+                lines=json_lines,
                 note=speak,
             )
             for folder, directory in folders.items()
         ]
     if here.leads:
-        _answer(rows, architecture.name, json=json)
+        _answer(rows, architecture.name, json=json, lines=json_lines)
 
 
 def _reading(**values: Any) -> Reading:
@@ -155,6 +167,7 @@ def _train(
     reading: Reading,
     init: Path | None,
     force: bool,
+    lines: bool,
     note: Callable[[str], None],
     **others: Any,
 ) -> dict[str, Any]:
@@ -162,6 +175,7 @@ def _train(
     from scalenet.training import runs
     from scalenet.training.checkpoint import read_trained
     from scalenet.training.folder import discard, recorded_plan
+    from scalenet.training.loop import DivergedError
 
     if force and others["world"].leads:
         discard(folder)
@@ -196,12 +210,18 @@ def _train(
                 init=weights,
                 command=shlex.join(["scalenet", *sys.argv[1:]]),
                 tell=tell,
+                report=_report if lines else _silent,
                 note=note,
                 **others,
             )
         except KeyboardInterrupt:
             note(f"stopped; the same command goes on from the newest checkpoint in {folder}")
             raise
+        except DivergedError as error:
+            if not lines:
+                raise
+            note(str(error))
+            return {"data": splits.name, "top1": None, "loss": None}
 
 
 @contextmanager
@@ -212,10 +232,20 @@ def _bar(text: str, *, shown: bool) -> Iterator[Callable[..., None]]:
         yield lambda **values: bar.update(task, **values)
 
 
-def _silent(_: str) -> None:
+def _silent(_: object) -> None:
     pass
 
 
-def _answer(rows: list[dict[str, Any]], name: str, *, json: bool) -> None:
+def _report(record: dict[str, float]) -> None:
+    """Write an epoch's number, and its held-out accuracy where it has one."""
+    held_out = {"accuracy": record["held_out_top1"]} if "held_out_top1" in record else {}
+    emit_line({"epoch": record["epoch"], **held_out})
+
+
+def _answer(rows: list[dict[str, Any]], name: str, *, json: bool, lines: bool) -> None:
+    if lines:
+        for row in rows:
+            emit_line({"accuracy": row["top1"], **row})
+        return
     formats = {"top1": percentage, "top5": percentage}
     emit_json(rows) if json else emit(rows, title=name, formats=formats, hidden=("best_epoch",))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import ctypes
 import json
 import math
 import os
@@ -318,7 +319,7 @@ def _whole(text: str | None, place: str) -> int:
 
 
 def _run(words: list[str], stderr: TextIO, job: Job, log: Path) -> Generator[str]:
-    """Yield the lines of a program's stdout; it and its children end with this."""
+    """Yield the lines of a program's stdout; it and its children end with this, and with this process."""
     with subprocess.Popen(
         words,
         stdin=subprocess.DEVNULL,
@@ -327,19 +328,38 @@ def _run(words: list[str], stderr: TextIO, job: Job, log: Path) -> Generator[str
         text=True,
         errors="replace",
         start_new_session=True,
+        preexec_fn=_follow if sys.platform == "linux" else None,  # noqa: PLW1509 - one system call
     ) as process:
         try:
             assert process.stdout is not None
             yield from process.stdout
             code = process.wait()
         finally:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)
+            _end(process)
     if code:
         *_, last = log.read_text(encoding="utf-8", errors="replace").split("\n")[-2:-1] or [""]
         raise RunError(f"{job}: exit code {code}, see {log}", hint=last.strip()[:_LONGEST] or None)
 
 
+def _end(process: subprocess.Popen[str]) -> None:
+    """End a program and its children; `torchrun` needs a moment to end what it has started in other sessions."""
+    running = process.poll() is None
+    with contextlib.suppress(ProcessLookupError, PermissionError, subprocess.TimeoutExpired):
+        if running:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait(_GRACE)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _follow() -> None:
+    """Let a program be told to end when the process that started it is gone, be it killed."""
+    _PRCTL(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+_PRCTL: Any = ctypes.CDLL(None).prctl if sys.platform == "linux" else None  # not to be loaded in a child
+_PR_SET_PDEATHSIG = 1
+_GRACE = 10.0
 _LONGEST = 200
 
 

@@ -74,9 +74,17 @@ def recorded_plan(folder: Path) -> Plan | None:
 class Folder(Listener):
     """Keeps a training in a folder: checkpoints every so many steps and each epoch, logs each epoch."""
 
-    def __init__(self, folder: Path, plan: Plan, *, every: int, tell: Callable[[Progress], None]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        plan: Plan,
+        *,
+        every: int,
+        tell: Callable[[Progress], None],
+        report: Callable[[dict[str, float]], None],
+    ) -> None:
         """Open a folder for a plan, or raise ScalenetError where it holds another one."""
-        self.folder, self.plan, self.every, self.tell = folder, plan, every, tell
+        self.folder, self.plan, self.every, self.tell, self.report = folder, plan, every, tell, report
         before = recorded_plan(folder)
         if before is not None and (changed := plan.differences(before)):
             hint = "give another folder with -o, or start afresh with --force"
@@ -111,10 +119,11 @@ class Folder(Listener):
             self._keep(training)
 
     def epoch(self, training: Training) -> None:
-        """Write a checkpoint, the log and the curves."""
+        """Write a checkpoint, the log and the curves, and report the epoch's record."""
         self._keep(training)
         if training.world.leads:
             self._log(training)
+            self.report(training.curve[-1])
 
     def finish(self, training: Training, outcome: Outcome) -> dict[str, Any]:
         """Write the weights and the model card; return the training's row of results."""

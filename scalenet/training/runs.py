@@ -107,14 +107,16 @@ def train(
     every: int = 1000,
     command: str = "",
     tell: Callable[[Progress], None] = _ignore,
+    report: Callable[[dict[str, float]], None] = _ignore,
     note: Callable[[str], None] = _ignore,
 ) -> dict[str, Any]:
     """Train a network in a folder, from its newest checkpoint if it has one, and return the row of its results.
 
-    `init` are weights to start from. A checkpoint is written `every` so many steps and after each epoch.
+    `init` are weights to start from. A checkpoint is written `every` so many steps and after each epoch. The process
+    that leads calls `report` with each epoch's record.
     """
     plan = _plan(architecture, splits, recipe, reading, init)
-    keeper = Folder(folder, plan, every=every, tell=tell)
+    keeper = Folder(folder, plan, every=every, tell=tell, report=report)
     with torch.random.fork_rng():
         torch.manual_seed(reading.seed)
         network = build(plan.config.model)

@@ -264,3 +264,24 @@ def test_tensorboard_gets_the_curves_where_it_is_installed(tiny, tmp_path):
     pytest.importorskip("tensorboard")
     run(tiny, "train", "net.yaml", "--data", "images", *FAST, "--epochs", "2", "-o", tmp_path)
     assert len(list((tmp_path / "tensorboard").glob("events.out.tfevents.*"))) == 2
+
+
+def test_lines_of_json_are_an_epochs_held_out_accuracy_and_the_result_at_the_end(tiny, tmp_path):
+    words = ["train", "net.yaml", "--data", "images", *FAST, "--epochs", "3", "--json-lines"]
+    done = run(tiny, *words, "--set", "evaluate_every=2", "-o", tmp_path / "run")
+    *epochs, last = map(json.loads, done.stdout.splitlines())
+    assert [line.keys() for line in epochs] == [{"epoch"}, {"epoch", "accuracy"}, {"epoch"}]
+    assert [line["epoch"] for line in epochs] == [1, 2, 3]
+    assert last["accuracy"] == last["top1"]
+    assert last.keys() >= {"data", "loss", "seconds"}
+    again = run(tiny, *words, "--set", "evaluate_every=2", "-o", tmp_path / "run")
+    assert [json.loads(line) | {"seconds": 0} for line in again.stdout.splitlines()] == [last | {"seconds": 0}]
+
+
+def test_with_lines_of_json_a_training_that_diverges_has_no_accuracy(tiny, tmp_path):
+    words = ["train", "net.yaml", "--data", "images", *FAST, "--learning-rate", "1e30", "-o", tmp_path / "run"]
+    done = run(tiny, *words, "--json-lines")
+    assert (done.returncode, json.loads(done.stdout.splitlines()[-1])["accuracy"]) == (0, None)
+    assert "training diverged at step" in done.stderr
+    assert run(tiny, *words, "--force").returncode == 3
+    assert "exclude each other" in run(tiny, *words, "--json", "--json-lines").stderr

@@ -1,0 +1,96 @@
+"""Candidates that are trained by several processes each: killed, they end; evaluated again, they go on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from interruption import interruptible
+
+from scalenet.arch.config import load_config
+from scalenet.search.evaluators import Command, Job, Report
+
+if TYPE_CHECKING:
+    import subprocess
+
+pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are found through Linux's /proc")
+
+EPOCHS = 20
+TORCHRUN = f"{sys.executable} -m torch.distributed.run --standalone --nproc-per-node 2 -m scalenet_cli"
+TRAIN = "train {config} --recipe search --set evaluate_every=1 --batch-size 16 --threads 1 --epochs {budget}"
+REST = "--seed {seed} -o {folder}/{budget} --json-lines"
+
+WORKER = """
+import sys
+from pathlib import Path
+from scalenet.arch.config import load_config
+from scalenet.search.evaluators import Command, Job
+command, net, folder = sys.argv[1:]
+Command(command).evaluate(Job("tiny", load_config(net), Path(net), 1, 20, Path(folder)), print)
+"""
+
+
+@pytest.fixture
+def command(tiny: Path) -> Command:
+    return Command(f"{TORCHRUN} {TRAIN} --data {tiny}/images {REST}")
+
+
+@pytest.fixture
+def job(tiny: Path, tmp_path: Path) -> Job:
+    return Job("tiny", load_config(tiny / "net.yaml"), tiny / "net.yaml", 1, EPOCHS, tmp_path / "job")
+
+
+def running(folder: Path) -> list[int]:
+    """Return the processes whose command names a folder (read from Linux's /proc)."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (place / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if str(folder).encode() in words and int(place.name) != os.getpid():
+            found.append(int(place.name))
+    return found
+
+
+def wait(condition, *, seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def working(command: Command, job: Job) -> subprocess.Popen[str]:
+    """Start a worker on a job, and return it once the second checkpoint is written."""
+    worker = interruptible(
+        [sys.executable, "-c", WORKER, command.text, str(job.file), str(job.folder)], job.folder.parent
+    )
+    wait(lambda: len(list(job.folder.glob(f"{EPOCHS}/checkpoints/step-*"))) == 2)
+    assert len(running(job.folder)) == 4, "the worker, torchrun and two trainers"
+    return worker
+
+
+def test_its_trainers_end_with_a_killed_worker_and_the_next_one_goes_on_to_the_same_bits(command, job):
+    worker = working(command, job)
+    worker.kill()
+    worker.communicate(timeout=60)
+    wait(lambda: not running(job.folder))
+    reports: list[Report] = []
+    result = command.evaluate(job, reports.append)
+    assert "going on after step" in (job.folder / "log.txt").read_text()
+    assert 1 < reports[0].done <= reports[-1].done == EPOCHS
+    whole = command.evaluate(replace(job, folder=job.folder.parent / "whole"), reports.append)
+    assert replace(result, seconds=0.0) == replace(whole, seconds=0.0)
+
+
+def test_its_trainers_end_with_a_worker_that_is_interrupted(command, job):
+    worker = working(command, job)
+    worker.send_signal(signal.SIGINT)
+    worker.communicate(timeout=60)
+    assert not running(job.folder)
