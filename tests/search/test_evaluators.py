@@ -280,6 +280,28 @@ def test_ctrl_c_ends_the_trainers_too(tiny, tmp_path):
             os.kill(int(file.read_text()), 0)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a trainer ends when it writes to stdout next")
+def test_a_trainer_ends_with_a_worker_that_is_killed(tiny, tmp_path):
+    trainer = script(tmp_path, "import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(60)")
+    code = f"""
+from pathlib import Path
+from scalenet.arch.config import load_config
+from scalenet.search.evaluators import Command, Job
+net = Path({str(tiny / "net.yaml")!r})
+Command({trainer!r}).evaluate(Job("tiny", load_config(net), net, 0, None, Path({str(tmp_path / "job")!r})), print)
+"""
+    worker, log, deadline = subprocess.Popen([PYTHON, "-c", code]), tmp_path / "job" / "log.txt", time.monotonic() + 60
+    while not (log.exists() and log.read_text().endswith("\n")):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    worker.kill()
+    worker.wait(timeout=60)
+    trainer_words = Path("/proc") / log.read_text().strip() / "cmdline"
+    while trainer_words.exists() and trainer_words.read_bytes():  # empty where nobody has taken note of its end
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 def test_the_example_of_ones_own_trainer(tmp_path):
     shutil.copytree(EXAMPLE, tmp_path / "own")
     (tmp_path / "own" / "grid.yaml").write_text(
