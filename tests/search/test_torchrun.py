@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import shlex
+import shutil
 import signal
+import subprocess
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from interruption import interruptible
@@ -16,11 +20,9 @@ from interruption import interruptible
 from scalenet.arch.config import load_config
 from scalenet.search.evaluators import Command, Job, Report
 
-if TYPE_CHECKING:
-    import subprocess
-
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are found through Linux's /proc")
 
+DOCUMENT = Path(__file__).parents[2] / "docs" / "cluster.md"
 EPOCHS = 20
 TORCHRUN = f"{sys.executable} -m torch.distributed.run --standalone --nproc-per-node 2 -m scalenet_cli"
 TRAIN = "train {config} --recipe search --set evaluate_every=1 --batch-size 16 --threads 1 --epochs {budget}"
@@ -87,6 +89,25 @@ def test_its_trainers_end_with_a_killed_worker_and_the_next_one_goes_on_to_the_s
     assert 1 < reports[0].done <= reports[-1].done == EPOCHS
     whole = command.evaluate(replace(job, folder=job.folder.parent / "whole"), reports.append)
     assert replace(result, seconds=0.0) == replace(whole, seconds=0.0)
+
+
+def test_the_documented_search_by_torchrun(tiny, tmp_path):
+    (line,) = [
+        block for block in re.findall(r"```sh\n(.*?)```", DOCUMENT.read_text(), re.DOTALL) if "torchrun" in block
+    ]
+    changes = {"resnet18": "net.yaml", "64": "8", "classes 10": "classes 2", "epochs 10": "epochs 3"}
+    changes |= {"path/to/images": f"{tiny}/images", "runs/wide": f"{tmp_path}/run --grid one.yaml --seeds 1"}
+    changes |= {"scalenet": "scalenet_cli", "torchrun --no-python": f"{sys.executable} -m torch.distributed.run -m"}
+    for old, new in changes.items():
+        assert old in line
+        line = line.replace(old, new)
+    shutil.copy(tiny / "net.yaml", tmp_path)
+    (tmp_path / "one.yaml").write_text((tiny / "grid.yaml").read_text().replace(", [1, 1.5, 1], [1, 1, 1.5]", ""))
+    words = [sys.executable, "-m", *shlex.split(line), "--json"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["evidence"]["accuracy"] > 0.8, "light and dark squares are easy"
+    assert len((tmp_path / "run" / "curves.jsonl").read_text().splitlines()) == 3
 
 
 def test_its_trainers_end_with_a_worker_that_is_interrupted(command, job):
