@@ -15,7 +15,7 @@ from scalenet.arch.config import as_data
 from scalenet.arch.errors import ScalenetError
 from scalenet.model.builder import build
 from scalenet.search.evaluators import Report, Result
-from scalenet.training.checkpoint import read_state, write_state
+from scalenet.training.checkpoint import read_state, sweep, write_state
 from scalenet.training.loop import DivergedError, Listener, Training
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from scalenet.training.data import Splits
     from scalenet.training.loop import Progress
     from scalenet.training.recipe import Recipe
-
-_ABANDONED = 600.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,12 +111,9 @@ class _Keeper(Listener):
         self._keep(training)
 
     def end(self) -> None:
-        """Remove the checkpoint, and what killed processes left half-written; another one may be writing just now."""
+        """Remove the checkpoint, and what killed processes left half-written of it."""
         self.file.unlink(missing_ok=True)
-        for half in self.file.parent.glob(f".{self.file.name}.*"):
-            with contextlib.suppress(FileNotFoundError):
-                if time.time() - half.stat().st_mtime > _ABANDONED:
-                    half.unlink()
+        sweep(self.file.parent, self.file.name)
 
     def _keep(self, training: Training) -> None:
         if time.monotonic() - self.kept < self.every or not training.sound:  # an older checkpoint is worth more

@@ -5,8 +5,10 @@ A file is written under another name and renamed, so that none is ever half-writ
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
 
 KEPT = 2
 """How many checkpoints of a training stay: the newest, and one before it should the disk damage it."""
+
+ABANDONED = 600.0
+"""Seconds after which nobody writes a half-written file any more; before that another process may be about to."""
 
 Texts = Annotated[tuple[str, ...], BeforeValidator(as_tuple)]
 Floats = Annotated[tuple[float, ...], BeforeValidator(as_tuple)]
@@ -141,9 +146,9 @@ def write_weights(path: Path, weights: dict[str, Tensor], about: About) -> None:
 def write_checkpoint(folder: Path, step: int, state: State, about: About) -> None:
     """Write all that a training goes on from, and remove all but the newest `KEPT` checkpoints."""
     write_state(folder / f"step-{step:09}.safetensors", state, json.dumps(as_data(about)))
-    # What a killed process left half-written has a name that begins with a dot.
-    for old in [*checkpoints(folder)[KEPT:], *folder.glob(".step-*")]:
-        old.unlink()
+    for old in checkpoints(folder)[KEPT:]:
+        old.unlink(missing_ok=True)
+    sweep(folder, "step-*.safetensors")
 
 
 def write_state(path: Path, state: State, about: str) -> None:
@@ -151,6 +156,14 @@ def write_state(path: Path, state: State, about: str) -> None:
     texts = {"about": about, "state": json.dumps(state.numbers)}
     whole = _whole(state.tensors)
     write_bytes(path, save(whole, {**texts, "digest": _digest(whole, texts)}))
+
+
+def sweep(folder: Path, name: str) -> None:
+    """Remove what killed processes left half-written of files of a name, a pattern; its names begin with a dot."""
+    for half in folder.glob(f".{name}.*"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - half.stat().st_mtime > ABANDONED:
+                half.unlink()
 
 
 def checkpoints(folder: Path) -> list[Path]:
