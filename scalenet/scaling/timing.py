@@ -43,7 +43,7 @@ def scale_within(
                 break
         elif slow is None or value < slow:
             slow = value
-        value = round(value * seconds * (1 - tolerance / 2) / taken)
+        value = max(1, round(value * seconds * (1 - tolerance / 2) / taken))
         if fast is not None and slow is not None and not fast[0] < value < slow:
             value = round((fast[0] * slow) ** 0.5)
         if capped:

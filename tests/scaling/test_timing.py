@@ -50,6 +50,11 @@ def test_a_time_that_nothing_keeps_is_an_error() -> None:
         scale_within(BASE, RULE, 5e-4, seconds, capped=False)
 
 
+def test_a_time_that_asks_for_less_than_one_flop_is_an_error() -> None:
+    with pytest.raises(ScalenetError, match=r"no network of this ray takes 1e-12 ms or less"):
+        scale_within(BASE, RULE, 1e-15, seconds, capped=False)
+
+
 def test_a_noisy_clock_never_gives_a_network_that_was_too_slow() -> None:
     noise = iter([1.3, 0.8, 1.1, 0.7, 1.4, 0.9, 1.2, 0.75, 1.0, 1.3, 0.8, 1.1])
     _, taken = scale_within(BASE, RULE, 12e-3, lambda network: seconds(network) * next(noise), capped=False)
