@@ -72,9 +72,10 @@ class Report:
 
     @property
     def accepting(self) -> str | None:
-        """The command that accepts what is not as locked, or None where nothing is."""
+        """The command that accepts what is not as locked; None where nothing is, or a target has no cost to accept."""
         missing = self.drifted or any(problem.code == NOT_LOCKED for problem in self.problems)
-        return shlex.join(["scalenet", "lock", *self.words]) if missing else None
+        refused = any(problem.name for problem in self.problems)
+        return shlex.join(["scalenet", "lock", *self.words]) if missing and not refused else None
 
     def of(self, status: Status) -> list[Result]:
         """Return the targets with this status."""

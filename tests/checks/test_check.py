@@ -103,6 +103,14 @@ def test_a_missing_lock_fails_with_the_command_that_makes_it(folder: Folder) -> 
     assert result.stdout.splitlines()[-1] == "accept with: scalenet lock"
 
 
+def test_a_target_that_has_no_cost_is_not_to_be_accepted(folder: Folder) -> None:
+    assert "accept with" not in folder.check("resnt50").stdout
+    assert "accept with" not in folder.check("resnet50", "resnt50").stdout
+    folder.edit(R18, "activation:", "activtion:")
+    assert "accept with" not in folder.check().stdout
+    assert "accept with: scalenet lock resnet50" in folder.check("resnet50").stdout
+
+
 def test_new_and_gone_targets_fail_and_are_named(locked: Folder) -> None:
     locked.git("mv", R18, "nets/other.yaml")
     result = locked.check()
