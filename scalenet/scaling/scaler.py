@@ -132,7 +132,10 @@ def reference(base: Architecture) -> BaseReference:
 
 
 def asked_of(base: Architecture, scaling: Scaling) -> tuple[Multipliers, float]:
-    """Return the multipliers and the FLOPs ratio that were asked for; the record itself has six digits of them."""
+    """Return the multipliers and the FLOPs ratio that were asked for: a budget's as recorded, in six digits."""
+    if isinstance(scaling.rule, BudgetRule):
+        asked = scaling.asked
+        return Multipliers(asked.depth, asked.width, asked.resolution), asked.flops_ratio
     scaled = _scaled(base, scaling.rule, rounding_set(scaling.rounding.name))
     return scaled.asked, scaled.target
 
