@@ -29,7 +29,7 @@ from scalenet.arch.config import (
     TinyRay,
     digest,
 )
-from scalenet.arch.errors import ScalenetError
+from scalenet.arch.errors import ScalenetError, UnknownNameError
 from scalenet.arch.spec import Architecture, Dimensions, dimensions, with_dimensions
 from scalenet.costs.formula import cost, cost_record
 from scalenet.scaling.budgets import solve
@@ -54,9 +54,11 @@ def load(name_or_path: str | Path) -> Architecture:
 
 def find_config(name_or_path: str | Path) -> Config:
     """Return the config of a registered baseline, a preset or a YAML file."""
-    name = str(name_or_path).replace("-", "_")
-    if registry.is_path(name_or_path) or name in registry.names() or name not in presets():
+    name, known = str(name_or_path).replace("-", "_"), registry.names()
+    if registry.is_path(name_or_path) or name in known:
         return registry.find_config(name_or_path)
+    if name not in presets():
+        raise UnknownNameError("baseline", name, [*known, *presets()], listing="`scalenet baselines` lists them")
     return scale_by(registry.load(preset(name).base), PresetRule(name=name))
 
 

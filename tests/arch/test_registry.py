@@ -44,7 +44,13 @@ def test_a_hyphen_is_as_good_as_an_underscore() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "near"), [("resnet5", "resnet50"), ("mobilenetv2", "mobilenet_v2"), ("eficientnet_b0", "efficientnet_b0")]
+    ("name", "near"),
+    [
+        ("resnet5", "resnet50"),
+        ("mobilenetv2", "mobilenet_v2"),
+        ("eficientnet_b0", "efficientnet_b0"),
+        ("efficientnt_b3", "efficientnet_b3"),
+    ],
 )
 def test_an_unknown_name_suggests_the_nearest(name: str, near: str) -> None:
     with pytest.raises(UnknownNameError) as caught:
