@@ -8,7 +8,7 @@ import typer
 
 from .errors import plain_errors
 from .options import Json
-from .output import emit, emit_json
+from .output import emit, emit_json, emit_record
 
 
 @plain_errors
@@ -17,13 +17,10 @@ def grids(
     json: Json = False,
 ) -> None:
     """List the shipped search grids, or print one to copy and change."""
-    from scalenet.arch import strict_yaml
-    from scalenet.arch.config import as_data
     from scalenet.search.grids import files, load_grid
 
     if name is not None:
-        data = as_data(load_grid(name))
-        emit_json(data) if json else typer.echo(strict_yaml.dump(data), nl=False)
+        emit_record(load_grid(name), json=json)
         return
     rows = []
     for grid in map(load_grid, files()):

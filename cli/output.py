@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from scalenet.arch.spec import Record
+
 
 class Format(StrEnum):
     """How results are written."""
@@ -50,6 +52,14 @@ def emit_line(data: Any) -> None:
     """Write a line of JSON to stdout at once."""
     sys.stdout.write(json.dumps(data, ensure_ascii=False) + "\n")
     sys.stdout.flush()
+
+
+def emit_record(record: Record, *, json: bool) -> None:
+    """Write a record to stdout: the YAML of its file, or JSON."""
+    from scalenet.arch import strict_yaml
+    from scalenet.arch.config import as_data
+
+    emit_json(as_data(record)) if json else sys.stdout.write(strict_yaml.dump(as_data(record)))
 
 
 def emit(

@@ -8,7 +8,7 @@ import typer
 
 from .errors import plain_errors
 from .options import Json
-from .output import emit, emit_json
+from .output import emit, emit_json, emit_record
 
 
 @plain_errors
@@ -19,13 +19,10 @@ def recipes(
     json: Json = False,
 ) -> None:
     """List the shipped training recipes, or print one to copy and change."""
-    from scalenet.arch import strict_yaml
-    from scalenet.arch.config import as_data
     from scalenet.training.recipe import files, load_recipe
 
     if name is not None:
-        data = as_data(load_recipe(name))
-        emit_json(data) if json else typer.echo(strict_yaml.dump(data), nl=False)
+        emit_record(load_recipe(name), json=json)
         return
     rows = [
         {

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
-from PIL import Image
+from noisy_images import write_images
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,10 +38,5 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tiny")
     (folder / "net.yaml").write_text(NETWORK)
     (folder / "grid.yaml").write_text(GRID)
-    draw = np.random.default_rng(0)
-    for name, level in (("dark", 90), ("light", 160)):
-        (folder / "images" / name).mkdir(parents=True)
-        for number in range(60):
-            pixels = np.clip(draw.normal(level, 40, (8, 8, 3)), 0, 255).astype(np.uint8)
-            Image.fromarray(pixels).save(folder / "images" / name / f"{number:03}.png")
+    write_images(folder / "images", {"dark": 90, "light": 160}, 60, size=8)
     return folder

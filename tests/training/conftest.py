@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
-from PIL import Image
+from noisy_images import write_images
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,23 +25,13 @@ model:
 """
 
 
-def write_images(folder: Path, levels: dict[str, int], count: int, *, seed: int = 0) -> None:
-    """Write noisy squares of a brightness for each class."""
-    draw = np.random.default_rng(seed)
-    for name, level in levels.items():
-        (folder / name).mkdir(parents=True)
-        for number in range(count):
-            pixels = np.clip(draw.normal(level, 40, (10, 10, 3)), 0, 255).astype(np.uint8)
-            Image.fromarray(pixels).save(folder / name / f"{number:03}.png")
-
-
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with `net.yaml`, `images/` of two classes and `others/` of three, with train and val."""
     folder = tmp_path_factory.mktemp("training")
     (folder / "net.yaml").write_text(NETWORK)
-    write_images(folder / "images", {"dark": 80, "light": 170}, 60)
+    write_images(folder / "images", {"dark": 80, "light": 170}, 60, size=10)
     levels = {"black": 20, "grey": 120, "white": 230}
-    write_images(folder / "others" / "train", levels, 20)
-    write_images(folder / "others" / "val", levels, 5, seed=1)
+    write_images(folder / "others" / "train", levels, 20, size=10)
+    write_images(folder / "others" / "val", levels, 5, size=10, seed=1)
     return folder
