@@ -17,7 +17,6 @@ from scalenet.arch.spec import dimensions, layer_tree
 from scalenet.costs.formula import total, walk
 
 if TYPE_CHECKING:
-    from scalenet.arch.layers import Count, Mask
     from scalenet.arch.spec import Model
 
 Side: TypeAlias = Literal["both", "height", "width"]
@@ -57,15 +56,13 @@ class Cliff:
 
 
 def total_stride(model: Model) -> int:
-    """Return by what the network divides the side of its input before the head: 32 in EfficientNet."""
+    """Return by what the network divides the side of its input before the head: 32 in EfficientNet.
+
+    Sizes that it divides are tight: no feature map of theirs has a ragged row.
+    """
     unit = replace(dimensions(model), height=1.0, width=1.0)
     *_, last, _ = walk(layer_tree(model, unit), smooth=True)
     return round(1 / cast("float", last.height))
-
-
-def is_tight(model: Model, size: Count) -> Mask:
-    """Return whether no feature map has a ragged row: every strided layer divides `size`, pixels, without rounding."""
-    return size % total_stride(model) == 0
 
 
 def cliffs(model: Model, sizes: range) -> list[Cliff]:
