@@ -76,5 +76,8 @@ def root(
 
 
 def main() -> None:
-    """Run the command line."""
-    sys.exit(app())
+    """Run the command line; a reader that has enough of its output, as `head` has, is no error."""
+    try:
+        app()
+    except SystemExit as end:
+        sys.exit(0 if isinstance(end.__context__, BrokenPipeError) else end.code)

@@ -234,8 +234,9 @@ def test_commands_that_run_no_network_load_no_torch(words):
     subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
 
 
-def test_a_closed_pipe_is_no_error():
-    shell = f"{sys.executable} -m scalenet_cli schema | head -c 10"
+@pytest.mark.parametrize("words", ["schema", "--help", "scale --help"])
+def test_a_closed_pipe_is_no_error(words):
+    shell = f"{sys.executable} -m scalenet_cli {words} | head -c 0"
     result = subprocess.run(["bash", "-c", f"set -o pipefail; {shell}"], capture_output=True, text=True, check=False)
     assert (result.returncode, result.stderr) == (0, "")
 
