@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
 from collections import defaultdict
 from contextlib import contextmanager
@@ -125,6 +126,7 @@ def _child(targets: list[Target], folder: Path) -> Iterator[tuple[SpawnProcess, 
 
 def serve(targets: list[Target], folder: str, answers: Connection) -> None:
     """Answer for each target with its cost as JSON, or with "! " and the reason why there is none."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which then ends this process
     os.dup2(2, 1)  # what a module prints is no data of ours
     sys.path.insert(0, folder)
     for target in targets:
@@ -134,8 +136,6 @@ def serve(targets: list[Target], folder: str, answers: Connection) -> None:
 def _told(target: Target) -> str:
     try:
         return measure_target(target).model_dump_json(by_alias=True)
-    except KeyboardInterrupt:
-        raise
     except ScalenetError as error:
         return f"! {error}"
     except BaseException as error:  # modules are others' code, and may even leave

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -103,6 +108,23 @@ def test_a_target_that_takes_too_long_is_ended(folder: Folder) -> None:
     report = json.loads(folder.run("check", "--json").stdout)
     assert report["problems"][-1]["message"] == "took more than 3 s (time_limit in [tool.scalenet] allows more)"
     assert report["code"] == 3
+
+
+def test_ctrl_c_is_one_line_while_a_module_is_measured(folder: Folder) -> None:
+    project(folder, module("sleeps"))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "scalenet_cli", "lock"],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads here
+    )
+    assert process.stderr is not None
+    assert process.stderr.readline() == "what a module says is no data\n"
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    assert process.communicate()[1] == "scalenet: interrupted\n"
+    assert process.returncode == 130
+    assert not (folder.path / "scalenet.lock.json").exists()
 
 
 def test_nothing_is_locked_while_a_target_cannot_be_measured(folder: Folder) -> None:
