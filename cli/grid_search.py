@@ -70,7 +70,7 @@ class Options:
     max_activations: str | None
     seed: int
     seeds: int
-    halving: int
+    halving: int | None
     workers: int | None
     threads: int
     device: str
@@ -136,11 +136,13 @@ def grid_search(
     ] = 0,
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each candidate, with this many seeds.")] = 2,
     halving: Annotated[
-        int,
+        int | None,
         typer.Option(
-            min=1, help="Of so many candidates one gets to the next rung, with more epochs and seeds; 1: all do all."
+            min=1,
+            help="Train so many times fewer candidates in each rung, for so many times longer; 1: all to the end.  "
+            "[default: 5]",
         ),
-    ] = 3,
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Trainings at a time here.  [default: one a core or GPU]")
     ] = None,
@@ -198,6 +200,7 @@ def search(options: Options, folder: Path, where: Place, *, more: int = 0, force
     else:
         evaluators, plan = [asked.evaluator] * len(workers), _plan(asked, options.epochs)
         shown = environments(options.device, len(workers))
+    folder.mkdir(parents=True, exist_ok=True)
     study = Study(folder, plan, asked.found.candidates, where)
     study.begin(evaluators[0], more=more, force=force, options=asdict(options), directory=str(Path.cwd()))
     if options.proxies:
@@ -301,7 +304,7 @@ def _workers(options: Options, most: int) -> list[str]:
 def _plan(asked: _Asked, budget: int | None, **trained: Any) -> Plan:
     from scalenet.arch.config import digest
     from scalenet.search.plan import Plan
-    from scalenet.search.schedule import halving
+    from scalenet.search.schedule import FACTOR, halving
 
     options, candidates = asked.options, asked.found.candidates
     seeds = range(options.seed, options.seed + options.seeds)
@@ -312,7 +315,7 @@ def _plan(asked: _Asked, budget: int | None, **trained: Any) -> Plan:
         rounding=asked.base.rounding,
         grid=asked.grid,
         objective=asked.objective,
-        schedule=halving(len(candidates), seeds=seeds, budget=budget, factor=options.halving),
+        schedule=halving(len(candidates), seeds=seeds, budget=budget, factor=options.halving or FACTOR),
         evaluate=options.evaluate,
         device=options.device.partition(":")[0],
         threads=options.threads,

@@ -81,7 +81,6 @@ def place(folder: Path, storage: str | None, name: str | None, grace: int = 60) 
     from scalenet.search.workers import Place
 
     if storage is None:
-        folder.mkdir(parents=True, exist_ok=True)
         return Place(database(folder), name or "search", grace)
     return Place(storage, name or folder.absolute().name, grace)
 
