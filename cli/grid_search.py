@@ -189,7 +189,7 @@ def _plain(value: Any) -> Any:
 def search(options: Options, folder: Path, where: Place, *, more: int = 0, force: bool = False, json: bool) -> None:
     """Begin a search, go on with it or join it, and write its answer; winner and ties get `more` seeds."""
     from scalenet.search.placement import environments
-    from scalenet.search.study import Study
+    from scalenet.search.study import Study, check
 
     asked = _asked(options)
     check_folder(folder)
@@ -200,9 +200,10 @@ def search(options: Options, folder: Path, where: Place, *, more: int = 0, force
     else:
         evaluators, plan = [asked.evaluator] * len(workers), _plan(asked, options.epochs)
         shown = environments(options.device, len(workers))
+    check(evaluators[0], folder, plan, asked.found.candidates)
     folder.mkdir(parents=True, exist_ok=True)
     study = Study(folder, plan, asked.found.candidates, where)
-    study.begin(evaluators[0], more=more, force=force, options=asdict(options), directory=str(Path.cwd()))
+    study.begin(more=more, force=force, options=asdict(options), directory=str(Path.cwd()))
     if options.proxies:
         study.score(_scorer(evaluators[0], options))
     note(f"{progress_line(study.board.view(), len(workers))}, in {folder}")

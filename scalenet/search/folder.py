@@ -2,8 +2,9 @@
 
 It holds `search.yaml` (the plan), `base.yaml` (the baseline as it was searched), `candidates/NAME.yaml` (each
 candidate's config), `jobs/NAME_seedN/` (logs and checkpoints), `proxies.csv` (training-free scores, where they are
-wanted), `candidates.csv` and `jobs.csv` (the tables so far) and, once all is evaluated, `coefficients.yaml`,
-`report.html` and `plots/`. The results themselves are in the storage, which by default is `search.db` in the folder.
+wanted), `candidates.csv`, `jobs.csv` and `curves.csv` (what is known so far) and, once all is evaluated,
+`coefficients.yaml`, `report.html` and `plots/`. The results themselves are in the storage, which by default is
+`search.db` in the folder.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ OWN = (
     "proxies.csv",
     "candidates.csv",
     "jobs.csv",
+    "curves.csv",
     "coefficients.yaml",
     "report.html",
 )

@@ -36,7 +36,7 @@ class Study:
         self.jobs = Jobs(folder, {name: candidate.config for name, candidate in self.candidates.items()})
         self.proxies = self._scored()
 
-    def begin(self, evaluator: Evaluator, *, more: int = 0, force: bool = False, **attributes: Any) -> None:
+    def begin(self, *, more: int = 0, force: bool = False, **attributes: Any) -> None:
         """Begin the search, go on with it, or join it; the winner and its ties get `more` seeds.
 
         The attributes are recorded with it. Raise ScalenetError where its name or its folder is another search's,
@@ -50,8 +50,6 @@ class Study:
         recorded = self.board.plan()
         if recorded is not None:
             self._go_on(as_record(Plan, recorded, self.place.name), more)
-        runs = dict.fromkeys((seed, rung.budget) for rung in self.plan.schedule.rungs for seed in rung.seeds)
-        evaluator.check([self.jobs((name, *run)) for run in runs for name in self.candidates])
         self._check_same(as_record(Plan, self.board.settle(as_data(self.plan)), self.place.name))
         write_plan(self.folder, self.plan, self.jobs.configs)
         factors = {name: self._factor(candidate) for name, candidate in self.candidates.items()}
@@ -102,9 +100,10 @@ class Study:
         return Outcome(self.plan, self.candidates, view or self.board.view(), self.proxies)
 
     def write(self, outcome: Outcome) -> None:
-        """Write the tables, `candidates.csv` and `jobs.csv`."""
-        write_text(self.folder / "candidates.csv", outcome.table().to_csv(index=False))
-        write_text(self.folder / "jobs.csv", outcome.jobs().to_csv(index=False))
+        """Write the tables: candidates, jobs and curves."""
+        tables = {"candidates": outcome.table(), "jobs": outcome.jobs(), "curves": outcome.curves()}
+        for name, table in tables.items():
+            write_text(self.folder / f"{name}.csv", table.to_csv(index=False))
 
     def _factor(self, candidate: Candidate) -> float:
         return self.plan.objective.factor(candidate.flops_ratio, target=self.plan.grid.product)
@@ -126,6 +125,13 @@ class Study:
         frame = pd.read_csv(file).astype(object)
         rows = frame.where(frame.notna(), None).to_dict("records")
         return {row["name"]: {name: row[name] for name in PROXIES} for row in rows}
+
+
+def check(evaluator: Evaluator, folder: Path, plan: Plan, candidates: Sequence[Candidate]) -> None:
+    """Raise ScalenetError where an evaluator cannot do the jobs of a plan, before anything is written."""
+    jobs = Jobs(folder, {candidate.name: candidate.config for candidate in candidates})
+    runs = dict.fromkeys((seed, rung.budget) for rung in plan.schedule.rungs for seed in rung.seeds)
+    evaluator.check([jobs((candidate.name, *run)) for run in runs for candidate in candidates])
 
 
 def load_study(folder: Path, place: Place) -> Study:

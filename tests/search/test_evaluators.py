@@ -207,16 +207,16 @@ def test_a_search_by_command_ranks_and_can_be_replayed_from_its_table(tiny, tmp_
     assert answer["evidence"]["evaluate"] == trainer
     assert "data" not in answer["evidence"]
     assert [row["accuracy"] for row in answer["candidates"]] == pytest.approx([0.905, 0.905, 0.605])
-    curves = [json.loads(line) for line in (output / "curves.jsonl").read_text().splitlines()]
+    curves = list(csv.DictReader((output / "curves.csv").read_text().splitlines()))
     assert len(curves) == 12
-    assert curves[0].keys() == {"candidate", "seed", "epoch", "accuracy"}
+    assert curves[0].keys() == {"name", "seed", "budget", "epoch", "accuracy"}
     again = search(tiny, tmp_path / "replay", "--evaluate", f"table:{output}/candidates.csv", "--json")
     replayed = json.loads(again.stdout)
     assert [row["accuracy"] for row in replayed["candidates"]] == [row["accuracy"] for row in answer["candidates"]]
     refused = search(tiny, output, "--evaluate", trainer + " --more", "--epochs", "2", code=2)
     assert "holds another search: evaluate differ" in refused.stderr
     objective = search(tiny, output, "--evaluate", trainer, "--epochs", "2", "--objective", "accuracy-flops", "--json")
-    assert "0 trainings left" in objective.stderr
+    assert "6 of 6 trainings done" in objective.stderr
     evidence = json.loads(objective.stdout)["evidence"]
     assert evidence["objective"] == "accuracy-flops"
     assert evidence["score"] == pytest.approx(0.905 * (evidence["flops_ratio"] / 2) ** -0.07, abs=1e-4)

@@ -107,7 +107,7 @@ def test_the_documented_search_by_torchrun(tiny, tmp_path):
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["evidence"]["accuracy"] > 0.8, "light and dark squares are easy"
-    assert len((tmp_path / "run" / "curves.jsonl").read_text().splitlines()) == 3
+    assert len((tmp_path / "run" / "curves.csv").read_text().splitlines()) == 1 + 3
 
 
 def test_its_trainers_end_with_a_worker_that_is_interrupted(command, job):
