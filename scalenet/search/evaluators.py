@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import ctypes
 import json
 import math
 import os
@@ -321,14 +320,13 @@ def _whole(text: str | None, place: str) -> int:
 def _run(words: list[str], stderr: TextIO, job: Job, log: Path) -> Generator[str]:
     """Yield the lines of a program's stdout; it and its children end with this, and with this process."""
     with subprocess.Popen(
-        words,
+        _following(words),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=stderr,
         text=True,
         errors="replace",
         start_new_session=True,
-        preexec_fn=_follow if sys.platform == "linux" else None,  # noqa: PLW1509 - one system call
     ) as process:
         try:
             assert process.stdout is not None
@@ -352,13 +350,22 @@ def _end(process: subprocess.Popen[str]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def _follow() -> None:
-    """Let a program be told to end when the process that started it is gone, be it killed."""
-    _PRCTL(_PR_SET_PDEATHSIG, signal.SIGTERM)
+def _following(words: list[str]) -> list[str]:
+    """Return a command that is also told to end when this process is killed, which only Linux can do."""
+    if sys.platform != "linux":
+        return words
+    return [sys.executable, "-I", "-S", "-c", _FOLLOWER, str(os.getpid()), *words]
 
 
-_PRCTL: Any = ctypes.CDLL(None).prctl if sys.platform == "linux" else None  # not to be loaded in a child
-_PR_SET_PDEATHSIG = 1
+# Not a preexec_fn: what a signal's handler raises while Python forks is lost.
+_FOLLOWER = """
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # by Python, and not to be by the program
+    signal.signal(ignored, signal.SIG_DFL)
+if os.getppid() == int(sys.argv[1]):
+    os.execvp(sys.argv[2], sys.argv[2:])
+"""
 _GRACE = 10.0
 _LONGEST = 200
 
