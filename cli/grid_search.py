@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,12 +23,13 @@ from .options import (
     check_folder,
     checked,
     parse_amounts,
+    parse_seconds,
     parse_size,
     place,
     the_device,
     the_recipe,
 )
-from .output import emit, emit_json, note, progress, text
+from .output import emit, emit_json, note, progress, seconds_text, text
 from .search_report import FORMATS, answer, progress_line, watch, write_page
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class Options:
     objective: str
     max_params: str | None
     max_activations: str | None
+    max_latency: str | None
     seed: int
     seeds: int
     halving: int | None
@@ -131,6 +133,9 @@ def grid_search(
     max_activations: Annotated[
         str | None, typer.Option(metavar="AMOUNT", help="Drop candidates with more activations: 10M, or 2x.")
     ] = None,
+    max_latency: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Drop candidates that are slower here at batch 1: 30ms.")
+    ] = None,
     seed: Annotated[
         int, typer.Option(min=0, max=2**31, help="First seed; also draws the held-out images of a folder.")
     ] = 0,
@@ -188,11 +193,12 @@ def _plain(value: Any) -> Any:
 
 def search(options: Options, folder: Path, where: Place, *, more: int = 0, force: bool = False, json: bool) -> None:
     """Begin a search, go on with it or join it, and write its answer; winner and ties get `more` seeds."""
+    from scalenet.search.folder import recorded_plan
     from scalenet.search.placement import environments
     from scalenet.search.study import Study, check
 
-    asked = _asked(options)
     check_folder(folder)
+    asked = _fast_enough(_asked(options), None if force else recorded_plan(folder))
     workers = _workers(options, len(asked.found.candidates) * options.seeds)
     if asked.evaluator is None:
         evaluators, trained = _trainer(asked, workers)
@@ -347,8 +353,6 @@ def _source(options: Options) -> Source | None:
 
 
 def _base(options: Options, source: Source | None) -> Architecture:
-    from dataclasses import replace
-
     from scalenet.arch.errors import ScalenetError
     from scalenet.scaling.scaler import load
     from scalenet.training.embedded import CLASS_NAMES
@@ -376,7 +380,45 @@ def _objective(base: Architecture, options: Options) -> Objective:
         limits[name], *others = parse_amounts(most, int(getattr(own, name)))
         if others:
             raise ScalenetError(f"--max-{name} {most}: one amount is wanted")
-    return checked(Objective, goal=options.objective, ceilings=limits)
+    latency = None if options.max_latency is None else parse_seconds(options.max_latency)
+    if latency is not None and len(latency) > 1:
+        raise ScalenetError(f"--max-latency {options.max_latency}: one time is wanted")
+    return checked(Objective, goal=options.objective, ceilings=limits, latency=latency and latency[0])
+
+
+def _fast_enough(asked: _Asked, begun: Plan | None) -> _Asked:
+    """Drop candidates that are too slow: those that were when the search was begun, or else are by measurement."""
+    from scalenet.arch.errors import ScalenetError
+
+    limit, candidates = asked.objective.latency, asked.found.candidates
+    if limit is None:
+        return asked
+    if begun is not None:
+        kept = [candidate for candidate in candidates if candidate.name in begun.candidates]
+    else:
+        seconds = _latencies(asked)
+        kept = [candidate for candidate in candidates if seconds[candidate.name] <= limit]
+        note(f"{len(candidates) - len(kept)} are slower than {asked.options.max_latency} here; {len(kept)} candidates")
+        if not kept:
+            raise ScalenetError(
+                f"every candidate is slower than {asked.options.max_latency} here",
+                hint=f"the fastest takes {seconds_text(min(seconds.values()))}",
+            )
+    return replace(asked, found=replace(asked.found, candidates=tuple(kept)))
+
+
+def _latencies(asked: _Asked) -> dict[str, float]:
+    """Return the median seconds of each candidate at batch 1."""
+    from scalenet.costs.latency import Setup, latencies
+
+    setup = Setup(device=_workers(asked.options, 1)[0], threads=asked.options.threads)
+    candidates = asked.found.candidates
+    with progress(auto_refresh=False) as bar:
+        task = bar.add_task("measuring", total=setup.runs)
+        bar.refresh()
+        networks = [candidate.config.architecture() for candidate in candidates]
+        found = latencies(networks, setup, progress=lambda: bar.update(task, advance=1, refresh=True))
+    return {candidate.name: one.median for candidate, one in zip(candidates, found, strict=True)}
 
 
 def _counts(found: Enumeration, grid: Grid, objective: Objective) -> None:
@@ -452,7 +494,7 @@ def _scorer(evaluator: Evaluator | None, options: Options) -> Callable[[Candidat
 
 def _list(options: Options, *, json: bool) -> None:
     """List the candidates; nothing is trained."""
-    asked = _asked(options)
+    asked = _fast_enough(_asked(options), None)
     score = None
     if options.proxies:
         score = _scorer(asked.evaluator or _trainer(asked, _workers(options, 1))[0][0], options)

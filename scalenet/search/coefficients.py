@@ -54,7 +54,8 @@ class Evidence(Record):
 
     `accuracy` is the winner's mean over `seeds` as `evaluate` measured it: held-out top-1 on `data` for `train`.
     Candidates were ranked by `objective` (see `scalenet.search.objective`); where that is not the accuracy itself,
-    `score` is the winner's. `interval` is for comparing scores on these images and seeds at 95 %, not for the accuracy
+    `score` is the winner's. No candidate was above the `ceilings`, or slower than `latency` in seconds on the machine
+    that began the search. `interval` is for comparing scores on these images and seeds at 95 %, not for the accuracy
     on other images; `margin` is the distance below which two candidates are not distinguishable. Both are missing where
     nothing is known of the noise. `seed_correlation` is the mean rank correlation between seeds, `diverged` how many
     candidates were left out because a training of theirs diverged. `proxies` are the rank correlations of training-free
@@ -71,6 +72,7 @@ class Evidence(Record):
     data_digest: str | None = None
     objective: Goal = "accuracy"
     ceilings: dict[Ceiling, int] = Field(default_factory=dict)
+    latency: float | None = None
     grid: str
     rounding: str
     candidates: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
@@ -20,11 +20,12 @@ class Objective(Record):
     """What candidates are ranked by, and what none of them may cost more than.
 
     `accuracy-flops` is accuracy × (FLOPs / target)^-0.07, the target being the grid's product times the baseline's
-    FLOPs (Tan & Le 2019, section 4).
+    FLOPs (Tan & Le 2019, section 4). `latency` is in seconds, at batch 1 on the machine that began the search.
     """
 
     goal: Goal = "accuracy"
     ceilings: dict[Ceiling, Positive] = Field(default_factory=dict)
+    latency: Annotated[float, Field(gt=0)] | None = None
 
     def factor(self, flops_ratio: float, *, target: float) -> float:
         """Return what an accuracy is multiplied by; both FLOPs are relative to the baseline's."""

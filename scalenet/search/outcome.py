@@ -139,6 +139,7 @@ class Outcome:
                 data_digest=None if images is None else images.digest,
                 objective=objective.goal,
                 ceilings=objective.ceilings,
+                latency=objective.latency,
                 grid=self.plan.grid.name,
                 rounding=best.rounding,
                 candidates=len(ranking.standings),

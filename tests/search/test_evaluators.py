@@ -253,6 +253,8 @@ def test_one_seed_of_an_evaluator_says_nothing_of_the_noise(tiny, tmp_path):
         (["--learning-rate", "0.1"], "--learning-rate is for scalenet's own training"),
         (["--evaluate", "train", "--classes", "5"], "--classes is for other evaluators"),
         (["--max-params", "1M,2M"], "one amount is wanted"),
+        (["--max-latency", "1us,2us"], "one time is wanted"),
+        (["--max-latency", "1us"], "every candidate is slower than"),
         (["--max-params", "10"], "none of them keeps 10 params"),
     ],
 )
