@@ -42,7 +42,7 @@ def status(folder: Folder = DEFAULT, storage: Storage = None, name: SearchName =
         note(f"{entry.worker}: {entry.job}, {100 * entry.share:.0f} %")
     for entry in view.failed():
         note(f"failed: {entry.error or f'its worker died {entry.attempt + 1} times'}")
-    emit(standing_rows(study.outcome(view)), title=title(study.plan), formats=FORMATS)
+    emit(standing_rows(study.outcome(view)), title=title(study.plan), formats=FORMATS, hidden=("name",))
 
 
 @app.command()

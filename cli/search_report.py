@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from scalenet.arch.convention import CONVENTION
@@ -72,7 +73,10 @@ class _Watch:
         if len(outcome.rungs) > self.rungs:
             self.rungs = len(outcome.rungs)
             rung, names = outcome.rungs[-1]
-            self.say(f"rung {self.rungs}: {len(names)} candidates, {len(rung.seeds)} seeds{_epochs(rung.budget)}")
+            self.say(
+                f"rung {self.rungs}: "
+                + ", ".join([_number(len(names), "candidate"), _number(len(rung.seeds), "seed"), *_epochs(rung.budget)])
+            )
         for number, entry in enumerate(new, start=len(self.known) + 1):
             self.say(f"[{number}/{view.planned()}] {_line(entry)}")
         self.known |= set(ended)
@@ -89,8 +93,12 @@ def _line(entry: Entry) -> str:
     return f"{entry.job}: {accuracy}, {entry.result.seconds:.1f} s"
 
 
-def _epochs(budget: int | None) -> str:
-    return "" if budget is None else f", {budget} epoch{'s' if budget > 1 else ''}"
+def _epochs(budget: int | None) -> list[str]:
+    return [] if budget is None else [_number(budget, "epoch")]
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}{'s' if count != 1 else ''}"
 
 
 def _live(outcome: Outcome, workers: int) -> RenderableType:
@@ -102,6 +110,8 @@ def _live(outcome: Outcome, workers: int) -> RenderableType:
     rows = standing_rows(outcome)
     table = Table(title=Text(progress_line(outcome.view, workers)), title_justify="left", box=SIMPLE_HEAD)
     table.pad_edge = False
+    for row in rows:
+        del row["name"]
     for column in rows[0]:
         table.add_column(Text(column.replace("_", " ")), justify="right", no_wrap=True)
     for row in rows[:_ROWS]:
@@ -130,12 +140,24 @@ def standing_rows(outcome: Outcome) -> list[dict[str, Any]]:
     rows: list[dict[Any, Any]] = frame.astype(object).where(frame.notna(), None).to_dict("records")
     running = {entry.key[0]: entry for entry in outcome.view.running()}
     rows.sort(key=lambda row: (-row["rung"], -(row["accuracy"] or 0)))
-    columns = ("name", *GREEK, "flops_ratio", "rung", "seeds", "accuracy", "interval")
+    columns = ("name", *GREEK, "flops_ratio", "rung", "seeds", "accuracy")
+    intervals = _intervals(outcome)
     return [
-        {column: row.get(column) for column in columns}
+        {column: row[column] for column in columns}
+        | {"interval": intervals.get((row["name"], row["rung"], row["seeds"]))}
         | {"done": running[row["name"]].share if row["name"] in running else None}
         for row in rows
     ]
+
+
+def _intervals(outcome: Outcome) -> dict[tuple[str, int, int], float]:
+    """Return the intervals of what is finished, by candidate, rung and seeds."""
+    from scalenet.arch.errors import RunError
+
+    with suppress(RunError):
+        ranked = outcome.ranking.standings
+        return {(one.name, one.rung + 1, one.seeds): one.interval for one in ranked if isfinite(one.interval)}
+    return {}
 
 
 def answer(study: Study, outcome: Outcome, found: Coefficients, *, json: bool) -> None:
@@ -171,7 +193,7 @@ def summary(study: Study, outcome: Outcome, found: Coefficients) -> list[str]:
     """Return what a finished search says, a sentence a line, the answer first."""
     evidence = found.evidence
     assert evidence is not None
-    lines = [_best(found, evidence), *_ties(evidence), _spent(evidence), *_doubts(study, evidence)]
+    lines = [_best(found, evidence), *_ties(study, evidence), _spent(evidence), *_doubts(study, evidence)]
     return [*lines, *_agreements(outcome), evidence.note, _next(study, evidence)]
 
 
@@ -184,7 +206,7 @@ def _best(found: Coefficients, evidence: Evidence) -> str:
     )
 
 
-def _ties(evidence: Evidence) -> list[str]:
+def _ties(study: Study, evidence: Evidence) -> list[str]:
     within = "" if evidence.margin is None else f" (within {100 * evidence.margin:.2f} points, 95 %)"
     others, dropped = evidence.candidates - 1, sum(tie.rung < len(evidence.rungs) for tie in evidence.ties)
     lines = [f"{len(evidence.ties)} of the other {others} candidates are not distinguishable from it{within}"]
@@ -195,7 +217,7 @@ def _ties(evidence: Evidence) -> list[str]:
         which = "them" if parted.ties == len(evidence.ties) else f"{parted.ties} of them"
         lines.append(
             f"{parted.seeds} more seeds each would separate {which} at 95 % if the differences stay, about "
-            f"{duration(parted.seconds)} of training: scalenet search resume --more-seeds {parted.seeds}"
+            f"{duration(parted.seconds)} of training: scalenet search resume {study.folder} --more-seeds {parted.seeds}"
         )
     if evidence.diverged:
         lines.append(f"{evidence.diverged} candidates diverged or failed and are not ranked")
@@ -204,7 +226,7 @@ def _ties(evidence: Evidence) -> list[str]:
 
 def _spent(evidence: Evidence) -> str:
     rungs = ", then ".join(
-        f"{one.candidates} candidates × {one.seeds} seeds{'' if one.budget is None else f' × {one.budget} epochs'}"
+        " × ".join([_number(one.candidates, "candidate"), _number(one.seeds, "seed"), *_epochs(one.budget)])
         for one in evidence.rungs
     )
     assert evidence.spent is not None
