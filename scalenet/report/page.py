@@ -112,16 +112,15 @@ def _candidates(frame: pd.DataFrame) -> str:
     """Return the table of candidates, best first."""
     columns = _columns(frame)
     heads = ["rank", "standing", *columns, "name"]
-    rows = zip(
-        frame["kind"], frame["rank"], frame["name"], frame["merged"], zip(*columns.values(), strict=True), strict=True
-    )
-    body = [_row(*row) for row in rows]
+    own = (frame[name] for name in ("kind", "tied", "rank", "name", "merged"))
+    body = [_row(*row) for row in zip(*own, zip(*columns.values(), strict=True), strict=True)]
     head = "".join(_cell("th", head, head if head in ("standing", "name") else "number") for head in heads)
     return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{''.join(body)}</tbody>\n</table>\n"
 
 
-def _row(kind: str, rank: float, name: str, merged: object, texts: Iterable[str]) -> str:
-    cells = [_cell("td", f"{rank:.0f}" if rank > 0 else "", "number"), _cell("td", _STANDINGS[kind], "standing")]
+def _row(kind: str, tied: object, rank: float, name: str, merged: object, texts: Iterable[str]) -> str:
+    standing = "dropped, tied" if kind == "dropped" and tied is True else _STANDINGS[kind]
+    cells = [_cell("td", f"{rank:.0f}" if rank > 0 else "", "number"), _cell("td", standing, "standing")]
     cells += [_cell("td", text, "number") for text in texts]
     return f'<tr class="{kind}">{"".join(cells)}{_name(name, merged)}</tr>\n'
 
