@@ -11,8 +11,6 @@ seeds), how many candidates tie with it, and how often the best is the winner or
 
 from __future__ import annotations
 
-import csv
-import json
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -23,6 +21,7 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from scalenet.search.ranking import agreement, rank
 from scalenet.search.schedule import entrants, finished, halving, needed, spent
@@ -94,19 +93,15 @@ def trained(folder: Path, seeds: int) -> Table:
     grid = folder / "quarters.yaml"
     grid.write_text(GRID, encoding="utf-8")
     scalenet = str(Path(sys.executable).parent / "scalenet")
-    rows: dict[Key, tuple[float, float]] = {}
+    parts = []
     for budget in BUDGETS:
         output = folder / f"epochs{budget}"
-        search = f"grid-search --grid {grid} --epochs {budget} --seeds {seeds} -o {output}"
+        search = f"grid-search --grid {grid} --halving 1 --epochs {budget} --seeds {seeds} -o {output}"
         subprocess.run([scalenet, *search.split()], check=True, stdout=subprocess.DEVNULL)
-        for line in (output / "results.jsonl").read_text(encoding="utf-8").splitlines():
-            result = json.loads(line)
-            rows[result["candidate"], result["seed"], budget] = result["accuracy"], result["seconds"]
-    with (folder / "table.csv").open("w", encoding="utf-8", newline="") as file:
-        lines = csv.writer(file)
-        lines.writerow(["name", "seed", "budget", "accuracy", "seconds"])
-        lines.writerows([*key, *values] for key, values in rows.items())
-    return Table({key: accuracy for key, (accuracy, _) in rows.items()})
+        parts.append(pd.read_csv(output / "jobs.csv"))
+    table = pd.concat(parts)[["name", "seed", "budget", "accuracy", "seconds"]]
+    table.to_csv(folder / "table.csv", index=False)
+    return Table({(name, seed, budget): accuracy for name, seed, budget, accuracy, _ in table.itertuples(index=False)})
 
 
 def correlation(one: Ranking, other: Ranking) -> float:

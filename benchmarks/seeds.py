@@ -2,7 +2,8 @@
 
     python benchmarks/seeds.py [FOLDER]
 
-Runs `scalenet grid-search --seeds 4` (some minutes; it goes on where it stopped) and prints its table as Markdown.
+Runs `scalenet grid-search --halving 1 --seeds 4` (some minutes; it goes on where it stopped) and prints its table as
+Markdown.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ def main() -> None:
     """Run the search and print accuracies and correlations."""
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/seeds")
     scalenet = Path(sys.executable).parent / "scalenet"
-    command: list[str | Path] = [scalenet, "grid-search", "--seeds", str(SEEDS), "-o", folder]
+    command: list[str | Path] = [scalenet, "grid-search", "--halving", "1", "--seeds", str(SEEDS), "-o", folder]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     table = pd.read_csv(folder / "candidates.csv")
     columns = [f"accuracy_seed{seed}" for seed in range(SEEDS)]

@@ -51,6 +51,8 @@ class Plan(Record):
     def differences(self, other: Plan) -> list[str]:
         """Return what differs so that the results of one plan are not those of the other."""
         mine, theirs = as_data(self), as_data(other)
+        for data in (mine, theirs):
+            data.get("recipe", {}).pop("epochs", None)  # each training has its own
         return [key for key in Plan.model_fields if mine.get(key) != theirs.get(key) and key not in _FREE]
 
     def judged(self) -> str:
