@@ -8,6 +8,7 @@ is followed by another one. A result is the first to be recorded: a process that
 from __future__ import annotations
 
 import contextlib
+import time
 import warnings
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from scalenet.arch.config import as_data, as_record
 from scalenet.arch.errors import RunError
 from scalenet.search.evaluators import Result
 from scalenet.search.jobs import Aim, Entry, State, View
-from scalenet.search.storage import JOB, open_storage
+from scalenet.search.storage import JOB, check_name, open_storage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,14 +35,17 @@ if TYPE_CHECKING:
 ERRORS, DEATHS = 2, 10
 """So many attempts at a job may fail, and so many of its processes may die, before it counts as failed."""
 
+_GONE = (UpdateFinishedTrialError, KeyError)  # the job is another process's now, or its search was removed
+
 
 class Board:
     """The jobs of one search in a storage."""
 
-    def __init__(self, url: str, name: str, *, grace: int) -> None:
-        """Open the search of that name, or begin it."""
-        self.name = name
-        self.storage = open_storage(url, grace=grace, retry=lambda *_: self.fill())
+    def __init__(self, url: str, name: str, *, grace: int, patience: float = 0.0) -> None:
+        """Open the search of that name, or begin it; its database may be away for `patience` seconds."""
+        check_name(name)
+        self.name, self.grace = name, grace
+        self.storage = open_storage(url, grace=grace, retry=lambda *_: self.fill(), patience=patience)
         try:
             self.study = optuna.create_study(storage=self.storage, study_name=name, direction="maximize")
         except DuplicatedStudyError:
@@ -62,18 +66,21 @@ class Board:
         return self._attributes()[name]
 
     def begin(self, aim: Aim, **attributes: Any) -> None:
-        """Say what is to be evaluated, from now on by all processes, and enqueue it; what failed is tried again.
+        """Say what is to be evaluated, from now on by all processes, and enqueue it.
 
-        The attributes are recorded beside it.
+        What failed is tried again, unless others are at this search just now. The attributes are recorded beside it.
         """
-        last = max((entry.number for entry in self.entries().values()), default=-1)
-        for key, value in {"aim": as_data(aim), "forgiven": last, "stop": False, **attributes}.items():
+        entries = self.entries().values()
+        if not any(entry.state is State.running for entry in entries):
+            attributes["forgiven"] = max((entry.number for entry in entries), default=-1)
+        for key, value in {**attributes, "aim": as_data(aim), "stop": False}.items():
             self.storage.set_study_user_attr(self.id, key, value)
         self.fill()
 
     def remove(self) -> None:
-        """Forget the search."""
-        self.storage.delete_study(self.id)
+        """Forget the search, unless another process has done so."""
+        with contextlib.suppress(KeyError):
+            self.storage.delete_study(self.id)
 
     def stop(self) -> None:
         """Ask all processes of the search to give back what they are at, and to end."""
@@ -85,11 +92,11 @@ class Board:
 
     def entries(self) -> dict[Key, Entry]:
         """Return all jobs that were ever enqueued."""
+        forgiven = self._attributes().get("forgiven", -1)
         attempts: dict[Key, list[FrozenTrial]] = {}
         for trial in self.study.get_trials(deepcopy=False):
             *key, _ = trial.user_attrs[JOB]
             attempts.setdefault(_key(key), []).append(trial)
-        forgiven = self._attributes().get("forgiven", -1)
         return {key: _entry(key, trials, forgiven) for key, trials in attempts.items()}
 
     def view(self) -> View:
@@ -105,9 +112,7 @@ class Board:
 
     def claim(self, worker: str) -> Entry | None:
         """Return a job that is now this process's, or None where nothing waits; find the dead first."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            fail_stale_trials(self.study)
+        self._find_dead()
         self.fill()
         return next((entry for entry in self.view().waiting() if self._take(entry, worker)), None)
 
@@ -116,7 +121,7 @@ class Board:
         try:
             self.storage.record_heartbeat(entry.trial)
             self.storage.set_trial_user_attr(entry.trial, "share", round(share, 4))
-        except UpdateFinishedTrialError:
+        except _GONE:
             return False
         return True
 
@@ -151,6 +156,13 @@ class Board:
         self.fill()
         return taken
 
+    def _find_dead(self) -> None:
+        """Take the jobs of processes without a sign of life; after an outage, let all give one first."""
+        if time.monotonic() - self.storage.returned > self.grace:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ExperimentalWarning)
+                fail_stale_trials(self.study)
+
     def _attributes(self) -> dict[str, Any]:
         try:
             return self.storage.get_study_user_attrs(self.id)
@@ -164,7 +176,7 @@ class Board:
             if not self.storage.set_trial_state_values(entry.trial, TrialState.RUNNING):
                 return False
             self.storage.set_trial_user_attr(entry.trial, "worker", worker)
-        except UpdateFinishedTrialError:
+        except _GONE:
             return False
         return True
 
@@ -174,7 +186,7 @@ class Board:
         self._unless_lost(self.storage.set_trial_state_values, entry.trial, state, values)
 
     def _unless_lost(self, call: Any, *arguments: Any) -> None:
-        with contextlib.suppress(UpdateFinishedTrialError):
+        with contextlib.suppress(*_GONE):
             call(*arguments)
 
 

@@ -13,6 +13,8 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sqlalchemy import URL
+
 from scalenet.arch import strict_yaml
 from scalenet.arch.config import as_data, read_record, save, write_text
 from scalenet.arch.spec import Architecture
@@ -40,7 +42,7 @@ OWN = (
 
 def database(folder: Path) -> str:
     """Return the URL of the storage that a search has unless it is given one."""
-    return f"sqlite:///{folder.absolute() / 'search.db'}"
+    return URL.create("sqlite", database=str(folder.absolute() / "search.db")).render_as_string()
 
 
 def recorded_plan(folder: Path) -> Plan | None:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import time
 import warnings
+import weakref
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
@@ -21,7 +23,15 @@ from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import TrialState, create_trial
-from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    PendingRollbackError,
+    SQLAlchemyError,
+)
 
 from scalenet.arch.errors import RunError, ScalenetError
 
@@ -37,7 +47,9 @@ PATIENCE = 600.0
 JOB = "job"
 """The attribute of a trial that says what it evaluates; no two trials of a study have the same."""
 
-_TRIES = 20
+_OPENING, _LOCKED = 3.0, 2.0
+_LONGEST = 512
+_ALIVE = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
 _FULL = ("is full", "i/o error", "no space left", "could not extend", "could not write", "too large", "readonly")
 
 P = ParamSpec("P")
@@ -54,39 +66,49 @@ def _patient(method: Callable[Concatenate[Any, P], T]) -> Any:
         began, delay = time.monotonic(), 0.1
         while True:
             try:
-                return method(self, *args, **kwargs)
+                found = method(self, *args, **kwargs)
+                if delay > 0.1:
+                    self.returned = time.monotonic()
+                return found
             except (StorageInternalError, SQLAlchemyError) as error:
                 cause = error.__cause__ if isinstance(error, StorageInternalError) else error
                 if not _away(cause) or time.monotonic() - began > self.patience:
-                    raise RunError(f"{self.place}: {_said(cause)}", hint=_KEPT) from None
+                    raise RunError(f"{self.place}: {_said(cause)}", hint=KEPT) from None
             time.sleep(delay)
             delay = min(2 * delay, 5.0)
 
     return patient
 
 
-_KEPT = "what is finished is kept, and the same command goes on from there"
+KEPT = "what is finished is kept, and the same command goes on from there"
 
 
 class Storage(RDBStorage):
-    """An Optuna storage for many processes; what can fail is one plain line."""
+    """An Optuna storage for many processes; what can fail is one plain line.
+
+    `patience` is for how many seconds it may be away, `returned` when it last was (monotonic seconds).
+    """
 
     def __init__(self, url: str, *, grace: int, retry: Callable[[Study, FrozenTrial], None]) -> None:
         """Open a database and make its tables where they are missing.
 
         A process that has given no sign of life for `grace` seconds counts as dead: `retry` hears of its trials.
         """
-        self.place, self.patience = place(url), PATIENCE
+        self.place, self.patience, self.returned = place(url), PATIENCE, -float("inf")
         sqlite = url.startswith("sqlite")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
-            super().__init__(
-                url,
-                engine_kwargs={"connect_args": {"timeout": PATIENCE}} if sqlite else {"pool_pre_ping": True},
-                heartbeat_interval=max(1, grace // 4),
-                grace_period=grace,
-                heartbeat_stale_trial_callback=retry,
-            )
+            try:
+                super().__init__(
+                    url.replace("{", "{{").replace("}", "}}"),  # Optuna takes a URL for a template
+                    engine_kwargs=_SQLITE if sqlite else _SERVER,
+                    heartbeat_interval=max(1, grace // 4),
+                    grace_period=grace,
+                    heartbeat_stale_trial_callback=retry,
+                )
+            finally:
+                if hasattr(self, "engine"):
+                    weakref.finalize(self, self.engine.dispose)
         if sqlite:
             sqlalchemy.event.listen(self.engine, "connect", _begin_by_hand)
             sqlalchemy.event.listen(self.engine, "begin", _begin)
@@ -123,6 +145,7 @@ for _name in (
     "delete_study",
     "get_all_studies",
     "get_study_id_from_name",
+    "get_study_directions",
     "get_study_user_attrs",
     "set_study_user_attr",
     "get_trial",
@@ -136,40 +159,68 @@ for _name in (
     setattr(Storage, _name, _patient(getattr(RDBStorage, _name)))
 
 
-def open_storage(url: str, *, grace: int, retry: Callable[[Study, FrozenTrial], None]) -> Storage:
+def open_storage(
+    url: str, *, grace: int, retry: Callable[[Study, FrozenTrial], None], patience: float = 0.0
+) -> Storage:
     """Open the storage at a URL, `sqlite:///FILE` or `postgresql://USER@HOST/DATABASE`.
 
-    Raise ScalenetError where there is none.
+    A server may be away for `patience` seconds. Raise ScalenetError where the URL is none, and RunError where the
+    database cannot be opened.
     """
-    for left in reversed(range(_TRIES)):
+    began, full = time.monotonic(), _full_url(url)
+    while True:
         try:
-            return Storage(_with_driver(url), grace=grace, retry=retry)
+            return Storage(full, grace=grace, retry=retry)
         except ImportError as error:
-            hint = "pip install 'scalenet-torch[postgresql]'" if url.startswith("postgresql") else None
+            hint = "pip install 'scalenet-torch[postgresql]'"
             raise ScalenetError(f"{place(url)}: {error}", hint=hint) from None
-        except ArgumentError as error:
-            raise ScalenetError(f"--storage {url}: {_said(error)}", hint=_URLS) from None
-        except (StorageInternalError, SQLAlchemyError) as error:  # another process may be making the tables just now
-            if not left:
-                raise RunError(f"{place(url)}: {_said(error)}") from None
-            time.sleep(0.2 * random.random())
-    raise AssertionError
+        except RuntimeError as error:  # the tables are those of another version of Optuna
+            raise RunError(f"{place(url)}: {_said(error)}") from None
+        except (StorageInternalError, SQLAlchemyError) as error:
+            cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+            if time.monotonic() - began >= (_OPENING if _racing(cause) else patience if _away(cause) else 0):
+                raise RunError(f"{place(url)}: {_said(cause)}") from None
+        time.sleep(0.2 * random.random())
 
 
 _URLS = "write postgresql://USER@HOST/DATABASE, or sqlite:///FILE"
 
 
+def check_name(name: str) -> None:
+    """Refuse a name that a study cannot have."""
+    if not 0 < len(name) <= _LONGEST:
+        raise ScalenetError(f"the name of a search has 1 to {_LONGEST} characters, this one {len(name)}")
+
+
 def place(url: str) -> str:
     """Return a storage's URL without its password."""
-    try:
-        return sqlalchemy.engine.make_url(url).render_as_string(hide_password=True)
-    except ArgumentError:
-        return url
+    hidden = re.sub(r"(://[^:/@]*):.*@", r"\1:***@", url)
+    return re.sub(r"([?&]password)=[^&]*", r"\1=***", hidden)
 
 
-def _with_driver(url: str) -> str:
+def _full_url(url: str) -> str:
+    """Return a storage's URL with its driver."""
     scheme, colon, rest = url.partition("://")
-    return f"postgresql+psycopg{colon}{rest}" if scheme in ("postgresql", "postgres") else url
+    full = f"postgresql+psycopg{colon}{rest}" if scheme in ("postgresql", "postgres") else url
+    try:
+        parsed = sqlalchemy.make_url(full)
+    except (ArgumentError, ValueError) as error:
+        raise ScalenetError(f"--storage {place(url)}: {_said(error)}", hint=_URLS) from None
+    if "@" in (parsed.host or ""):
+        raise ScalenetError(f"--storage {place(url)}: more than one @", hint="write an @ in a password as %40")
+    kind = parsed.get_backend_name()
+    if kind != "postgresql" and (kind != "sqlite" or parsed.database in (None, "", ":memory:")):
+        raise ScalenetError(f"--storage {place(url)}: searches are kept in PostgreSQL or in a file", hint=_URLS)
+    return full
+
+
+# SQLite waits in C, where no signal is heard: briefly, and then `_patient` goes on. A server ends the transaction of a
+# process that was stopped in the middle of one, so that it does not hold up the others.
+_SQLITE = {"connect_args": {"timeout": _LOCKED}}
+_SERVER = {
+    "pool_pre_ping": True,
+    "connect_args": {**_ALIVE, "options": "-c idle_in_transaction_session_timeout=10s"},
+}
 
 
 def _begin_by_hand(connection: Any, _: object) -> None:
@@ -182,9 +233,17 @@ def _begin(connection: sqlalchemy.Connection) -> None:
 
 def _away(cause: BaseException | None) -> bool:
     """Return whether an error may pass by itself: the server starts anew, a file is locked."""
-    return isinstance(cause, OperationalError | InterfaceError) and not any(
-        word in str(cause.orig).lower() for word in _FULL
-    )
+    if isinstance(cause, PendingRollbackError):  # Optuna asks again on a connection that has just broken
+        return True
+    if not isinstance(cause, DBAPIError):
+        return False
+    lost = cause.connection_invalidated or isinstance(cause, OperationalError | InterfaceError)
+    return lost and not any(word in str(cause.orig).lower() for word in _FULL)
+
+
+def _racing(cause: BaseException | None) -> bool:
+    """Return whether another process may be making the tables just now."""
+    return isinstance(cause, IntegrityError) or any(word in _said(cause) for word in ("exist", "locked"))
 
 
 def _said(cause: BaseException | None) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import math
 import multiprocessing
 import os
 import signal
@@ -17,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from scalenet.arch.errors import RunError, ScalenetError
 from scalenet.search.board import Board
+from scalenet.search.storage import KEPT, PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,9 +27,11 @@ if TYPE_CHECKING:
     from scalenet.search.evaluators import Evaluator, Job, Report
     from scalenet.search.jobs import Entry, View
     from scalenet.search.schedule import Key
+    from scalenet.search.storage import Storage
 
-_POLL, _PULSE, _PATIENCE = 1.0, 2.0, 20.0
+_POLL, _PULSE, _PATIENCE, _FAREWELL = 1.0, 2.0, 20.0, 5.0
 _DEATHS = 10
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +42,9 @@ class Place:
     name: str
     grace: int
 
-    def board(self) -> Board:
-        """Open the board."""
-        return Board(self.url, self.name, grace=self.grace)
+    def board(self, *, patience: float = 0.0) -> Board:
+        """Open the board; its database may be away for `patience` seconds."""
+        return Board(self.url, self.name, grace=self.grace, patience=patience)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +63,12 @@ def work(board: Board, tasks: Sequence[Task], *, look: Callable[[View], None], s
     A worker that dies is followed by another one, and its job is tried again. Leaving this gives back what still runs.
     Raise RunError where a worker cannot go on, or where the first jobs all fail.
     """
-    crew = [_Worker(task) for task in tasks]
+    crew: list[_Worker] = []
     died, done = 0, 0
     try:
+        crew.extend(map(_Worker, tasks))
         while True:
+            alive = [worker.process.sentinel for worker in crew if worker.process.is_alive()]
             view = board.view()
             look(view)
             if view.finished() or board.stopped():
@@ -74,7 +81,9 @@ def work(board: Board, tasks: Sequence[Task], *, look: Callable[[View], None], s
                 died, done = (1, now) if (now := len(view.done())) > done else (died + 1, done)
                 _bury(board, worker, last=died > _DEATHS, say=say)
                 crew[number] = _Worker(worker.task)
-            wait([worker.process.sentinel for worker in crew if worker.process.is_alive()], timeout=_POLL)
+            if not (alive or any(worker.process.is_alive() for worker in crew)):
+                raise RunError("every worker here was asked to leave", hint=KEPT)
+            wait(alive, timeout=_POLL)
     finally:
         _end(crew)
 
@@ -90,10 +99,10 @@ def _bury(board: Board, worker: _Worker, *, last: bool, say: Callable[[str], Non
 
 def _end(crew: Sequence[_Worker]) -> None:
     """End workers: what they are at goes back to the board, if that does not take too long."""
-    for worker in crew:
-        worker.process.terminate()
     deadline = time.monotonic() + _PATIENCE
     try:
+        for worker in crew:
+            worker.process.terminate()
         for worker in crew:
             worker.process.join(max(0.0, deadline - time.monotonic()))
     finally:
@@ -108,17 +117,29 @@ class _Worker:
         context = multiprocessing.get_context("spawn")  # torch, where loaded, lends its images instead of copying
         self.task = task
         self.errors, sender = context.Pipe(duplex=False)
-        self.process = context.Process(target=_main, args=(task, sender, os.getpid()))
-        self.process.start()
+        self.process = context.Process(target=_main, args=(task, sender))
+        with _unheard():
+            self.process.start()
         sender.close()
         self.name = _name(self.process.pid)
 
     def ended(self) -> bool:
         """Return whether a process that is not alive ended by itself; raise RunError for the reason it gave."""
-        with suppress(EOFError):
+        with suppress(EOFError, OSError):
             if self.errors.poll():
-                raise RunError(*self.errors.recv())
+                message, hint = self.errors.recv()
+                raise RunError(message, hint=hint)
         return self.process.exitcode == 0
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """Let Ctrl-C wait, and not reach at all what is started in here: it would print a traceback while it loads."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _name(pid: int | None) -> str:
@@ -135,10 +156,12 @@ class _Signals:
 
     busy: bool = False
     leaving: bool = False
+    storage: Storage | None = None
 
     def listen(self) -> None:
-        """Leave Ctrl-C to the process that started this one."""
+        """Hear them; Ctrl-C is for the process that started this one."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         signal.signal(signal.SIGTERM, self._leave)
         signal.signal(signal.SIGUSR1, self._stop)
 
@@ -155,6 +178,8 @@ class _Signals:
 
     def _leave(self, *_: object) -> None:
         self.leaving = True
+        if self.storage is not None:
+            self.storage.patience = _FAREWELL
         self._stop()
 
     def _stop(self, *_: object) -> None:
@@ -170,7 +195,6 @@ class _Pulse:
     board: Board
     entry: Entry
     budget: float
-    parent: int
     share: float = 0.0
     reports: list[Report] = field(default_factory=list)
     error: RunError | None = None
@@ -190,14 +214,17 @@ class _Pulse:
             raise self.error
 
     def tell(self, report: Report) -> None:
-        """Take a report."""
+        """Take a report, unless it makes no sense."""
+        if not math.isfinite(report.done):
+            return
         self.share = min(1.0, report.done / self.budget)
         self.reports.append(report)
 
     def _run(self) -> None:
+        pause = min(_PULSE, self.board.grace / 4)
         try:
-            while not self.over.wait(_PULSE):
-                if os.getppid() != self.parent or self.board.stopped():
+            while not self.over.wait(pause):
+                if self.board.stopped():
                     os.kill(os.getpid(), signal.SIGTERM)
                 elif not self.board.beat(self.entry, self.share):
                     os.kill(os.getpid(), signal.SIGUSR1)
@@ -212,44 +239,62 @@ class _Pulse:
             self.board.note(self.entry, self.reports.pop(0))
 
 
-def _main(task: Task, errors: Any, parent: int) -> None:
+def _main(task: Task, errors: Any) -> None:
     """Be a worker: stdout is for data, so that what an evaluator prints goes to stderr."""
     signals = _Signals()
     signals.listen()
+    threading.Thread(target=_follow, daemon=True).start()
     os.environ.update(task.environment)
     os.dup2(2, 1)
     try:
-        _work(task, signals, parent)
+        _work(task, signals)
     except ScalenetError as error:
-        errors.send((error.message,))
+        errors.send((error.message, error.hint))
         sys.exit(1)
 
 
-def _work(task: Task, signals: _Signals, parent: int) -> None:
-    board, name = task.place.board(), _name(os.getpid())
-    while not (signals.leaving or os.getppid() != parent or board.stopped()):
+def _follow() -> None:
+    """End this process after the one that started it: as on SIGTERM, and by force where that takes too long."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(_PATIENCE)
+    os._exit(1)
+
+
+def _work(task: Task, signals: _Signals) -> None:
+    board, name = task.place.board(patience=PATIENCE), _name(os.getpid())
+    signals.storage = board.storage
+    while not (signals.leaving or board.stopped()):
         entry = board.claim(name)
         if entry is not None:
-            _evaluate(board, entry, task, signals, parent)
+            _evaluate(board, entry, task, signals)
         elif board.view().finished():
             return
         else:
             time.sleep(_POLL)
 
 
-def _evaluate(board: Board, entry: Entry, task: Task, signals: _Signals, parent: int) -> None:
+def _evaluate(board: Board, entry: Entry, task: Task, signals: _Signals) -> None:
     job = task.job(entry.key)
     result: Any = None
-    with _Pulse(board, entry, job.budget or 1, parent) as pulse:
+    full: RunError | None = None
+    with _Pulse(board, entry, job.budget or 1) as pulse:
         try:
             with signals.stoppable():
                 result = task.evaluator.evaluate(job, pulse.tell)
         except _StoppedError:
             pass
-        except ScalenetError as error:
-            result = str(error)
         except (Exception, SystemExit) as error:
-            result = f"{job}: {type(error).__name__}: {' '.join(str(error).split())}, see {_log(job)}"
+            result = _said(job, error)
+            full = RunError(result, hint=KEPT) if _disk_is_full(error) else None
+    _record(board, entry, None if full else result)
+    if full is not None:
+        raise full
+
+
+def _record(board: Board, entry: Entry, result: Any) -> None:
     if result is None:
         board.give_back(entry)
     elif isinstance(result, str):
@@ -258,9 +303,22 @@ def _evaluate(board: Board, entry: Entry, task: Task, signals: _Signals, parent:
         board.finish(entry, result)
 
 
-def _log(job: Job) -> str:
-    """Keep a traceback."""
-    job.folder.mkdir(parents=True, exist_ok=True)
+def _said(job: Job, error: BaseException) -> str:
+    """Return why a job failed; the traceback of what is not a plain error is kept."""
+    if isinstance(error, ScalenetError):
+        return str(error)
+    said = f"{job}: {type(error).__name__}: {' '.join(str(error).split())}"
     log = job.folder / "error.txt"
-    log.write_text(traceback.format_exc(), encoding="utf-8")
-    return str(log)
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text(traceback.format_exc(), encoding="utf-8")
+    except OSError:
+        return said
+    return f"{said}, see {log}"
+
+
+def _disk_is_full(error: BaseException | None) -> bool:
+    """Return whether an error comes from a full disk: then no job is to blame."""
+    while error is not None and not (isinstance(error, OSError) and error.errno in _FULL):
+        error = error.__cause__ or error.__context__
+    return error is not None

@@ -1,4 +1,4 @@
-"""A network and images so small that a search over them takes seconds."""
+"""A network and images so small that a search over them takes seconds; databases for searches."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 from noisy_images import write_images
+from postgres import running
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from postgres import Server
 
 NETWORK = """\
 schema: scalenet/1
@@ -40,3 +44,19 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "grid.yaml").write_text(GRID)
     write_images(folder / "images", {"dark": 90, "light": 160}, 60, size=8)
     return folder
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Server]:
+    """Run a PostgreSQL server."""
+    with running() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Return the URL of an empty database, of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/search.db"
+    server: Server = request.getfixturevalue("postgresql")
+    return server.database()

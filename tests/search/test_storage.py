@@ -1,0 +1,199 @@
+"""The database of a search: what may be wrong with it, and what must not be."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from scalenet.arch.errors import RunError, ScalenetError
+from scalenet.search.board import Board
+from scalenet.search.folder import database
+from scalenet.search.storage import Storage, open_storage, place
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SECRET = "hunter2"
+
+
+def opened(url: str, **options: float) -> Storage:
+    return open_storage(url, grace=60, retry=lambda *_: None, **options)
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("nonsense", "write postgresql://USER@HOST/DATABASE, or sqlite:///FILE"),
+        (f"postgresql://me:{SECRET}@host:port/db", "invalid literal"),
+        (f"postgresql://me:a@{SECRET}@host/db", "more than one @ .write an @ in a password as %40"),
+        (f"mysql://me:{SECRET}@host/db", "in PostgreSQL or in a file"),
+        (f"oracel://me:{SECRET}@host/db", "in PostgreSQL or in a file"),
+        ("sqlite://", "in PostgreSQL or in a file"),
+        ("sqlite:///:memory:", "in PostgreSQL or in a file"),
+    ],
+)
+def test_a_url_that_is_none_is_one_line_without_the_password(url, said):
+    with pytest.raises(ScalenetError, match=said) as error:
+        opened(url)
+    assert not isinstance(error.value, RunError)
+    assert SECRET not in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"postgresql://me:{SECRET}@127.0.0.1:1/db",
+        f"postgresql://me:{SECRET}%25@127.0.0.1:1/db",
+        f"postgresql://me@127.0.0.1:1/db?password={SECRET}&application_name=x",
+    ],
+)
+def test_a_server_that_is_not_there_is_one_line_at_once(url):
+    pytest.importorskip("psycopg")
+    started = time.monotonic()
+    with pytest.raises(RunError) as error:
+        opened(url)
+    assert time.monotonic() - started < 3
+    assert SECRET not in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_place_has_no_password():
+    assert place(f"postgresql://me:{SECRET}@host/db") == "postgresql://me:***@host/db"
+    assert place(f"postgresql://host/db?user=me&password={SECRET}") == "postgresql://host/db?user=me&password=***"
+    assert place("sqlite:////a:b@c/search.db") == "sqlite:////a:b@c/search.db"
+
+
+def test_a_missing_driver_is_one_line(tmp_path):
+    text = (
+        "import sys; sys.modules['psycopg'] = None\n"
+        "from scalenet.search.board import Board\n"
+        "try: Board('postgresql://host/db', 'x', grace=60)\n"
+        "except ValueError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)
+    assert "pip install 'scalenet-torch[postgresql]'" in done.stdout
+
+
+def test_a_file_that_cannot_be_one_is_one_line(tmp_path):
+    (tmp_path / "text.db").write_text("no database, but long enough to be read as the head of one\n" * 20)
+    with pytest.raises(RunError, match="file is not a database"):
+        opened(f"sqlite:///{tmp_path}/text.db")
+    with pytest.raises(RunError, match="unable to open database file"):
+        opened(f"sqlite:///{tmp_path}/none/search.db")
+
+
+@pytest.mark.parametrize(
+    "name", ["a b", "100 %", "50%25", "why?", "a?b=c&d", "{x}", "{", "日本", "#1", "a:b@c", "'\";"]
+)
+def test_a_folder_may_have_any_name(tmp_path, name):
+    folder = tmp_path / name
+    folder.mkdir()
+    Board(database(folder), "search", grace=60)
+    assert (folder / "search.db").stat().st_size
+    assert [path.name for path in tmp_path.rglob("*")] == [name, "search.db"]
+
+
+def test_the_name_of_a_search_is_one_that_the_database_can_keep(url):
+    for name in ("", "x" * 513):
+        with pytest.raises(ScalenetError, match="has 1 to 512 characters"):
+            Board(url, name, grace=60)
+    for name in ("x" * 512, "50 % {of} 日本?", "'; DROP TABLE studies; --"):
+        assert Board(url, name, grace=60).id == Board(url, name, grace=60).id
+
+
+def in_threads(count: int, call) -> None:
+    start, errors = threading.Barrier(count), []
+
+    def run() -> None:
+        start.wait()
+        try:
+            call()
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+
+
+def test_many_may_open_one_database_at_once(url):
+    boards: list[Board] = []
+    in_threads(4, lambda: boards.append(Board(url, "search", grace=60)))
+    assert len({board.id for board in boards}) == 1
+
+
+def test_the_first_to_settle_is_heard_by_all(url):
+    board, found, words = Board(url, "search", grace=60), [], iter("abcd")
+    in_threads(4, lambda: found.append(board.settle({"plan": next(words)})["plan"]))
+    assert len(set(found)) == 1
+
+
+def test_a_queue_is_filled_once_however_many_fill_it(url):
+    board = Board(url, "search", grace=60)
+    in_threads(4, lambda: board.storage.enqueue(board.id, [[f"c{number}", 0, None, 0] for number in range(20)]))
+    jobs = [trial.user_attrs["job"][0] for trial in board.study.get_trials()]
+    assert sorted(jobs) == sorted(f"c{number}" for number in range(20))
+
+
+def locked(file: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+    connection.execute("BEGIN EXCLUSIVE")
+    return connection
+
+
+def test_a_file_locked_for_a_while_is_waited_for(tmp_path):
+    board = Board(f"sqlite:///{tmp_path}/search.db", "search", grace=60)
+    lock = locked(tmp_path / "search.db")
+    timer = threading.Timer(2.3, lock.rollback)
+    timer.start()
+    assert board.settle({"plan": 1}) == {"plan": 1}
+    timer.join()
+    lock.close()
+
+
+def test_patience_ends(tmp_path):
+    board = Board(f"sqlite:///{tmp_path}/search.db", "search", grace=60)
+    board.storage.patience = 0
+    lock = locked(tmp_path / "search.db")
+    with pytest.raises(RunError, match=r"search\.db: database is locked .*the same command goes on from there"):
+        board.stopped()
+    lock.close()
+
+
+def test_a_full_disk_is_said_at_once(tmp_path):
+    import sqlalchemy
+
+    board = Board(f"sqlite:///{tmp_path}/search.db", "search", grace=60)
+    sqlalchemy.event.listen(
+        board.storage.engine, "connect", lambda connection, _: connection.execute("PRAGMA max_page_count = 1")
+    )
+    board.storage.engine.dispose()
+    started = time.monotonic()
+    with pytest.raises(RunError, match=r"database or disk is full .*what is finished is kept"):
+        board.settle({"plan": "x" * 100_000})
+    assert time.monotonic() - started < 3
+
+
+def test_a_server_that_starts_anew_is_waited_for(postgresql):
+    board = Board(postgresql.database(), "search", grace=60)
+    for how in ("fast", "immediate"):
+        postgresql.stop(how)
+        timer = threading.Timer(1, postgresql.start)
+        timer.start()
+        assert board.entries() == {}
+        timer.join()
+    postgresql.stop()
+    timer = threading.Timer(1, postgresql.start)
+    timer.start()
+    assert Board(board.storage.url, "search", grace=60, patience=30).id == board.id
+    timer.join()
