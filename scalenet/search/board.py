@@ -25,7 +25,7 @@ from scalenet.search.jobs import Aim, Entry, State, View
 from scalenet.search.storage import JOB, check_name, open_storage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from optuna.trial import FrozenTrial
 
@@ -45,7 +45,7 @@ class Board:
         """Open the search of that name, or begin it; its database may be away for `patience` seconds."""
         check_name(name)
         self.name, self.grace = name, grace
-        self.storage = open_storage(url, grace=grace, retry=lambda *_: self.fill(), patience=patience)
+        self.storage = open_storage(url, grace=grace, retry=self._retry, patience=patience)
         try:
             self.study = optuna.create_study(storage=self.storage, study_name=name, direction="maximize")
         except DuplicatedStudyError:
@@ -92,29 +92,30 @@ class Board:
 
     def entries(self) -> dict[Key, Entry]:
         """Return all jobs that were ever enqueued."""
-        forgiven = self._attributes().get("forgiven", -1)
-        attempts: dict[Key, list[FrozenTrial]] = {}
-        for trial in self.study.get_trials(deepcopy=False):
-            *key, _ = trial.user_attrs[JOB]
-            attempts.setdefault(_key(key), []).append(trial)
-        return {key: _entry(key, trials, forgiven) for key, trials in attempts.items()}
+        return self._entries(self._attributes())
 
     def view(self) -> View:
         """Return the jobs and what is to be evaluated, as they are now."""
-        return View(as_record(Aim, self._attributes()["aim"], self.name), self.entries())
+        attributes = self._attributes()
+        return View(as_record(Aim, attributes["aim"], self.name), self._entries(attributes))
 
-    def fill(self) -> None:
-        """Enqueue what is needed and not there: the first jobs, those of the next rung, those whose process died."""
+    def fill(self) -> View:
+        """Enqueue what is needed and not there: the first jobs, those of the next rung, those whose process died.
+
+        Return the jobs then.
+        """
         view = self.view()
         jobs = [[*key, attempt] for key, attempt in view.missing()]
-        if jobs:
-            self.storage.enqueue(self.id, jobs)
+        if not jobs:
+            return view
+        self.storage.enqueue(self.id, jobs)
+        return self.view()
 
     def claim(self, worker: str) -> Entry | None:
         """Return a job that is now this process's, or None where nothing waits; find the dead first."""
         self._find_dead()
-        self.fill()
-        return next((entry for entry in self.view().waiting() if self._take(entry, worker)), None)
+        waiting = self.fill().waiting()
+        return next((entry for entry in waiting if self._take(entry, worker)), None)
 
     def beat(self, entry: Entry, share: float) -> bool:
         """Give a sign of life; return whether the job is still this process's."""
@@ -156,12 +157,24 @@ class Board:
         self.fill()
         return taken
 
+    def _entries(self, attributes: Mapping[str, Any]) -> dict[Key, Entry]:
+        attempts: dict[Key, list[FrozenTrial]] = {}
+        for trial in self.study.get_trials(deepcopy=False):
+            *key, _ = trial.user_attrs[JOB]
+            attempts.setdefault(_key(key), []).append(trial)
+        forgiven = attributes.get("forgiven", -1)
+        return {key: _entry(key, trials, forgiven) for key, trials in attempts.items()}
+
     def _find_dead(self) -> None:
         """Take the jobs of processes without a sign of life; after an outage, let all give one first."""
         if time.monotonic() - self.storage.returned > self.grace:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ExperimentalWarning)
                 fail_stale_trials(self.study)
+
+    def _retry(self, *_: object) -> None:
+        """Enqueue the jobs of the dead: Optuna calls this for each."""
+        self.fill()
 
     def _attributes(self) -> dict[str, Any]:
         try:
