@@ -235,8 +235,8 @@ def finish(study: Study, *, json: bool) -> None:
     found = outcome.answer()
     save_coefficients(found, study.folder / "coefficients.yaml")
     page = write_page(study, outcome, found)
-    answer(study, outcome, found, json=json)
     note(f"report: {page}")
+    answer(study, outcome, found, json=json)
 
 
 @dataclass(frozen=True)

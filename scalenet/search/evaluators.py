@@ -231,7 +231,8 @@ class Function:
 class Table:
     """Known results: a CSV file with the columns name, seed, accuracy, or the `candidates.csv` of a search.
 
-    With a column `budget` each row speaks for that budget only. An empty accuracy is a training that diverged.
+    With a column `budget` each row speaks for that budget only, but that of a `candidates.csv` for all. An empty
+    accuracy is a training that diverged.
     """
 
     file: Path
@@ -276,7 +277,7 @@ class Table:
             )
         for row in reader:
             place = f"{self.file}:{reader.line_num}"
-            budget = _whole(row["budget"], f"{place}: budget") if row.get("budget") else None
+            budget = _whole(row["budget"], f"{place}: budget") if row.get("budget") and not wide else None
             for column, seed in (wide or {"accuracy": _whole(row["seed"], f"{place}: seed")}).items():
                 if row[column] or not wide or row.get("diverged", "0") != "0":  # else this seed is yet to be trained
                     yield (row["name"], seed, budget), _cell(row[column], place)
