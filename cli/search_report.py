@@ -193,7 +193,7 @@ def summary(study: Study, outcome: Outcome, found: Coefficients) -> list[str]:
     """Return what a finished search says, a sentence a line, the answer first."""
     evidence = found.evidence
     assert evidence is not None
-    lines = [_best(found, evidence), *_ties(study, evidence), _spent(evidence), *_doubts(study, evidence)]
+    lines = [_best(found, evidence), *_ties(study, evidence), _spent(evidence), *_doubts(outcome, evidence)]
     return [*lines, *_agreements(outcome), evidence.note, _next(study, evidence)]
 
 
@@ -235,16 +235,18 @@ def _spent(evidence: Evidence) -> str:
     return f"trained: {rungs}: {share}"
 
 
-def _doubts(study: Study, evidence: Evidence) -> Iterator[str]:
+def _doubts(outcome: Outcome, evidence: Evidence) -> Iterator[str]:
     if evidence.margin is None:
         yield "with one seed nothing is known of the noise: every candidate may be as good; take more --seeds"
     elif evidence.seeds == 1:
         yield "with one seed the noise of training is not known, and the margin is only that of the number of images"
-    images = study.plan.images
+    images = outcome.plan.images
     if images is not None and evidence.accuracy < _CHANCE / images.classes:
         yield "the winner is hardly better than chance: train longer or on more images before you use it"
     if evidence.seed_correlation is not None:
-        yield f"rank correlation between seeds: {evidence.seed_correlation:.2f}"
+        rung = outcome.ranking.correlation_rung
+        where = "" if rung is None or len(evidence.rungs) == 1 else f", in rung {rung + 1}"
+        yield f"rank correlation between seeds: {evidence.seed_correlation:.2f}{where}"
         if evidence.seed_correlation < _NOISE:
             yield "the ranking is mostly noise: train longer, on more images, or with more seeds before you use it"
 
