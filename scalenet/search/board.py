@@ -59,7 +59,8 @@ class Board:
 
     def plan(self) -> dict[str, Any] | None:
         """Return the plan of the search, None where it was not begun."""
-        return self._attributes().get("plan")
+        attributes = self._attributes()
+        return attributes.get("plan") if "aim" in attributes else None
 
     def attribute(self, name: str) -> Any:
         """Return what `begin` recorded under a name."""
