@@ -183,6 +183,12 @@ def open_storage(
         time.sleep(0.2 * random.random())
 
 
+def search_names(url: str) -> list[str]:
+    """Return the names of all searches in a storage."""
+    storage = open_storage(url, grace=1, retry=lambda *_: None)
+    return [study.study_name for study in storage.get_all_studies()]
+
+
 _URLS = "write postgresql://USER@HOST/DATABASE, or sqlite:///FILE"
 
 

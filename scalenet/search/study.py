@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from scalenet.arch.config import as_data, as_record, digest, write_text
-from scalenet.arch.errors import ScalenetError
+from scalenet.arch.errors import ScalenetError, UnknownNameError
 from scalenet.arch.spec import Architecture
 from scalenet.search.candidates import enumerate_candidates
 from scalenet.search.folder import Jobs, discard, recorded_plan, write_plan
@@ -63,7 +63,10 @@ class Study:
         if before.schedule.rungs[: len(rungs)] == rungs:
             rungs = before.schedule.rungs
         if more:
-            ranking = self.outcome().ranking
+            outcome = self.outcome()
+            if not outcome.view.finished():
+                raise ScalenetError("--more-seeds is for a finished search", hint="go on with it without them first")
+            ranking = outcome.ranking
             names = tuple(standing.name for standing in (ranking.winner, *ranking.ties))
             last = rungs[-1]
             seeds = (*last.seeds, *range(max(last.seeds) + 1, max(last.seeds) + 1 + more))
@@ -136,9 +139,10 @@ def check(evaluator: Evaluator, folder: Path, plan: Plan, candidates: Sequence[C
 
 def load_study(folder: Path, place: Place) -> Study:
     """Open a search that was begun, with the candidates of its plan; raise ScalenetError where there is none."""
-    recorded = place.board().plan()
+    names = place.names()
+    recorded = place.board().plan() if place.name in names else None
     if recorded is None:
-        raise ScalenetError(f"{place.board().storage.place} has no search {place.name!r}")
+        raise UnknownNameError("search", place.name, names, listing=f"its storage has {', '.join(names) or 'none'}")
     plan = as_record(Plan, recorded, place.name)
     base = Architecture(plan.base, plan.model, plan.rounding)
     found = {candidate.name: candidate for candidate in enumerate_candidates(base, plan.grid).candidates}

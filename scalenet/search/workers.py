@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from scalenet.arch.errors import RunError, ScalenetError
 from scalenet.search.board import Board
-from scalenet.search.storage import KEPT, PATIENCE
+from scalenet.search.storage import KEPT, PATIENCE, search_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -45,6 +45,10 @@ class Place:
     def board(self, *, patience: float = 0.0) -> Board:
         """Open the board; its database may be away for `patience` seconds."""
         return Board(self.url, self.name, grace=self.grace, patience=patience)
+
+    def names(self) -> list[str]:
+        """Return the names of all searches in the storage."""
+        return search_names(self.url)
 
 
 @dataclass(frozen=True, slots=True)

@@ -213,6 +213,14 @@ def status(output: Path) -> Any:
     return json.loads(result.stdout) if result.returncode == 0 else {"running": []}
 
 
+def test_a_search_that_a_storage_does_not_have_is_not_made_by_looking_for_it(finished):
+    output, _ = finished
+    for _ in range(2):
+        words = [sys.executable, "-m", "scalenet_cli", "search", "status", str(output), "--name", "serch"]
+        result = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert (result.returncode, "did you mean 'search'" in result.stderr) == (2, True), result.stderr
+
+
 @pytest.mark.parametrize("words", [["status"], ["stop"], ["resume"], ["results"]])
 def test_where_there_is_no_search_that_is_said(tmp_path, words):
     words = [sys.executable, "-m", "scalenet_cli", "search", *words, str(tmp_path / "none")]
