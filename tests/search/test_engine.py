@@ -1,0 +1,388 @@
+"""Searches whose processes are killed, stopped and started as clusters do it: each job has one result in the end."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import os
+import random
+import resource
+import signal
+import sqlite3
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+from interruption import interruptible
+from optuna.trial import TrialState
+
+from scalenet.search.board import Board
+from scalenet.search.jobs import State
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable, Iterator
+
+    from postgres import Server
+
+pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="workers are found through Linux's /proc")
+
+POINTS = [[2, 1, 1], [1, 1.5, 1], [1, 1, 1.5], [1, 2, 1], [3, 1, 1], [2, 1.5, 1]]
+GRID = "schema: scalenet-grid/1\nname: g\npoints: {{kind: list, values: {}}}\ninclude: []\nrounding: fine\n"
+
+# An evaluation of some steps a budget's epoch, with a checkpoint after each; every step is a line of a log.
+JUDGES = """
+import os, time, zlib
+from pathlib import Path
+
+STEPS, PAUSE = int(os.environ.get("STEPS", "2")), float(os.environ.get("PAUSE", "0.04"))
+
+def say(folder, *words):
+    log = os.open(folder.parent.parent / "log", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(log, (" ".join(map(str, (folder.name, *words, os.getpid()))) + "\\n").encode())
+    os.close(log)
+
+def judge(architecture, *, budget, seed, folder, report):
+    kept, half = folder / f"kept-{budget}", folder / f"half-{os.getpid()}"
+    done = int(kept.read_text()) if kept.exists() else 0
+    say(folder, budget, "begin", done)
+    for step in range(done + 1, budget * STEPS + 1):
+        time.sleep(PAUSE)
+        say(folder, budget, "step", step)
+        half.write_text(str(step))
+        half.replace(kept)
+        report(step / STEPS, 0.5)
+    say(folder, budget, "end", budget * STEPS)
+    return zlib.crc32(f"{folder.name} {budget}".encode()) % 1000 / 1000
+
+def fragile(architecture, *, budget, seed, folder, report):
+    tried = folder / f"tried-{budget}"
+    if Path("broken").exists() or "a3_b1" in folder.name or not tried.exists():
+        tried.write_text("")
+        raise ValueError("no luck")
+    return judge(architecture, budget=budget, seed=seed, folder=folder, report=report)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of the log: what a process did for a job."""
+
+    job: str
+    budget: int
+    what: str
+    step: int
+    pid: int
+
+
+@dataclass
+class Lab:
+    """A folder to search in, and a database; what is left running is killed in the end."""
+
+    folder: Path
+    tiny: Path
+    url: str
+    processes: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    def prepare(self, points: int = 6) -> None:
+        (self.folder / "judges.py").write_text(JUDGES)
+        (self.folder / "grid.yaml").write_text(GRID.format(json.dumps(POINTS[:points])))
+
+    def words(self, *words: str, output: str = "run") -> list[str]:
+        fixed = ["--base", str(self.tiny / "net.yaml"), "--grid", "grid.yaml", "--evaluate", "judges:judge"]
+        fixed += ["--epochs", "2", "--seeds", "2", "--halving", "3", "--workers", "3", "--grace", "2"]
+        fixed += ["--storage", self.url, "-o", output]
+        return [sys.executable, "-m", "scalenet_cli", "grid-search", *fixed, *words]
+
+    def start(self, *words: str, output: str = "run", **environment: str) -> subprocess.Popen[str]:
+        """Start a search in a process group of its own."""
+        before = {name: os.environ.get(name) for name in environment}
+        os.environ.update(environment)
+        try:
+            self.processes.append(interruptible(self.words(*words, output=output), self.folder))
+        finally:
+            for name, value in before.items():
+                os.environ.pop(name) if value is None else os.environ.update({name: value})
+        return self.processes[-1]
+
+    def run(self, *words: str, code: int = 0, output: str = "run", **environment: str) -> str:
+        """Run a search to its end, and return its stderr."""
+        return self.ended(self.start(*words, output=output, **environment), code)
+
+    def ended(self, process: subprocess.Popen[str], code: int = 0) -> str:
+        _, stderr = process.communicate(timeout=120)
+        assert process.returncode == code, stderr
+        assert "Traceback" not in stderr
+        return stderr
+
+    def log(self, output: str = "run") -> list[Line]:
+        file = self.folder / output / "log"
+        rows = [line.split() for line in file.read_text().splitlines()] if file.exists() else []
+        return [Line(row[0], int(row[1]), row[2], int(row[3]), int(row[4])) for row in rows]
+
+    def wait(self, done: Callable[[list[Line]], bool]) -> list[Line]:
+        """Return the log once it is as wanted."""
+        return until(lambda: lines if done(lines := self.log()) else None)
+
+    def board(self, name: str = "run") -> Board:
+        return Board(self.url, name, grace=2)
+
+    def check(self, kills: int = 0) -> None:
+        """Check that each planned job has one result, that no attempt was enqueued twice, and none in vain."""
+        board = self.board()
+        trials, view = board.study.get_trials(), board.view()
+        jobs = [tuple(trial.user_attrs["job"]) for trial in trials]
+        assert len(set(jobs)) == len(jobs)
+        done = [job[:3] for job, trial in zip(jobs, trials, strict=True) if trial.state is TrialState.COMPLETE]
+        assert Counter(done) == Counter(view.needed())
+        lost = [trial for trial in trials if trial.state is not TrialState.COMPLETE]
+        assert {trial.state for trial in lost} <= {TrialState.FAIL}
+        assert len(lost) <= kills
+        steps = Counter((line.job, line.budget, line.step) for line in self.log() if line.what == "step")
+        ends = Counter((line.job, line.budget) for line in self.log() if line.what == "end")
+        assert len(ends) == len(done)
+        assert sum(ends.values()) - len(ends) <= kills
+        assert sum(steps.values()) - len(steps) <= kills, "a job went on from its checkpoint"
+
+    def answer(self, output: str = "run") -> tuple[list[dict[str, str]], dict[str, object]]:
+        """Return what a search found, without times."""
+        with (self.folder / output / "candidates.csv").open() as file:
+            rows = [{name: value for name, value in row.items() if name != "seconds"} for row in csv.DictReader(file)]
+        found = yaml.safe_load((self.folder / output / "coefficients.yaml").read_text())
+        found["evidence"].get("separation", {}).pop("seconds", None)
+        return rows, found
+
+
+def until(find: Callable[[], object]):
+    """Return what is found, once it is."""
+    deadline = time.monotonic() + 60
+    while not (found := find()):
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.01)
+    return found
+
+
+def kill_group(process: subprocess.Popen[str]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def lab(tiny: Path, tmp_path: Path, url: str) -> Iterator[Lab]:
+    made = Lab(tmp_path, tiny, url)
+    made.prepare()
+    yield made
+    for process in made.processes:
+        kill_group(process)
+        process.communicate()
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    """Return a search that nothing happened to."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    made = Lab(folder, tiny, f"sqlite:///{folder}/search.db")
+    made.prepare()
+    made.run(PAUSE="0")
+    made.check()
+    return made
+
+
+def test_searches_whose_workers_are_killed_end_as_others_do(lab, undisturbed):
+    """Kill workers just after they began a job, then the whole process group, then workers again."""
+    draw, killed = random.Random(lab.url.partition(":")[0]), set()
+
+    def kill_workers(process: subprocess.Popen[str], count: int) -> None:
+        for _ in range(count):
+            begun = lab.wait(lambda log: process.poll() is not None or fresh(log))
+            if process.poll() is not None:
+                return
+            time.sleep(draw.uniform(0, 0.06))
+            pid = fresh(begun)[-1].pid
+            killed.add(pid)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def fresh(log: list[Line]) -> list[Line]:
+        return [line for line in log if line.pid not in killed]
+
+    first = lab.start(PAUSE="0.25")
+    kill_workers(first, 4)
+    lab.wait(fresh)
+    kill_group(first)
+    killed |= {line.pid for line in lab.log()}
+    second = lab.start(PAUSE="0.25")
+    kill_workers(second, 3)
+    stderr = lab.ended(second)
+    assert "died with exit code -9" in stderr
+    assert "another one takes over" in stderr
+    lab.check(kills=4 + 3 + 3)
+    assert lab.answer() == undisturbed.answer()
+
+
+def test_a_job_whose_worker_is_killed_goes_to_one_that_waits_and_goes_on_from_its_checkpoint(lab):
+    lab.prepare(points=1)
+    words = ("--seeds", "1", "--epochs", "1", "--workers", "1")
+    first = lab.start(*words, STEPS="40")
+    lab.wait(bool)
+    second = lab.start(*words, STEPS="40")
+    until(lambda: lab.board().view().all(State.running))
+    kept = lab.wait(lambda log: log[-1].step > 3)[-1].step
+    kill_group(first)
+    lab.ended(second)
+    begins = [line for line in lab.log() if line.what == "begin"]
+    assert len(begins) == 2
+    assert begins[1].step >= kept - 1
+    lab.check(kills=1)
+
+
+def test_a_worker_that_was_stopped_too_long_does_not_count(lab):
+    lab.prepare(points=2)
+    process = lab.start("--workers", "2", "--seeds", "1", "--epochs", "1", "--grace", "1", STEPS="40")
+    first = lab.wait(lambda log: len({line.job for line in log}) == 2)[0]
+    for _ in range(10):  # again where it was stopped inside a transaction, and holds the lock of an SQLite file
+        os.kill(first.pid, signal.SIGSTOP)
+        deadline = time.monotonic() + 8
+        while not (taken := others(lab, first)) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        os.kill(first.pid, signal.SIGCONT)
+        if taken:
+            break
+    lab.ended(process)
+    ends = [line for line in lab.log() if line.what == "end"]
+    assert first.pid not in [line.pid for line in ends if line.job == first.job], "its evaluation was ended"
+    trials = [trial for trial in lab.board().study.get_trials() if trial.state is TrialState.COMPLETE]
+    assert len(trials) == 2
+
+
+def others(lab: Lab, first: Line) -> list[Line]:
+    return [line for line in lab.log() if line.job == first.job and line.pid != first.pid]
+
+
+def test_a_search_started_late_joins_and_says_the_same(lab, undisturbed):
+    first = lab.start("--workers", "1", PAUSE="0.1")
+    lab.wait(bool)
+    second = lab.start("--workers", "2", PAUSE="0.1")
+    lab.ended(first)
+    lab.ended(second)
+    lab.check()
+    assert len({line.pid for line in lab.log()}) == 3
+    assert lab.answer() == undisturbed.answer()
+
+
+def test_two_searches_in_one_database_are_apart_and_a_name_is_one_search(lab, undisturbed):
+    first = lab.start("--workers", "1")
+    second = lab.start("--workers", "1", "--seed", "5", output="other")
+    lab.ended(first)
+    lab.ended(second)
+    lab.check()
+    assert lab.answer() == undisturbed.answer()
+    assert {line.job.rpartition("_")[2] for line in lab.log("other")} == {"seed5", "seed6"}
+    refused = lab.run("--name", "run", "--epochs", "2", "--evaluate", "judges:fragile", output="third", code=2)
+    assert "holds another search" in refused
+
+
+@contextlib.contextmanager
+def outage(lab: Lab, request: pytest.FixtureRequest) -> Iterator[None]:
+    """Take the database away for a while: a server starts anew, both ways; a file is locked."""
+    if lab.url.startswith("sqlite"):
+        with contextlib.closing(sqlite3.connect(lab.folder / "search.db", timeout=30, isolation_level=None)) as lock:
+            lock.execute("BEGIN EXCLUSIVE")
+            time.sleep(2.5)
+            yield
+        return
+    server: Server = request.getfixturevalue("postgresql")
+    for how in ("fast", "immediate"):
+        server.stop(how)
+        time.sleep(0.7)
+        server.start()
+        time.sleep(0.7)
+    yield
+
+
+def test_a_database_that_is_away_for_a_while_is_waited_for(lab, undisturbed, request):
+    process = lab.start()
+    lab.wait(bool)
+    with outage(lab, request):
+        assert process.poll() is None
+    stderr = lab.ended(process)
+    assert "died" not in stderr
+    lab.check(kills=6)
+    assert lab.answer() == undisturbed.answer()
+
+
+def test_a_full_disk_ends_a_search_that_goes_on_when_there_is_room(lab, undisturbed):
+    if not lab.url.startswith("sqlite"):
+        pytest.skip("the disk is the server's")
+    process = lab.start(PAUSE="0.2")
+    lab.wait(bool)
+    size = (lab.folder / "search.db").stat().st_size
+    for pid in (process.pid, *workers(process)):
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+    stderr = lab.ended(process, code=3)
+    assert "search.db: " in stderr
+    assert "disk" in stderr.splitlines()[-2]
+    assert "the same command goes on from there" in stderr.splitlines()[-1]
+    lab.run()
+    lab.check(kills=6)
+    assert lab.answer() == undisturbed.answer()
+
+
+def workers(process: subprocess.Popen[str]) -> list[int]:
+    """Return the workers of a search: its children that were spawned to work."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == process.pid and b"spawn_main" in (folder / "cmdline").read_bytes():
+                found.append(int(folder.name))
+    return found
+
+
+def test_what_fails_is_tried_again_and_what_always_fails_is_left_out(lab):
+    words = ("--evaluate", "judges:fragile")
+    (lab.folder / "broken").touch()
+    stderr = lab.run(*words, code=3)
+    assert "ValueError: no luck" in stderr
+    assert len(lab.board().view().all(State.failed)) < 6, "it ended early"
+    (lab.folder / "broken").unlink()
+    stderr = lab.run(*words)
+    assert "1 candidates diverged or failed" in stderr
+    rows, _ = lab.answer()
+    assert [row["name"] for row in rows if not row["rank"]] == ["tiny_a3_b1_g1"]
+    assert Counter(line.what for line in lab.log())["end"] == len(lab.board().view().all(State.done))
+
+
+def test_ctrl_c_and_sigterm_give_jobs_back_at_once(lab):
+    words = ("--grace", "600", "--workers", "2")
+    process = lab.start(*words, PAUSE="0.1")
+    log = lab.wait(lambda log: len({line.pid for line in log}) == 2)
+    os.kill(log[-1].pid, signal.SIGTERM)
+    until(lambda: len(lab.board().view().all(State.running)) == 1)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    started = time.monotonic()
+    stderr = lab.ended(process, code=130)
+    assert time.monotonic() - started < 15
+    assert "the same command goes on from there" in stderr
+    assert not lab.board().view().all(State.running)
+    lab.run(*words)
+    lab.check(kills=4)
+
+
+def test_workers_end_with_the_process_that_started_them(lab):
+    process = lab.start(PAUSE="0.3")
+    pids = {line.pid for line in lab.wait(lambda log: len({line.pid for line in log}) == 3)}
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 10
+    while any(Path(f"/proc/{pid}").exists() for pid in pids):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert not lab.board().view().all(State.running), "their jobs went back"
