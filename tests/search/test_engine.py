@@ -23,7 +23,6 @@ from interruption import interruptible
 from optuna.trial import TrialState
 
 from scalenet.search.board import Board
-from scalenet.search.jobs import State
 
 if TYPE_CHECKING:
     import subprocess
@@ -232,7 +231,7 @@ def test_a_job_whose_worker_is_killed_goes_to_one_that_waits_and_goes_on_from_it
     first = lab.start(*words, STEPS="40")
     lab.wait(bool)
     second = lab.start(*words, STEPS="40")
-    until(lambda: lab.board().view().all(State.running))
+    until(lambda: lab.board().view().running())
     kept = lab.wait(lambda log: log[-1].step > 3)[-1].step
     kill_group(first)
     lab.ended(second)
@@ -350,13 +349,13 @@ def test_what_fails_is_tried_again_and_what_always_fails_is_left_out(lab):
     (lab.folder / "broken").touch()
     stderr = lab.run(*words, code=3)
     assert "ValueError: no luck" in stderr
-    assert len(lab.board().view().all(State.failed)) < 6, "it ended early"
+    assert len(lab.board().view().failed()) < 6, "it ended early"
     (lab.folder / "broken").unlink()
     stderr = lab.run(*words)
     assert "1 candidates diverged or failed" in stderr
     rows, _ = lab.answer()
     assert [row["name"] for row in rows if not row["rank"]] == ["tiny_a3_b1_g1"]
-    assert Counter(line.what for line in lab.log())["end"] == len(lab.board().view().all(State.done))
+    assert Counter(line.what for line in lab.log())["end"] == len(lab.board().view().done())
 
 
 def test_ctrl_c_and_sigterm_give_jobs_back_at_once(lab):
@@ -364,14 +363,14 @@ def test_ctrl_c_and_sigterm_give_jobs_back_at_once(lab):
     process = lab.start(*words, PAUSE="0.1")
     log = lab.wait(lambda log: len({line.pid for line in log}) == 2)
     os.kill(log[-1].pid, signal.SIGTERM)
-    until(lambda: len(lab.board().view().all(State.running)) == 1)
+    until(lambda: len(lab.board().view().running()) == 1)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
     started = time.monotonic()
     stderr = lab.ended(process, code=130)
     assert time.monotonic() - started < 15
     assert "the same command goes on from there" in stderr
-    assert not lab.board().view().all(State.running)
+    assert not lab.board().view().running()
     lab.run(*words)
     lab.check(kills=4)
 
@@ -385,4 +384,4 @@ def test_workers_end_with_the_process_that_started_them(lab):
     while any(Path(f"/proc/{pid}").exists() for pid in pids):
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    assert not lab.board().view().all(State.running), "their jobs went back"
+    assert not lab.board().view().running(), "their jobs went back"
