@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from scalenet.search.jobs import Entry, View
     from scalenet.search.study import Study
 
-Folder: TypeAlias = Annotated[Path, typer.Argument(metavar="[DIR]", help="Folder of the search.")]
+Folder: TypeAlias = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the search.")]
 DEFAULT = Path("runs/grid-search")
 
 app = typer.Typer(
@@ -30,7 +30,10 @@ app = typer.Typer(
 @app.command()
 @plain_errors
 def status(folder: Folder = DEFAULT, storage: Storage = None, name: SearchName = None, json: Json = False) -> None:
-    """Say how far a search is: its rungs, the best candidates so far, and what each worker is at."""
+    """Say how far a search is.
+
+    Its rungs, the best candidates so far, and what each worker is at.
+    """
     study = _opened(folder, storage, name)
     view, stopped = study.board.view(), study.board.stopped()
     if json:
@@ -48,7 +51,10 @@ def status(folder: Folder = DEFAULT, storage: Storage = None, name: SearchName =
 @app.command()
 @plain_errors
 def stop(folder: Folder = DEFAULT, storage: Storage = None, name: SearchName = None) -> None:
-    """Ask all processes of a search, on all machines, to give back what they are at and to end."""
+    """Ask all processes of a search to end.
+
+    They give back what they are at, on all machines, and `resume` goes on from there.
+    """
     study = _opened(folder, storage, name)
     study.board.stop()
     running = len(study.board.view().running())
@@ -67,7 +73,10 @@ def resume(
     data: Annotated[Path | None, typer.Option(metavar="DIR", help="Where the images are on this machine.")] = None,
     json: Json = False,
 ) -> None:
-    """Go on with a search as it was asked for, or take part in it; with --more-seeds, part its ties."""
+    """Go on with a search, or take part in it.
+
+    As it was asked for; --more-seeds then tells its ties from the winner.
+    """
     folder = folder.absolute()
     where, study = place(folder, storage, name), _opened(folder, storage, name)
     options = Options(**study.board.attribute("options"))
@@ -91,7 +100,10 @@ def results(
     jobs: Annotated[bool, typer.Option("--jobs", help="A row a training instead of a candidate.")] = False,
     json: Json = False,
 ) -> None:
-    """Print what a search found, and write its files and report again from its storage."""
+    """Print what a search found.
+
+    Of a finished search the files and the report are written again from its storage.
+    """
     study = _opened(folder, storage, name)
     outcome = study.outcome()
     if not jobs and outcome.view.finished():
