@@ -12,6 +12,17 @@ if TYPE_CHECKING:
 
 
 def interruptible(words: list[str], folder: Path) -> subprocess.Popen[str]:
-    """Start a command in a folder; it hears SIGINT even where the tests run in the background, which ignores it."""
+    """Start a command in a folder, in a process group of its own.
+
+    It hears SIGINT even where the tests run in the background, which ignores it.
+    """
     default, pipe = partial(signal.signal, signal.SIGINT, signal.SIG_DFL), subprocess.PIPE
-    return subprocess.Popen(words, cwd=folder, stdout=pipe, stderr=pipe, text=True, preexec_fn=default)  # noqa: PLW1509 - no threads here
+    return subprocess.Popen(
+        words,
+        cwd=folder,
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
+        start_new_session=True,
+        preexec_fn=default,  # noqa: PLW1509 - no threads here
+    )

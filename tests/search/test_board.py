@@ -129,14 +129,13 @@ def test_a_process_may_die_in_any_transaction(url, monkeypatch):
     check(board)
 
 
-def test_a_death_at_every_moment_of_the_claim_is_found_without_the_workers_name(url):
-    board = begun(url, grace=1)
-    entry = board.view().waiting()[0]
-    board.storage.record_heartbeat(entry.trial)
-    board.storage.set_trial_state_values(entry.trial, TrialState.RUNNING)  # and no more
-    drain(board)
-    check(board)
-    assert board.entries()[entry.key].attempt == 1
+def test_who_asks_again_as_the_connection_broke_has_the_job_that_it_took(url):
+    board = begun(url)
+    entry = claim(board, "one")
+    assert board.storage.take(entry.trial, "one")
+    assert not board.storage.take(entry.trial, "two")
+    board.finish(entry, result(entry))
+    assert not board.storage.take(entry.trial, "one")
 
 
 def test_a_process_taken_to_be_dead_is_told_and_its_result_not_counted(url):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import subprocess
 import sys
@@ -10,6 +11,8 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from optuna.storages import RDBStorage
+from optuna.trial import TrialState
 
 from scalenet.arch.errors import RunError, ScalenetError
 from scalenet.search.board import Board
@@ -143,6 +146,25 @@ def test_a_queue_is_filled_once_however_many_fill_it(url):
     in_threads(4, lambda: board.storage.enqueue(board.id, [[f"c{number}", 0, None, 0] for number in range(20)]))
     jobs = [trial.user_attrs["job"][0] for trial in board.study.get_trials()]
     assert sorted(jobs) == sorted(f"c{number}" for number in range(20))
+
+
+@pytest.mark.parametrize(("make", "handed"), [(RDBStorage, 2), (opened, 1)])
+def test_two_are_handed_one_trial_by_optuna_on_sqlite_and_not_here(tmp_path, monkeypatch, make, handed):
+    """Let two have read that a trial waits before either takes it, where the database lets them."""
+    url, both, found = f"sqlite:///{tmp_path}/search.db", threading.Barrier(2), []
+    board = Board(url, "search", grace=60)
+    board.storage.enqueue(board.id, [["c0", 0, None, 0]])
+    trial = board.study.get_trials()[0]._trial_id
+    storage = make(url)
+
+    def wait(*_: object) -> None:
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both.wait(timeout=1)
+
+    monkeypatch.setattr(RDBStorage, "check_trial_is_updatable", wait)
+    in_threads(2, lambda: found.append(storage.set_trial_state_values(trial, TrialState.RUNNING)))
+    assert sum(found) == handed
+    storage.engine.dispose()
 
 
 def locked(file: Path) -> sqlite3.Connection:
