@@ -130,15 +130,13 @@ class Board:
     def note(self, entry: Entry, report: Report) -> None:
         """Keep an accuracy on the way."""
         if report.accuracy is not None:
-            self._unless_lost(
-                self.storage.set_trial_intermediate_value, entry.trial, round(report.done), report.accuracy
-            )
+            with contextlib.suppress(*_GONE):
+                self.storage.set_trial_intermediate_value(entry.trial, round(report.done), report.accuracy)
 
     def finish(self, entry: Entry, result: Result) -> None:
         """Record a result, unless the process was taken to be dead: then another one has the job."""
         state = TrialState.PRUNED if result.accuracy is None else TrialState.COMPLETE
-        values = None if result.accuracy is None else [result.accuracy]
-        self._end(entry, state, values, result=asdict(result))
+        self._end(entry, state, result.accuracy, result=asdict(result))
 
     def fail(self, entry: Entry, error: str) -> None:
         """Record why a job failed."""
@@ -184,24 +182,15 @@ class Board:
             raise RunError(f"the search {self.name} was removed from {self.storage.place}") from None
 
     def _take(self, entry: Entry, worker: str) -> bool:
-        # The sign of life comes first: Optuna never finds a running trial dead that has given none.
-        self.storage.record_heartbeat(entry.trial)
         try:
-            if not self.storage.set_trial_state_values(entry.trial, TrialState.RUNNING):
-                return False
-            self.storage.set_trial_user_attr(entry.trial, "worker", worker)
-        except _GONE:
+            taken: bool = self.storage.take(entry.trial, worker)
+        except KeyError:
             return False
-        return True
+        return taken
 
-    def _end(self, entry: Entry, state: TrialState, values: list[float] | None = None, **attributes: Any) -> None:
-        for name, value in attributes.items():
-            self._unless_lost(self.storage.set_trial_user_attr, entry.trial, name, value)
-        self._unless_lost(self.storage.set_trial_state_values, entry.trial, state, values)
-
-    def _unless_lost(self, call: Any, *arguments: Any) -> None:
-        with contextlib.suppress(*_GONE):
-            call(*arguments)
+    def _end(self, entry: Entry, state: TrialState, value: float | None = None, **attributes: Any) -> None:
+        with contextlib.suppress(KeyError):
+            self.storage.end(entry.trial, state, value, attributes)
 
 
 def _key(parts: Sequence[Any]) -> Key:

@@ -13,6 +13,7 @@ import re
 import time
 import warnings
 import weakref
+from datetime import datetime
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
@@ -139,6 +140,32 @@ class Storage(RDBStorage):
                     trial = create_trial(state=TrialState.WAITING, user_attrs={JOB: job})
                     self._get_prepared_new_trial(study_id, trial, session)
 
+    @_patient
+    def take(self, trial_id: int, worker: str) -> bool:
+        """Make a waiting trial a process's, with its first sign of life; return whether it is that process's now."""
+        with _create_scoped_session(self.scoped_session) as session:
+            trial: Any = models.TrialModel.find_or_raise_by_id(trial_id, session, for_update=True)
+            if trial.state is not TrialState.WAITING:  # taken by another, or by this one as the connection broke
+                notes = {note.key: json.loads(note.value_json) for note in trial.user_attributes}
+                return bool(trial.state is TrialState.RUNNING and notes.get("worker") == worker)
+            trial.state, trial.datetime_start = TrialState.RUNNING, datetime.now()
+            session.add(models.TrialHeartbeatModel(trial_id=trial_id))
+            self._set_trial_attr_without_commit(session, models.TrialUserAttributeModel, trial_id, "worker", worker)
+        return True
+
+    @_patient
+    def end(self, trial_id: int, state: TrialState, value: float | None, attributes: Mapping[str, Any]) -> None:
+        """End a trial with all that is to be known of it, unless it has ended."""
+        with _create_scoped_session(self.scoped_session) as session:
+            trial: Any = models.TrialModel.find_or_raise_by_id(trial_id, session, for_update=True)
+            if trial.state.is_finished():
+                return
+            for key, said in attributes.items():
+                self._set_trial_attr_without_commit(session, models.TrialUserAttributeModel, trial_id, key, said)
+            if value is not None:
+                self._set_trial_value_without_commit(session, trial, 0, value)
+            trial.state, trial.datetime_complete = state, datetime.now()
+
 
 for _name in (
     "create_new_study",
@@ -178,7 +205,8 @@ def open_storage(
             raise RunError(f"{place(url)}: {_said(error)}") from None
         except (StorageInternalError, SQLAlchemyError) as error:
             cause = error.__cause__ if isinstance(error, StorageInternalError) else error
-            if time.monotonic() - began >= (_OPENING if _racing(cause) else patience if _away(cause) else 0):
+            limit = max(_OPENING if _racing(cause) else 0, patience if _away(cause) else 0)
+            if time.monotonic() - began >= limit:
                 raise RunError(f"{place(url)}: {_said(cause)}") from None
         time.sleep(0.2 * random.random())
 
