@@ -35,8 +35,9 @@ class Standing:
 
     `score` is what was ranked: the mean, over the `seeds` of the last `rung` (from 0) that the candidate was in, of
     accuracy times its factor. `seeds_to_part` of a tied candidate is how many seeds more than the last rung has, for
-    all that tie, would tell it from the winner if its distance stayed; None where they are more than MOST_SEEDS or the
-    noise is not known, for those that do not tie, and for the winner.
+    all that tie, would tell it from the winner if its distance stayed, in units of noise (points shrink as budgets
+    grow); None where they are more than MOST_SEEDS or the noise is not known, for those that do not tie, and for the
+    winner.
     """
 
     name: str
@@ -106,8 +107,8 @@ def rank(
     layouts = _layouts(rungs, held_out, factors)
     last = {name: number for number, layout in enumerate(layouts) for name in layout.scores}
     order = sorted(last, key=lambda name: (-last[name], -layouts[last[name]].scores[name], name))
-    gaps = {name: _gap(layouts, order[0], name) for name in order}
-    tied = {name for name, (gap, rung) in gaps.items() if gap <= layouts[rung].margin}
+    met = {name: _met(layouts, order[0], name) for name in order}
+    tied = {name for name, (gap, layout) in met.items() if gap <= layout.margin}
 
     def standing(place: int, name: str) -> Standing:
         own = layouts[last[name]]
@@ -120,7 +121,7 @@ def rank(
             tied=name in tied,
             rung=last[name],
             seeds=own.seeds,
-            seeds_to_part=_seeds_to_part(layouts[-1], gaps[name][0], len(tied)) if name in tied else None,
+            seeds_to_part=_seeds_to_part(*met[name], layouts[-1].seeds, len(tied)) if name in tied else None,
         )
 
     standings = tuple(standing(place, name) for place, name in enumerate(order, start=1))
@@ -154,24 +155,23 @@ def _layouts(
     return layouts
 
 
-def _gap(layouts: Sequence[_Layout], winner: str, name: str) -> tuple[float, int]:
+def _met(layouts: Sequence[_Layout], winner: str, name: str) -> tuple[float, _Layout]:
     """Return how far a candidate lies below the winner in the last rung that both were in, and that rung."""
-    rung = max(number for number, layout in enumerate(layouts) if {winner, name} <= layout.scores.keys())
-    return layouts[rung].scores[winner] - layouts[rung].scores[name], rung
+    layout = next(layout for layout in reversed(layouts) if {winner, name} <= layout.scores.keys())
+    return layout.scores[winner] - layout.scores[name], layout
 
 
-def _seeds_to_part(layout: _Layout, gap: float, tied: int) -> int | None:
-    """Return how many seeds more than a rung's give `tied` candidates a margin below the gap, None if too many."""
+def _seeds_to_part(gap: float, layout: _Layout, seeds: int, tied: int) -> int | None:
+    """Return how many more than so many seeds give `tied` candidates a margin below the gap, None if too many."""
     from scipy import stats  # noqa: PLC0415
 
     if gap <= 0 or layout.noise == 0 or math.isinf(layout.freedom):
         return None
     ratio = _margin(tied, math.inf) * layout.noise / gap
-    least = ratio * ratio - layout.seeds  # were the noise known exactly
+    least = ratio * ratio - seeds  # were the noise known exactly
     for more in range(max(1, math.ceil(min(least, MOST_SEEDS + 1))), MOST_SEEDS + 1):
-        seeds = layout.seeds + more
-        ratio = gap * math.sqrt(seeds) / layout.noise
-        if stats.studentized_range.sf(ratio, tied, (tied - 1) * (seeds - 1)) < 1 - CONFIDENCE:
+        distance = gap * math.sqrt(seeds + more) / layout.noise
+        if stats.studentized_range.sf(distance, tied, (tied - 1) * (seeds + more - 1)) < 1 - CONFIDENCE:
             return more
     return None
 

@@ -154,6 +154,16 @@ def test_so_many_more_seeds_part_a_tie():
     assert all(standing.seeds_to_part is None for standing in ranking.standings if not standing.tied)
 
 
+def test_a_distance_of_a_short_rung_counts_by_its_own_noise():
+    short = table([0.70, 0.68, 0.66, 0.30], 0.05, 3)
+    long = {name: [0.9 + value / 100 for value in short[name]] for name in ("c0", "c1")}
+    ranking = rank([short, long], held_out=1000)
+    dropped = ranking.standings[2]
+    assert (dropped.name, dropped.rung, dropped.tied) == ("c2", 0, True)
+    assert ranking.margin < 0.01 < ranking.winner.score - dropped.score
+    assert dropped.seeds_to_part == 3  # it would be 1 by the noise of the last rung
+
+
 def test_no_number_of_seeds_is_suggested_where_none_would_do_or_the_noise_is_not_known():
     alike = rank([{"a": [0.6, 0.7], "b": [0.7, 0.6]}], held_out=1000)
     single = rank([{"a": [0.60], "b": [0.59]}], held_out=100)
