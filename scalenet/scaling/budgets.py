@@ -1,16 +1,16 @@
 """Budgets: the network nearest to a ray among those that cost what is asked (Tan & Le 2019, equation 2).
 
 A scaling rule draws a line, its ray, through the lattice of networks. A network's distance from it is the root of the
-squared distance of its means and of its spreads, in doublings (see `lattice`). All networks within a distance that may
-cost what is asked are counted, the nearest first; the distance doubles until one does. Costs grow along every axis, so
-that the corners of a cell of the lattice bound what it holds.
+squared distance of its means and of its spreads, in doublings (see `lattice`). It is found by branch and bound within a
+distance that doubles until there is one: costs grow along every axis, so that the corners of a cell of the lattice
+bound what it holds, and cells are halved where they may hold something better than the best corner so far.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -25,24 +25,24 @@ from scalenet.scaling.resolutions import total_stride
 from scalenet.scaling.rules import Multipliers, path, tidy, tiny_curves
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from numpy.typing import NDArray
 
     from scalenet.arch.config import BudgetRule, Metric
     from scalenet.arch.layers import Count
     from scalenet.arch.spec import Dimensions, Model
-    from scalenet.scaling.lattice import Axes, Index
+    from scalenet.scaling.lattice import Axes, Cells
     from scalenet.scaling.rounding import Rounding
 
+    Counts: TypeAlias = dict[Metric, NDArray[Any]]
+
 _PHIS = np.linspace(-16, 16, 513)
-_RADII = tuple(2.0 ** (power / 2) for power in range(-8, 9))
-_WIDER = (0.04, 0.16, 0.64)
-"""Tolerances with which the closest network is looked for where none meets the budget."""
-_SLACK = 0.5
-"""Doublings by which rounding may move a cost along the ray: one pixel too many in every feature map, at most."""
-_CELL = 8
-_LARGEST = 50_000_000
+_RADII = tuple(2.0**power for power in range(-3, 5))
+_SLACK = 2.0
+"""Doublings by which rounding may move a cost along the ray: at most, feature maps of one pixel become 2 × 2."""
+_ANY = 1e3
+"""A miss, as a logarithm, that no network has."""
+_LARGEST = 300_000
+"""Cells that are counted at once; more of them may hold the network only where next to nothing is met."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +60,11 @@ def solve(model: Model, rule: BudgetRule, rounding: Rounding) -> Solved:
     Raises ScalenetError where the cost does not change along the ray, or no network keeps the ceilings.
     """
     search = _Search(model, rule, rounding)
-    closest, miss = search.closest(search)
-    for tolerance in () if miss == 0 or search.is_beneath() else _WIDER:
-        wider = _Search(model, rule.model_copy(update={"tolerance": tolerance}), rounding)
-        closest, miss = min((closest, miss), search.closest(wider), key=lambda found: found[1])
-        if miss <= tolerance:
-            break
+    found = search.lattice.least() if search.is_beneath() else search.nearest()
+    miss = search.miss(found)
     if math.isinf(miss):
         raise ScalenetError("no network near the ray keeps the ceilings", hint="raise them, or take another rule")
-    return search.solved(closest)
+    return search.solved(found, met=miss == 0)
 
 
 def binding(model: Model, rule: BudgetRule, rounding: Rounding) -> BudgetRule:
@@ -119,66 +115,57 @@ class _Search:
         inside = float(np.clip(self.phi, _PHIS[0] + 1e-3, _PHIS[-1] - 1e-3))
         self.direction = (self._doublings(inside + 1e-3) - self._doublings(inside - 1e-3)) / 2e-3
 
-    def closest(self, looked: _Search) -> tuple[Dimensions, float]:
-        """Return the network that misses least of those that a search looks at, the nearest of equals, and its miss."""
-        closest = self.lattice.least()
-        least = float(self.misses(closest)[0])
-        for radius in () if self.is_beneath() else _RADII:
-            for numbers in looked.tube(radius):
-                misses = self.misses(numbers)
-                index = int(misses.argmin())
-                if misses[index] < least:
-                    closest, least = _one(numbers, index), float(misses[index])
-                if least == 0:
-                    return closest, least
-        return closest, least
+    def nearest(self) -> Dimensions:
+        """Return the nearest network that costs what is asked, or else the one that misses least."""
+        looked = _RADII[0]
+        for radius in _RADII:
+            found, whole = self.within(radius, 0.0)
+            if found or not whole:
+                break
+            looked = radius
+        return found or self.within(looked, _ANY)[0] or self.lattice.least()
 
     def is_beneath(self) -> bool:
         """Return whether even the smallest network costs more than is asked."""
         return bool(self.counts(self.lattice.least())[self.rule.metric][0] > self._range()[1])
 
-    def counts(self, numbers: Dimensions, *, exact: bool = False) -> dict[Metric, NDArray[Any]]:
+    def counts(self, numbers: Dimensions, *, exact: bool = False) -> Counts:
         """Return what a budget may be about, of many networks; memory, which takes longer, only where it is asked."""
         counts = cost_many(self.model, numbers, exact=exact)
-        result: dict[Metric, NDArray[Any]] = {
-            "flops": counts.flops,
-            "params": counts.params,
-            "activations": counts.activations,
-        }
+        result: Counts = {"flops": counts.flops, "params": counts.params, "activations": counts.activations}
         if "memory" in {self.rule.metric, *self.rule.ceilings}:
             result["memory"] = memory_many(
                 self.model, numbers, batch=self.rule.batch, training=self.rule.training, exact=exact
             )
         return result
 
-    def misses(self, numbers: Dimensions) -> NDArray[np.float64]:
-        """Return how far each network's cost lies outside what is asked, as a logarithm; infinity above a ceiling."""
+    def miss(self, numbers: Dimensions) -> float:
+        """Return how far a network's cost lies outside what is asked, as a logarithm; infinity above a ceiling."""
         counts = self.counts(numbers)
-        found = counts[self.rule.metric]
-        misses: NDArray[np.float64] = np.abs(np.log(found / np.clip(found, *self._range())))
-        for metric, limit in self.rule.ceilings.items():
-            misses[counts[metric] > limit] = np.inf
-        return misses
+        return float(self._least_misses(counts, counts)[0])
 
-    def tube(self, radius: float) -> Iterator[Dimensions]:
-        """Yield the networks within `radius` of the ray that may cost what is asked, in blocks, nearest first."""
-        axes = self._trimmed(self._around(radius))
-        if not 0 < math.prod(map(len, axes)) <= _LARGEST:
-            return
-        index = self._plausible(axes)
-        distances = self._distances(
-            np.stack([axis.mean[chosen] for axis, chosen in zip(axes, index, strict=True)]),
-            sum(axis.spread[chosen] for axis, chosen in zip(axes, index, strict=True)),
-        )
-        inside = np.flatnonzero(distances <= radius)
-        order = inside[np.argsort(distances[inside], kind="stable")]
-        start, length = 0, 512
-        while start < len(order):
-            block = order[start : start + length]
-            yield self.lattice.numbers(axes, tuple(chosen[block] for chosen in index))
-            start, length = start + length, min(4 * length, 131_072)
+    def within(self, radius: float, miss: float) -> tuple[Dimensions | None, bool]:
+        """Return the network within `radius` that misses least, by `miss` at most, the nearest of equals.
 
-    def solved(self, numbers: Dimensions) -> Solved:
+        It comes with whether the search was whole: it ends before that where too many cells may hold the network.
+        """
+        cells = self.lattice.cells(self._around(radius))
+        best, found = (miss, radius), None
+        while True:
+            cells = cells.where(self._least_distances(cells) <= radius)
+            if not 0 < len(cells) <= _LARGEST:
+                break
+            least, most = self._corners(cells)
+            own, index = self._nearest_corner(cells, least)
+            if own <= best:
+                best, found = own, _one(self.lattice.numbers(cells.axes, cells.least), index)
+            if not cells.shift.any():
+                break
+            misses, distances = self._least_misses(least, most), self._least_distances(cells)
+            cells = cells.where((misses < best[0]) | ((misses == best[0]) & (distances <= best[1]))).halved()
+        return found, len(cells) <= _LARGEST
+
+    def solved(self, numbers: Dimensions, *, met: bool) -> Solved:
         """Return one network with what there is to say of it."""
         place, spread = self.lattice.place(numbers)
         steps = float((place - self.point) @ self.direction / (self.direction @ self.direction))
@@ -186,7 +173,7 @@ class _Search:
         off = Multipliers(*map(tidy, 2.0 ** ((place - nearest) / (1, 2, 2))))
         solution = Solution(
             achieved=int(self.counts(numbers, exact=True)[self.rule.metric][0]),
-            met=bool(self.misses(numbers)[0] == 0),
+            met=met,
             phi=tidy(self.phi + steps),
             distance=tidy(float(self._distances(place[:, None], spread)[0])),
             spread=tidy(math.sqrt(spread)),
@@ -214,10 +201,12 @@ class _Search:
         for grown in range(3):
             logarithms = [np.full_like(_PHIS, -32.0) for _ in range(3)]
             logarithms[grown] = _PHIS / (1, 2, 2)[grown]
-            counts = self.counts(self._unrounded(*logarithms))
+            numbers = self._unrounded(*logarithms)
+            counts = self.counts(numbers)
             kept = [counts[metric] <= limit for metric, limit in self.rule.ceilings.items()]
             affordable = np.logical_and.reduce([counts[self.rule.metric] <= self._range()[1], *kept])
-            most.append(_PHIS[affordable].max(initial=_PHIS[0]) + 0.5)
+            affordable[0] = True  # the smallest network, for what it costs
+            most.append(self.lattice.means(numbers)[grown, affordable].max() + 0.5)
         return np.array(most)
 
     def _doublings(self, phi: float) -> NDArray[np.float64]:
@@ -259,54 +248,44 @@ class _Search:
         low, high = way.min(axis=0) - radius, way.max(axis=0) + radius
         return self.lattice.near(np.minimum(low, self.most), np.minimum(high, self.most))
 
-    def _trimmed(self, axes: Axes) -> Axes:
-        """Return the axes without what costs too much with the least of the others, or too little with the most."""
-        for number in range(3):
-            if not all(map(len, axes)):
-                break
-            spans = self._spans(self._edge(axes, number, np.min), self._edge(axes, number, np.max))
-            axes = cast("Axes", (*axes[:number], axes[number].where(spans), *axes[number + 1 :]))
-        return axes
+    def _corners(self, cells: Cells) -> list[Counts]:
+        """Return the costs of the least and of the most network of each cell."""
+        both = self.counts(self.lattice.numbers(cells.axes, np.concatenate([cells.least, cells.most], axis=1)))
+        halves = {metric: np.split(values, 2) for metric, values in both.items()}
+        return [{metric: half[end] for metric, half in halves.items()} for end in (0, 1)]
 
-    def _edge(self, axes: Axes, number: int, end: Callable[..., Any]) -> dict[Metric, NDArray[Any]]:
-        """Return the costs of every choice of one axis with the least or the most of the others."""
-        length = len(axes[number])
-        rows = [
-            axis.numbers if other == number else np.tile(end(axis.numbers, axis=0), (length, 1))
-            for other, axis in enumerate(axes)
-        ]
-        return self.counts(self.lattice.dimensions(*rows))
+    def _nearest_corner(self, cells: Cells, least: Counts) -> tuple[tuple[float, float], int]:
+        """Return miss and distance of the cells' least network that misses least, nearest of equals, and its index."""
+        misses, distances = self._least_misses(least, least), self._distances(*cells.places(cells.least))
+        index = int(np.lexsort((distances, misses))[0])
+        return (float(misses[index]), float(distances[index])), index
 
-    def _plausible(self, axes: Axes) -> Index:
-        """Return the combinations in cells whose corners say that they may cost what is asked."""
-        cells = (_CELL, 1 if self.rule.per_stage else _CELL, _CELL)
-        edges = [
-            np.append(np.arange(0, len(axis), cell), len(axis) - 1) for axis, cell in zip(axes, cells, strict=True)
-        ]
-        grid = np.meshgrid(*edges, indexing="ij")
-        counts = self.counts(self.lattice.numbers(axes, tuple(map(np.ravel, grid))))
-        corners = {metric: values.reshape(grid[0].shape) for metric, values in counts.items()}
-        far = tuple(slice(1, None) if cell > 1 else slice(None, -1) for cell in cells)
-        spans = self._spans(
-            {metric: values[:-1, :-1, :-1] for metric, values in corners.items()},
-            {metric: values[far] for metric, values in corners.items()},
-        )
-        cell_of = [np.arange(len(axis)) // cell for axis, cell in zip(axes, cells, strict=True)]
-        return np.nonzero(spans[np.ix_(*cell_of)])
-
-    def _spans(self, least: dict[Metric, NDArray[Any]], most: dict[Metric, NDArray[Any]]) -> NDArray[np.bool_]:
-        """Return where there may be networks that cost what is asked, by the least and the most that is there."""
+    def _least_misses(self, least: Counts, most: Counts) -> NDArray[np.float64]:
+        """Return how little a network may miss, as a logarithm, whose costs lie between the least and the most."""
         low, high = self._range()
-        spans: NDArray[np.bool_] = (least[self.rule.metric] <= high) & (most[self.rule.metric] >= low)
+        over, under = least[self.rule.metric] / high, low / most[self.rule.metric]
+        misses: NDArray[np.float64] = np.log(np.maximum(1, np.maximum(over, under)))
         for metric, limit in self.rule.ceilings.items():
-            spans &= least[metric] <= limit
-        return spans
+            misses[least[metric] > limit] = np.inf
+        return misses
+
+    def _least_distances(self, cells: Cells) -> NDArray[np.float64]:
+        """Return how near the ray a network of each cell may lie: a plane across the way to the ray holds it off."""
+        (low, _), (high, _) = cells.places(cells.least), cells.places(cells.most)
+        off = self._off((low + high) / 2)
+        distances = np.linalg.norm(off, axis=0)
+        reach = (np.abs(off) * (high - low) / 2).sum(axis=0) / np.maximum(distances, 1e-12)
+        least: NDArray[np.float64] = np.hypot(np.maximum(distances - reach, 0), np.sqrt(cells.spread))
+        return least
+
+    def _off(self, places: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the ways to places [3, networks] from the nearest points of the ray."""
+        way, along = places - self.point[:, None], self.direction / np.linalg.norm(self.direction)
+        return way - np.outer(along, along @ way)
 
     def _distances(self, places: NDArray[np.float64], spreads: NDArray[np.float64] | float) -> NDArray[np.float64]:
         """Return the distances from the ray of places [3, networks]."""
-        way = places - self.point[:, None]
-        along = (self.direction / np.linalg.norm(self.direction)) @ way
-        distances: NDArray[np.float64] = np.sqrt(np.maximum((way**2).sum(axis=0) - along**2 + spreads, 0))
+        distances: NDArray[np.float64] = np.sqrt((self._off(places) ** 2).sum(axis=0) + spreads)
         return distances
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,8 @@ from scalenet.scaling.multiply import scale_dimensions, unrounded
 from scalenet.scaling.resolutions import total_stride
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from scalenet.arch.layers import Count
     from scalenet.arch.spec import Model
     from scalenet.scaling.rounding import Rounding
@@ -47,7 +49,53 @@ class Axis:
 
 
 Axes: TypeAlias = tuple[Axis, Axis, Axis]
-Index: TypeAlias = tuple[NDArray[np.intp], ...]
+Index: TypeAlias = NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """Boxes of 2^`shift` [3, 1] neighbouring choices on each axis; `index` [3, cells] numbers them along it."""
+
+    axes: Axes
+    shift: Index
+    index: Index
+
+    def __len__(self) -> int:
+        return int(self.index.shape[1])
+
+    @property
+    def least(self) -> Index:
+        """The first choices of each cell."""
+        return self.index << self.shift
+
+    @property
+    def most(self) -> Index:
+        """The last choices of each cell."""
+        last: Index = np.minimum((self.index + 1) << self.shift, _lengths(self.axes)) - 1
+        return last
+
+    @property
+    def spread(self) -> NDArray[np.float64]:
+        """The least spread that a choice of each cell may have."""
+        starts = (np.arange(0, len(axis), 1 << shift) for axis, shift in zip(self.axes, self.shift.flat, strict=True))
+        least = (np.minimum.reduceat(axis.spread, start) for axis, start in zip(self.axes, starts, strict=True))
+        return _summed(least, self.index)
+
+    def places(self, choices: Index) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the means [3, networks] and the spreads of combined choices."""
+        means = np.stack([axis.mean[chosen] for axis, chosen in zip(self.axes, choices, strict=True)])
+        return means, _summed((axis.spread for axis in self.axes), choices)
+
+    def where(self, wanted: NDArray[np.bool_]) -> Cells:
+        """Return the wanted cells."""
+        return replace(self, index=self.index[:, wanted])
+
+    def halved(self) -> Cells:
+        """Return the halves of each cell on every axis that has more than single choices."""
+        shift = np.maximum(self.shift - 1, 0)
+        halves = np.indices((1 + self.shift - shift).ravel().tolist()).reshape(3, 1, -1)
+        index = ((self.index << (self.shift - shift))[:, :, None] + halves).reshape(3, -1)
+        return Cells(self.axes, shift, index[:, ((index << shift) < _lengths(self.axes)).all(axis=0)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +136,15 @@ class Lattice:
             head=None if numbers.head is None or bounds.head is None else np.maximum(numbers.head, bounds.head),
         )
 
+    def cells(self, axes: Axes) -> Cells:
+        """Return few cells that hold all choices; of widths `per_stage`, which do not just grow, each holds one."""
+        bits = [len(axis).bit_length() - (0 if self.per_stage else 4) for axis in axes]
+        if self.per_stage:
+            bits[1] = 0
+        shift = np.maximum(np.array([bits]).T, 0)
+        counts = -(-_lengths(axes) >> shift)
+        return Cells(axes, shift, np.indices(counts.ravel().tolist()).reshape(3, -1))
+
     def numbers(self, axes: Axes, index: Index) -> Dimensions:
         """Return the dimensions of combinations of choices, as arrays."""
         return self.dimensions(*(axis.numbers[chosen] for axis, chosen in zip(axes, index, strict=True)))
@@ -101,12 +158,19 @@ class Lattice:
 
     def place(self, numbers: Dimensions) -> tuple[NDArray[np.float64], float]:
         """Return the means of one network on the three axes, and the sum of its spreads."""
-        axes = (
-            self._depth_axis(_rows(*numbers.depths)),
-            self._width_axis(_rows(numbers.stem, *numbers.widths)),
-            self._size_axis(_rows(numbers.height, numbers.width)),
-        )
+        axes = self._axes(numbers)
         return np.array([axis.mean[0] for axis in axes]), float(sum(axis.spread[0] for axis in axes))
+
+    def means(self, numbers: Dimensions) -> NDArray[np.float64]:
+        """Return the means [3, networks] of networks on the three axes; they may be unrounded."""
+        return np.stack(np.broadcast_arrays(*(axis.mean for axis in self._axes(numbers))))
+
+    def _axes(self, numbers: Dimensions) -> Axes:
+        return (
+            self._depth_axis(_stacked(*numbers.depths)),
+            self._width_axis(_stacked(numbers.stem, *numbers.widths)),
+            self._size_axis(_stacked(numbers.height, numbers.width)),
+        )
 
     def _depths(self, low: float, high: float) -> Axis:
         """Return depths that grow block by block: all stages at one multiple of the base's, rounded to the nearest.
@@ -116,13 +180,10 @@ class Lattice:
         """
         base, free = self._blocks(), self._free()
         start = np.where(free, np.maximum(1, np.floor(base * 2.0 ** (low - 1) + 0.5)), base).astype(np.int64)
-        steps = [
-            (multiple, -stage)
-            for stage in np.flatnonzero(free)
-            for multiple in _next_blocks(base[stage], start[stage], high + 1)
-        ]
-        added = np.zeros((len(steps) + 1, len(base)), np.int64)
-        added[np.arange(1, len(steps) + 1), [-stage for _, stage in sorted(steps)]] = 1
+        steps = [_next_blocks(base[stage], start[stage], high + 1) for stage in np.flatnonzero(free)]
+        stages = np.repeat(np.flatnonzero(free), list(map(len, steps)))
+        added = np.zeros((len(stages) + 1, len(base)), np.int64)
+        added[np.arange(1, len(stages) + 1), stages[np.lexsort((-stages, np.concatenate([[], *steps])))]] = 1
         return self._depth_axis(start + added.cumsum(axis=0))
 
     def _widths(self, low: float, high: float) -> Axis:
@@ -179,6 +240,16 @@ class Lattice:
         return free
 
 
+def _lengths(axes: Axes) -> Index:
+    return np.array([[len(axis)] for axis in axes])
+
+
+def _summed(values: Iterable[NDArray[np.float64]], index: Index) -> NDArray[np.float64]:
+    """Return the sums of the values that an index [3, networks] takes from three axes."""
+    total: NDArray[np.float64] = np.sum([own[chosen] for own, chosen in zip(values, index, strict=True)], axis=0)
+    return total
+
+
 def _next_blocks(base: int, blocks: int, high: float) -> NDArray[np.float64]:
     """Return the multiples of `base` blocks at which a stage of `blocks` gets one more, up to 2^high."""
     return (np.arange(blocks, max(blocks, math.floor(base * 2.0**high + 0.5))) + 0.5) / base
@@ -190,7 +261,11 @@ def _columns(numbers: Dimensions) -> NDArray[np.int64]:
 
 
 def _rows(*columns: Count) -> NDArray[np.int64]:
-    return np.stack(np.broadcast_arrays(*map(np.atleast_1d, columns)), axis=1).astype(np.int64)
+    return _stacked(*columns).astype(np.int64)
+
+
+def _stacked(*columns: Count) -> NDArray[Any]:
+    return np.stack(np.broadcast_arrays(*map(np.atleast_1d, columns)), axis=1)
 
 
 def _axis(rows: NDArray[np.int64], doublings: NDArray[np.float64], weights: NDArray[np.int64]) -> Axis:

@@ -348,6 +348,15 @@ def test_the_nearest_is_found_at_other_sizes_and_with_widths_by_stage(
     assert_nearest(model, times(model, phi, RAYS[ray], **options), SETS[base.rounding])
 
 
+@pytest.mark.parametrize(
+    ("name", "size", "rounding", "flops", "sizes"),
+    [("resnet18", 33, "nearest", 168_932_506, 32), ("efficientnet_b0", 65, "efficientnet", 303_951_986, 16)],
+)
+def test_the_nearest_is_found_beside_a_cliff(name: str, size: int, rounding: str, flops: int, sizes: int) -> None:
+    model = scalenet.load(name).model.at(size)
+    assert_nearest(model, budget(RAYS["depth"], flops, sizes=sizes), SETS[rounding])
+
+
 @pytest.mark.parametrize("phi", [-1, 0.5, 2])
 @pytest.mark.parametrize("ray", ["compound", "width", "dwr"])
 @pytest.mark.parametrize("name", ["mobilenet_v1", "resnet18", "small_resnet"])
@@ -429,6 +438,48 @@ def test_a_ceiling_far_from_the_ray_is_kept_by_a_network_far_from_the_ray(share:
     found = solved(B0, times(B0.model, 2, ceilings={"params": round(share * 5_288_548)}))
     assert scalenet.cost(B0.model.at(448)).flops == pytest.approx(4 * scalenet.cost(B0).flops, rel=0.01)
     assert found.solution.met
+
+
+@pytest.mark.parametrize(
+    ("name", "ray", "metric", "value", "options"),
+    [
+        ("efficientnet_b0", "compound", "flops", 1_543_259_008, {"ceilings": {"params": 1_000_000}}),
+        (
+            "resnet101",
+            "compound",
+            "flops",
+            159_211_963_407,
+            {"ceilings": {"activations": 99_466_036}, "tolerance": 0.05},
+        ),
+        ("mobilenet_v2", "resolution", "activations", 160_266_064, {"ceilings": {"flops": 3_079_782_190}}),
+    ],
+)
+def test_strict_ceilings_are_kept_by_networks_far_from_the_ray(
+    name: str, ray: str, metric: Metric, value: int, options: dict[str, Any]
+) -> None:
+    base = scalenet.load(name)
+    rule = budget(RAYS[ray], value, metric, **options)
+    found = solved(base, rule)
+    cost = scalenet.cost(rebuilt(base.model, found))
+    assert found.solution.met
+    assert getattr(cost, metric) == pytest.approx(value, rel=rule.tolerance)
+    assert all(getattr(cost, ceiling) <= limit for ceiling, limit in rule.ceilings.items())
+    assert found.solution.distance > 2
+
+
+@pytest.mark.parametrize("ray", ["compound", "depth", "width"])
+@pytest.mark.parametrize("more", [1, 1.05, 1.2])
+def test_a_little_more_than_the_smallest_network_costs_is_met(more: float, ray: str) -> None:
+    least = with_dimensions(B0.model, Lattice(B0.model, SETS["efficientnet"]).least())
+    found = solved(B0, budget(RAYS[ray], more * scalenet.cost(least).flops))
+    assert found.solution.met
+
+
+def test_where_nothing_is_met_exactly_the_search_ends_with_a_network_near_the_ray() -> None:
+    found = solved(B0, times(B0.model, 2, tolerance=0.0))
+    assert not found.solution.met
+    assert found.solution.achieved == pytest.approx(4 * scalenet.cost(B0).flops, rel=1e-6)
+    assert found.solution.distance < 2
 
 
 # What every solution keeps --------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -255,6 +255,32 @@ def test_numbers_are_the_combined_choices() -> None:
         columns = (numbers.stem, *numbers.widths, numbers.head)
         assert [int(np.asarray(column)[last]) for column in columns] == width.tolist()
         assert [int(np.asarray(side)[last]) for side in (numbers.height, numbers.width)] == size.tolist()
+
+
+@pytest.mark.parametrize("per_stage", [False, True])
+@pytest.mark.parametrize("reach", [0.01, 0.3, 2.0])
+def test_halved_again_and_again_cells_are_every_combination_once(reach: float, per_stage: bool) -> None:
+    whole = lattice("resnet18", step=32, per_stage=per_stage)
+    axes = whole.near(*span(-reach, reach))
+    cells = whole.cells(axes)
+    assert per_stage or len(cells) <= 4096
+    while cells.shift.any():
+        outer, cells = cells, cells.halved()
+        assert len(outer) <= len(cells)
+    assert (cells.least == cells.most).all()
+    assert sorted(map(tuple, cells.index.T.tolist())) == list(product(*(range(len(axis)) for axis in axes)))
+
+
+def test_a_cell_s_corners_bound_what_it_holds() -> None:
+    whole = lattice("efficientnet_b0")
+    cells = whole.cells(whole.near(*span(-1, 1)))
+    for axis, first, last in zip(cells.axes, cells.least, cells.most, strict=True):
+        assert ((last < len(axis)) & (first <= last)).all()
+        assert (axis.numbers[first] <= axis.numbers[last]).all()
+    inner = cells.halved()
+    parents = {tuple(index): spread for index, spread in zip(cells.index.T.tolist(), cells.spread, strict=True)}
+    for index, spread in zip((inner.index >> (cells.shift - inner.shift)).T.tolist(), inner.spread, strict=True):
+        assert parents[tuple(index)] <= spread + 1e-12
 
 
 @given(name=st.sampled_from(NAMES), low=st.floats(-3, 1), more=st.floats(0, 3))
