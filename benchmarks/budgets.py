@@ -3,8 +3,8 @@
     python benchmarks/budgets.py
 
 Scales every registered baseline by every rule to 2^φ times its FLOPs, φ = -3 … 7 in steps of ½, and prints a row a rule
-as Markdown: the worst and mean miss of the rule itself and of the budget, the mean distance from the ray, and seconds a
-budget. The same for parameters and activations, whose targets the open-loop rule does not know.
+as Markdown: the worst and mean miss of the rule itself and of the budget, the mean distance from the ray, and CPU
+seconds a budget. The same for parameters and activations, whose targets the open-loop rule does not know.
 """
 
 from __future__ import annotations

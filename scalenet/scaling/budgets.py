@@ -205,7 +205,7 @@ class _Search:
             counts = self.counts(numbers)
             kept = [counts[metric] <= limit for metric, limit in self.rule.ceilings.items()]
             affordable = np.logical_and.reduce([counts[self.rule.metric] <= self._range()[1], *kept])
-            affordable[0] = True  # the smallest network, for what it costs
+            affordable[0] = True  # the smallest network, whatever it costs
             most.append(self.lattice.means(numbers)[grown, affordable].max() + 0.5)
         return np.array(most)
 
