@@ -10,8 +10,9 @@ from __future__ import annotations
 import contextlib
 import time
 import warnings
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import optuna
 from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, UpdateFinishedTrialError
@@ -51,6 +52,7 @@ class Board:
         except DuplicatedStudyError:
             self.study = optuna.load_study(storage=self.storage, study_name=name)
         self.id = self.study._study_id
+        self.token = self.storage.settle(self.id, {"token": uuid4().hex})["token"]
 
     def settle(self, plan: dict[str, Any]) -> dict[str, Any]:
         """Record the plan of the search, unless one is recorded; return what is."""
@@ -116,16 +118,15 @@ class Board:
         """Return a job that is now this process's, or None where nothing waits; find the dead first."""
         self._find_dead()
         waiting = self.fill().waiting()
-        return next((entry for entry in waiting if self._take(entry, worker)), None)
+        taken = (entry for entry in waiting if self._take(entry, worker))
+        return next((replace(entry, worker=worker) for entry in taken), None)
 
     def beat(self, entry: Entry, share: float) -> bool:
         """Give a sign of life; return whether the job is still this process's."""
-        try:
-            self.storage.record_heartbeat(entry.trial)
-            self.storage.set_trial_user_attr(entry.trial, "share", round(share, 4))
-        except _GONE:
-            return False
-        return True
+        with contextlib.suppress(KeyError):
+            alive: bool = self.storage.beat(entry.trial, entry.worker, {"share": round(share, 4)})
+            return alive
+        return False
 
     def note(self, entry: Entry, report: Report) -> None:
         """Keep an accuracy on the way."""
@@ -176,21 +177,22 @@ class Board:
         self.fill()
 
     def _attributes(self) -> dict[str, Any]:
-        try:
-            return self.storage.get_study_user_attrs(self.id)
-        except KeyError:
-            raise RunError(f"the search {self.name} was removed from {self.storage.place}") from None
+        found: dict[str, Any] = {}
+        with contextlib.suppress(KeyError):
+            found = self.storage.get_study_user_attrs(self.id)
+        if found.get("token") != self.token:  # SQLite gives the id of a removed search to the next one
+            raise RunError(f"the search {self.name} was removed from {self.storage.place}")
+        return found
 
     def _take(self, entry: Entry, worker: str) -> bool:
-        try:
+        with contextlib.suppress(KeyError):
             taken: bool = self.storage.take(entry.trial, worker)
-        except KeyError:
-            return False
-        return taken
+            return taken
+        return False
 
     def _end(self, entry: Entry, state: TrialState, value: float | None = None, **attributes: Any) -> None:
         with contextlib.suppress(KeyError):
-            self.storage.end(entry.trial, state, value, attributes)
+            self.storage.end(entry.trial, entry.worker, state, value, attributes)
 
 
 def _key(parts: Sequence[Any]) -> Key:

@@ -146,25 +146,46 @@ class Storage(RDBStorage):
         with _create_scoped_session(self.scoped_session) as session:
             trial: Any = models.TrialModel.find_or_raise_by_id(trial_id, session, for_update=True)
             if trial.state is not TrialState.WAITING:  # taken by another, or by this one as the connection broke
-                notes = {note.key: json.loads(note.value_json) for note in trial.user_attributes}
-                return bool(trial.state is TrialState.RUNNING and notes.get("worker") == worker)
+                return _has(trial, worker)
             trial.state, trial.datetime_start = TrialState.RUNNING, datetime.now()
             session.add(models.TrialHeartbeatModel(trial_id=trial_id))
-            self._set_trial_attr_without_commit(session, models.TrialUserAttributeModel, trial_id, "worker", worker)
+            self._note(session, trial_id, {"worker": worker})
         return True
 
     @_patient
-    def end(self, trial_id: int, state: TrialState, value: float | None, attributes: Mapping[str, Any]) -> None:
-        """End a trial with all that is to be known of it, unless it has ended."""
+    def beat(self, trial_id: int, worker: str, attributes: Mapping[str, Any]) -> bool:
+        """Give a sign of life; return whether the trial is still that process's."""
         with _create_scoped_session(self.scoped_session) as session:
             trial: Any = models.TrialModel.find_or_raise_by_id(trial_id, session, for_update=True)
-            if trial.state.is_finished():
-                return
-            for key, said in attributes.items():
-                self._set_trial_attr_without_commit(session, models.TrialUserAttributeModel, trial_id, key, said)
-            if value is not None:
-                self._set_trial_value_without_commit(session, trial, 0, value)
-            trial.state, trial.datetime_complete = state, datetime.now()
+            if not _has(trial, worker):
+                return False
+            (heartbeat,) = trial.heartbeats
+            heartbeat.heartbeat = session.execute(sqlalchemy.func.now()).scalar()
+            self._note(session, trial_id, attributes)
+        return True
+
+    @_patient
+    def end(
+        self, trial_id: int, worker: str, state: TrialState, value: float | None, attributes: Mapping[str, Any]
+    ) -> None:
+        """End a trial with all that is to be known of it, if it is still that process's."""
+        with _create_scoped_session(self.scoped_session) as session:
+            trial: Any = models.TrialModel.find_or_raise_by_id(trial_id, session, for_update=True)
+            if _has(trial, worker):
+                self._note(session, trial_id, attributes)
+                if value is not None:
+                    self._set_trial_value_without_commit(session, trial, 0, value)
+                trial.state, trial.datetime_complete = state, datetime.now()
+
+    def _note(self, session: Any, trial_id: int, attributes: Mapping[str, Any]) -> None:
+        for key, value in attributes.items():
+            self._set_trial_attr_without_commit(session, models.TrialUserAttributeModel, trial_id, key, value)
+
+
+def _has(trial: Any, worker: str) -> bool:
+    """Return whether a process has a trial."""
+    notes = {note.key: note.value_json for note in trial.user_attributes}
+    return trial.state is TrialState.RUNNING and notes.get("worker") == json.dumps(worker)
 
 
 for _name in (
@@ -178,9 +199,7 @@ for _name in (
     "get_trial",
     "_get_trials",
     "set_trial_state_values",
-    "set_trial_user_attr",
     "set_trial_intermediate_value",
-    "record_heartbeat",
     "_get_stale_trial_ids",
 ):
     setattr(Storage, _name, _patient(getattr(RDBStorage, _name)))

@@ -252,6 +252,22 @@ def one_file(tmp_path_factory: pytest.TempPathFactory) -> str:
     return f"sqlite:///{tmp_path_factory.mktemp('board')}/search.db"
 
 
+def test_a_search_begun_anew_is_another_though_the_database_gives_it_the_same_numbers(url):
+    board = begun(url)
+    old = claim(board, "old")
+    Board(url, "search", grace=60).remove()
+    anew = begun(url)
+    mine = claim(anew, "mine")
+    assert not board.beat(old, 0.9)
+    board.finish(old, Result(*old.key[:2], 0.99, None, 1.0, None))
+    for look in (board.view, board.stopped, lambda: board.claim("old")):
+        with pytest.raises(RunError, match="was removed"):
+            look()
+    anew.finish(mine, result(mine))
+    drain(anew)
+    check(anew)
+
+
 STEPS = st.sampled_from(["claim", "finish", "fail", "give back", "die", "beat", "join", "fill", "late"])
 
 

@@ -23,6 +23,7 @@ from interruption import interruptible
 from optuna.trial import TrialState
 
 from scalenet.arch.config import load_config
+from scalenet.arch.errors import RunError
 from scalenet.search.board import Board
 from scalenet.search.evaluators import Function
 from scalenet.search.folder import Jobs
@@ -65,6 +66,9 @@ def judge(architecture, *, budget, seed, folder, report):
         report(step / STEPS, 0.5)
     say(folder, budget, "end", budget * STEPS)
     return zlib.crc32(f"{folder.name} {budget}".encode()) % 1000 / 1000
+
+def full(architecture, *, folder, **_):
+    raise OSError(28, "No space left on device")
 
 def fragile(architecture, *, budget, seed, folder, report):
     tried = folder / f"tried-{budget}"
@@ -199,26 +203,49 @@ def undisturbed(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Lab:
     return made
 
 
+@dataclass
+class Drain:
+    """Workers that are children of the tests', for so many candidates with six seeds."""
+
+    tiny: Path
+    folder: Path
+    url: str
+    candidates: int
+
+    def __post_init__(self) -> None:
+        (self.folder / "judges.py").write_text(JUDGES)
+        self.names = [f"c{number}" for number in range(self.candidates)]
+        self.where = Place(self.url, "drain", 60)
+        self.board = self.where.board()
+        rung = Rung(seeds=tuple(range(6)), budget=1)
+        self.board.begin(Aim(schedule=Schedule(rungs=(rung,)), factors=dict.fromkeys(self.names, 1.0)))
+
+    def work(self, workers: int, judge: str = "judges:judge") -> None:
+        jobs = Jobs(self.folder, dict.fromkeys(self.names, load_config(self.tiny / "net.yaml")))
+        task = Task(self.where, Function(judge, str(self.folder)), jobs, {"PAUSE": "0", "STEPS": "1"})
+        work(self.board, [task] * workers, look=lambda _: None, say=pytest.fail)
+
+
 def test_many_jobs_are_each_evaluated_once_and_none_is_invented(tiny, tmp_path, url):
-    (tmp_path / "judges.py").write_text(JUDGES)
-    names = [f"c{number}" for number in range(25)]
-    jobs = Jobs(tmp_path, dict.fromkeys(names, load_config(tiny / "net.yaml")))
-    where = Place(url, "many", 60)
-    board = where.board()
-    rung = Rung(seeds=tuple(range(6)), budget=1)
-    board.begin(Aim(schedule=Schedule(rungs=(rung,)), factors=dict.fromkeys(names, 1.0)))
-    judge = Function("judges:judge", str(tmp_path))
-    tasks = [Task(where, judge, jobs, {"PAUSE": "0", "STEPS": "1"})] * 3
-    work(board, tasks, look=lambda _: None, say=pytest.fail)
-    trials = board.study.get_trials()
+    drain = Drain(tiny, tmp_path, url, 25)
+    drain.work(3)
+    trials = drain.board.study.get_trials()
     assert len(trials) == 150
     assert {trial.state for trial in trials} == {TrialState.COMPLETE}
     lines = [line.split() for line in (tmp_path / "log").read_text().splitlines()]
     assert len({line[-1] for line in lines}) == 3
+    planned = Counter(f"{name}_seed{seed}" for name in drain.names for seed in range(6))
     for what in ("begin", "step", "end"):
-        assert Counter(line[0] for line in lines if line[2] == what) == dict.fromkeys(
-            (f"{name}_seed{seed}" for name in names for seed in range(6)), 1
-        )
+        assert Counter(line[0] for line in lines if line[2] == what) == planned
+
+
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+def test_no_job_is_to_blame_for_a_full_disk(tiny, tmp_path, url):
+    drain = Drain(tiny, tmp_path, url, 1)
+    with pytest.raises(RunError, match=r"No space left on device.*the same command goes on from there"):
+        drain.work(1, "judges:full")
+    view = drain.board.view()
+    assert {entry.state for entry in view.entries.values()} == {State.waiting}
 
 
 def test_searches_whose_workers_are_killed_end_as_others_do(lab, undisturbed):
