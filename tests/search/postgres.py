@@ -32,7 +32,7 @@ kill -s "${how:-QUIT}" $server
 wait $server
 [ -z "$gone" ] || rm -rf "$PWD"
 """
-_QUICK = ["-F", "-c", "synchronous_commit=off", "-c", "max_connections=60", "-c", "shared_buffers=16MB"]
+_QUICK = ["-F", "-c", "max_connections=60", "-c", "shared_buffers=16MB"]
 
 
 class Server:

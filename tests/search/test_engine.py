@@ -356,13 +356,13 @@ def outage(lab: Lab, request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def test_a_database_that_is_away_for_a_while_is_waited_for(lab, undisturbed, request):
-    process = lab.start()
+    process = lab.start("--grace", "60")
     lab.wait(bool)
     with outage(lab, request):
         assert process.poll() is None
     stderr = lab.ended(process)
     assert "died" not in stderr
-    lab.check(kills=6)
+    lab.check()
     assert lab.answer() == undisturbed.answer()
 
 
