@@ -27,7 +27,7 @@ from scalenet.arch.errors import RunError
 from scalenet.search.board import Board
 from scalenet.search.evaluators import Function
 from scalenet.search.folder import Jobs
-from scalenet.search.jobs import Aim
+from scalenet.search.jobs import Aim, State
 from scalenet.search.schedule import Rung, Schedule
 from scalenet.search.workers import Place, Task, work
 
