@@ -116,10 +116,17 @@ class Board:
 
     def claim(self, worker: str) -> Entry | None:
         """Return a job that is now this process's, or None where nothing waits; find the dead first."""
-        self._find_dead()
+        self.find_dead()
         waiting = self.fill().waiting()
         taken = (entry for entry in waiting if self._take(entry, worker))
         return next((replace(entry, worker=worker) for entry in taken), None)
+
+    def find_dead(self) -> None:
+        """Take the jobs of processes without a sign of life; after an outage, let all give one first."""
+        if time.monotonic() - self.storage.returned > self.grace:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ExperimentalWarning)
+                fail_stale_trials(self.study)
 
     def beat(self, entry: Entry, share: float) -> bool:
         """Give a sign of life; return whether the job is still this process's."""
@@ -164,13 +171,6 @@ class Board:
             attempts.setdefault(_key(key), []).append(trial)
         forgiven = attributes.get("forgiven", -1)
         return {key: _entry(key, trials, forgiven) for key, trials in attempts.items()}
-
-    def _find_dead(self) -> None:
-        """Take the jobs of processes without a sign of life; after an outage, let all give one first."""
-        if time.monotonic() - self.storage.returned > self.grace:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ExperimentalWarning)
-                fail_stale_trials(self.study)
 
     def _retry(self, *_: object) -> None:
         """Enqueue the jobs of the dead: Optuna calls this for each."""

@@ -9,7 +9,7 @@ from scalenet.arch.errors import ScalenetError, UnknownNameError
 from scalenet.arch.spec import Architecture
 from scalenet.search.candidates import enumerate_candidates
 from scalenet.search.folder import Jobs, discard, recorded_plan, write_plan
-from scalenet.search.jobs import Aim
+from scalenet.search.jobs import Aim, State
 from scalenet.search.outcome import PROXIES, Outcome
 from scalenet.search.plan import Plan
 from scalenet.search.schedule import Schedule
@@ -43,9 +43,7 @@ class Study:
         unless `force` discards that.
         """
         if force:
-            discard(self.folder)
-            self.board.remove()
-            self.board = self.place.board()
+            self._discard()
         self._check_same(recorded_plan(self.folder))
         recorded = self.board.plan()
         if recorded is not None:
@@ -55,6 +53,19 @@ class Study:
         factors = {name: self._factor(candidate) for name, candidate in self.candidates.items()}
         aim = Aim(schedule=self.plan.schedule, factors=factors)
         self.board.begin(aim, plan=as_data(self.plan), **attributes)
+
+    def _discard(self) -> None:
+        """Forget the search and remove its files, unless processes are at it."""
+        self.board.find_dead()
+        running = sum(entry.state is State.running for entry in self.board.entries().values())
+        if running:
+            raise ScalenetError(
+                f"{running} jobs of the search in {self.folder} are running just now",
+                hint=f"`scalenet search stop` ends them; one that was killed counts as dead after {self.place.grace} s",
+            )
+        self.board.remove()
+        discard(self.folder)
+        self.board = self.place.board()
 
     def _go_on(self, before: Plan, more: int) -> None:
         """Keep the rungs that an earlier schedule has beyond this one, and add one for more seeds."""

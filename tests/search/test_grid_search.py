@@ -200,6 +200,8 @@ def test_a_search_is_looked_at_and_stopped_from_elsewhere(tiny, tmp_path):
     process = subprocess.Popen(command(tiny, output, "--epochs", "2000"), cwd=tiny, stderr=subprocess.PIPE, text=True)
     wait_for(lambda: len(status(output)["running"]) == 2)
     assert status(output)["planned"] == 6
+    refused = search(tiny, output, "--force")
+    assert (refused.returncode, "running just now" in refused.stderr) == (2, True), refused.stderr
     subprocess.run([sys.executable, "-m", "scalenet_cli", "search", "stop", str(output)], check=True)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 3, stderr
