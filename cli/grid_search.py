@@ -36,13 +36,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from scalenet.arch.spec import Architecture
+    from scalenet.search.board import Place
     from scalenet.search.candidates import Candidate, Enumeration
     from scalenet.search.evaluators import Evaluator
     from scalenet.search.grids import Grid
     from scalenet.search.objective import Objective
     from scalenet.search.plan import Plan
     from scalenet.search.study import Study
-    from scalenet.search.workers import Place
     from scalenet.training.data import Splits
     from scalenet.training.sources import Source
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from scalenet.arch.spec import Architecture
-    from scalenet.search.workers import Place
+    from scalenet.search.board import Place
     from scalenet.training.recipe import Recipe
 
 R = TypeVar("R", bound="BaseModel")
@@ -77,8 +77,8 @@ Target: TypeAlias = Annotated[str, typer.Argument(metavar="NAME|FILE", help="A b
 
 def place(folder: Path, storage: str | None, name: str | None, grace: int = 60) -> Place:
     """Return where the board of a search is."""
+    from scalenet.search.board import Place
     from scalenet.search.folder import database
-    from scalenet.search.workers import Place
 
     if storage is None:
         return Place(database(folder), name or "search", grace)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import time
 import warnings
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -23,7 +23,7 @@ from scalenet.arch.config import as_data, as_record
 from scalenet.arch.errors import RunError
 from scalenet.search.evaluators import Result
 from scalenet.search.jobs import Aim, Entry, State, View
-from scalenet.search.storage import JOB, check_name, open_storage
+from scalenet.search.storage import JOB, check_name, open_storage, search_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,6 +37,23 @@ ERRORS, DEATHS = 2, 10
 """So many attempts at a job may fail, and so many of its processes may die, before it counts as failed."""
 
 _GONE = (UpdateFinishedTrialError, KeyError)  # the job is another process's now, or its search was removed
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a board is: the storage's URL, the search's name, and after how many seconds a silent worker is dead."""
+
+    url: str
+    name: str
+    grace: int
+
+    def board(self, *, patience: float = 0.0) -> Board:
+        """Open the board; its database may be away for `patience` seconds."""
+        return Board(self.url, self.name, grace=self.grace, patience=patience)
+
+    def names(self) -> list[str]:
+        """Return the names of all searches in the storage."""
+        return search_names(self.url)
 
 
 class Board:

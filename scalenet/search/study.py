@@ -13,13 +13,14 @@ from scalenet.search.jobs import Aim, State
 from scalenet.search.outcome import PROXIES, Outcome
 from scalenet.search.plan import Plan
 from scalenet.search.schedule import Schedule
-from scalenet.search.workers import Place, Task, work
+from scalenet.search.worker import Task
+from scalenet.search.workers import work
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from scalenet.search.board import Board
+    from scalenet.search.board import Board, Place
     from scalenet.search.candidates import Candidate
     from scalenet.search.evaluators import Evaluator
     from scalenet.search.jobs import View

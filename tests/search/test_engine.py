@@ -24,12 +24,13 @@ from optuna.trial import TrialState
 
 from scalenet.arch.config import load_config
 from scalenet.arch.errors import RunError
-from scalenet.search.board import Board
+from scalenet.search.board import Board, Place
 from scalenet.search.evaluators import Function
 from scalenet.search.folder import Jobs
 from scalenet.search.jobs import Aim, State
 from scalenet.search.schedule import Rung, Schedule
-from scalenet.search.workers import Place, Task, work
+from scalenet.search.worker import Task
+from scalenet.search.workers import work
 
 if TYPE_CHECKING:
     import subprocess
