@@ -16,7 +16,7 @@ run: .venv/ready ## STEP 1 on rendered images (a few minutes), then STEP 2 with 
 	$(SCALENET) verify $(RUN)/family/*.yaml
 
 test: .venv/ready ## run the tests
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist worksteal
 
 lint: .venv/ready ## check style and types
 	$(BIN)/ruff check .

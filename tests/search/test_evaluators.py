@@ -189,7 +189,7 @@ def test_a_table_that_lacks_something_says_what(job, tmp_path, rows, said):
 
 
 def command(tiny: Path, output: Path, *words: str) -> list[str]:
-    fixed = ["--base", str(tiny / "net.yaml"), "--grid", str(tiny / "grid.yaml"), "--workers", "2"]
+    fixed = ["--base", str(tiny / "net.yaml"), "--grid", str(tiny / "grid.yaml"), "--workers", "1"]
     return [PYTHON, "-m", "scalenet_cli", "grid-search", *fixed, "-o", str(output), *words]
 
 
@@ -267,7 +267,7 @@ def test_ctrl_c_ends_the_trainers_too(tiny, tmp_path):
     trainer = script(
         tmp_path, "import os, sys, time\nopen(sys.argv[1] + '/pid', 'w').write(str(os.getpid()))\ntime.sleep(60)"
     )
-    words = command(tiny, tmp_path / "run", "--evaluate", trainer + " {folder} {config} {seed}")
+    words = command(tiny, tmp_path / "run", "--workers", "2", "--evaluate", trainer + " {folder} {config} {seed}")
     process = interruptible(words, tmp_path)
     deadline = time.monotonic() + 60
     while len(files := [file for file in tmp_path.glob("run/jobs/*/pid") if file.read_text()]) < 2:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 def command(tiny: Path, output: Path, *words: str) -> list[str]:
     fixed = ["--base", "net.yaml", "--data", "images", "--grid", "grid.yaml", "--epochs", "4", "--batch-size", "8"]
-    return [sys.executable, "-m", "scalenet_cli", "grid-search", *fixed, "--workers", "2", "-o", str(output), *words]
+    return [sys.executable, "-m", "scalenet_cli", "grid-search", *fixed, "--workers", "1", "-o", str(output), *words]
 
 
 def search(tiny: Path, output: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -103,7 +103,7 @@ def test_a_finished_search_is_not_trained_again_and_says_the_same(finished, tiny
 
 def test_a_search_stopped_by_ctrl_c_goes_on_and_ends_the_same(finished, tiny, tmp_path):
     output = tmp_path / "stopped"
-    process = interruptible(command(tiny, output, "--workers", "1"), tiny)
+    process = interruptible(command(tiny, output), tiny)
     wait_for((output / "jobs.csv").exists)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
@@ -119,7 +119,7 @@ def test_a_search_stopped_by_ctrl_c_goes_on_and_ends_the_same(finished, tiny, tm
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="workers are found through Linux's /proc")
 def test_a_worker_that_dies_is_followed_by_another(finished, tiny, tmp_path):
     output = tmp_path / "killed"
-    words = command(tiny, output, "--workers", "1")
+    words = command(tiny, output)
     process = subprocess.Popen(words, cwd=tiny, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     wait_for((output / "jobs.csv").exists)
     for child in children(process.pid):
@@ -197,7 +197,9 @@ def test_halving_trains_few_to_the_end(tiny, tmp_path):
 
 def test_a_search_is_looked_at_and_stopped_from_elsewhere(tiny, tmp_path):
     output = tmp_path / "watched"
-    process = subprocess.Popen(command(tiny, output, "--epochs", "2000"), cwd=tiny, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command(tiny, output, "--epochs", "2000", "--workers", "2"), cwd=tiny, stderr=subprocess.PIPE, text=True
+    )
     wait_for(lambda: len(status(output)["running"]) == 2)
     assert status(output)["planned"] == 6
     refused = search(tiny, output, "--force")
