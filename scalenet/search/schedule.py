@@ -31,7 +31,7 @@ FEW_SEEDS = 2
 """Seeds of a short rung: the least that tell noise from candidates."""
 
 LEAST_KEPT = 3
-"""Candidates that no rung goes below: the best of a short rung is often the second or third of a long one."""
+"""Candidates that no rung goes below: the best of a long training is often the second or third of a short one."""
 
 
 class Rung(Record):
