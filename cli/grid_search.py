@@ -139,7 +139,7 @@ def grid_search(
     seed: Annotated[
         int, typer.Option(min=0, max=2**31, help="First seed; also draws the held-out images of a folder.")
     ] = 0,
-    seeds: Annotated[int, typer.Option(min=1, help="Seeds of each candidate in the last rung.")] = 2,
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds of each candidate in the last rung.")] = 4,
     halving: Annotated[
         int | None,
         typer.Option(

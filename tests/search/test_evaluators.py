@@ -189,7 +189,7 @@ def test_a_table_that_lacks_something_says_what(job, tmp_path, rows, said):
 
 
 def command(tiny: Path, output: Path, *words: str) -> list[str]:
-    fixed = ["--base", str(tiny / "net.yaml"), "--grid", str(tiny / "grid.yaml"), "--workers", "1"]
+    fixed = ["--base", str(tiny / "net.yaml"), "--grid", str(tiny / "grid.yaml"), "--workers", "1", "--seeds", "2"]
     return [PYTHON, "-m", "scalenet_cli", "grid-search", *fixed, "-o", str(output), *words]
 
 

@@ -26,7 +26,20 @@ if TYPE_CHECKING:
 
 
 def command(tiny: Path, output: Path, *words: str) -> list[str]:
-    fixed = ["--base", "net.yaml", "--data", "images", "--grid", "grid.yaml", "--epochs", "4", "--batch-size", "8"]
+    fixed = [
+        "--base",
+        "net.yaml",
+        "--data",
+        "images",
+        "--grid",
+        "grid.yaml",
+        "--epochs",
+        "4",
+        "--batch-size",
+        "8",
+        "--seeds",
+        "2",
+    ]
     return [sys.executable, "-m", "scalenet_cli", "grid-search", *fixed, "--workers", "1", "-o", str(output), *words]
 
 
