@@ -34,7 +34,7 @@ class Tie(Record):
 
 
 class Separation(Record):
-    """What would tell `ties` of the ties from the winner: so many more `seeds` each, and `seconds` of training."""
+    """What would tell `ties` of the ties from the winner: so many more `seeds` for all, and `seconds` of training."""
 
     ties: int
     seeds: int

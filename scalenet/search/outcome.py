@@ -172,16 +172,17 @@ class Outcome:
         )
 
     def _separation(self) -> Separation | None:
-        """Return what would part the ties that can be parted."""
-        parts = [standing.seeds_to_part for standing in self.ranking.ties if standing.seeds_to_part is not None]
+        """Return what would part the ties that can be parted, when all of them get more seeds in one more rung."""
+        ranking, last = self.ranking, self.view.aim.schedule.rungs[-1]
+        parts = [standing.seeds_to_part for standing in ranking.ties if standing.seeds_to_part is not None]
         if not parts:
             return None
-        last = self.view.aim.schedule.rungs[-1]
-        seconds = [
-            entry.result.seconds for key, entry in self.view.entries.items() if entry.result and key[2] == last.budget
-        ]
-        each = sum(seconds) / len(seconds) if seconds else 0.0
-        return Separation(ties=len(parts), seeds=max(parts), seconds=round(max(parts) * (1 + len(parts)) * each))
+        done = [entry.result for key, entry in self.view.entries.items() if entry.result and key[2] == last.budget]
+        names = {standing.name for standing in (ranking.winner, *ranking.ties)}
+        known = sum(result.candidate in names for result in done)
+        trainings = len(names) * (len(last.seeds) + max(parts)) - known
+        seconds = trainings * sum(result.seconds for result in done) / len(done)
+        return Separation(ties=len(parts), seeds=max(parts), seconds=round(seconds))
 
     def _tie(self, standing: Standing) -> Tie:
         tie = self.candidates[standing.name]
