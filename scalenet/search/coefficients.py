@@ -34,7 +34,7 @@ class Tie(Record):
 
 
 class Separation(Record):
-    """What would tell `ties` of the ties from the winner: so many more `seeds` for all, and `seconds` of training."""
+    """What would tell `ties` of the ties from the winner: so many more `seeds` for it and all ties, in `seconds`."""
 
     ties: int
     seeds: int

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from scalenet.arch.config import digest
@@ -90,9 +91,9 @@ class Outcome:
         import pandas as pd  # noqa: PLC0415
 
         rows = []
-        for (name, seed, budget), entry in self.view.entries.items():
-            curve = dict(entry.curve)
-            if curve and budget is not None and entry.result is not None:
+        for (name, seed, budget), entry in ((key, self._entry(key)) for key in self.view.needed()):
+            curve = {} if entry is None else dict(entry.curve)
+            if curve and entry is not None and budget is not None and entry.result is not None:
                 curve[budget] = math.nan if entry.result.accuracy is None else entry.result.accuracy
             rows += [(name, seed, budget, epoch, accuracy) for epoch, accuracy in sorted(curve.items())]
         return pd.DataFrame(rows, columns=["name", "seed", "budget", "epoch", "accuracy"])
@@ -112,12 +113,12 @@ class Outcome:
         return found
 
     def spent(self) -> tuple[float, float]:
-        """Return the training done, and that of every candidate with all seeds and the full budget.
+        """Return the training done for these rungs, and that of every candidate with all seeds and the full budget.
 
         In units of the budget (epochs), or in trainings where the evaluator knows the budget.
         """
         last = self.view.aim.schedule.rungs[-1]
-        done = sum(key[2] or 1 for key, entry in self.view.entries.items() if entry.result is not None)
+        done = sum(entry.key[2] or 1 for entry in self.view.done())
         return done, len(self.candidates) * len(last.seeds) * (last.budget or 1)
 
     def answer(self) -> Coefficients:
@@ -172,17 +173,16 @@ class Outcome:
         )
 
     def _separation(self) -> Separation | None:
-        """Return what would part the ties that can be parted, when all of them get more seeds in one more rung."""
+        """Return what would part the ties that can be parted; those dropped early need the seeds before as well."""
         ranking, last = self.ranking, self.view.aim.schedule.rungs[-1]
         parts = [standing.seeds_to_part for standing in ranking.ties if standing.seeds_to_part is not None]
-        if not parts:
+        names = [standing.name for standing in (ranking.winner, *ranking.ties)]
+        known = [self._entry((name, seed, last.budget)) for name in names for seed in last.seeds]
+        seconds = [entry.result.seconds for entry in known if entry is not None and entry.result is not None]
+        if not (parts and seconds):
             return None
-        done = [entry.result for key, entry in self.view.entries.items() if entry.result and key[2] == last.budget]
-        names = {standing.name for standing in (ranking.winner, *ranking.ties)}
-        known = sum(result.candidate in names for result in done)
-        trainings = len(names) * (len(last.seeds) + max(parts)) - known
-        seconds = trainings * sum(result.seconds for result in done) / len(done)
-        return Separation(ties=len(parts), seeds=max(parts), seconds=round(seconds))
+        trainings = max(parts) * len(names) + len(known) - len(seconds)
+        return Separation(ties=len(parts), seeds=max(parts), seconds=round(trainings * fmean(seconds)))
 
     def _tie(self, standing: Standing) -> Tie:
         tie = self.candidates[standing.name]
@@ -303,7 +303,7 @@ def _mean(values: Iterable[float | None]) -> float | None:
 
 def _tidy(value: float | None) -> Any:
     """Return an accuracy with the digits that a held-out set of some thousand images supports."""
-    return None if value is None else round(value, 5)
+    return None if value is None else round(value, 5) + 0.0  # never -0.0
 
 
 def _known(value: float) -> float | None:

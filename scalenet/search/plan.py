@@ -29,8 +29,8 @@ class Plan(Record):
 
     `rounding` is the baseline's own. `evaluate` is the evaluator, as text; images and recipe are those of scalenet's
     own trainings. `candidates` are the digests of the networks by name; `versions` those of scalenet and torch. A
-    search may get another schedule, another objective and a grid of the same candidates later: each result belongs to
-    one candidate, one seed and one budget.
+    search may get another schedule, another goal and a grid of the same candidates later: each result belongs to one
+    candidate, one seed and one budget.
     """
 
     schema_: Literal["scalenet-search/1"] = Field(alias="schema")
@@ -53,7 +53,8 @@ class Plan(Record):
         mine, theirs = as_data(self), as_data(other)
         for data in (mine, theirs):
             data.get("recipe", {}).pop("epochs", None)  # each training has its own
-        return [key for key in Plan.model_fields if mine.get(key) != theirs.get(key) and key not in _FREE]
+        found = [key for key in Plan.model_fields if mine.get(key) != theirs.get(key) and key not in _FREE]
+        return found + ["latency"] * (self.objective.latency != other.objective.latency)
 
     def judged(self) -> str:
         """Return what the accuracies belong to, in words."""

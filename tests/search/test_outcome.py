@@ -1,0 +1,89 @@
+"""The outcome of a search: what its tables and its answer say agrees, whatever else its storage has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from scalenet.scaling.scaler import load
+from scalenet.search.candidates import enumerate_candidates
+from scalenet.search.evaluators import Result
+from scalenet.search.grids import load_grid
+from scalenet.search.jobs import Aim, Entry, State, View
+from scalenet.search.objective import Objective
+from scalenet.search.outcome import Outcome
+from scalenet.search.plan import Plan
+from scalenet.search.schedule import Rung, Schedule
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from scalenet.search.schedule import Key
+
+GOOD, FAIR, POOR = "tiny_a2_b1_g1", "tiny_a1_b1.5_g1", "tiny_a1_b1_g1.5"
+HALVED = Schedule(rungs=(Rung(seeds=(0, 1), budget=1), Rung(keep=2, seeds=(0, 1), budget=4)))
+SHORT = {(GOOD, 0, 1): 0.60, (GOOD, 1, 1): 0.62, (FAIR, 0, 1): 0.58, (FAIR, 1, 1): 0.62, (POOR, 0, 1): 0.57}
+SHORT |= {(POOR, 1, 1): 0.60}
+LONG = {(GOOD, 0, 4): 0.80, (GOOD, 1, 4): 0.82, (FAIR, 0, 4): 0.78, (FAIR, 1, 4): 0.805}
+OTHER = {(POOR, 0, 9): 0.9}
+"""A training that another schedule asked for."""
+
+
+def plan(tiny: Path) -> Plan:
+    base = load(str(tiny / "net.yaml"))
+    return Plan(
+        schema="scalenet-search/1",
+        base=base.name,
+        model=base.model,
+        rounding=base.rounding,
+        grid=load_grid(str(tiny / "grid.yaml")),
+        schedule=HALVED,
+        evaluate="judges:judge",
+        candidates={},
+        versions={},
+    )
+
+
+def outcome(tiny: Path, accuracies: Mapping[Key, float], *, seconds: float = 1.0) -> Outcome:
+    """Return the outcome of trainings that took so many seconds an epoch."""
+    own = plan(tiny)
+    found = enumerate_candidates(load(str(tiny / "net.yaml")), own.grid).candidates
+    entries = {
+        key: Entry(
+            key,
+            State.done,
+            0,
+            trial=0,
+            number=0,
+            result=Result(key[0], key[1], accuracy, None, seconds * (key[2] or 1), None),
+            curve={1: accuracy},
+        )
+        for key, accuracy in accuracies.items()
+    }
+    aim = Aim(schedule=HALVED, factors=dict.fromkeys((candidate.name for candidate in found), 1.0))
+    return Outcome(own, {candidate.name: candidate for candidate in found}, View(aim, entries), {})
+
+
+def test_trainings_of_another_schedule_are_no_part_of_what_was_spent_or_drawn(tiny):
+    found, alone = outcome(tiny, SHORT | LONG | OTHER), outcome(tiny, SHORT | LONG)
+    assert found.spent() == alone.spent() == (6 + 4 * 4, 3 * 2 * 4)
+    assert found.jobs()["budget"].sum() == found.spent()[0]
+    assert set(found.curves()["budget"]) == {1, 4}
+    assert found.answer() == alone.answer()
+
+
+def test_telling_the_ties_apart_takes_what_was_dropped_through_all_seeds(tiny):
+    found = outcome(tiny, SHORT | LONG, seconds=10)
+    ties = {standing.name: standing.rung for standing in found.ranking.ties}
+    assert ties == {FAIR: 1, POOR: 0}
+    parted = found.answer().evidence.separation
+    assert parted.seconds == (3 * parted.seeds + 2) * 4 * 10, "the dropped one has none of the two long trainings"
+
+
+@pytest.mark.parametrize(("latency", "said"), [(None, []), (1e-3, ["latency"])])
+def test_another_goal_is_the_same_search_and_another_latency_is_not(tiny, latency, said):
+    own = plan(tiny)
+    other = own.model_copy(update={"objective": Objective(goal="accuracy-flops", latency=latency)})
+    assert other.differences(own) == said
