@@ -49,7 +49,7 @@ class Study:
         recorded = self.board.plan()
         if recorded is not None:
             self._go_on(as_record(Plan, recorded, self.place.name), more)
-        self._check_same(as_record(Plan, self.board.settle(as_data(self.plan)), self.place.name))
+        self._check_same(as_record(Plan, self.board.settle(as_data(self.plan)), self.place.name), shared=True)
         write_plan(self.folder, self.plan, self.jobs.configs)
         factors = {name: self._factor(candidate) for name, candidate in self.candidates.items()}
         aim = Aim(schedule=self.plan.schedule, factors=factors)
@@ -70,7 +70,7 @@ class Study:
 
     def _go_on(self, before: Plan, more: int) -> None:
         """Keep the rungs that an earlier schedule has beyond this one, and add one for more seeds."""
-        self._check_same(before)
+        self._check_same(before, shared=True)
         rungs = self.plan.schedule.rungs
         if before.schedule.rungs[: len(rungs)] == rungs:
             rungs = before.schedule.rungs
@@ -123,11 +123,14 @@ class Study:
     def _factor(self, candidate: Candidate) -> float:
         return self.plan.objective.factor(candidate.flops_ratio, target=self.plan.grid.product)
 
-    def _check_same(self, before: Plan | None) -> None:
+    def _check_same(self, before: Plan | None, *, shared: bool = False) -> None:
+        """Refuse a search that is not the one in the folder, or of this name in the `shared` storage."""
         if before is not None and (changed := self.plan.differences(before)):
+            where = f"{self.board.storage.place}, {self.place.name!r}," if shared else self.folder
+            other = "name with --name" if shared else "folder with -o"
             raise ScalenetError(
-                f"{self.folder} holds another search: {', '.join(changed)} differ",
-                hint="give another folder with -o, or start afresh with --force",
+                f"{where} holds another search: {', '.join(changed)} differ",
+                hint=f"give another {other}, or discard that search with --force",
             )
 
     def _scored(self) -> dict[str, dict[str, float | None]]:
