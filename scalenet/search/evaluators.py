@@ -253,11 +253,17 @@ class Table:
         """Refuse jobs that the table has no results of."""
         missing = [job for job in jobs if self._key(job) not in self.rows]
         if missing:
-            first, names = missing[0], {name for name, _, _ in self.rows}
-            seeds = sorted({seed for name, seed, _ in self.rows if name == first.candidate})
-            hint = f"it has seeds {', '.join(map(str, seeds))}" if seeds else nearest(first.candidate, names)
+            first, (*_, budget) = missing[0], self._key(missing[0])
+            names = {name for name, _, _ in self.rows}
+            same = [(seed, known) for name, seed, known in self.rows if name == first.candidate]
+            seeds = sorted({seed for seed, known in same if known == budget})
+            others = sorted({known for seed, known in same if seed == first.seed and known is not None})
+            hint = nearest(first.candidate, names)
+            if seeds or others:
+                hint = f"it has {'seeds' if seeds else 'budgets'} {', '.join(map(str, seeds or others))}"
+            wanted = f"{first}" if budget is None else f"{first} with budget {budget}"
             raise ScalenetError(
-                f"{self.file}: no {first}; {len(missing)} of {len(jobs)} results are missing", hint=hint
+                f"{self.file}: no {wanted}; {len(missing)} of {len(jobs)} results are missing", hint=hint
             )
 
     def evaluate(self, job: Job, tell: Tell) -> Result:  # noqa: ARG002 - as the others
