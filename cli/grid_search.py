@@ -29,7 +29,7 @@ from .options import (
     the_device,
     the_recipe,
 )
-from .output import emit, emit_json, note, progress, seconds_text, text
+from .output import emit, emit_json, note, progress, quoted, seconds_text, text
 from .search_report import FORMATS, answer, progress_line, watch, write_page
 
 if TYPE_CHECKING:
@@ -207,7 +207,7 @@ def search(options: Options, folder: Path, where: Place, *, more: int = 0, force
         evaluators, plan = [asked.evaluator] * len(workers), _plan(asked, options.epochs)
         shown = environments(options.device, len(workers))
     check(evaluators[0], folder, plan, asked.found.candidates)
-    folder.mkdir(parents=True, exist_ok=True)
+    _make(folder)
     study = Study(folder, plan, asked.found.candidates, where)
     study.begin(more=more, force=force, options=asdict(options), directory=str(Path.cwd()))
     if options.proxies:
@@ -223,6 +223,15 @@ def search(options: Options, folder: Path, where: Place, *, more: int = 0, force
     finish(study, json=json)
 
 
+def _make(folder: Path) -> None:
+    from scalenet.arch.errors import ScalenetError
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ScalenetError(f"{folder}: cannot be made: {error.strerror}") from None
+
+
 def finish(study: Study, *, json: bool) -> None:
     """Write what a search found, and say it."""
     from scalenet.arch.errors import RunError
@@ -231,7 +240,7 @@ def finish(study: Study, *, json: bool) -> None:
     outcome = study.outcome()
     study.write(outcome)
     if not outcome.view.finished():
-        raise RunError("the search was asked to stop", hint=f"scalenet search resume {study.folder} goes on")
+        raise RunError("the search was asked to stop", hint=f"scalenet search resume {quoted(study.folder)} goes on")
     found = outcome.answer()
     save_coefficients(found, study.folder / "coefficients.yaml")
     page = write_page(study, outcome, found)

@@ -12,7 +12,7 @@ import typer
 from .errors import plain_errors
 from .grid_search import Options, finish, search
 from .options import Json, SearchName, Storage, place
-from .output import emit, emit_json, note
+from .output import emit, emit_json, note, quoted
 from .search_report import FORMATS, progress_line, standing_rows, title
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def stop(folder: Folder = DEFAULT, storage: Storage = None, name: SearchName = N
     study = _opened(folder, storage, name)
     study.board.stop()
     running = len(study.board.view().running())
-    note(f"asked {running} workers to stop; scalenet search resume {folder} goes on")
+    note(f"asked {running} workers to stop; scalenet search resume {quoted(folder)} goes on")
 
 
 @app.command()
@@ -111,7 +111,8 @@ def results(
         return
     frame = outcome.jobs() if jobs else outcome.table()
     rows: list[dict[Any, Any]] = frame.astype(object).where(frame.notna(), None).to_dict("records")
-    emit_json(rows) if json else emit(rows, formats=FORMATS)
+    shown = rows if jobs else {"candidates": rows}  # as a finished search has it, without an answer
+    emit_json(shown) if json else emit(rows, formats=FORMATS)
 
 
 def _opened(folder: Path, storage: str | None, name: str | None) -> Study:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from scalenet.arch.convention import CONVENTION
 
-from .output import count, duration, emit, emit_json, note, percentage, text, times
+from .output import count, duration, emit, emit_json, note, percentage, quoted, text, times
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -70,6 +70,8 @@ class _Watch:
         if self.known is None:
             self.known, self.rungs = set(ended), len(outcome.rungs)
         new = [entry for key, entry in ended.items() if key not in self.known]
+        for number, entry in enumerate(new, start=len(self.known) + 1):
+            self.say(f"[{number}/{view.planned()}] {_line(entry)}")
         if len(outcome.rungs) > self.rungs:
             self.rungs = len(outcome.rungs)
             rung, names = outcome.rungs[-1]
@@ -77,8 +79,6 @@ class _Watch:
                 f"rung {self.rungs}: "
                 + ", ".join([_number(len(names), "candidate"), _number(len(rung.seeds), "seed"), *_epochs(rung.budget)])
             )
-        for number, entry in enumerate(new, start=len(self.known) + 1):
-            self.say(f"[{number}/{view.planned()}] {_line(entry)}")
         self.known |= set(ended)
         if new:
             self.study.write(outcome)
@@ -128,7 +128,7 @@ def progress_line(view: View, workers: int) -> str:
     entrants, rungs = view.entrants(), view.aim.schedule.rungs
     ended = len(view.done()) + len(view.failed())
     running, left = len(view.running()), view.seconds_left(workers)
-    parts = [f"rung {len(entrants)} of {len(rungs)}, {len(entrants[-1])} candidates"]
+    parts = [f"rung {len(entrants)} of {len(rungs)}, {_number(len(entrants[-1]), 'candidate')}"]
     parts += [f"{ended} of {view.planned()} trainings done, {running} running"]
     parts += [] if left is None or view.finished() else [f"about {duration(left)} left"]
     return " · ".join(parts)
@@ -156,7 +156,7 @@ def _intervals(outcome: Outcome) -> dict[tuple[str, int, int], float]:
 
     with suppress(RunError):
         ranked = outcome.ranking.standings
-        return {(one.name, one.rung + 1, one.seeds): one.interval for one in ranked if isfinite(one.interval)}
+        return {(one.name, one.rung + 1, one.seeds): round(one.interval, 5) for one in ranked if isfinite(one.interval)}
     return {}
 
 
@@ -211,13 +211,14 @@ def _ties(study: Study, evidence: Evidence) -> list[str]:
     others, dropped = evidence.candidates - 1, sum(tie.rung < len(evidence.rungs) for tie in evidence.ties)
     lines = [f"{len(evidence.ties)} of the other {others} candidates are not distinguishable from it{within}"]
     if dropped:
-        lines.append(f"{dropped} of them were dropped in an earlier rung, where the difference was within the noise")
+        lines.append(f"{dropped} of them were dropped in an earlier rung, without evidence")
     if evidence.separation is not None:
         parted = evidence.separation
         which = "them" if parted.ties == len(evidence.ties) else f"{parted.ties} of them"
         lines.append(
-            f"{parted.seeds} more seeds each would separate {which} at 95 % if the differences stay, about "
-            f"{duration(parted.seconds)} of training: scalenet search resume {study.folder} --more-seeds {parted.seeds}"
+            f"{_number(parted.seeds, 'more seed')} each would separate {which} at 95 % if the differences stay, about "
+            f"{duration(parted.seconds)} of training: "
+            f"scalenet search resume {quoted(study.folder)} --more-seeds {parted.seeds}"
         )
     if evidence.diverged:
         lines.append(f"{evidence.diverged} candidates diverged or failed and are not ranked")
@@ -246,13 +247,13 @@ def _doubts(outcome: Outcome, evidence: Evidence) -> Iterator[str]:
     if evidence.seed_correlation is not None:
         rung = outcome.ranking.correlation_rung
         where = "" if rung is None or len(evidence.rungs) == 1 else f", in rung {rung + 1}"
-        yield f"rank correlation between seeds: {evidence.seed_correlation:.2f}{where}"
+        yield f"rank correlation between seeds: {evidence.seed_correlation:z.2f}{where}"
         if evidence.seed_correlation < _NOISE:
             yield "the ranking is mostly noise: train longer, on more images, or with more seeds before you use it"
 
 
 def _next(study: Study, evidence: Evidence) -> str:
-    base, coefficients = study.folder / "base.yaml", study.folder / "coefficients.yaml"
+    base, coefficients = (quoted(study.folder / name) for name in ("base.yaml", "coefficients.yaml"))
     grown = "--phi 1..3"
     if evidence.tolerance is not None:
         factors = ",".join(f"{study.plan.grid.product**doubling:g}x" for doubling in (1, 2, 3))
@@ -266,7 +267,9 @@ def _agreements(outcome: Outcome) -> Iterator[str]:
     if not found:
         return
     trained = max(count for _, count in found.values())
-    told = [f"{name} {value:.2f}" if value is not None else f"{name} not defined" for name, (value, _) in found.items()]
+    told = [
+        f"{name} {value:z.2f}" if value is not None else f"{name} not defined" for name, (value, _) in found.items()
+    ]
     yield f"rank correlation with accuracy over {trained} trained candidates: {', '.join(told)}"
     if trained < _FEW:
         yield "so few candidates prove nothing of the scores"

@@ -241,10 +241,11 @@ def test_a_search_whose_command_fails_ends_with_one_line_and_begins_nothing(tiny
 def test_one_seed_of_an_evaluator_says_nothing_of_the_noise(tiny, tmp_path):
     rows = ["tiny_a2_b1_g1,0.9", "tiny_a1_b1.5_g1,0.2", "tiny_a1_b1_g1.5,0.3"]
     write_table(tmp_path, "name,accuracy_seed0", *rows)
-    done = search(tiny, tmp_path / "run", "--evaluate", "table:known.csv", "--seeds", "1")
+    done = search(tiny, tmp_path / "a run", "--evaluate", "table:known.csv", "--seeds", "1")
+    assert f"--base '{tmp_path}/a run/base.yaml'" in done.stderr, "as a shell takes it"
     assert "2 of the other 2 candidates are not distinguishable" in done.stderr
     assert "nothing is known of the noise" in done.stderr
-    assert "margin" not in yaml.safe_load((tmp_path / "run" / "coefficients.yaml").read_text())["evidence"]
+    assert "margin" not in yaml.safe_load((tmp_path / "a run" / "coefficients.yaml").read_text())["evidence"]
 
 
 @pytest.mark.parametrize(

@@ -290,6 +290,7 @@ def test_a_dry_run_trains_nothing(tiny, tmp_path):
         (["--images", "2", "--data", "grid.yaml"], "no such directory"),
         (["--grid", "paper", "--resolution", "x"], "is not a size"),
         (["--device", "tpu"], "tpu"),
+        (["-o", "net.yaml/below"], "net.yaml/below: cannot be made"),
     ],
 )
 def test_what_is_asked_wrongly_is_one_plain_line_and_code_2(tiny, tmp_path, words, said):
