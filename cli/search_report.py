@@ -211,7 +211,8 @@ def _ties(study: Study, evidence: Evidence) -> list[str]:
     others, dropped = evidence.candidates - 1, sum(tie.rung < len(evidence.rungs) for tie in evidence.ties)
     lines = [f"{len(evidence.ties)} of the other {others} candidates are not distinguishable from it{within}"]
     if dropped:
-        lines.append(f"{dropped} of them were dropped in an earlier rung, without evidence")
+        how = "without evidence: --more-seeds trains them to the end"
+        lines.append(f"{dropped} of them were dropped in an earlier rung, {how}")
     if evidence.separation is not None:
         parted = evidence.separation
         which = "them" if parted.ties == len(evidence.ties) else f"{parted.ties} of them"
