@@ -246,8 +246,7 @@ def _doubts(outcome: Outcome, evidence: Evidence) -> Iterator[str]:
     if images is not None and evidence.accuracy < _CHANCE / images.classes:
         yield "the winner is hardly better than chance: train longer or on more images before you use it"
     if evidence.seed_correlation is not None:
-        rung = outcome.ranking.correlation_rung
-        where = "" if rung is None or len(evidence.rungs) == 1 else f", in rung {rung + 1}"
+        where = ", in the first rung" if len(evidence.rungs) > 1 else ""
         yield f"rank correlation between seeds: {evidence.seed_correlation:z.2f}{where}"
         if evidence.seed_correlation < _NOISE:
             yield "the ranking is mostly noise: train longer, on more images, or with more seeds before you use it"

@@ -47,22 +47,19 @@ class Outcome:
     @cached_property
     def ranking(self) -> Ranking:
         """The ranking by the rungs that are finished, without what diverged or failed; RunError where nothing is."""
-        tables = []
+        tables: list[dict[str, list[float | None]]] = []
         for rung, names in self.rungs:
             keys = {name: [(name, seed, rung.budget) for seed in rung.seeds] for name in names}
             if not all(self._ended(key) for own in keys.values() for key in own):
                 break
-            rows = {name: [self._accuracy(key) for key in own] for name, own in keys.items()}
-            tables.append({name: _known_all(row) for name, row in rows.items() if None not in row})
-        if not (tables and tables[0]):
+            tables.append({name: [self._accuracy(key) for key in own] for name, own in keys.items()})
+        out = {name for table in tables for name, row in table.items() if None in row}
+        sound = [{name: _known_all(row) for name, row in table.items() if name not in out} for table in tables]
+        if not (sound and sound[0]):
             raise RunError(self._why_none())
-        factors = dict(self.view.aim.factors)
         images = self.plan.images
-        return rank(
-            [table for table in tables if table],
-            held_out=None if images is None else images.validation,
-            factors=factors,
-        )
+        held_out = None if images is None else images.validation
+        return rank([table for table in sound if table], held_out=held_out, factors=dict(self.view.aim.factors))
 
     def table(self) -> pd.DataFrame:
         """Return a row a candidate: coefficients, cost, and accuracy in its last rung; best first where known."""

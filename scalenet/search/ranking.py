@@ -57,9 +57,9 @@ class Ranking:
 
     `margin` is the distance below the winner within which a candidate of the last rung is not distinguishable from it
     at 95 %, and `noise` the standard deviation of one training there. `seed_correlation` is the mean Spearman
-    correlation between the rankings of two seeds in `correlation_rung`, the last rung of three candidates or more and
-    two seeds or more; both are None without such a rung. With a single seed `noise` and `margin` come from the number
-    of held-out images alone and are too small.
+    correlation between the rankings of two seeds in the first rung, which has all candidates (those of the last lie
+    close together, and say little of the search); None with one seed or two candidates. With a single seed `noise` and
+    `margin` come from the number of held-out images alone and are too small.
     """
 
     standings: tuple[Standing, ...]
@@ -67,7 +67,6 @@ class Ranking:
     noise: float
     seeds: int
     seed_correlation: float | None
-    correlation_rung: int | None
 
     @property
     def winner(self) -> Standing:
@@ -125,9 +124,8 @@ def rank(
         )
 
     standings = tuple(standing(place, name) for place, name in enumerate(order, start=1))
-    correlations = [(layout.correlation, rung) for rung, layout in enumerate(layouts) if layout.correlation is not None]
-    correlation, rung = correlations[-1] if correlations else (None, None)
-    return Ranking(standings, layouts[-1].margin, layouts[-1].noise, layouts[-1].seeds, correlation, rung)
+    last_one = layouts[-1]
+    return Ranking(standings, last_one.margin, last_one.noise, last_one.seeds, layouts[0].correlation)
 
 
 def _layouts(

@@ -194,6 +194,27 @@ def test_the_ties_get_more_seeds(finished, tiny, tmp_path):
     assert len(jobs(output)) == 6 + 2 * tied, "the same command keeps the rung that was added"
 
 
+def test_who_diverges_in_a_later_rung_is_not_ranked_by_the_first(tiny, tmp_path):
+    words = [sys.executable, "-m", "scalenet_cli", "grid-search", "--base", str(tiny / "net.yaml"), "--json"]
+    listed = subprocess.run([*words, "--dry-run"], capture_output=True, check=True).stdout
+    names = [row["name"] for row in json.loads(listed)]
+    rows = [
+        f"{name},{seed},{budget},{0.9 - 0.01 * place}"
+        for place, name in enumerate(names)
+        for seed in (0, 1)
+        for budget in (1, 2, 4)
+    ]
+    best = f"{names[0]},1,4,"
+    rows = ["name,seed,budget,accuracy", *(best if row.startswith(best) else row for row in rows)]
+    (tmp_path / "known.csv").write_text("\n".join(rows))
+    words += ["--evaluate", "table:known.csv", "--epochs", "4", "--seeds", "2", "--halving", "2", "--workers", "1"]
+    result = subprocess.run([*words, "-o", "run"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    candidates = json.loads(result.stdout)["candidates"]
+    assert [row["name"] for row in candidates if row["rank"] is None] == names[:1]
+    assert candidates[0]["name"] == names[1]
+
+
 def test_halving_trains_few_to_the_end(tiny, tmp_path):
     output = tmp_path / "halved"
     result = search(tiny, output, "--seeds", "6", "--epochs", "9", "--halving", "3", "--grid", "shares")

@@ -110,7 +110,7 @@ def test_the_last_rung_comes_before_the_mean():
     assert ranking.winner.accuracy == pytest.approx(0.81)
     assert ranking.standings[2].accuracy == pytest.approx(0.305)
     assert ranking.seeds == 3
-    assert ranking.correlation_rung == 0
+    assert ranking.seed_correlation == pytest.approx(1.0), "that of all candidates, not of two"
 
 
 def test_who_was_dropped_without_evidence_ties():
