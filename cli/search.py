@@ -13,10 +13,11 @@ from .errors import plain_errors
 from .grid_search import Options, finish, search
 from .options import Json, SearchName, Storage, place
 from .output import emit, emit_json, note, quoted
-from .search_report import FORMATS, progress_line, standing_rows, title
+from .search_report import FORMATS, progress_line, records, standing_rows, title
 
 if TYPE_CHECKING:
     from scalenet.search.jobs import Entry, View
+    from scalenet.search.outcome import Outcome
     from scalenet.search.study import Study
 
 Folder: TypeAlias = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the search.")]
@@ -45,7 +46,7 @@ def status(folder: Folder = DEFAULT, storage: Storage = None, name: SearchName =
         note(f"{entry.worker}: {entry.job}, {100 * entry.share:.0f} %")
     for entry in view.failed():
         note(f"failed: {entry.error or f'its worker died {entry.attempt + 1} times'}")
-    emit(standing_rows(study.outcome(view)), title=title(study.plan), formats=FORMATS, hidden=("name",))
+    _emit_standings(study.outcome(view))
 
 
 @app.command()
@@ -106,13 +107,19 @@ def results(
     """
     study = _opened(folder, storage, name)
     outcome = study.outcome()
-    if not jobs and outcome.view.finished():
+    if jobs:
+        rows = records(outcome.jobs())
+        emit_json(rows) if json else emit(rows, formats=FORMATS)
+    elif outcome.view.finished():
         finish(study, json=json)
-        return
-    frame = outcome.jobs() if jobs else outcome.table()
-    rows: list[dict[Any, Any]] = frame.astype(object).where(frame.notna(), None).to_dict("records")
-    shown = rows if jobs else {"candidates": rows}  # as a finished search has it, without an answer
-    emit_json(shown) if json else emit(rows, formats=FORMATS)
+    elif json:
+        emit_json({"candidates": records(outcome.table())})  # as a finished search has it, without an answer
+    else:
+        _emit_standings(outcome)
+
+
+def _emit_standings(outcome: Outcome) -> None:
+    emit(standing_rows(outcome), title=title(outcome.plan), formats=FORMATS, hidden=("name",))
 
 
 def _opened(folder: Path, storage: str | None, name: str | None) -> Study:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    import pandas as pd
     from rich.console import RenderableType
 
     from scalenet.search.coefficients import Coefficients, Evidence
@@ -126,18 +127,24 @@ def _live(outcome: Outcome, workers: int) -> RenderableType:
 def progress_line(view: View, workers: int) -> str:
     """Return how far a search is, in words."""
     entrants, rungs = view.entrants(), view.aim.schedule.rungs
-    ended = len(view.done()) + len(view.failed())
+    failed = len(view.failed())
+    ended, lost = len(view.done()) + failed, f", {failed} of them failed" if failed else ""
     running, left = len(view.running()), view.seconds_left(workers)
     parts = [f"rung {len(entrants)} of {len(rungs)}, {_number(len(entrants[-1]), 'candidate')}"]
-    parts += [f"{ended} of {view.planned()} trainings done, {running} running"]
+    parts += [f"{ended} of {view.planned()} trainings done{lost}, {running} running"]
     parts += [] if left is None or view.finished() else [f"about {duration(left)} left"]
     return " · ".join(parts)
 
 
+def records(frame: pd.DataFrame) -> list[dict[Any, Any]]:
+    """Return the rows of a table, None where nothing is known."""
+    found: list[dict[Any, Any]] = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    return found
+
+
 def standing_rows(outcome: Outcome) -> list[dict[str, Any]]:
     """Return a row a candidate, the best so far first: those of later rungs before others."""
-    frame = outcome.table()
-    rows: list[dict[Any, Any]] = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    rows = records(outcome.table())
     running = {entry.key[0]: entry for entry in outcome.view.running()}
     rows.sort(key=lambda row: (-row["rung"], -(row["accuracy"] or 0)))
     columns = ("name", *GREEK, "flops_ratio", "rung", "seeds", "accuracy")
@@ -164,8 +171,7 @@ def answer(study: Study, outcome: Outcome, found: Coefficients, *, json: bool) -
     """Write the ranking, and say what it is worth."""
     from scalenet.arch.config import as_data
 
-    frame = outcome.table()
-    rows: list[dict[Any, Any]] = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    rows = records(outcome.table())
     if json:
         emit_json({**as_data(found), "candidates": rows})
     else:

@@ -124,6 +124,9 @@ def test_a_search_stopped_by_ctrl_c_goes_on_and_ends_the_same(finished, tiny, tm
     assert "the same command goes on from there" in stderr
     kept = jobs(output)
     assert 0 < len(kept) < 6
+    words = [sys.executable, "-m", "scalenet_cli", "search", "results", str(output)]
+    so_far = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    assert so_far.startswith("name,alpha,beta,gamma,flops_ratio,rung,seeds,accuracy,"), "as `status` has them"
     assert search(tiny, output).returncode == 0
     assert jobs(output) == jobs(finished[0])
     assert kept.items() <= jobs(output).items()
