@@ -64,14 +64,12 @@ class _Watch:
         self.rungs = 0
 
     def __call__(self, view: View) -> None:
-        from scalenet.search.jobs import ENDED
-
         outcome = self.study.outcome(view)
-        ended = {key: entry for key, entry in view.entries.items() if entry.state in ENDED}
+        ended = {entry.key: entry for entry in (*view.done(), *view.failed())}
         if self.known is None:
             self.known, self.rungs = set(ended), len(outcome.rungs)
         new = [entry for key, entry in ended.items() if key not in self.known]
-        for number, entry in enumerate(new, start=len(self.known) + 1):
+        for number, entry in enumerate(new, start=len(ended) - len(new) + 1):
             self.say(f"[{number}/{view.planned()}] {_line(entry)}")
         if len(outcome.rungs) > self.rungs:
             self.rungs = len(outcome.rungs)

@@ -12,7 +12,7 @@ from scalenet.arch.config import digest
 from scalenet.arch.convention import CONVENTION
 from scalenet.arch.errors import RunError
 from scalenet.search.coefficients import Coefficients, Evidence, Round, Separation, Tie
-from scalenet.search.jobs import State
+from scalenet.search.jobs import ENDED
 from scalenet.search.ranking import agreement, rank
 
 if TYPE_CHECKING:
@@ -203,7 +203,7 @@ class Outcome:
 
     def _ended(self, key: Key) -> bool:
         entry = self._entry(key)
-        return entry is not None and entry.state in (State.done, State.failed)
+        return entry is not None and entry.state in ENDED
 
     def _accuracy(self, key: Key) -> float | None:
         entry = self._entry(key)

@@ -182,6 +182,9 @@ def test_more_seeds_go_on_from_fewer(finished, tiny, tmp_path):
     assert result.returncode == 0
     assert "6 of 9 trainings done" in result.stderr
     assert jobs(finished[0]).items() <= jobs(output).items()
+    shorter = search(tiny, output, "--epochs", "2", "--seeds", "1")
+    assert "[3/3] " in shorter.stderr, "other trainings of the storage do not count"
+    assert "100 % of the training" in shorter.stderr
 
 
 def test_the_ties_get_more_seeds(finished, tiny, tmp_path):
