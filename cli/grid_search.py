@@ -15,6 +15,7 @@ from scalenet.arch.convention import CONVENTION
 
 from .errors import plain_errors
 from .options import (
+    FOLDER,
     Changes,
     Json,
     RecipeName,
@@ -158,9 +159,7 @@ def grid_search(
     grace: Annotated[
         int, typer.Option(min=1, help="Seconds without a sign of life after which a worker counts as dead.")
     ] = 60,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of the search.")] = Path(
-        "runs/grid-search"
-    ),
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of the search.")] = FOLDER,
     proxies: Annotated[
         bool,
         typer.Option("--proxies", help="Training-free scores too (synflow, NASWOT, Zen), and how they rank."),

@@ -75,13 +75,22 @@ ResolutionText: TypeAlias = Annotated[
 Target: TypeAlias = Annotated[str, typer.Argument(metavar="NAME|FILE", help="A baseline, a preset or a YAML file.")]
 
 
+FOLDER = Path("runs/grid-search")
+"""Where a search is unless its folder is named."""
+
+
 def place(folder: Path, storage: str | None, name: str | None, grace: int = 60) -> Place:
     """Return where the board of a search is."""
+    from scalenet.arch.errors import ScalenetError
     from scalenet.search.board import Place
     from scalenet.search.folder import database
 
     if storage is None:
         return Place(database(folder), name or "search", grace)
+    if name is None and folder == FOLDER:
+        raise ScalenetError(
+            "others may use this storage too", hint="name the search with --name, or its folder with -o"
+        )
     return Place(storage, name or folder.absolute().name, grace)
 
 

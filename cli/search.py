@@ -11,7 +11,7 @@ import typer
 
 from .errors import plain_errors
 from .grid_search import Options, finish, search
-from .options import Json, SearchName, Storage, place
+from .options import FOLDER, Json, SearchName, Storage, place
 from .output import emit, emit_json, note, quoted
 from .search_report import FORMATS, progress_line, records, standing_rows, title
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from scalenet.search.study import Study
 
 Folder: TypeAlias = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the search.")]
-DEFAULT = Path("runs/grid-search")
 
 app = typer.Typer(
     help="Look at a search from anywhere, stop it, go on with it, and print what it found.", no_args_is_help=True
@@ -30,7 +29,7 @@ app = typer.Typer(
 
 @app.command()
 @plain_errors
-def status(folder: Folder = DEFAULT, storage: Storage = None, name: SearchName = None, json: Json = False) -> None:
+def status(folder: Folder = FOLDER, storage: Storage = None, name: SearchName = None, json: Json = False) -> None:
     """Say how far a search is.
 
     Its rungs, the best candidates so far, and what each worker is at.
@@ -51,7 +50,7 @@ def status(folder: Folder = DEFAULT, storage: Storage = None, name: SearchName =
 
 @app.command()
 @plain_errors
-def stop(folder: Folder = DEFAULT, storage: Storage = None, name: SearchName = None) -> None:
+def stop(folder: Folder = FOLDER, storage: Storage = None, name: SearchName = None) -> None:
     """Ask all processes of a search to end.
 
     They give back what they are at, on all machines, and `resume` goes on from there.
@@ -65,7 +64,7 @@ def stop(folder: Folder = DEFAULT, storage: Storage = None, name: SearchName = N
 @app.command()
 @plain_errors
 def resume(
-    folder: Folder = DEFAULT,
+    folder: Folder = FOLDER,
     storage: Storage = None,
     name: SearchName = None,
     more_seeds: Annotated[int, typer.Option(min=0, help="So many more seeds for the winner and its ties.")] = 0,
@@ -95,7 +94,7 @@ def resume(
 @app.command()
 @plain_errors
 def results(
-    folder: Folder = DEFAULT,
+    folder: Folder = FOLDER,
     storage: Storage = None,
     name: SearchName = None,
     jobs: Annotated[bool, typer.Option("--jobs", help="A row a training instead of a candidate.")] = False,

@@ -59,6 +59,12 @@ def write_plan(folder: Path, plan: Plan, configs: Mapping[str, Config]) -> None:
         save(config, folder / "candidates" / f"{name}.yaml")
 
 
+def forget_answer(folder: Path) -> None:
+    """Remove what a search found, which is now asked for something else."""
+    for name in ("coefficients.yaml", "report.html"):
+        (folder / name).unlink(missing_ok=True)
+
+
 def discard(folder: Path) -> None:
     """Remove a search's files from a folder, and nothing else that lies there."""
     plan = recorded_plan(folder)

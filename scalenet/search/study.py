@@ -8,7 +8,7 @@ from scalenet.arch.config import as_data, as_record, digest, write_text
 from scalenet.arch.errors import ScalenetError, UnknownNameError
 from scalenet.arch.spec import Architecture
 from scalenet.search.candidates import enumerate_candidates
-from scalenet.search.folder import Jobs, discard, recorded_plan, write_plan
+from scalenet.search.folder import Jobs, discard, forget_answer, recorded_plan, write_plan
 from scalenet.search.jobs import Aim, State
 from scalenet.search.outcome import PROXIES, Outcome
 from scalenet.search.plan import Plan
@@ -49,6 +49,8 @@ class Study:
         recorded = self.board.plan()
         if recorded is not None:
             self._go_on(as_record(Plan, recorded, self.place.name), more)
+            if recorded != as_data(self.plan):
+                forget_answer(self.folder)
         self._check_same(as_record(Plan, self.board.settle(as_data(self.plan)), self.place.name), shared=True)
         write_plan(self.folder, self.plan, self.jobs.configs)
         factors = {name: self._factor(candidate) for name, candidate in self.candidates.items()}

@@ -187,6 +187,17 @@ def test_more_seeds_go_on_from_fewer(finished, tiny, tmp_path):
     assert "100 % of the training" in shorter.stderr
 
 
+def test_an_old_answer_does_not_stay_while_more_is_asked(finished, tiny, tmp_path):
+    output = tmp_path / "run"
+    shutil.copytree(finished[0], output)
+    assert (output / "report.html").exists()
+    process = interruptible(command(tiny, output, "--seeds", "3", "--epochs", "5000"), tiny)
+    wait_for(lambda: not (output / "coefficients.yaml").exists())
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert (process.returncode, (output / "report.html").exists()) == (130, False), stderr
+
+
 def test_the_ties_get_more_seeds(finished, tiny, tmp_path):
     output = tmp_path / "run"
     shutil.copytree(finished[0], output)
@@ -317,6 +328,7 @@ def test_a_dry_run_trains_nothing(tiny, tmp_path):
         (["--images", "2", "--data", "grid.yaml"], "no such directory"),
         (["--grid", "paper", "--resolution", "x"], "is not a size"),
         (["--device", "tpu"], "tpu"),
+        (["--storage", "sqlite:///shared.db", "-o", "runs/grid-search"], "name the search with --name"),
         (["-o", "net.yaml/below"], "net.yaml/below: cannot be made"),
     ],
 )
