@@ -151,6 +151,7 @@ def search(tiny: Path, folder: Path, *words: str) -> subprocess.CompletedProcess
     rows = [f"{name},{value},{value + 0.01}" for name, value in ACCURACIES.items()]
     (folder / "known.csv").write_text("\n".join(["name,accuracy_seed0,accuracy_seed1", *rows]) + "\n")
     fixed = ["--base", str(tiny / "net.yaml"), "--grid", str(tiny / "grid.yaml"), "--evaluate", "table:known.csv"]
+    fixed += ["--seeds", "2"]
     return subprocess.run(
         [sys.executable, "-m", "scalenet_cli", "grid-search", *fixed, "-o", "run", "--proxies", *words],
         cwd=folder,
