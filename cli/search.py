@@ -133,9 +133,9 @@ def _opened(folder: Path, storage: str | None, name: str | None) -> Study:
 
 
 def _status(study: Study, view: View, *, stopped: bool) -> dict[str, Any]:
+    outcome = study.outcome(view)
     rungs = [
-        {"candidates": len(names), "seeds": len(rung.seeds), "budget": rung.budget}
-        for rung, names in study.outcome(view).rungs
+        {"candidates": len(names), "seeds": len(rung.seeds), "budget": rung.budget} for rung, names in outcome.rungs
     ]
     return {
         "name": study.place.name,
@@ -148,7 +148,7 @@ def _status(study: Study, view: View, *, stopped: bool) -> dict[str, Any]:
         "planned": view.planned(),
         "running": [_running(entry) for entry in view.running()],
         "seconds_left": view.seconds_left(max(1, len(view.running()))),
-        "candidates": standing_rows(study.outcome(view)),
+        "candidates": standing_rows(outcome),
     }
 
 

@@ -70,10 +70,6 @@ class Candidate:
         """Doublings between the ray of α, β, γ and a network that was brought to the target; None at φ = 1."""
         return None if self.scaling.solution is None else self.scaling.solution.distance
 
-    def stands_for(self, point: Coefficients) -> bool:
-        """Return whether these α, β, γ gave this network."""
-        return label(point) in (label((self.alpha, self.beta, self.gamma)), *self.merged)
-
 
 @dataclass(frozen=True, slots=True)
 class Enumeration:

@@ -15,7 +15,7 @@ from scalenet.arch.errors import ScalenetError
 from scalenet.costs.formula import cost
 from scalenet.scaling.scaler import load
 from scalenet.search.candidates import enumerate_candidates
-from scalenet.search.grids import Shares, files, load_grid
+from scalenet.search.grids import Shares, files, label, load_grid
 
 GREEK = ("alpha", "beta", "gamma")
 
@@ -166,7 +166,7 @@ def test_points_that_give_one_network_are_kept_by_name(tmp_path):
     found = enumerate_candidates(load("resnet18"), load_grid(write(tmp_path, values, "include: []\n")))
     (only,) = found.candidates
     assert (only.name, only.merged, found.duplicates) == ("resnet18_a1.9_b1_g1", ("a2_b1_g1",), 1)
-    assert only.stands_for((2.0, 1.0, 1.0))
+    assert label((2.0, 1.0, 1.0)) in (label((only.alpha, only.beta, only.gamma)), *only.merged)
 
 
 def test_candidates_above_a_ceiling_are_dropped_and_counted():
