@@ -231,19 +231,20 @@ def _make(folder: Path) -> None:
         raise ScalenetError(f"{folder}: cannot be made: {error.strerror}") from None
 
 
-def finish(study: Study, *, json: bool) -> None:
+def finish(study: Study, *, write: bool = True, json: bool) -> None:
     """Write what a search found, and say it."""
     from scalenet.arch.errors import RunError
     from scalenet.search.coefficients import save_coefficients
 
     outcome = study.outcome()
-    study.write(outcome)
+    if write:
+        study.write(outcome)
     if not outcome.view.finished():
         raise RunError("the search was asked to stop", hint=f"scalenet search resume {quoted(study.folder)} goes on")
     found = outcome.answer()
-    save_coefficients(found, study.folder / "coefficients.yaml")
-    page = write_page(study, outcome, found)
-    note(f"report: {page}")
+    if write:
+        save_coefficients(found, study.folder / "coefficients.yaml")
+        note(f"report: {write_page(study, outcome, found)}")
     answer(study, outcome, found, json=json)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import chdir
 from dataclasses import replace
 from pathlib import Path
@@ -56,7 +57,7 @@ def stop(folder: Folder = FOLDER, storage: Storage = None, name: SearchName = No
     They give back what they are at, on all machines, and `resume` goes on from there.
     """
     study = _opened(folder, storage, name)
-    study.board.stop()
+    study.place.board().stop()
     running = len(study.board.view().running())
     note(f"asked {running} workers to stop; scalenet search resume {quoted(folder)} goes on")
 
@@ -102,7 +103,7 @@ def results(
 ) -> None:
     """Print what a search found.
 
-    Of a finished search the files and the report are written again from its storage.
+    Of a finished search the files and the report are written again from its storage, where they may be.
     """
     study = _opened(folder, storage, name)
     outcome = study.outcome()
@@ -110,7 +111,7 @@ def results(
         rows = records(outcome.jobs())
         emit_json(rows) if json else emit(rows, formats=FORMATS)
     elif outcome.view.finished():
-        finish(study, json=json)
+        finish(study, write=_may_write(folder), json=json)
     elif json:
         emit_json({"candidates": records(outcome.table())})  # as a finished search has it, without an answer
     else:
@@ -119,6 +120,14 @@ def results(
 
 def _emit_standings(outcome: Outcome) -> None:
     emit(standing_rows(outcome), title=title(outcome.plan), formats=FORMATS, hidden=("name",))
+
+
+def _may_write(folder: Path) -> bool:
+    """Return whether a search's folder can be written to; say so where not."""
+    may = os.access(folder if folder.exists() else folder.absolute().parent, os.W_OK)
+    if not may:
+        note(f"{folder} is not ours to write to: its files stay as they are")
+    return may
 
 
 def _opened(folder: Path, storage: str | None, name: str | None) -> Study:

@@ -20,7 +20,7 @@ from optuna.storages import fail_stale_trials
 from optuna.trial import TrialState
 
 from scalenet.arch.config import as_data, as_record
-from scalenet.arch.errors import RunError
+from scalenet.arch.errors import RunError, UnknownNameError
 from scalenet.search.evaluators import Result
 from scalenet.search.jobs import Aim, Entry, State, View
 from scalenet.search.storage import JOB, check_name, open_storage, search_names
@@ -51,25 +51,35 @@ class Place:
         """Open the board; its database may be away for `patience` seconds."""
         return Board(self.url, self.name, grace=self.grace, patience=patience)
 
-    def names(self) -> list[str]:
-        """Return the names of all searches in the storage."""
-        return search_names(self.url)
+    def look(self) -> Board:
+        """Open the board of a search that was begun, only to be read; raise UnknownNameError where there is none."""
+        names = search_names(self.url)
+        board = Board(self.url, self.name, grace=self.grace, reading=True) if self.name in names else None
+        if board is None or board.plan() is None:
+            listing = f"its storage has {', '.join(names) or 'none'}"
+            raise UnknownNameError("search", self.name, names, listing=listing)
+        return board
 
 
 class Board:
     """The jobs of one search in a storage."""
 
-    def __init__(self, url: str, name: str, *, grace: int, patience: float = 0.0) -> None:
-        """Open the search of that name, or begin it; its database may be away for `patience` seconds."""
+    def __init__(self, url: str, name: str, *, grace: int, patience: float = 0.0, reading: bool = False) -> None:
+        """Open the search of that name, or begin it unless this is only for `reading`.
+
+        Its database may be away for `patience` seconds.
+        """
         check_name(name)
         self.name, self.grace = name, grace
-        self.storage = open_storage(url, grace=grace, retry=self._retry, patience=patience)
-        try:
-            self.study = optuna.create_study(storage=self.storage, study_name=name, direction="maximize")
-        except DuplicatedStudyError:
-            self.study = optuna.load_study(storage=self.storage, study_name=name)
+        self.storage = open_storage(url, grace=grace, retry=self._retry, patience=patience, reading=reading)
+        if not reading:
+            with contextlib.suppress(DuplicatedStudyError):
+                optuna.create_study(storage=self.storage, study_name=name, direction="maximize")
+        self.study = optuna.load_study(storage=self.storage, study_name=name)
         self.id = self.study._study_id
-        self.token = self.storage.settle(self.id, {"token": uuid4().hex})["token"]
+        token = {"token": uuid4().hex}
+        known = self.storage.get_study_user_attrs(self.id) if reading else self.storage.settle(self.id, token)
+        self.token = known.get("token")
 
     def settle(self, plan: dict[str, Any]) -> dict[str, Any]:
         """Record the plan of the search, unless one is recorded; return what is."""

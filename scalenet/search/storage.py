@@ -16,6 +16,7 @@ import weakref
 from datetime import datetime
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from urllib.parse import quote
 
 import optuna
 import sqlalchemy
@@ -90,19 +91,22 @@ class Storage(RDBStorage):
     `patience` is for how many seconds it may be away, `returned` when it last was (monotonic seconds).
     """
 
-    def __init__(self, url: str, *, grace: int, retry: Callable[[Study, FrozenTrial], None]) -> None:
-        """Open a database and make its tables where they are missing.
+    def __init__(
+        self, url: str, *, grace: int, retry: Callable[[Study, FrozenTrial], None], reading: bool = False
+    ) -> None:
+        """Open a database, and make its tables where they are missing unless it is only for `reading`.
 
         A process that has given no sign of life for `grace` seconds counts as dead: `retry` hears of its trials.
         """
         self.place, self.patience, self.returned = place(url), PATIENCE, -float("inf")
         sqlite = url.startswith("sqlite")
+        url = _read_only(url) if sqlite and reading else url
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             try:
                 super().__init__(
                     url.replace("{", "{{").replace("}", "}}"),  # Optuna takes a URL for a template
-                    engine_kwargs=_SQLITE if sqlite else _SERVER,
+                    engine_kwargs=_SQLITE if sqlite else _server(reading=reading),
                     heartbeat_interval=max(1, grace // 4),
                     grace_period=grace,
                     heartbeat_stale_trial_callback=retry,
@@ -112,7 +116,7 @@ class Storage(RDBStorage):
                     weakref.finalize(self, self.engine.dispose)
         if sqlite:
             sqlalchemy.event.listen(self.engine, "connect", _begin_by_hand)
-            sqlalchemy.event.listen(self.engine, "begin", _begin)
+            sqlalchemy.event.listen(self.engine, "begin", _begin_to_read if reading else _begin)
             self.engine.dispose()
 
     @_patient
@@ -206,17 +210,22 @@ for _name in (
 
 
 def open_storage(
-    url: str, *, grace: int, retry: Callable[[Study, FrozenTrial], None], patience: float = 0.0
+    url: str,
+    *,
+    grace: int,
+    retry: Callable[[Study, FrozenTrial], None],
+    patience: float = 0.0,
+    reading: bool = False,
 ) -> Storage:
     """Open the storage at a URL, `sqlite:///FILE` or `postgresql://USER@HOST/DATABASE`.
 
-    A server may be away for `patience` seconds. Raise ScalenetError where the URL is none, and RunError where the
-    database cannot be opened.
+    A server may be away for `patience` seconds. Who only reads needs no right to write. Raise ScalenetError where the
+    URL is none, and RunError where the database cannot be opened.
     """
     began, full = time.monotonic(), _full_url(url)
     while True:
         try:
-            return Storage(full, grace=grace, retry=retry)
+            return Storage(full, grace=grace, retry=retry, reading=reading)
         except ImportError as error:
             hint = "pip install 'scalenet-torch[postgresql]'"
             raise ScalenetError(f"{place(url)}: {error}", hint=hint) from None
@@ -224,6 +233,8 @@ def open_storage(
             raise RunError(f"{place(url)}: {_said(error)}") from None
         except (StorageInternalError, SQLAlchemyError) as error:
             cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+            if reading and re.search("read-?only", _said(cause)):  # the tables were to be made
+                raise RunError(f"{place(url)}: holds no search") from None
             limit = max(_OPENING if _racing(cause) else 0, patience if _away(cause) else 0)
             if time.monotonic() - began >= limit:
                 raise RunError(f"{place(url)}: {_said(cause)}") from None
@@ -232,7 +243,7 @@ def open_storage(
 
 def search_names(url: str) -> list[str]:
     """Return the names of all searches in a storage."""
-    storage = open_storage(url, grace=1, retry=lambda *_: None)
+    storage = open_storage(url, grace=1, retry=lambda *_: None, reading=True)
     return [study.study_name for study in storage.get_all_studies()]
 
 
@@ -270,10 +281,18 @@ def _full_url(url: str) -> str:
 # SQLite waits in C, where no signal is heard: briefly, and then `_patient` goes on. A server ends the transaction of a
 # process that was stopped in the middle of one, so that it does not hold up the others.
 _SQLITE = {"connect_args": {"timeout": _LOCKED}}
-_SERVER = {
-    "pool_pre_ping": True,
-    "connect_args": {**_ALIVE, "options": "-c idle_in_transaction_session_timeout=10s"},
-}
+
+
+def _server(*, reading: bool) -> dict[str, Any]:
+    options = "-c idle_in_transaction_session_timeout=10s" + " -c default_transaction_read_only=on" * reading
+    return {"pool_pre_ping": True, "connect_args": {**_ALIVE, "options": options}}
+
+
+def _read_only(url: str) -> str:
+    """Return the URL that opens an SQLite file for reading alone."""
+    parsed = sqlalchemy.make_url(url)
+    file = parsed.set(database=f"file:{quote(str(parsed.database))}")
+    return file.update_query_dict({"mode": "ro", "uri": "true"}).render_as_string(hide_password=False)
 
 
 def _begin_by_hand(connection: Any, _: object) -> None:
@@ -282,6 +301,10 @@ def _begin_by_hand(connection: Any, _: object) -> None:
 
 def _begin(connection: sqlalchemy.Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _begin_to_read(connection: sqlalchemy.Connection) -> None:
+    connection.exec_driver_sql("BEGIN")
 
 
 def _away(cause: BaseException | None) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from scalenet.arch.config import as_data, as_record, digest, write_text
-from scalenet.arch.errors import ScalenetError, UnknownNameError
+from scalenet.arch.errors import ScalenetError
 from scalenet.arch.spec import Architecture
 from scalenet.search.candidates import enumerate_candidates
 from scalenet.search.folder import Jobs, discard, forget_answer, recorded_plan, write_plan
@@ -29,11 +29,13 @@ if TYPE_CHECKING:
 class Study:
     """The candidates of a plan, and what the board of its search says of them."""
 
-    def __init__(self, folder: Path, plan: Plan, candidates: Sequence[Candidate], place: Place) -> None:
+    def __init__(
+        self, folder: Path, plan: Plan, candidates: Sequence[Candidate], place: Place, board: Board | None = None
+    ) -> None:
         """Open a search in its storage, where it may have been begun by another process."""
         self.folder, self.plan, self.place = folder, plan, place
         self.candidates = {candidate.name: candidate for candidate in candidates}
-        self.board: Board = place.board()
+        self.board: Board = board or place.board()
         self.jobs = Jobs(folder, {name: candidate.config for name, candidate in self.candidates.items()})
         self.proxies = self._scored()
 
@@ -155,12 +157,12 @@ def check(evaluator: Evaluator, folder: Path, plan: Plan, candidates: Sequence[C
 
 
 def load_study(folder: Path, place: Place) -> Study:
-    """Open a search that was begun, with the candidates of its plan; raise ScalenetError where there is none."""
-    names = place.names()
-    recorded = place.board().plan() if place.name in names else None
-    if recorded is None:
-        raise UnknownNameError("search", place.name, names, listing=f"its storage has {', '.join(names) or 'none'}")
-    plan = as_record(Plan, recorded, place.name)
+    """Open a search that was begun, only to be read, with the candidates of its plan.
+
+    Raise ScalenetError where there is none.
+    """
+    board = place.look()
+    plan = as_record(Plan, board.plan(), place.name)
     base = Architecture(plan.base, plan.model, plan.rounding)
     found = {candidate.name: candidate for candidate in enumerate_candidates(base, plan.grid).candidates}
     same = [
@@ -168,4 +170,4 @@ def load_study(folder: Path, place: Place) -> Study:
     ]
     if len(same) < len(plan.candidates):
         raise ScalenetError(f"search {place.name!r} was begun with another version of scalenet")
-    return Study(folder, plan, [found[name] for name in same], place)
+    return Study(folder, plan, [found[name] for name in same], place, board)
