@@ -225,8 +225,9 @@ def _ties(study: Study, evidence: Evidence) -> list[str]:
             f"{duration(parted.seconds)} of training: "
             f"scalenet search resume {quoted(study.folder)} --more-seeds {parted.seeds}"
         )
-    if evidence.diverged:
-        lines.append(f"{evidence.diverged} candidates diverged or failed and are not ranked")
+    for left_out, how in ((evidence.diverged, "diverged"), (evidence.failed, "failed")):
+        if left_out:
+            lines.append(f"{_number(left_out, 'candidate')} {how} and {'is' if left_out == 1 else 'are'} not ranked")
     return lines
 
 

@@ -81,7 +81,13 @@ MARKS = {
     "dropped": Mark("o", 3.5, _DROPPED, hollow=True, order=4),
     "diverged": Mark("x", 5, _OTHER, order=4),
 }
-_NAMES = {"best": "best", "tie": "tied with it", "other": "others", "dropped": "dropped early", "diverged": "diverged"}
+_NAMES = {
+    "best": "best",
+    "tie": "tied with it",
+    "other": "others",
+    "dropped": "dropped early",
+    "diverged": "diverged or failed",
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Findings", "write_report"]
 
 _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
-_STANDINGS = {"best": "best", "tie": "tied", "other": "", "dropped": "dropped", "diverged": "diverged"}
+_STANDINGS = {"best": "best", "tie": "tied", "other": "", "dropped": "dropped", "diverged": "not ranked"}
 
 
 def write_report(findings: Findings, folder: Path) -> Path:

@@ -57,12 +57,13 @@ class Evidence(Record):
     `score` is the winner's. No candidate was above the `ceilings`, or slower than `latency` in seconds on the machine
     that began the search. `interval` is for comparing scores on these images and seeds at 95 %, not for the accuracy
     on other images; `margin` is the distance below which two candidates are not distinguishable. Both are missing where
-    nothing is known of the noise. `seed_correlation` is the mean rank correlation between seeds, `diverged` how many
-    candidates were left out because a training of theirs diverged. `proxies` are the rank correlations of training-free
-    scores with the accuracies of this search. `flops_ratio` is the winner's, and `target`
-    the grid's product; with a `tolerance` the winner was brought to it by closed-loop rounding, and is not what φ = 1
-    gives. `rungs` say how the trainings were spent, `spent` how much that was in units of the budget (epochs, or
-    trainings where they have none), and `exhaustive` what every candidate at the full budget would have taken.
+    nothing is known of the noise. `seed_correlation` is the mean rank correlation between seeds, `diverged` and
+    `failed` how many candidates were left out because a training of theirs diverged or failed. `proxies` are the rank
+    correlations of training-free scores with the accuracies of this search. `flops_ratio` is the winner's, and
+    `target` the grid's product; with a `tolerance` the winner was brought to it by closed-loop rounding, and is not
+    what φ = 1 gives. `rungs` say how the trainings were spent, `spent` how much that was in units of the budget
+    (epochs, or trainings where they have none), and `exhaustive` what every candidate at the full budget would have
+    taken.
     """
 
     base: str
@@ -77,6 +78,7 @@ class Evidence(Record):
     rounding: str
     candidates: int
     diverged: int = 0
+    failed: int = 0
     rungs: Annotated[tuple[Round, ...], BeforeValidator(as_tuple)] = ()
     spent: float | None = None
     exhaustive: float | None = None

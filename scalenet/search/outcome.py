@@ -124,6 +124,7 @@ class Outcome:
         best = self.candidates[ranking.winner.name]
         images, objective = self.plan.images, self.plan.objective
         spent, exhaustive = self.spent()
+        failed = len({entry.key[0] for entry in self.view.failed()})
         return Coefficients(
             schema="scalenet-coefficients/1",
             alpha=best.alpha,
@@ -141,7 +142,8 @@ class Outcome:
                 grid=self.plan.grid.name,
                 rounding=best.rounding,
                 candidates=len(ranking.standings),
-                diverged=len(self.candidates) - len(ranking.standings),
+                diverged=len(self.candidates) - len(ranking.standings) - failed,
+                failed=failed,
                 rungs=tuple(
                     Round(candidates=len(names), seeds=len(rung.seeds), budget=rung.budget)
                     for rung, names in self.rungs
@@ -219,6 +221,7 @@ class Outcome:
         number, rung = self._last(candidate.name)
         keys = {seed: (candidate.name, seed, rung.budget) for seed in rung.seeds}
         done = {seed: self._accuracy(key) for seed, key in keys.items() if self._ended(key)}
+        failed = sum(entry.key in keys.values() for entry in self.view.failed())
         every = dict.fromkeys(seed for one in self.view.aim.schedule.rungs for seed in one.seeds)
         row: dict[str, Any] = {
             "name": candidate.name,
@@ -237,7 +240,8 @@ class Outcome:
             "rung": number,
             "budget": rung.budget,
             "seeds": len(done),
-            "diverged": sum(accuracy is None for accuracy in done.values()),
+            "diverged": sum(accuracy is None for accuracy in done.values()) - failed,
+            "failed": failed,
             "accuracy": _tidy(_mean(done.values())),
             "seconds": round(
                 sum(entry.result.seconds for entry in self._entries_of(candidate.name) if entry.result), 2

@@ -207,7 +207,7 @@ def test_an_old_answer_does_not_stay_while_more_is_asked(finished, tiny, tmp_pat
     output = tmp_path / "run"
     shutil.copytree(finished[0], output)
     assert (output / "report.html").exists()
-    process = interruptible(command(tiny, output, "--seeds", "3", "--epochs", "5000"), tiny)
+    process = interruptible(command(tiny, output, "--seeds", "3", "--epochs", "20000"), tiny)
     wait_for(lambda: not (output / "coefficients.yaml").exists())
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
@@ -265,7 +265,7 @@ def test_halving_trains_few_to_the_end(tiny, tmp_path):
 def test_a_search_is_looked_at_and_stopped_from_elsewhere(tiny, tmp_path):
     output = tmp_path / "watched"
     process = subprocess.Popen(
-        command(tiny, output, "--epochs", "2000", "--workers", "2"), cwd=tiny, stderr=subprocess.PIPE, text=True
+        command(tiny, output, "--epochs", "20000", "--workers", "2"), cwd=tiny, stderr=subprocess.PIPE, text=True
     )
     wait_for(lambda: len(status(output)["running"]) == 2)
     assert status(output)["planned"] == 6
