@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import killing
 import pytest
 
 from scalenet.arch import config
@@ -31,12 +30,13 @@ STEPS = 3 * 6
 # One process imports torch; its forks evaluate a job, and kill themselves after a step, or while a checkpoint is
 # written: before and after it gets its name.
 DRIVER = """
-import json, os, random, signal, sys
+import json, os, random, sys
 import torch
 import torch._dynamo  # optimisers import it, slowly
 torch.set_num_threads(1)
 from dataclasses import asdict
 from pathlib import Path
+from killing import die, die_at_write
 from scalenet.arch.config import load_config
 from scalenet.search.evaluation import Train
 from scalenet.search.evaluators import Job
@@ -47,22 +47,11 @@ net, data, folder = map(Path, sys.argv[1:])
 recipe = change(load_recipe("search"), [("batch_size", 24)])
 splits = runs.read_images(data, recipe=recipe, resolution=(8, 8), reading=runs.Reading(seed=0))
 
-def die():
-    os.kill(os.getpid(), signal.SIGKILL)
-
 def evaluated(name, *, step=None, write=None):
     child = os.fork()
     if child:
         return child
-    rename, writes = Path.replace, []
-    def replace(path, target):
-        writes.append(target)
-        if len(writes) == write and chooser.random() < 0.5:
-            die()
-        rename(path, target)
-        if len(writes) == write:
-            die()
-    Path.replace = replace
+    die_at_write(write, chooser)
     reports = []
     def tell(report):
         reports.append(report)
@@ -165,10 +154,8 @@ def test_a_curve_of_some_held_out_images_changes_nothing(train, job, whole, monk
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks are killed")
 def test_killed_at_random_moments_or_evaluated_twice_at_once_it_gives_the_same_bits(tiny, tmp_path):
-    command = [sys.executable, "-c", DRIVER, *map(str, (tiny / "net.yaml", tiny / "images", tmp_path))]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    killed, first, *others = json.loads(done.stdout)
+    said = killing.run(DRIVER, *map(str, (tiny / "net.yaml", tiny / "images", tmp_path)))
+    killed, first, *others = json.loads(said)
     assert killed >= 10
     assert others == [first] * 3
 

@@ -10,6 +10,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+import killing
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -36,6 +37,7 @@ with contextlib.suppress(ImportError):
     import torch.utils.tensorboard
 torch.set_num_threads(1)
 from pathlib import Path
+from killing import die, die_at_write
 from scalenet import load
 from scalenet.training import checkpoint, runs
 from scalenet.training.recipe import change, load_recipe
@@ -46,21 +48,10 @@ recipe = change(load_recipe("efficientnet"), [("epochs", 6), ("batch_size", 12),
 reading = runs.Reading(seed=0)
 splits = runs.read_images(Path(data), recipe=recipe, resolution=(8, 8), reading=reading)
 
-def die():
-    os.kill(os.getpid(), signal.SIGKILL)
-
 def train(place, *, step=None, write=None):
     child = os.fork()
     if child == 0:
-        rename, writes = Path.replace, []
-        def replace(path, target):
-            writes.append(target)
-            if len(writes) == write and chooser.random() < 0.5:
-                die()
-            rename(path, target)
-            if len(writes) == write:
-                die()
-        Path.replace = replace
+        die_at_write(write, chooser)
         tell = lambda progress: die() if step is not None and progress.step >= step else None
         runs.train(load(net), splits, Path(place), recipe=recipe, reading=reading, every=2, tell=tell)
         os._exit(0)
@@ -100,8 +91,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_bits(
     tiny: Path, tmp_path: Path, seed: int, changes: list[tuple[str, object]]
 ) -> None:
     words = json.dumps([str(tiny / "net.yaml"), str(tiny / "images"), str(tmp_path), changes, seed])
-    command = [sys.executable, "-c", DRIVER, words]
-    killed, last = map(int, subprocess.run(command, check=True, capture_output=True, text=True).stdout.split())
+    killed, last = map(int, killing.run(DRIVER, words).split())
     assert (killed >= 10, last) == (True, 0)
     whole, resumed = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "killed"))
     assert whole.keys() == resumed.keys()
@@ -193,7 +183,7 @@ def test_early_stopping_keeps_the_best_epoch(tiny: Path, tmp_path: Path) -> None
 
 
 def test_killed_by_a_signal_the_installed_command_goes_on(tiny: Path, tmp_path: Path) -> None:
-    words = ["train", "net.yaml", "--data", "images", "--recipe", "small_images", "--epochs", "12", "--batch-size", "8"]
+    words = ["train", "net.yaml", "--data", "images", "--recipe", "small_images", "--epochs", "40", "--batch-size", "8"]
     command = [
         sys.executable,
         "-m",
@@ -213,6 +203,6 @@ def test_killed_by_a_signal_the_installed_command_goes_on(tiny: Path, tmp_path: 
     process.wait()
     again = subprocess.run([*command, "--json"], cwd=tiny, capture_output=True, text=True, check=True)
     assert "going on after step" in again.stderr
-    assert json.loads(again.stdout)[0]["epochs"] == 12
+    assert json.loads(again.stdout)[0]["epochs"] == 40
     environment = json.loads((tmp_path / "run" / "environment.json").read_text())
     assert environment["command"].startswith("scalenet train net.yaml --data images")
