@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from scalenet.arch.convention import CONVENTION
 
-from .output import count, duration, emit, emit_json, note, percentage, quoted, text, times
+from .output import count, duration, emit, emit_json, note, percentage, quoted, seconds_text, text, times
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from scalenet.search.coefficients import Coefficients, Evidence
     from scalenet.search.jobs import Entry, View
+    from scalenet.search.objective import Objective
     from scalenet.search.outcome import Outcome
     from scalenet.search.plan import Plan
     from scalenet.search.study import Study
@@ -306,6 +307,13 @@ def _facts(plan: Plan) -> dict[str, str]:
         facts["images"] = f"{images.name}: {parts}"
         facts["recipe"] = f"{plan.recipe.name}, {plan.recipe.epochs} epochs"
     facts["grid"] = f"{plan.grid.name}: {plan.grid.description}"
-    facts["objective"] = plan.objective.goal
+    facts["objective"] = _objective(plan.objective)
     facts["seeds"] = ", ".join(map(str, plan.schedule.rungs[-1].seeds))
     return facts | plan.versions
+
+
+def _objective(objective: Objective) -> str:
+    limits = [f"{what} of at most {most:,}" for what, most in objective.ceilings.items()]
+    if objective.latency is not None:
+        limits.append(f"latency of at most {seconds_text(objective.latency)}")
+    return ", ".join([objective.goal, *limits])
