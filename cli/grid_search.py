@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from pathlib import Path
@@ -34,7 +35,7 @@ from .output import emit, emit_json, note, progress, quoted, seconds_text, text
 from .search_report import FORMATS, answer, progress_line, watch, write_page
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from scalenet.arch.spec import Architecture
     from scalenet.search.board import Place
@@ -206,9 +207,9 @@ def search(options: Options, folder: Path, where: Place, *, more: int = 0, force
         evaluators, plan = [asked.evaluator] * len(workers), _plan(asked, options.epochs)
         shown = environments(options.device, len(workers))
     check(evaluators[0], folder, plan, asked.found.candidates)
-    _make(folder)
-    study = Study(folder, plan, asked.found.candidates, where)
-    study.begin(more=more, force=force, options=asdict(options), directory=str(Path.cwd()))
+    with _made(folder):
+        study = Study(folder, plan, asked.found.candidates, where)
+        study.begin(more=more, force=force, options=asdict(options), directory=str(Path.cwd()))
     if options.proxies:
         study.score(_scorer(evaluators[0], options))
     note(f"{progress_line(study.board.view(), len(workers))}, in {folder}")
@@ -222,13 +223,21 @@ def search(options: Options, folder: Path, where: Place, *, more: int = 0, force
     finish(study, json=json)
 
 
-def _make(folder: Path) -> None:
+@contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """Make a folder, and take it away again if nothing came to lie in it."""
     from scalenet.arch.errors import ScalenetError
 
+    ours = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ScalenetError(f"{folder}: cannot be made: {error.strerror}") from None
+    try:
+        yield
+    finally:
+        if ours and not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def finish(study: Study, *, write: bool = True, json: bool) -> None:

@@ -327,6 +327,12 @@ def test_a_search_that_only_diverged_gives_no_answer(tiny, tmp_path):
     assert not (output / "coefficients.yaml").exists()
 
 
+def test_a_search_whose_storage_is_not_there_leaves_nothing(tiny, tmp_path):
+    result = search(tiny, tmp_path / "none", "--storage", "sqlite:///nowhere/search.db")
+    assert (result.returncode, "unable to open database file" in result.stderr) == (3, True), result.stderr
+    assert not (tmp_path / "none").exists()
+
+
 def test_a_dry_run_trains_nothing(tiny, tmp_path):
     result = search(tiny, tmp_path / "none", "--dry-run", "--json")
     assert [row["alpha"] for row in json.loads(result.stdout)] == [2.0, 1.0, 1.0]
