@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from scalenet.search.outcome import Outcome
     from scalenet.search.study import Study
 
-Folder: TypeAlias = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the search.")]
+SearchFolder: TypeAlias = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the search.")]
 
 app = typer.Typer(
     help="Look at a search from anywhere, stop it, go on with it, and print what it found.", no_args_is_help=True
@@ -30,7 +30,7 @@ app = typer.Typer(
 
 @app.command()
 @plain_errors
-def status(folder: Folder = FOLDER, storage: Storage = None, name: SearchName = None, json: Json = False) -> None:
+def status(folder: SearchFolder = FOLDER, storage: Storage = None, name: SearchName = None, json: Json = False) -> None:
     """Say how far a search is.
 
     Its rungs, the best candidates so far, and what each worker is at.
@@ -51,7 +51,7 @@ def status(folder: Folder = FOLDER, storage: Storage = None, name: SearchName = 
 
 @app.command()
 @plain_errors
-def stop(folder: Folder = FOLDER, storage: Storage = None, name: SearchName = None) -> None:
+def stop(folder: SearchFolder = FOLDER, storage: Storage = None, name: SearchName = None) -> None:
     """Ask all processes of a search to end.
 
     They give back what they are at, on all machines, and `resume` goes on from there.
@@ -65,7 +65,7 @@ def stop(folder: Folder = FOLDER, storage: Storage = None, name: SearchName = No
 @app.command()
 @plain_errors
 def resume(
-    folder: Folder = FOLDER,
+    folder: SearchFolder = FOLDER,
     storage: Storage = None,
     name: SearchName = None,
     more_seeds: Annotated[int, typer.Option(min=0, help="So many more seeds for the winner and its ties.")] = 0,
@@ -95,7 +95,7 @@ def resume(
 @app.command()
 @plain_errors
 def results(
-    folder: Folder = FOLDER,
+    folder: SearchFolder = FOLDER,
     storage: Storage = None,
     name: SearchName = None,
     jobs: Annotated[bool, typer.Option("--jobs", help="A row a training instead of a candidate.")] = False,
