@@ -212,9 +212,8 @@ def _best(found: Coefficients, evidence: Evidence) -> str:
 
 
 def _ties(study: Study, evidence: Evidence) -> list[str]:
-    within = "" if evidence.margin is None else f" (within {100 * evidence.margin:.2f} points, 95 %)"
-    others, dropped = evidence.candidates - 1, sum(tie.rung < len(evidence.rungs) for tie in evidence.ties)
-    lines = [f"{len(evidence.ties)} of the other {others} candidates are not distinguishable from it{within}"]
+    dropped = sum(tie.rung < len(evidence.rungs) for tie in evidence.ties)
+    lines = [_others(evidence)]
     if dropped:
         how = "without evidence: --more-seeds trains them to the end"
         lines.append(f"{dropped} of them were dropped in an earlier rung, {how}")
@@ -232,6 +231,15 @@ def _ties(study: Study, evidence: Evidence) -> list[str]:
     return lines
 
 
+def _others(evidence: Evidence) -> str:
+    others = evidence.candidates - 1
+    if not others:
+        off = "" if evidence.interval is None else ", and ± is how far its mean over seeds may lie off, 95 %"
+        return f"there was no other candidate{off}"
+    within = "" if evidence.margin is None else f" (within {100 * evidence.margin:.2f} points, 95 %)"
+    return f"{len(evidence.ties)} of the other {others} candidates are not distinguishable from it{within}"
+
+
 def _spent(evidence: Evidence) -> str:
     rungs = ", then ".join(
         " × ".join([_number(one.candidates, "candidate"), _number(one.seeds, "seed"), *_epochs(one.budget)])
@@ -244,10 +252,10 @@ def _spent(evidence: Evidence) -> str:
 
 
 def _doubts(outcome: Outcome, evidence: Evidence) -> Iterator[str]:
-    if evidence.margin is None:
+    if evidence.interval is None:
         yield "with one seed nothing is known of the noise: every candidate may be as good; take more --seeds"
     elif evidence.seeds == 1:
-        yield "with one seed the noise of training is not known, and the margin is only that of the number of images"
+        yield "with one seed the noise of training is not known: ± and margin are only those of the number of images"
     images = outcome.plan.images
     if images is not None and evidence.accuracy < _CHANCE / images.classes:
         yield "the winner is hardly better than chance: train longer or on more images before you use it"

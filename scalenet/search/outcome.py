@@ -59,7 +59,8 @@ class Outcome:
             raise RunError(self._why_none())
         images = self.plan.images
         held_out = None if images is None else images.validation
-        return rank([table for table in sound if table], held_out=held_out, factors=dict(self.view.aim.factors))
+        aim = self.view.aim
+        return rank(sound, held_out=held_out, factors=dict(aim.factors), schedule=aim.schedule)
 
     def table(self) -> pd.DataFrame:
         """Return a row a candidate: coefficients, cost, and accuracy in its last rung; best first where known."""

@@ -1,29 +1,42 @@
 """Ranking: means over seeds, how sure they are, and which candidates cannot be told from the winner.
 
 In a rung all candidates are trained with the same seeds, so the model is additive: accuracy = candidate + seed + noise.
-The noise is what is left after both, and Tukey's studentised range says how far two means may lie apart by chance, with
-the choice of the best among many taken into account (Tukey 1949). Who was dropped early is compared with the winner in
-the last rung that both were in, by that rung's own noise. A rung errs only where the best lies below another by more
-than the range, one side of what the range is made for: half of 5 % for two candidates and less for more, so that the
-errors of several rungs add up to less than 5 %.
+The noise is what both leave over in all trainings of the rung's budget, and says how far below the highest mean the
+best may lie by chance (see `selection`). Who was dropped early is compared with the winner in the last rung that both
+were in, by that rung's own noise.
+
+Each rung is another look at the same question, and may err. All of them together err in at most 5 % of searches: the
+planned rungs share 4 % equally, and every tie round that is asked for later takes half of what is left. What a look may
+spend must not follow from how many there are in the end, because it is the ties of one that ask for another.
 """
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass
-from functools import cache
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from scalenet.search.noise import counting_noise, own_noise, residual_noise, rounding_noise
+from scalenet.search.selection import chance, reach
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from scalenet.search.noise import Noise
+    from scalenet.search.schedule import Schedule
+
+    _Scores: TypeAlias = Mapping[str, NDArray[np.float64]]
+
 CONFIDENCE = 0.95
+
+RESERVED = 0.2
+"""How much of the remaining 5 % is kept for tie rounds."""
 
 MOST_SEEDS = 50
 """Where more additional seeds than this would be needed, none are suggested."""
@@ -55,11 +68,11 @@ class Standing:
 class Ranking:
     """The standings, best first, and what is known of the noise.
 
-    `margin` is the distance below the winner within which a candidate of the last rung is not distinguishable from it
-    at 95 %, and `noise` the standard deviation of one training there. `seed_correlation` is the mean Spearman
-    correlation between the rankings of two seeds in the first rung, which has all candidates (those of the last lie
-    close together, and say little of the search); None with one seed or two candidates. With a single seed `noise` and
-    `margin` come from the number of held-out images alone and are too small.
+    `margin` is the distance below the winner within which a candidate of the last rung is not distinguishable from it,
+    such that all rungs together keep to 95 %, and `noise` the standard deviation of one training there.
+    `seed_correlation` is the mean Spearman correlation between the rankings of two seeds in the first rung, which has
+    all candidates (those of the last lie close together, and say little of the search); None with one seed or two
+    candidates. With a single seed `noise` and `margin` come from the number of held-out images alone and are too small.
     """
 
     standings: tuple[Standing, ...]
@@ -81,33 +94,42 @@ class Ranking:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """What a rung says: means by candidate, the noise of one score with its degrees of freedom, and how seeds agree."""
+    """What a rung says: means by candidate, the noise of one score, and how seeds agree.
+
+    `trained` has by candidate the number of seeds that its budget was trained with, in this rung or in others.
+    """
 
     accuracies: dict[str, float]
     scores: dict[str, float]
     seeds: int
-    noise: float
-    freedom: float
+    trained: dict[str, int]
+    noise: Noise
     margin: float
     interval: float
     correlation: float | None
 
 
 def rank(
-    rungs: Sequence[Mapping[str, Sequence[float]]], *, held_out: int | None, factors: Mapping[str, float] | None = None
+    rungs: Sequence[Mapping[str, Sequence[float]]],
+    *,
+    held_out: int | None,
+    factors: Mapping[str, float] | None = None,
+    schedule: Schedule | None = None,
 ) -> Ranking:
     """Rank candidates by the last rung that they were in, and by their mean accuracy there.
 
-    A rung has the accuracies of its entrants, one a seed, in the same order of seeds. All candidates are in the first
-    one, and those of which a training diverged in none. `held_out` is the number of images that each accuracy (a
-    fraction) was counted on; where it is not known either, one seed says nothing of the noise, and the margin is
-    infinite. `factors` by candidate multiply accuracies before they are ranked.
+    A rung has the accuracies of its entrants, one a seed, and all rungs begin with the same seeds. All candidates are
+    in the first one, and those of which a training diverged in none. `held_out` is the number of images that each
+    accuracy (a fraction) was counted on; where it is not known either, one seed says nothing of the noise, and the
+    margin is infinite. `factors` by candidate multiply accuracies before they are ranked. The `schedule` says which
+    rungs have one budget and which are tie rounds; without it none.
     """
-    layouts = _layouts(rungs, held_out, factors)
+    layouts = _layouts(rungs, held_out, factors, schedule)
     last = {name: number for number, layout in enumerate(layouts) for name in layout.scores}
     order = sorted(last, key=lambda name: (-last[name], -layouts[last[name]].scores[name], name))
     met = {name: _met(layouts, order[0], name) for name in order}
     tied = {name for name, (gap, layout) in met.items() if gap <= layout.margin}
+    tie_round = _tie_round(layouts[-1], tied, _errors(len(rungs), schedule)[-1])
 
     def standing(place: int, name: str) -> Standing:
         own = layouts[last[name]]
@@ -120,37 +142,68 @@ def rank(
             tied=name in tied,
             rung=last[name],
             seeds=own.seeds,
-            seeds_to_part=_seeds_to_part(*met[name], layouts[-1].seeds, len(tied)) if name in tied else None,
+            seeds_to_part=tie_round.seeds_to_part(met[name][0], met[name][1].noise) if name in tied else None,
         )
 
     standings = tuple(standing(place, name) for place, name in enumerate(order, start=1))
     last_one = layouts[-1]
-    return Ranking(standings, last_one.margin, last_one.noise, last_one.seeds, layouts[0].correlation)
+    margin = last_one.margin if len(order) > 1 else 0.0
+    return Ranking(standings, margin, last_one.noise.deviation, last_one.seeds, layouts[0].correlation)
+
+
+def _errors(known: int, schedule: Schedule | None) -> list[float]:
+    """Return how often each rung may err: those that are known or planned, and one tie round more."""
+    planned = known if schedule is None else 1 + sum(rung.names is None for rung in schedule.rungs[1:])
+    reserve = RESERVED * (1 - CONFIDENCE)
+    rounds = range(1, max(0, known - planned) + 2)
+    return [(1 - CONFIDENCE - reserve) / planned] * planned + [reserve / 2**number for number in rounds]
 
 
 def _layouts(
-    rungs: Sequence[Mapping[str, Sequence[float]]], held_out: int | None, factors: Mapping[str, float] | None
+    rungs: Sequence[Mapping[str, Sequence[float]]],
+    held_out: int | None,
+    factors: Mapping[str, float] | None,
+    schedule: Schedule | None,
 ) -> list[_Layout]:
     """Return what the rungs say, without empty ones: all that were in the last rung may have diverged."""
+    weights = dict.fromkeys(rungs[0], 1.0) if factors is None else factors
+    scores = [{name: weights[name] * np.array(row) for name, row in rung.items()} for rung in rungs]
+    measured = own_noise if len(rungs[0]) == 1 else residual_noise
     layouts: list[_Layout] = []
-    for rung in filter(None, rungs):
-        plain = np.array(list(rung.values()), dtype=np.float64)
-        table = plain * np.array([[1.0 if factors is None else factors[name]] for name in rung])
-        noise, freedom = _noise(table, layouts[-1] if layouts else None, _counting_noise(plain, held_out))
-        alone = len(rungs[0]) == 1
-        layouts.append(
-            _Layout(
-                accuracies=dict(zip(rung, plain.mean(axis=1).tolist(), strict=True)),
-                scores=dict(zip(rung, table.mean(axis=1).tolist(), strict=True)),
-                seeds=table.shape[1],
-                noise=noise,
-                freedom=freedom,
-                margin=0.0 if alone else _margin(max(2, len(rung)), freedom) * noise / math.sqrt(table.shape[1]),
-                interval=0.0 if alone else _interval(freedom) * noise / math.sqrt(table.shape[1]),
-                correlation=_correlation(table),
-            )
-        )
+    for number, (rung, error) in enumerate(zip(rungs, _errors(len(rungs), schedule), strict=False)):
+        if rung:
+            image = None if held_out is None else max(weights[name] for name in rung) / held_out
+            known = layouts[-1].noise if layouts else counting_noise(list(rung.values()), image)
+            pool = _pool(scores, schedule, number)
+            noise = (measured(list(pool.values())) or known).at_least(rounding_noise(image))
+            layouts.append(_layout(rung, scores[number], pool, noise, error))
     return layouts
+
+
+def _pool(scores: Sequence[_Scores], schedule: Schedule | None, number: int) -> dict[str, NDArray[np.float64]]:
+    """Return each candidate's scores in the rungs of one budget: the longest row has all, as rungs share seeds."""
+    budgets = range(len(scores)) if schedule is None else [rung.budget for rung in schedule.rungs]
+    pool: dict[str, NDArray[np.float64]] = {}
+    for budget, rung in zip(budgets, scores, strict=False):
+        if budget == budgets[number]:
+            pool |= {name: max(row, pool.get(name, row), key=len) for name, row in rung.items()}
+    return pool
+
+
+def _layout(rung: Mapping[str, Sequence[float]], scores: _Scores, pool: _Scores, noise: Noise, error: float) -> _Layout:
+    """Return what a rung says where it may miss the best with so much error."""
+    table = np.array(list(scores.values()))
+    standard_error = noise.deviation / math.sqrt(table.shape[1])
+    return _Layout(
+        accuracies={name: float(np.mean(row)) for name, row in rung.items()},
+        scores=dict(zip(rung, table.mean(axis=1).tolist(), strict=True)),
+        seeds=table.shape[1],
+        trained={name: len(row) for name, row in pool.items()},
+        noise=noise,
+        margin=reach(max(2, len(rung)), noise.freedom, error) * standard_error,
+        interval=_interval(noise.freedom) * standard_error,
+        correlation=_correlation(table),
+    )
 
 
 def _met(layouts: Sequence[_Layout], winner: str, name: str) -> tuple[float, _Layout]:
@@ -159,27 +212,32 @@ def _met(layouts: Sequence[_Layout], winner: str, name: str) -> tuple[float, _La
     return layout.scores[winner] - layout.scores[name], layout
 
 
-def _seeds_to_part(gap: float, layout: _Layout, seeds: int, tied: int) -> int | None:
-    """Return how many more than so many seeds give `tied` candidates a margin below the gap, None if too many."""
-    from scipy import stats  # noqa: PLC0415
+@dataclass(frozen=True, slots=True)
+class _TieRound:
+    """The round that may follow: its candidates and the error it may make, and seeds and freedom were there no more."""
 
-    if gap <= 0 or layout.noise == 0 or math.isinf(layout.freedom):
-        return None
-    ratio = _margin(tied, math.inf) * layout.noise / gap
-    least = ratio * ratio - seeds  # were the noise known exactly
-    for more in range(max(1, math.ceil(min(least, MOST_SEEDS + 1))), MOST_SEEDS + 1):
-        distance = gap * math.sqrt(seeds + more) / layout.noise
-        if stats.studentized_range.sf(distance, tied, (tied - 1) * (seeds + more - 1)) < 1 - CONFIDENCE:
-            return more
-    return None
+    candidates: int
+    seeds: int
+    freedom: int
+    error: float
+
+    def seeds_to_part(self, gap: float, noise: Noise) -> int | None:
+        """Return how many more seeds give a margin below a gap, None if too many."""
+        if gap <= 0 or noise.deviation == 0 or math.isinf(noise.freedom):
+            return None
+
+        def parts(more: int) -> bool:
+            distance = gap * math.sqrt(self.seeds + more) / noise.deviation
+            return chance(distance, self.candidates, self.freedom + (self.candidates - 1) * more) < self.error
+
+        more = 1 + bisect_left(range(1, MOST_SEEDS + 1), True, key=parts)
+        return more if more <= MOST_SEEDS else None
 
 
-@cache
-def _margin(candidates: int, freedom: float) -> float:
-    """Return how many standard errors the best and the worst of equal means lie apart at most: Tukey's range."""
-    from scipy import stats  # noqa: PLC0415 - slow to import
-
-    return float(stats.studentized_range.ppf(CONFIDENCE, candidates, freedom))
+def _tie_round(last: _Layout, tied: Collection[str], error: float) -> _TieRound:
+    """Return the round that gives those that tie more seeds than the last one has."""
+    trained = last.trained | dict.fromkeys(tied, last.seeds)
+    return _TieRound(len(tied), last.seeds, sum(trained.values()) - len(trained) - last.seeds + 1, error)
 
 
 def _interval(freedom: float) -> float:
@@ -187,24 +245,6 @@ def _interval(freedom: float) -> float:
     from scipy import stats  # noqa: PLC0415
 
     return float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom))
-
-
-def _noise(table: NDArray[np.float64], before: _Layout | None, counting: float) -> tuple[float, float]:
-    """Return the standard deviation of one score and its degrees of freedom.
-
-    A single candidate or seed does not tell noise from the rest: then it is the rung's `before`, or that of counting.
-    """
-    if min(table.shape) == 1:
-        return (counting, math.inf) if before is None else (before.noise, before.freedom)
-    residual = table - table.mean(axis=1, keepdims=True) - table.mean(axis=0) + table.mean()
-    freedom = (table.shape[0] - 1) * (table.shape[1] - 1)
-    return float(np.sqrt((residual**2).sum() / freedom)), freedom
-
-
-def _counting_noise(accuracies: NDArray[np.float64], held_out: int | None) -> float:
-    """Return the standard deviation that an accuracy has from the number of images alone, infinite if not known."""
-    mean = float(accuracies.mean())
-    return float("inf") if held_out is None else float(np.sqrt(mean * (1 - mean) / held_out))
 
 
 def _correlation(table: NDArray[np.float64]) -> float | None:

@@ -8,14 +8,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from scalenet.search.noise import residual_noise
 from scalenet.search.objective import Objective
 from scalenet.search.ranking import rank
+from scalenet.search.schedule import Rung, Schedule
+from scalenet.search.selection import reach
 
 
 def table(means, noise, seeds, *, seed=0):
     draw = np.random.default_rng(seed)
     shared = draw.normal(0, 0.05, seeds)
     return {f"c{number}": mean + shared + draw.normal(0, noise, seeds) for number, mean in enumerate(means)}
+
+
+def planned(*rungs, tied=()):
+    """Return a schedule of (seeds, budget) a rung, and of tie rounds."""
+    own = [Rung(seeds=tuple(range(seeds)), budget=budget) for seeds, budget in rungs]
+    later = [Rung(names=("c0",), seeds=tuple(range(seeds)), budget=budget) for seeds, budget in tied]
+    return Schedule(rungs=(*own, *later))
 
 
 def test_the_highest_mean_wins_and_clear_losers_do_not_tie():
@@ -33,7 +43,7 @@ def test_equal_candidates_tie_and_the_correlation_tells_noise():
 
 def test_what_a_seed_does_to_all_candidates_is_not_noise():
     rows = table([0.5, 0.6, 0.7], 0.0, 3)
-    assert rank([rows], held_out=1000).noise == pytest.approx(0, abs=1e-12)
+    assert rank([rows], held_out=None).noise == pytest.approx(0, abs=1e-12)
 
 
 def test_noise_is_the_residual_of_the_two_way_layout():
@@ -42,8 +52,14 @@ def test_noise_is_the_residual_of_the_two_way_layout():
     residual = values - values.mean(1, keepdims=True) - values.mean(0) + values.mean()
     ranking = rank([rows], held_out=1000)
     assert ranking.noise**2 == pytest.approx((residual**2).sum() / 6)
-    expected = stats.studentized_range.ppf(0.95, 4, 6) * ranking.noise / np.sqrt(3)
-    assert ranking.margin == pytest.approx(expected)
+    assert ranking.winner.interval == pytest.approx(stats.t.ppf(0.975, 6) * ranking.noise / np.sqrt(3))
+
+
+def test_the_margin_is_the_one_sided_range_for_the_share_of_the_errors_that_is_not_kept_for_tie_rounds():
+    ranking = rank([table([0.5, 0.6, 0.7, 0.8], 0.01, 3)], held_out=1000)
+    distance = ranking.margin * np.sqrt(3) / ranking.noise
+    dunnett = stats.multivariate_t(shape=0.5 + 0.5 * np.eye(3), df=6, seed=0)
+    assert dunnett.cdf(np.full(3, distance / np.sqrt(2))) == pytest.approx(0.96, abs=5e-4)
 
 
 def test_the_true_best_is_the_winner_or_ties_with_it_in_95_of_100_searches():
@@ -66,9 +82,27 @@ def test_two_candidates_have_no_correlation_of_seeds_but_a_margin():
     assert ranking.margin > 0
 
 
-def test_a_single_candidate_wins_without_a_margin():
-    ranking = rank([{"a": [0.6, 0.7]}], held_out=400)
+def test_a_single_candidate_wins_without_a_margin_by_a_mean_that_is_as_sure_as_its_seeds():
+    scores = [0.60, 0.70, 0.66]
+    ranking = rank([{"a": scores}], held_out=400)
     assert (ranking.winner.name, ranking.margin, ranking.ties) == ("a", 0.0, ())
+    interval = stats.t.interval(0.95, 2, np.mean(scores), stats.sem(scores))
+    assert ranking.winner.interval == pytest.approx(interval[1] - np.mean(scores))
+
+
+def test_a_single_candidate_with_one_seed_is_as_sure_as_its_images():
+    assert rank([{"a": [0.6]}], held_out=400).winner.interval == pytest.approx(1.96 * np.sqrt(0.24 / 400), rel=1e-4)
+    unknown = rank([{"a": [0.6]}], held_out=None)
+    assert (unknown.margin, unknown.winner.interval) == (0.0, np.inf)
+
+
+def test_equal_accuracies_are_no_surer_than_one_held_out_image():
+    rounding, pair = 0.05 / np.sqrt(12), {"a": [1.0, 1.0], "b": [0.9, 0.9]}
+    for rows in (pair, {"a": [1.0, 1.0]}, {"a": [1.0]}):
+        ranking = rank([rows], held_out=20)
+        assert ranking.noise == pytest.approx(rounding)
+        assert ranking.winner.interval > 0.02
+    assert rank([pair], held_out=20, factors={"a": 2.0, "b": 1.0}).noise == pytest.approx(2 * rounding)
 
 
 @given(st.lists(st.lists(st.floats(0, 1), min_size=3, max_size=3), min_size=2, max_size=8))
@@ -120,8 +154,9 @@ def test_who_was_dropped_without_evidence_ties():
 
 
 def test_who_came_back_later_is_compared_where_both_took_part():
-    first = {"a": [0.60, 0.62], "b": [0.59, 0.60], "c": [0.50, 0.53]}
-    ranking = rank([first, {"a": [0.80, 0.81]}, {"a": [0.80, 0.81], "b": [0.90, 0.92]}], held_out=1000)
+    first = {"a": [0.60, 0.62, 0.61], "b": [0.59, 0.60, 0.60], "c": [0.50, 0.53, 0.51]}
+    second, third = {"a": [0.80, 0.81, 0.80]}, {"a": [0.80, 0.81, 0.80], "b": [0.90, 0.92, 0.90]}
+    ranking = rank([first, second, third], held_out=1000)
     assert ranking.winner.name == "b"
     assert [standing.rung for standing in ranking.standings] == [2, 2, 0]
     assert ranking.standings[1].tied is False
@@ -137,16 +172,19 @@ def test_a_lone_survivor_has_the_noise_of_the_rung_before():
 
 def test_a_last_rung_of_which_all_diverged_is_passed_over():
     first = table([0.5, 0.6, 0.7], 0.02, 3)
-    assert rank([first, {}], held_out=1000) == rank([first], held_out=1000)
+    schedule = planned((3, 1), (3, 5))
+    with_it = rank([first, {}], held_out=1000, schedule=schedule)
+    assert with_it == rank([first], held_out=1000, schedule=schedule)
 
 
 def test_so_many_more_seeds_part_a_tie():
-    ranking = rank([table([0.70, 0.69, 0.60, 0.50], 0.01, 3)], held_out=1000)
+    ranking = rank([table([0.70, 0.68, 0.60, 0.50], 0.01, 3)], held_out=1000)
     tie = ranking.ties[0]
     seeds, tied = 3 + tie.seeds_to_part, 1 + len(ranking.ties)
 
     def margin(seeds):
-        return stats.studentized_range.ppf(0.95, tied, (tied - 1) * (seeds - 1)) * ranking.noise / np.sqrt(seeds)
+        freedom = 6 + (tied - 1) * (seeds - 3)  # of the trainings there are, and of more seeds for those that tie
+        return reach(tied, freedom, 0.005) * ranking.noise / np.sqrt(seeds)
 
     gap = ranking.winner.score - tie.score
     assert margin(seeds) < gap <= margin(seeds - 1)
@@ -157,11 +195,39 @@ def test_so_many_more_seeds_part_a_tie():
 def test_a_distance_of_a_short_rung_counts_by_its_own_noise():
     short = table([0.70, 0.68, 0.66, 0.30], 0.05, 3)
     long = {name: [0.9 + value / 100 for value in short[name]] for name in ("c0", "c1")}
-    ranking = rank([short, long], held_out=1000)
+    ranking = rank([short, long], held_out=None)
     dropped = ranking.standings[2]
     assert (dropped.name, dropped.rung, dropped.tied) == ("c2", 0, True)
     assert ranking.margin < 0.01 < ranking.winner.score - dropped.score
-    assert dropped.seeds_to_part == 3  # it would be 1 by the noise of the last rung
+    assert dropped.seeds_to_part == 6  # it would be 1 by the noise of the last rung
+
+
+def test_rungs_of_one_budget_tell_the_noise_together_with_each_training_once():
+    first, more = table([0.5, 0.6, 0.7, 0.8], 0.02, 2), table([0.5, 0.6, 0.7, 0.8], 0.02, 6, seed=1)
+    last = {name: [*first[name], *more[name][2:]] for name in ("c2", "c3")}
+    together = rank([first, last], held_out=None, schedule=planned((2, 5), (6, 5)))
+    apart = rank([first, last], held_out=None, schedule=planned((2, 1), (6, 5)))
+    assert apart.noise == pytest.approx(rank([last], held_out=None).noise)
+    rows = [np.array(row) for row in (first | last).values()]
+    assert together.noise == pytest.approx(residual_noise(rows).deviation)
+    width = {ranking: ranking.margin / ranking.noise for ranking in (apart, together)}
+    assert width[together] < width[apart]
+
+
+def test_a_tie_round_takes_half_of_what_the_looks_before_have_left():
+    rows = table([0.7, 0.7, 0.7], 0.02, 8)
+    looks = [{name: row[:seeds] for name, row in rows.items()} for seeds in (4, 6, 8)]
+    schedule = planned((4, 5), tied=[(6, 5), (8, 5)])
+    found = [rank(looks[: number + 1], held_out=None, schedule=schedule) for number in range(3)]
+    for ranking, seeds, error in zip(found, (4, 6, 8), (0.04, 0.005, 0.0025), strict=True):
+        expected = reach(3, 2 * (seeds - 1), error) * ranking.noise / np.sqrt(seeds)
+        assert ranking.margin == pytest.approx(expected)
+
+
+def test_what_a_rung_may_err_is_known_before_the_later_ones_are():
+    first, schedule = table([0.5, 0.6, 0.7, 0.8], 0.02, 2), planned((2, 1), (4, 5))
+    ranking = rank([first], held_out=None, schedule=schedule)
+    assert ranking.margin == pytest.approx(reach(4, 3, 0.02) * ranking.noise / np.sqrt(2))
 
 
 def test_no_number_of_seeds_is_suggested_where_none_would_do_or_the_noise_is_not_known():
@@ -198,6 +264,21 @@ def test_the_true_best_wins_or_ties_in_95_percent_of_halved_searches(rungs, step
         ranking = rank(halved(truth, rungs, seed=seed), held_out=1000)
         held += "c0" in {ranking.winner.name, *(standing.name for standing in ranking.ties)}
     assert held >= 38
+
+
+@pytest.mark.parametrize("candidates", [2, 8])
+def test_the_true_best_stays_in_95_percent_of_searches_that_look_on_as_long_as_ties_remain(candidates):
+    names, held = [f"c{number}" for number in range(candidates)], 0
+    schedule = planned((4, 5), tied=[(6, 5), (8, 5)])
+    for seed in range(200):
+        rows = table([0.7] * candidates, 0.02, 8, seed=seed)
+        rungs, entrants = [], names
+        for seeds in (4, 6, 8):
+            rungs.append({name: rows[name][:seeds] for name in entrants})
+            ranking = rank(rungs, held_out=None, schedule=schedule)
+            entrants = [ranking.winner.name, *(standing.name for standing in ranking.ties)]
+        held += "c0" in entrants
+    assert held >= 190
 
 
 def test_the_objective_of_the_papers_section_4():
