@@ -75,7 +75,7 @@ class Table:
             {name: [scores[name, seed, rung.budget] for seed in rung.seeds] for name in kept}
             for kept, rung in zip(entrants(schedule, self.names, scores), schedule.rungs, strict=True)
         ]
-        return rank(rungs, held_out=None, schedule=schedule)
+        return rank(rungs, held_out=None)
 
     def regret(self, ranking: Ranking) -> float:
         """Return how far the winner lies below the best at full budget."""

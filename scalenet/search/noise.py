@@ -9,11 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
-
-    Rows = Sequence[NDArray[np.float64]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,38 +24,29 @@ class Noise:
         return Noise(max(self.deviation, deviation), self.freedom)
 
 
-def residual_noise(rows: Rows) -> Noise | None:
-    """Return what an effect of each candidate and one of each seed leave over, by least squares.
+def residual_noise(table: NDArray[np.float64]) -> Noise | None:
+    """Return what an effect of each candidate (row) and one of each seed (column) leave over.
 
-    A row has the scores of a candidate by seed. All begin with the same seed, and may differ in length. None where a
-    single candidate or seed does not tell noise from the rest.
+    None where a single candidate or seed does not tell noise from the rest.
     """
-    there = np.array([np.arange(max(map(len, rows))) < len(row) for row in rows], dtype=np.float64)
-    freedom = int(there.sum()) - sum(there.shape) + 1
-    if not freedom:
+    if min(table.shape) == 1:
         return None
-    values = np.zeros_like(there)
-    values[there > 0] = np.concatenate(rows)
-    share = there / there.sum(axis=1, keepdims=True)
-    centred = there * (values - (share * values).sum(axis=1, keepdims=True))
-    equations = np.diag(there.sum(axis=0)) - there.T @ share  # of the seeds, once candidates are eliminated
-    seeds = np.append(0.0, np.linalg.solve(equations[1:, 1:], centred.sum(axis=0)[1:]))  # relative to the first
-    residual = there * (centred - seeds + (share @ seeds)[:, None])
+    residual = table - table.mean(axis=1, keepdims=True) - table.mean(axis=0) + table.mean()
+    freedom = (table.shape[0] - 1) * (table.shape[1] - 1)
     return Noise(float(np.sqrt((residual**2).sum() / freedom)), freedom)
 
 
-def own_noise(rows: Rows) -> Noise | None:
+def own_noise(table: NDArray[np.float64]) -> Noise | None:
     """Return how the scores of a single candidate differ, what a seed does to any candidate included."""
-    (row,) = rows
-    return Noise(float(row.std(ddof=1)), len(row) - 1) if len(row) > 1 else None
+    return Noise(float(table.std(ddof=1)), table.size - 1) if table.size > 1 else None
 
 
-def counting_noise(accuracies: Sequence[Sequence[float]], image: float | None) -> Noise:
-    """Return the noise that follows from the number of held-out images, where each is `image` of a score; else inf."""
-    mean = float(np.mean(accuracies))
+def counting_noise(accuracies: NDArray[np.float64], image: float | None) -> Noise:
+    """Return the noise that follows from the number of held-out images, each `image` of a score; else inf."""
+    mean = float(accuracies.mean())
     return Noise(math.inf if image is None else math.sqrt(mean * (1 - mean) * image), math.inf)
 
 
 def rounding_noise(image: float | None) -> float:
-    """Return the standard deviation of rounding to a whole number of images, where each is `image` of a score."""
+    """Return the standard deviation of rounding to a whole number of held-out images, each `image` of a score."""
     return 0.0 if image is None else image / math.sqrt(12)

@@ -59,8 +59,8 @@ class Outcome:
             raise RunError(self._why_none())
         images = self.plan.images
         held_out = None if images is None else images.validation
-        aim = self.view.aim
-        return rank(sound, held_out=held_out, factors=dict(aim.factors), schedule=aim.schedule)
+        planned = sum(rung.names is None for rung in self.view.aim.schedule.rungs)
+        return rank(sound, held_out=held_out, factors=dict(self.view.aim.factors), planned=planned)
 
     def table(self) -> pd.DataFrame:
         """Return a row a candidate: coefficients, cost, and accuracy in its last rung; best first where known."""

@@ -1,9 +1,9 @@
 """Ranking: means over seeds, how sure they are, and which candidates cannot be told from the winner.
 
 In a rung all candidates are trained with the same seeds, so the model is additive: accuracy = candidate + seed + noise.
-The noise is what both leave over in all trainings of the rung's budget, and says how far below the highest mean the
-best may lie by chance (see `selection`). Who was dropped early is compared with the winner in the last rung that both
-were in, by that rung's own noise.
+The noise is what is left after both, and says how far below the highest mean the best may lie by chance (see
+`selection`). Who was dropped early is compared with the winner in the last rung that both were in, by that rung's own
+noise: where trainings are longer or candidates better there is less of it.
 
 Each rung is another look at the same question, and may err. All of them together err in at most 5 % of searches: the
 planned rungs share 4 % equally, and every tie round that is asked for later takes half of what is left. What a look may
@@ -16,7 +16,7 @@ import math
 from bisect import bisect_left
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,14 +24,11 @@ from scalenet.search.noise import counting_noise, own_noise, residual_noise, rou
 from scalenet.search.selection import chance, reach
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from scalenet.search.noise import Noise
-    from scalenet.search.schedule import Schedule
-
-    _Scores: TypeAlias = Mapping[str, NDArray[np.float64]]
 
 CONFIDENCE = 0.95
 
@@ -94,15 +91,11 @@ class Ranking:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """What a rung says: means by candidate, the noise of one score, and how seeds agree.
-
-    `trained` has by candidate the number of seeds that its budget was trained with, in this rung or in others.
-    """
+    """What a rung says: means by candidate, the noise of one score, and how seeds agree."""
 
     accuracies: dict[str, float]
     scores: dict[str, float]
     seeds: int
-    trained: dict[str, int]
     noise: Noise
     margin: float
     interval: float
@@ -114,22 +107,23 @@ def rank(
     *,
     held_out: int | None,
     factors: Mapping[str, float] | None = None,
-    schedule: Schedule | None = None,
+    planned: int | None = None,
 ) -> Ranking:
     """Rank candidates by the last rung that they were in, and by their mean accuracy there.
 
-    A rung has the accuracies of its entrants, one a seed, and all rungs begin with the same seeds. All candidates are
-    in the first one, and those of which a training diverged in none. `held_out` is the number of images that each
-    accuracy (a fraction) was counted on; where it is not known either, one seed says nothing of the noise, and the
-    margin is infinite. `factors` by candidate multiply accuracies before they are ranked. The `schedule` says which
-    rungs have one budget and which are tie rounds; without it none.
+    A rung has the accuracies of its entrants, one a seed, in the same order of seeds. All candidates are in the first
+    one, and those of which a training diverged in none. `held_out` is the number of images that each accuracy (a
+    fraction) was counted on; where it is not known either, one seed says nothing of the noise, and the margin is
+    infinite. `factors` by candidate multiply accuracies before they are ranked. `planned` is how many rungs the search
+    was begun with, those that are yet to come included; the others are tie rounds. By default there are none.
     """
-    layouts = _layouts(rungs, held_out, factors, schedule)
+    errors = _errors(len(rungs), len(rungs) if planned is None else planned)
+    layouts = _layouts(rungs, held_out, factors, errors)
     last = {name: number for number, layout in enumerate(layouts) for name in layout.scores}
     order = sorted(last, key=lambda name: (-last[name], -layouts[last[name]].scores[name], name))
     met = {name: _met(layouts, order[0], name) for name in order}
     tied = {name for name, (gap, layout) in met.items() if gap <= layout.margin}
-    tie_round = _tie_round(layouts[-1], tied, _errors(len(rungs), schedule)[-1])
+    tie_round = _TieRound(len(tied), layouts[-1].seeds, errors[-1])
 
     def standing(place: int, name: str) -> Standing:
         own = layouts[last[name]]
@@ -151,9 +145,8 @@ def rank(
     return Ranking(standings, margin, last_one.noise.deviation, last_one.seeds, layouts[0].correlation)
 
 
-def _errors(known: int, schedule: Schedule | None) -> list[float]:
+def _errors(known: int, planned: int) -> list[float]:
     """Return how often each rung may err: those that are known or planned, and one tie round more."""
-    planned = known if schedule is None else 1 + sum(rung.names is None for rung in schedule.rungs[1:])
     reserve = RESERVED * (1 - CONFIDENCE)
     rounds = range(1, max(0, known - planned) + 2)
     return [(1 - CONFIDENCE - reserve) / planned] * planned + [reserve / 2**number for number in rounds]
@@ -163,44 +156,33 @@ def _layouts(
     rungs: Sequence[Mapping[str, Sequence[float]]],
     held_out: int | None,
     factors: Mapping[str, float] | None,
-    schedule: Schedule | None,
+    errors: Sequence[float],
 ) -> list[_Layout]:
     """Return what the rungs say, without empty ones: all that were in the last rung may have diverged."""
-    weights = dict.fromkeys(rungs[0], 1.0) if factors is None else factors
-    scores = [{name: weights[name] * np.array(row) for name, row in rung.items()} for rung in rungs]
-    measured = own_noise if len(rungs[0]) == 1 else residual_noise
     layouts: list[_Layout] = []
-    for number, (rung, error) in enumerate(zip(rungs, _errors(len(rungs), schedule), strict=False)):
+    measured = own_noise if len(rungs[0]) == 1 else residual_noise
+    for rung, error in zip(rungs, errors, strict=False):
         if rung:
-            image = None if held_out is None else max(weights[name] for name in rung) / held_out
-            known = layouts[-1].noise if layouts else counting_noise(list(rung.values()), image)
-            pool = _pool(scores, schedule, number)
-            noise = (measured(list(pool.values())) or known).at_least(rounding_noise(image))
-            layouts.append(_layout(rung, scores[number], pool, noise, error))
+            plain = np.array(list(rung.values()), dtype=np.float64)
+            weights = np.array([1.0 if factors is None else factors[name] for name in rung])
+            table, image = plain * weights[:, None], None if held_out is None else float(weights.max()) / held_out
+            unmeasured = layouts[-1].noise if layouts else counting_noise(plain, image)
+            noise = (measured(table) or unmeasured).at_least(rounding_noise(image))
+            layouts.append(_layout(tuple(rung), plain, table, noise, error))
     return layouts
 
 
-def _pool(scores: Sequence[_Scores], schedule: Schedule | None, number: int) -> dict[str, NDArray[np.float64]]:
-    """Return each candidate's scores in the rungs of one budget: the longest row has all, as rungs share seeds."""
-    budgets = range(len(scores)) if schedule is None else [rung.budget for rung in schedule.rungs]
-    pool: dict[str, NDArray[np.float64]] = {}
-    for budget, rung in zip(budgets, scores, strict=False):
-        if budget == budgets[number]:
-            pool |= {name: max(row, pool.get(name, row), key=len) for name, row in rung.items()}
-    return pool
-
-
-def _layout(rung: Mapping[str, Sequence[float]], scores: _Scores, pool: _Scores, noise: Noise, error: float) -> _Layout:
-    """Return what a rung says where it may miss the best with so much error."""
-    table = np.array(list(scores.values()))
+def _layout(
+    names: Sequence[str], plain: NDArray[np.float64], table: NDArray[np.float64], noise: Noise, error: float
+) -> _Layout:
+    """Return what a rung says, by accuracies and scores, where it may err so often."""
     standard_error = noise.deviation / math.sqrt(table.shape[1])
     return _Layout(
-        accuracies={name: float(np.mean(row)) for name, row in rung.items()},
-        scores=dict(zip(rung, table.mean(axis=1).tolist(), strict=True)),
+        accuracies=dict(zip(names, plain.mean(axis=1).tolist(), strict=True)),
+        scores=dict(zip(names, table.mean(axis=1).tolist(), strict=True)),
         seeds=table.shape[1],
-        trained={name: len(row) for name, row in pool.items()},
         noise=noise,
-        margin=reach(max(2, len(rung)), noise.freedom, error) * standard_error,
+        margin=reach(max(2, len(names)), noise.freedom, error) * standard_error,
         interval=_interval(noise.freedom) * standard_error,
         correlation=_correlation(table),
     )
@@ -214,30 +196,24 @@ def _met(layouts: Sequence[_Layout], winner: str, name: str) -> tuple[float, _La
 
 @dataclass(frozen=True, slots=True)
 class _TieRound:
-    """The round that may follow: its candidates and the error it may make, and seeds and freedom were there no more."""
+    """A round that may follow for so many candidates, and how often it may err; the last rung has these seeds."""
 
     candidates: int
     seeds: int
-    freedom: int
     error: float
 
     def seeds_to_part(self, gap: float, noise: Noise) -> int | None:
-        """Return how many more seeds give a margin below a gap, None if too many."""
+        """Return how many more seeds give a margin below the gap, None if too many."""
         if gap <= 0 or noise.deviation == 0 or math.isinf(noise.freedom):
             return None
 
         def parts(more: int) -> bool:
-            distance = gap * math.sqrt(self.seeds + more) / noise.deviation
-            return chance(distance, self.candidates, self.freedom + (self.candidates - 1) * more) < self.error
+            seeds = self.seeds + more
+            distance = gap * math.sqrt(seeds) / noise.deviation
+            return chance(distance, self.candidates, (self.candidates - 1) * (seeds - 1)) < self.error
 
         more = 1 + bisect_left(range(1, MOST_SEEDS + 1), True, key=parts)
         return more if more <= MOST_SEEDS else None
-
-
-def _tie_round(last: _Layout, tied: Collection[str], error: float) -> _TieRound:
-    """Return the round that gives those that tie more seeds than the last one has."""
-    trained = last.trained | dict.fromkeys(tied, last.seeds)
-    return _TieRound(len(tied), last.seeds, sum(trained.values()) - len(trained) - last.seeds + 1, error)
 
 
 def _interval(freedom: float) -> float:

@@ -8,10 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from scalenet.search.noise import residual_noise
 from scalenet.search.objective import Objective
 from scalenet.search.ranking import rank
-from scalenet.search.schedule import Rung, Schedule
 from scalenet.search.selection import reach
 
 
@@ -19,13 +17,6 @@ def table(means, noise, seeds, *, seed=0):
     draw = np.random.default_rng(seed)
     shared = draw.normal(0, 0.05, seeds)
     return {f"c{number}": mean + shared + draw.normal(0, noise, seeds) for number, mean in enumerate(means)}
-
-
-def planned(*rungs, tied=()):
-    """Return a schedule of (seeds, budget) a rung, and of tie rounds."""
-    own = [Rung(seeds=tuple(range(seeds)), budget=budget) for seeds, budget in rungs]
-    later = [Rung(names=("c0",), seeds=tuple(range(seeds)), budget=budget) for seeds, budget in tied]
-    return Schedule(rungs=(*own, *later))
 
 
 def test_the_highest_mean_wins_and_clear_losers_do_not_tie():
@@ -172,9 +163,7 @@ def test_a_lone_survivor_has_the_noise_of_the_rung_before():
 
 def test_a_last_rung_of_which_all_diverged_is_passed_over():
     first = table([0.5, 0.6, 0.7], 0.02, 3)
-    schedule = planned((3, 1), (3, 5))
-    with_it = rank([first, {}], held_out=1000, schedule=schedule)
-    assert with_it == rank([first], held_out=1000, schedule=schedule)
+    assert rank([first, {}], held_out=1000) == rank([first], held_out=1000, planned=2)
 
 
 def test_so_many_more_seeds_part_a_tie():
@@ -183,8 +172,7 @@ def test_so_many_more_seeds_part_a_tie():
     seeds, tied = 3 + tie.seeds_to_part, 1 + len(ranking.ties)
 
     def margin(seeds):
-        freedom = 6 + (tied - 1) * (seeds - 3)  # of the trainings there are, and of more seeds for those that tie
-        return reach(tied, freedom, 0.005) * ranking.noise / np.sqrt(seeds)
+        return reach(tied, (tied - 1) * (seeds - 1), 0.005) * ranking.noise / np.sqrt(seeds)
 
     gap = ranking.winner.score - tie.score
     assert margin(seeds) < gap <= margin(seeds - 1)
@@ -202,31 +190,17 @@ def test_a_distance_of_a_short_rung_counts_by_its_own_noise():
     assert dropped.seeds_to_part == 6  # it would be 1 by the noise of the last rung
 
 
-def test_rungs_of_one_budget_tell_the_noise_together_with_each_training_once():
-    first, more = table([0.5, 0.6, 0.7, 0.8], 0.02, 2), table([0.5, 0.6, 0.7, 0.8], 0.02, 6, seed=1)
-    last = {name: [*first[name], *more[name][2:]] for name in ("c2", "c3")}
-    together = rank([first, last], held_out=None, schedule=planned((2, 5), (6, 5)))
-    apart = rank([first, last], held_out=None, schedule=planned((2, 1), (6, 5)))
-    assert apart.noise == pytest.approx(rank([last], held_out=None).noise)
-    rows = [np.array(row) for row in (first | last).values()]
-    assert together.noise == pytest.approx(residual_noise(rows).deviation)
-    width = {ranking: ranking.margin / ranking.noise for ranking in (apart, together)}
-    assert width[together] < width[apart]
-
-
 def test_a_tie_round_takes_half_of_what_the_looks_before_have_left():
     rows = table([0.7, 0.7, 0.7], 0.02, 8)
     looks = [{name: row[:seeds] for name, row in rows.items()} for seeds in (4, 6, 8)]
-    schedule = planned((4, 5), tied=[(6, 5), (8, 5)])
-    found = [rank(looks[: number + 1], held_out=None, schedule=schedule) for number in range(3)]
+    found = [rank(looks[: number + 1], held_out=None, planned=1) for number in range(3)]
     for ranking, seeds, error in zip(found, (4, 6, 8), (0.04, 0.005, 0.0025), strict=True):
         expected = reach(3, 2 * (seeds - 1), error) * ranking.noise / np.sqrt(seeds)
         assert ranking.margin == pytest.approx(expected)
 
 
 def test_what_a_rung_may_err_is_known_before_the_later_ones_are():
-    first, schedule = table([0.5, 0.6, 0.7, 0.8], 0.02, 2), planned((2, 1), (4, 5))
-    ranking = rank([first], held_out=None, schedule=schedule)
+    ranking = rank([table([0.5, 0.6, 0.7, 0.8], 0.02, 2)], held_out=None, planned=2)
     assert ranking.margin == pytest.approx(reach(4, 3, 0.02) * ranking.noise / np.sqrt(2))
 
 
@@ -269,13 +243,12 @@ def test_the_true_best_wins_or_ties_in_95_percent_of_halved_searches(rungs, step
 @pytest.mark.parametrize("candidates", [2, 8])
 def test_the_true_best_stays_in_95_percent_of_searches_that_look_on_as_long_as_ties_remain(candidates):
     names, held = [f"c{number}" for number in range(candidates)], 0
-    schedule = planned((4, 5), tied=[(6, 5), (8, 5)])
     for seed in range(200):
         rows = table([0.7] * candidates, 0.02, 8, seed=seed)
         rungs, entrants = [], names
         for seeds in (4, 6, 8):
             rungs.append({name: rows[name][:seeds] for name in entrants})
-            ranking = rank(rungs, held_out=None, schedule=schedule)
+            ranking = rank(rungs, held_out=None, planned=1)
             entrants = [ranking.winner.name, *(standing.name for standing in ranking.ties)]
         held += "c0" in entrants
     assert held >= 190
