@@ -248,6 +248,15 @@ def test_one_seed_of_an_evaluator_says_nothing_of_the_noise(tiny, tmp_path):
     assert "margin" not in yaml.safe_load((tmp_path / "a run" / "coefficients.yaml").read_text())["evidence"]
 
 
+def test_a_single_candidate_is_as_sure_as_its_mean_over_seeds(tiny, tmp_path):
+    (tmp_path / "one.yaml").write_text((tiny / "grid.yaml").read_text().replace(", [1, 1.5, 1], [1, 1, 1.5]", ""))
+    write_table(tmp_path, "name,accuracy_seed0,accuracy_seed1", "tiny_a2_b1_g1,0.90,0.91")
+    done = search(tiny, tmp_path / "run", "--grid", "one.yaml", "--evaluate", "table:known.csv", "--seeds", "2")
+    assert "90.50 ± 6.35 %" in done.stderr  # 12.7 standard errors of 0.5 points
+    assert "there was no other candidate" in done.stderr
+    assert "not distinguishable" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
