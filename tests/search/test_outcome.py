@@ -15,6 +15,7 @@ from scalenet.search.objective import Objective
 from scalenet.search.outcome import Outcome
 from scalenet.search.plan import Plan
 from scalenet.search.schedule import Rung, Schedule
+from scalenet.search.selection import chance
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,6 +73,13 @@ def test_trainings_of_another_schedule_are_no_part_of_what_was_spent_or_drawn(ti
     assert found.jobs()["budget"].sum() == found.spent()[0]
     assert set(found.curves()["budget"]) == {1, 4}
     assert found.answer() == alone.answer()
+
+
+def test_each_planned_rung_may_err_by_its_share_before_the_others_are_known_and_after(tiny):
+    for known, candidates in ((SHORT, 3), (SHORT | LONG, 2)):
+        ranking = outcome(tiny, known).ranking
+        distance = ranking.margin * 2**0.5 / ranking.noise
+        assert chance(distance, candidates, candidates - 1) == pytest.approx(0.02, rel=1e-4)
 
 
 def test_telling_the_ties_apart_takes_what_was_dropped_through_all_seeds(tiny):
