@@ -216,7 +216,7 @@ def _ties(study: Study, evidence: Evidence) -> list[str]:
     lines = [_others(evidence)]
     if dropped:
         how = "without evidence: --more-seeds trains them to the end"
-        lines.append(f"{dropped} of them were dropped in an earlier rung, {how}")
+        lines.append(f"{dropped} of them {'was' if dropped == 1 else 'were'} dropped in an earlier rung, {how}")
     if evidence.separation is not None:
         parted = evidence.separation
         which = "them" if parted.ties == len(evidence.ties) else f"{parted.ties} of them"
@@ -237,7 +237,10 @@ def _others(evidence: Evidence) -> str:
         off = "" if evidence.interval is None else ", and ± is how far its mean over seeds may lie off, 95 %"
         return f"there was no other candidate{off}"
     within = "" if evidence.margin is None else f" (within {100 * evidence.margin:.2f} points, 95 %)"
-    return f"{len(evidence.ties)} of the other {others} candidates are not distinguishable from it{within}"
+    ties = len(evidence.ties)
+    if others == 1:
+        return f"the other candidate is {'not ' * ties}distinguishable from it{within}"
+    return f"{ties} of the other {others} candidates {'is' if ties == 1 else 'are'} not distinguishable from it{within}"
 
 
 def _spent(evidence: Evidence) -> str:

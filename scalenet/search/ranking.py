@@ -218,18 +218,18 @@ class _TieRound:
 
 def _interval(freedom: float) -> float:
     """Return how many standard errors a mean lies off at most."""
-    from scipy import stats  # noqa: PLC0415
+    from scipy import special  # noqa: PLC0415 - slow to import
 
-    return float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom))
+    return float(special.stdtrit(freedom, (1 + CONFIDENCE) / 2))
 
 
 def _correlation(table: NDArray[np.float64]) -> float | None:
     """Return the mean Spearman correlation over pairs of seeds; ties share their mean rank."""
-    from scipy import stats  # noqa: PLC0415
+    import pandas as pd  # noqa: PLC0415 - slow to import
 
     if table.shape[1] < 2 or table.shape[0] < 3:
         return None
-    ranks = stats.rankdata(table, axis=0)
+    ranks = pd.DataFrame(table).rank().to_numpy()
     centred = ranks - ranks.mean(axis=0)
     lengths = np.sqrt((centred**2).sum(axis=0))
     unit = centred / np.where(lengths == 0, 1, lengths)  # a seed that ranks nothing agrees with none

@@ -42,10 +42,10 @@ def chance(distance: float, candidates: int, freedom: float) -> float:
 @cache
 def reach(candidates: int, freedom: float, error: float) -> float:
     """Return how many standard errors below the highest mean the best lies at most, but for such an error."""
-    from scipy import optimize, stats  # noqa: PLC0415
+    from scipy import optimize, special  # noqa: PLC0415
 
     # between one other candidate, and the sum of what each of the others may err
-    least, most = (math.sqrt(2) * float(stats.t.isf(error / others, freedom)) for others in (1, candidates - 1))
+    least, most = (-math.sqrt(2) * float(special.stdtrit(freedom, error / others)) for others in (1, candidates - 1))
 
     def excess(distance: float) -> float:
         return chance(distance, candidates, freedom) - error
