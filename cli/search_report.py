@@ -236,7 +236,8 @@ def _others(evidence: Evidence) -> str:
     if not others:
         off = "" if evidence.interval is None else ", and ± is how far its mean over seeds may lie off, 95 %"
         return f"there was no other candidate{off}"
-    within = "" if evidence.margin is None else f" (within {100 * evidence.margin:.2f} points, 95 %)"
+    where = " in the last rung" if len(evidence.rungs) > 1 else ""
+    within = "" if evidence.margin is None else f" (within {100 * evidence.margin:.2f} points{where}, 95 %)"
     ties = len(evidence.ties)
     if others == 1:
         return f"the other candidate is {'not ' * ties}distinguishable from it{within}"
@@ -262,11 +263,17 @@ def _doubts(outcome: Outcome, evidence: Evidence) -> Iterator[str]:
     images = outcome.plan.images
     if images is not None and evidence.accuracy < _CHANCE / images.classes:
         yield "the winner is hardly better than chance: train longer or on more images before you use it"
-    if evidence.seed_correlation is not None:
-        where = ", in the first rung" if len(evidence.rungs) > 1 else ""
-        yield f"rank correlation between seeds: {evidence.seed_correlation:z.2f}{where}"
-        if evidence.seed_correlation < _NOISE:
-            yield "the ranking is mostly noise: train longer, on more images, or with more seeds before you use it"
+    if len({standing.score for standing in outcome.ranking.standings}) == 1 < evidence.candidates:
+        yield "all candidates score alike: harder images, or less training, would tell more"
+    elif evidence.seed_correlation is not None:
+        yield from _agreement(evidence.seed_correlation, halved=len(evidence.rungs) > 1)
+
+
+def _agreement(correlation: float, *, halved: bool) -> Iterator[str]:
+    where, whose = (", in the first rung", "the first rung's") if halved else ("", "the")
+    yield f"rank correlation between seeds: {correlation:z.2f}{where}"
+    if correlation < _NOISE:
+        yield f"{whose} ranking is mostly noise: train longer, on more images, or with more seeds before you use it"
 
 
 def _next(study: Study, evidence: Evidence) -> str:

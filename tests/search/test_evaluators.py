@@ -248,6 +248,14 @@ def test_one_seed_of_an_evaluator_says_nothing_of_the_noise(tiny, tmp_path):
     assert "margin" not in yaml.safe_load((tmp_path / "a run" / "coefficients.yaml").read_text())["evidence"]
 
 
+def test_where_all_score_alike_no_agreement_of_seeds_is_told(tiny, tmp_path):
+    rows = [f"{name},0.9,0.9" for name in ("tiny_a2_b1_g1", "tiny_a1_b1.5_g1", "tiny_a1_b1_g1.5")]
+    write_table(tmp_path, "name,accuracy_seed0,accuracy_seed1", *rows)
+    done = search(tiny, tmp_path / "run", "--evaluate", "table:known.csv")
+    assert "all candidates score alike" in done.stderr
+    assert "rank correlation" not in done.stderr
+
+
 def test_a_single_candidate_is_as_sure_as_its_mean_over_seeds(tiny, tmp_path):
     (tmp_path / "one.yaml").write_text((tiny / "grid.yaml").read_text().replace(", [1, 1.5, 1], [1, 1, 1.5]", ""))
     write_table(tmp_path, "name,accuracy_seed0,accuracy_seed1", "tiny_a2_b1_g1,0.90,0.91")
