@@ -255,6 +255,11 @@ def finish(study: Study, *, write: bool = True, json: bool) -> None:
         save_coefficients(found, study.folder / "coefficients.yaml")
         note(f"report: {write_page(study, outcome, found)}")
     answer(study, outcome, found, json=json)
+    if rungs := outcome.failed_rungs():
+        raise RunError(
+            f"rung {rungs[0]}: a training of every candidate failed: {outcome.view.failed()[-1].why()}",
+            hint="the answer is that of the rungs before; the same command tries the others again",
+        )
 
 
 @dataclass(frozen=True)

@@ -145,7 +145,7 @@ def standing_rows(outcome: Outcome) -> list[dict[str, Any]]:
     """Return a row a candidate, the best so far first: those of later rungs before others."""
     rows = records(outcome.table())
     running = {entry.key[0]: entry for entry in outcome.view.running()}
-    rows.sort(key=lambda row: (-row["rung"], -(row["accuracy"] or 0)))
+    rows.sort(key=lambda row: (row["diverged"] > 0, -row["rung"], -(row["accuracy"] or 0)))
     columns = ("name", *GREEK, "flops_ratio", "rung", "seeds", "accuracy")
     intervals = _intervals(outcome)
     return [
@@ -225,9 +225,10 @@ def _ties(study: Study, evidence: Evidence) -> list[str]:
             f"{duration(parted.seconds)} of training: "
             f"scalenet search resume {quoted(study.folder)} --more-seeds {parted.seeds}"
         )
-    for left_out, how in ((evidence.diverged, "diverged"), (evidence.failed, "failed")):
-        if left_out:
-            lines.append(f"{_number(left_out, 'candidate')} {how} and {'is' if left_out == 1 else 'are'} not ranked")
+    if evidence.diverged:
+        lines.append(f"{_number(evidence.diverged, 'candidate')} diverged: not ranked")
+    if evidence.failed:
+        lines.append(f"{_number(evidence.failed, 'candidate')} failed: ranked by the rungs before, if at all")
     return lines
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean
@@ -12,11 +13,11 @@ from scalenet.arch.config import digest
 from scalenet.arch.convention import CONVENTION
 from scalenet.arch.errors import RunError
 from scalenet.search.coefficients import Coefficients, Evidence, Round, Separation, Tie
-from scalenet.search.jobs import ENDED
+from scalenet.search.jobs import ENDED, State
 from scalenet.search.ranking import agreement, rank
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     import pandas as pd
 
@@ -46,29 +47,40 @@ class Outcome:
 
     @cached_property
     def ranking(self) -> Ranking:
-        """The ranking by the rungs that are finished, without what diverged or failed; RunError where nothing is."""
+        """The ranking by the rungs that are finished; RunError where there is none.
+
+        A candidate of which a training diverged is left out. One of which a training failed is ranked by the rungs
+        before: that a machine was full, or a file missing, says nothing against a candidate.
+        """
+        tables = self._finished()
+        out = {name for table in tables for name, row in table.items() if None in row}
+        sound = [{name: _known_all(row) for name, row in table.items() if name not in out} for table in tables]
+        gone = [number for number, table in enumerate(tables, start=1) if table and not sound[number - 1]]
+        if gone or not (sound and sound[0]):
+            raise RunError(self._why_none(gone))
+        images = self.plan.images
+        held_out = None if images is None else images.validation
+        planned = sum(rung.names is None for rung in self.view.aim.schedule.rungs)
+        return rank(sound, held_out=held_out, factors=dict(self.view.aim.factors), planned=planned)
+
+    def _finished(self) -> list[dict[str, list[float | None]]]:
+        """Return the accuracies by candidate of each finished rung, None for what diverged, without what failed."""
         tables: list[dict[str, list[float | None]]] = []
         for rung, names in self.rungs:
             keys = {name: [(name, seed, rung.budget) for seed in rung.seeds] for name in names}
             if not all(self._ended(key) for own in keys.values() for key in own):
                 break
-            tables.append({name: [self._accuracy(key) for key in own] for name, own in keys.items()})
-        out = {name for table in tables for name, row in table.items() if None in row}
-        sound = [{name: _known_all(row) for name, row in table.items() if name not in out} for table in tables]
-        if not (sound and sound[0]):
-            raise RunError(self._why_none())
-        images = self.plan.images
-        held_out = None if images is None else images.validation
-        planned = sum(rung.names is None for rung in self.view.aim.schedule.rungs)
-        return rank(sound, held_out=held_out, factors=dict(self.view.aim.factors), planned=planned)
+            whole = {name: own for name, own in keys.items() if not any(map(self._failed, own))}
+            tables.append({name: [self._accuracy(key) for key in own] for name, own in whole.items()})
+        return tables
 
     def table(self) -> pd.DataFrame:
         """Return a row a candidate: coefficients, cost, and accuracy in its last rung; best first where known."""
         import pandas as pd  # noqa: PLC0415 - slow to import
 
         frame = pd.DataFrame([self._row(candidate) for candidate in self.candidates.values()])
-        if self.view.finished():
-            places = pd.DataFrame([_place(standing) for standing in self.ranking.standings])
+        with suppress(RunError):
+            places = pd.DataFrame([_place(standing) for standing in self._final().standings])
             places["rank"] = places["rank"].astype("Int64")
             frame = frame.merge(places, on="name", how="left").sort_values("rank", ignore_index=True)
         return frame.assign(convention=CONVENTION)
@@ -119,13 +131,23 @@ class Outcome:
         done = sum(entry.key[2] or 1 for entry in self.view.done())
         return done, len(self.candidates) * len(last.seeds) * (last.budget or 1)
 
+    def _final(self) -> Ranking:
+        """Return the ranking of a finished search."""
+        if not self.view.finished():
+            raise RunError("the search is not finished")
+        return self.ranking
+
+    def failed_rungs(self) -> list[int]:
+        """Return the numbers (from 1) of the rungs after the winner's: of all that took part a training failed."""
+        return [number for number, (_, names) in enumerate(self.rungs, 1) if names][self.ranking.winner.rung + 1 :]
+
     def answer(self) -> Coefficients:
         """Return the answer of a finished search."""
         ranking = self.ranking
         best = self.candidates[ranking.winner.name]
         images, objective = self.plan.images, self.plan.objective
         spent, exhaustive = self.spent()
-        failed = len({entry.key[0] for entry in self.view.failed()})
+        done = [entry.result for entry in self.view.done()]
         return Coefficients(
             schema="scalenet-coefficients/1",
             alpha=best.alpha,
@@ -143,11 +165,11 @@ class Outcome:
                 grid=self.plan.grid.name,
                 rounding=best.rounding,
                 candidates=len(ranking.standings),
-                diverged=len(self.candidates) - len(ranking.standings) - failed,
-                failed=failed,
+                diverged=len({result.candidate for result in done if result is not None and result.accuracy is None}),
+                failed=len({entry.key[0] for entry in self.view.failed()}),
                 rungs=tuple(
                     Round(candidates=len(names), seeds=len(rung.seeds), budget=rung.budget)
-                    for rung, names in self.rungs
+                    for rung, names in self.rungs[: ranking.winner.rung + 1]
                 ),
                 spent=spent,
                 exhaustive=exhaustive,
@@ -174,7 +196,8 @@ class Outcome:
 
     def _separation(self) -> Separation | None:
         """Return what would part the ties that can be parted; those dropped early need the seeds before as well."""
-        ranking, last = self.ranking, self.view.aim.schedule.rungs[-1]
+        ranking = self.ranking
+        last = self.view.aim.schedule.rungs[ranking.winner.rung]
         parts = [standing.seeds_to_part for standing in ranking.ties if standing.seeds_to_part is not None]
         names = [standing.name for standing in (ranking.winner, *ranking.ties)]
         known = [self._entry((name, seed, last.budget)) for name in names for seed in last.seeds]
@@ -208,6 +231,10 @@ class Outcome:
         entry = self._entry(key)
         return entry is not None and entry.state in ENDED
 
+    def _failed(self, key: Key) -> bool:
+        entry = self._entry(key)
+        return entry is not None and entry.state is State.failed
+
     def _accuracy(self, key: Key) -> float | None:
         entry = self._entry(key)
         return entry.result.accuracy if entry is not None and entry.result is not None else None
@@ -222,7 +249,8 @@ class Outcome:
         number, rung = self._last(candidate.name)
         keys = {seed: (candidate.name, seed, rung.budget) for seed in rung.seeds}
         done = {seed: self._accuracy(key) for seed, key in keys.items() if self._ended(key)}
-        failed = sum(entry.key in keys.values() for entry in self.view.failed())
+        failed = [entry.key for entry in self.view.failed() if entry.key[0] == candidate.name]
+        known = _known_all(done.values())
         every = dict.fromkeys(seed for one in self.view.aim.schedule.rungs for seed in one.seeds)
         row: dict[str, Any] = {
             "name": candidate.name,
@@ -240,9 +268,9 @@ class Outcome:
             "resolution": "x".join(map(str, dict.fromkeys(candidate.config.model.size))),
             "rung": number,
             "budget": rung.budget,
-            "seeds": len(done),
-            "diverged": sum(accuracy is None for accuracy in done.values()) - failed,
-            "failed": failed,
+            "seeds": len(known),
+            "diverged": len(done) - len(known) - len({*keys.values()} & {*failed}),
+            "failed": len(failed),
             "accuracy": _tidy(_mean(done.values())),
             "seconds": round(
                 sum(entry.result.seconds for entry in self._entries_of(candidate.name) if entry.result), 2
@@ -252,23 +280,25 @@ class Outcome:
         return row | accuracies | self.proxies.get(candidate.name, {}) | {"merged": " ".join(candidate.merged)}
 
     def _last(self, name: str) -> tuple[int, Rung]:
-        """Return the last rung that a candidate has results of, or the first one."""
+        """Return the last rung that a candidate has results of and did not fail in, or the first one."""
         for number, (rung, names) in reversed(list(enumerate(self.rungs, start=1))):
-            if name in names and (number == 1 or any(self._ended((name, seed, rung.budget)) for seed in rung.seeds)):
+            keys = [(name, seed, rung.budget) for seed in rung.seeds]
+            if name in names and any(map(self._ended, keys)) and not any(map(self._failed, keys)):
                 return number, rung
         return 1, self.rungs[0][0]
 
     def _entries_of(self, name: str) -> list[Entry]:
         return [entry for key, entry in self.view.entries.items() if key[0] == name]
 
-    def _why_none(self) -> str:
-        failed = self.view.failed()
-        if failed:
+    def _why_none(self, gone: Sequence[int]) -> str:
+        """Return why there is no ranking; in the rungs that are `gone` every candidate diverged."""
+        if gone:
+            which, recipe = f" of rung {gone[0]}" if gone[0] > 1 else "", self.plan.recipe
+            advice = f"; try a --learning-rate below {recipe.optimizer.lr:g}" if recipe else ""
+            return f"every candidate{which} diverged{advice}"
+        if failed := self.view.failed():
             return f"every candidate failed or diverged: {failed[0].why()}"
-        if not self.view.finished():
-            return "no candidate has all its trainings of the first rung yet"
-        recipe = self.plan.recipe
-        return "every candidate diverged" + (f"; try a --learning-rate below {recipe.optimizer.lr:g}" if recipe else "")
+        return "no candidate has all its trainings of the first rung yet"
 
 
 _JOB = ("name", "seed", "budget", "rung", "accuracy", "loss", "seconds", "images", "attempts")

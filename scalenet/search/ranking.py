@@ -91,8 +91,9 @@ class Ranking:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """What a rung says: means by candidate, the noise of one score, and how seeds agree."""
+    """What a rung says: its number (from 0), means by candidate, the noise of one score, and how seeds agree."""
 
+    number: int
     accuracies: dict[str, float]
     scores: dict[str, float]
     seeds: int
@@ -134,7 +135,7 @@ def rank(
             score=own.scores[name],
             interval=own.interval,
             tied=name in tied,
-            rung=last[name],
+            rung=own.number,
             seeds=own.seeds,
             seeds_to_part=tie_round.seeds_to_part(met[name][0], met[name][1].noise) if name in tied else None,
         )
@@ -158,26 +159,32 @@ def _layouts(
     factors: Mapping[str, float] | None,
     errors: Sequence[float],
 ) -> list[_Layout]:
-    """Return what the rungs say, without empty ones: all that were in the last rung may have diverged."""
+    """Return what the rungs say, without empty ones: all trainings of a rung may have failed."""
     layouts: list[_Layout] = []
     measured = own_noise if len(rungs[0]) == 1 else residual_noise
-    for rung, error in zip(rungs, errors, strict=False):
+    for number, (rung, error) in enumerate(zip(rungs, errors, strict=False)):
         if rung:
             plain = np.array(list(rung.values()), dtype=np.float64)
             weights = np.array([1.0 if factors is None else factors[name] for name in rung])
             table, image = plain * weights[:, None], None if held_out is None else float(weights.max()) / held_out
             unmeasured = layouts[-1].noise if layouts else counting_noise(plain, image)
             noise = (measured(table) or unmeasured).at_least(rounding_noise(image))
-            layouts.append(_layout(tuple(rung), plain, table, noise, error))
+            layouts.append(_layout(number, tuple(rung), plain, table, noise, error))
     return layouts
 
 
 def _layout(
-    names: Sequence[str], plain: NDArray[np.float64], table: NDArray[np.float64], noise: Noise, error: float
+    number: int,
+    names: Sequence[str],
+    plain: NDArray[np.float64],
+    table: NDArray[np.float64],
+    noise: Noise,
+    error: float,
 ) -> _Layout:
     """Return what a rung says, by accuracies and scores, where it may err so often."""
     standard_error = noise.deviation / math.sqrt(table.shape[1])
     return _Layout(
+        number=number,
         accuracies=dict(zip(names, plain.mean(axis=1).tolist(), strict=True)),
         scores=dict(zip(names, table.mean(axis=1).tolist(), strict=True)),
         seeds=table.shape[1],
