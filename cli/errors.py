@@ -12,6 +12,8 @@ from typing import NoReturn, ParamSpec, TypeVar
 
 import typer
 
+from .output import note
+
 NO, ASKED_WRONGLY, FAILED, INTERRUPTED = 1, 2, 3, 130
 
 P = ParamSpec("P")
@@ -43,7 +45,7 @@ def plain_errors(command: Callable[P, T]) -> Callable[P, T]:
 
 
 def _leave(message: str, hint: str | None, code: int) -> NoReturn:
-    typer.echo(f"scalenet: {message}", err=True)
+    note(f"scalenet: {message}")
     if hint:
-        typer.echo(f"  {hint}", err=True)
+        note(f"  {hint}")
     raise typer.Exit(code)

@@ -6,6 +6,7 @@ import os
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,10 +29,11 @@ from .options import (
     parse_seconds,
     parse_size,
     place,
+    search_command,
     the_device,
     the_recipe,
 )
-from .output import emit, emit_json, note, progress, quoted, seconds_text, text
+from .output import emit, emit_json, note, number, progress, seconds_text, text
 from .search_report import FORMATS, answer, progress_line, watch, write_page
 
 if TYPE_CHECKING:
@@ -206,10 +208,12 @@ def search(options: Options, folder: Path, where: Place, *, more: int = 0, force
     else:
         evaluators, plan = [asked.evaluator] * len(workers), _plan(asked, options.epochs)
         shown = environments(options.device, len(workers))
-    check(evaluators[0], folder, plan, asked.found.candidates)
+    ready = partial(check, evaluators[0], folder, asked.found.candidates)
+    ready(plan)
     with _made(folder):
         study = Study(folder, plan, asked.found.candidates, where)
-        study.begin(more=more, force=force, options=asdict(options), directory=str(Path.cwd()))
+        begun = {"options": asdict(options), "directory": str(Path.cwd())}
+        study.begin(more=more, force=force, ready=ready, say=note, **begun)
     if options.proxies:
         study.score(_scorer(evaluators[0], options))
     note(f"{progress_line(study.board.view(), len(workers))}, in {folder}")
@@ -249,7 +253,7 @@ def finish(study: Study, *, write: bool = True, json: bool) -> None:
     if write:
         study.write(outcome)
     if not outcome.view.finished():
-        raise RunError("the search was asked to stop", hint=f"scalenet search resume {quoted(study.folder)} goes on")
+        raise RunError("the search was asked to stop", hint=f"{search_command('resume', study)} goes on")
     found = outcome.answer()
     if write:
         save_coefficients(found, study.folder / "coefficients.yaml")
@@ -421,7 +425,8 @@ def _fast_enough(asked: _Asked, begun: Plan | None) -> _Asked:
     else:
         seconds = _latencies(asked)
         kept = [candidate for candidate in candidates if seconds[candidate.name] <= limit]
-        note(f"{len(candidates) - len(kept)} are slower than {asked.options.max_latency} here; {len(kept)} candidates")
+        slower = f"{len(candidates) - len(kept)} are slower than {asked.options.max_latency} here"
+        note(f"{slower}; {number(len(kept), 'candidate')}")
         if not kept:
             raise ScalenetError(
                 f"every candidate is slower than {asked.options.max_latency} here",
@@ -451,8 +456,8 @@ def _counts(found: Enumeration, grid: Grid, objective: Objective) -> None:
     limits = " and ".join(f"{most:,} {name}" for name, most in objective.ceilings.items())
     above = f"{found.over_ceilings} above {limits}, " if limits else ""
     note(
-        f"{grid.name}: {found.points} points, {found.duplicates} round to a network already there, {above}"
-        f"{found.off_target} off the target cost; {len(found.candidates)} candidates"
+        f"{grid.name}: {number(found.points, 'point')}, {found.duplicates} round to a network already there, {above}"
+        f"{found.off_target} off the target cost; {number(len(found.candidates), 'candidate')}"
     )
     for point in grid.included():
         same = next((candidate for candidate in found.candidates if label(point) in candidate.merged), None)

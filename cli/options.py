@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, TypeVar
 
 import typer
 
-from .output import Format
+from .output import Format, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from scalenet.arch.spec import Architecture
     from scalenet.search.board import Place
+    from scalenet.search.study import Study
     from scalenet.training.recipe import Recipe
 
 R = TypeVar("R", bound="BaseModel")
@@ -92,6 +93,18 @@ def place(folder: Path, storage: str | None, name: str | None, grace: int = 60) 
             "others may use this storage too", hint="name the search with --name, or its folder with -o"
         )
     return Place(storage, name or folder.absolute().name, grace)
+
+
+def search_command(verb: str, study: Study, *words: str) -> str:
+    """Return the command that does something with a search, as a shell takes it."""
+    from scalenet.search.folder import database
+    from scalenet.search.storage import place as shown
+
+    own = study.place.url == database(study.folder)
+    storage = [] if own else ["--storage", shown(study.place.url)]
+    usual = "search" if own else study.folder.absolute().name
+    name = [] if study.place.name == usual else ["--name", study.place.name]
+    return " ".join(["scalenet search", verb, quoted(study.folder), *map(quoted, [*storage, *name, *words])])
 
 
 def load_at(target: str, resolution: str | None) -> Architecture:

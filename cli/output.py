@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -134,8 +135,11 @@ def text(value: Any) -> str:
 
 
 def note(text: str) -> None:
-    """Write a line for the reader to stderr."""
-    sys.stderr.write(text + "\n")
+    """Write a line for the reader to stderr; one who has enough, as `head` has, misses the rest."""
+    try:
+        sys.stderr.write(text + "\n")
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def progress(*, shown: bool = True, auto_refresh: bool = True) -> Progress:
@@ -164,6 +168,11 @@ def progress(*, shown: bool = True, auto_refresh: bool = True) -> Progress:
         auto_refresh=auto_refresh,
         disable=not (shown and sys.stderr.isatty()),
     )
+
+
+def number(count: int, what: str) -> str:
+    """Return so many of something: 1 seed, 2 seeds."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def count(value: float) -> str:
@@ -195,9 +204,9 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
-def quoted(path: Path) -> str:
-    """Return a path as a shell takes it."""
-    return shlex.quote(str(path))
+def quoted(word: str | Path) -> str:
+    """Return a path or another word as a shell takes it."""
+    return shlex.quote(str(word))
 
 
 def times(value: float) -> str:

@@ -12,8 +12,8 @@ import typer
 
 from .errors import plain_errors
 from .grid_search import Options, finish, search
-from .options import FOLDER, Json, SearchName, Storage, place
-from .output import emit, emit_json, note, quoted
+from .options import FOLDER, Json, SearchName, Storage, place, search_command
+from .output import emit, emit_json, note, number
 from .search_report import FORMATS, progress_line, records, standing_rows, title
 
 if TYPE_CHECKING:
@@ -57,9 +57,12 @@ def stop(folder: SearchFolder = FOLDER, storage: Storage = None, name: SearchNam
     They give back what they are at, on all machines, and `resume` goes on from there.
     """
     study = _opened(folder, storage, name)
+    view = study.board.view()
+    if view.finished():
+        note("the search is finished")
+        return
     study.place.board().stop()
-    running = len(study.board.view().running())
-    note(f"asked {running} workers to stop; scalenet search resume {quoted(folder)} goes on")
+    note(f"asked {number(len(view.running()), 'worker')} to stop; {search_command('resume', study)} goes on")
 
 
 @app.command()
@@ -123,10 +126,10 @@ def _emit_standings(outcome: Outcome) -> None:
 
 
 def _may_write(folder: Path) -> bool:
-    """Return whether a search's folder can be written to; say so where not."""
-    may = os.access(folder if folder.exists() else folder.absolute().parent, os.W_OK)
+    """Return whether a search's folder is there and may be written to; say so where not."""
+    may = folder.is_dir() and os.access(folder, os.W_OK)
     if not may:
-        note(f"{folder} is not ours to write to: its files stay as they are")
+        note(f"{folder} {'may not be written to' if folder.exists() else 'is not here'}: no files are written")
     return may
 
 

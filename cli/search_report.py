@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from scalenet.arch.convention import CONVENTION
 
-from .output import count, duration, emit, emit_json, note, percentage, quoted, seconds_text, text, times
+from .options import search_command
+from .output import count, duration, emit, emit_json, note, number, percentage, quoted, seconds_text, text, times
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -70,15 +71,12 @@ class _Watch:
         if self.known is None:
             self.known, self.rungs = set(ended), len(outcome.rungs)
         new = [entry for key, entry in ended.items() if key not in self.known]
-        for number, entry in enumerate(new, start=len(ended) - len(new) + 1):
-            self.say(f"[{number}/{view.planned()}] {_line(entry)}")
-        if len(outcome.rungs) > self.rungs:
-            self.rungs = len(outcome.rungs)
-            rung, names = outcome.rungs[-1]
-            self.say(
-                f"rung {self.rungs}: "
-                + ", ".join([_number(len(names), "candidate"), _number(len(rung.seeds), "seed"), *_epochs(rung.budget)])
-            )
+        for place, entry in enumerate(new, start=len(ended) - len(new) + 1):
+            self.say(f"[{place}/{view.planned()}] {_line(entry)}")
+        for place, (rung, names) in list(enumerate(outcome.rungs, start=1))[self.rungs :]:
+            parts = [number(len(names), "candidate"), number(len(rung.seeds), "seed"), *_epochs(rung.budget)]
+            self.say(f"rung {place}: {', '.join(parts)}")
+        self.rungs = len(outcome.rungs)
         self.known |= set(ended)
         if new:
             self.study.write(outcome)
@@ -94,11 +92,7 @@ def _line(entry: Entry) -> str:
 
 
 def _epochs(budget: int | None) -> list[str]:
-    return [] if budget is None else [_number(budget, "epoch")]
-
-
-def _number(count: int, what: str) -> str:
-    return f"{count} {what}{'s' if count != 1 else ''}"
+    return [] if budget is None else [number(budget, "epoch")]
 
 
 def _live(outcome: Outcome, workers: int) -> RenderableType:
@@ -129,7 +123,7 @@ def progress_line(view: View, workers: int) -> str:
     failed = len(view.failed())
     ended, lost = len(view.done()) + failed, f", {failed} of them failed" if failed else ""
     running, left = len(view.running()), view.seconds_left(workers)
-    parts = [f"rung {len(entrants)} of {len(rungs)}, {_number(len(entrants[-1]), 'candidate')}"]
+    parts = [f"rung {len(entrants)} of {len(rungs)}, {number(len(entrants[-1]), 'candidate')}"]
     parts += [f"{ended} of {view.planned()} trainings done{lost}, {running} running"]
     parts += [] if left is None or view.finished() else [f"about {duration(left)} left"]
     return " · ".join(parts)
@@ -221,14 +215,14 @@ def _ties(study: Study, evidence: Evidence) -> list[str]:
         parted = evidence.separation
         which = "them" if parted.ties == len(evidence.ties) else f"{parted.ties} of them"
         lines.append(
-            f"{_number(parted.seeds, 'more seed')} each would separate {which} at 95 % if the differences stay, about "
+            f"{number(parted.seeds, 'more seed')} each would separate {which} at 95 % if the differences stay, about "
             f"{duration(parted.seconds)} of training: "
-            f"scalenet search resume {quoted(study.folder)} --more-seeds {parted.seeds}"
+            f"{search_command('resume', study, '--more-seeds', str(parted.seeds))}"
         )
     if evidence.diverged:
-        lines.append(f"{_number(evidence.diverged, 'candidate')} diverged: not ranked")
+        lines.append(f"{number(evidence.diverged, 'candidate')} diverged: not ranked")
     if evidence.failed:
-        lines.append(f"{_number(evidence.failed, 'candidate')} failed: ranked by the rungs before, if at all")
+        lines.append(f"{number(evidence.failed, 'candidate')} failed: ranked by the rungs before, if at all")
     return lines
 
 
@@ -247,7 +241,7 @@ def _others(evidence: Evidence) -> str:
 
 def _spent(evidence: Evidence) -> str:
     rungs = ", then ".join(
-        " × ".join([_number(one.candidates, "candidate"), _number(one.seeds, "seed"), *_epochs(one.budget)])
+        " × ".join([number(one.candidates, "candidate"), number(one.seeds, "seed"), *_epochs(one.budget)])
         for one in evidence.rungs
     )
     assert evidence.spent is not None
@@ -261,6 +255,8 @@ def _doubts(outcome: Outcome, evidence: Evidence) -> Iterator[str]:
         yield "with one seed nothing is known of the noise: every candidate may be as good; take more --seeds"
     elif evidence.seeds == 1:
         yield "with one seed the noise of training is not known: ± and margin are only those of the number of images"
+    elif outcome.ranking.noise == 0 and evidence.candidates > 1:
+        yield "seeds make no difference between candidates: does the evaluator use them?"
     images = outcome.plan.images
     if images is not None and evidence.accuracy < _CHANCE / images.classes:
         yield "the winner is hardly better than chance: train longer or on more images before you use it"

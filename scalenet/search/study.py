@@ -39,19 +39,30 @@ class Study:
         self.jobs = Jobs(folder, {name: candidate.config for name, candidate in self.candidates.items()})
         self.proxies = self._scored()
 
-    def begin(self, *, more: int = 0, force: bool = False, **attributes: Any) -> None:
+    def begin(
+        self,
+        *,
+        more: int = 0,
+        force: bool = False,
+        ready: Callable[[Plan], None],
+        say: Callable[[str], None],
+        **attributes: Any,
+    ) -> None:
         """Begin the search, go on with it, or join it; the winner and its ties get `more` seeds.
 
-        The attributes are recorded with it. Raise ScalenetError where its name or its folder is another search's,
-        unless `force` discards that.
+        `ready` raises ScalenetError where a plan cannot be evaluated, and `say` hears of what is left out. The
+        attributes are recorded with the search. Raise ScalenetError where its name or its folder is another search's,
+        unless `force` discards that, and where others are at it with another plan.
         """
         if force:
             self._discard()
         self._check_same(recorded_plan(self.folder))
         recorded = self.board.plan()
         if recorded is not None:
-            self._go_on(as_record(Plan, recorded, self.place.name), more)
+            self._go_on(as_record(Plan, recorded, self.place.name), more, say)
             if recorded != as_data(self.plan):
+                self._check_idle("with another schedule or objective")
+                ready(self.plan)
                 forget_answer(self.folder)
         self._check_same(as_record(Plan, self.board.settle(as_data(self.plan)), self.place.name), shared=True)
         write_plan(self.folder, self.plan, self.jobs.configs)
@@ -61,23 +72,30 @@ class Study:
 
     def _discard(self) -> None:
         """Forget the search and remove its files, unless processes are at it."""
-        self.board.find_dead()
-        running = sum(entry.state is State.running for entry in self.board.entries().values())
-        if running:
-            raise ScalenetError(
-                f"{running} jobs of the search in {self.folder} are running just now",
-                hint=f"`scalenet search stop` ends them; one that was killed counts as dead after {self.place.grace} s",
-            )
+        self._check_idle()
         self.board.remove()
         discard(self.folder)
         self.board = self.place.board()
 
-    def _go_on(self, before: Plan, more: int) -> None:
+    def _check_idle(self, how: str = "") -> None:
+        """Raise ScalenetError where processes are at the search."""
+        self.board.find_dead()
+        running = sum(entry.state is State.running for entry in self.board.entries().values())
+        if running:
+            jobs = "1 job is" if running == 1 else f"{running} jobs are"
+            raise ScalenetError(
+                " ".join(filter(None, (f"{self.folder}: {jobs} running just now", how))),
+                hint=f"`scalenet search stop` ends them; one that was killed counts as dead after {self.place.grace} s",
+            )
+
+    def _go_on(self, before: Plan, more: int, say: Callable[[str], None]) -> None:
         """Keep the rungs that an earlier schedule has beyond this one, and add one for more seeds."""
         self._check_same(before, shared=True)
         rungs = self.plan.schedule.rungs
         if before.schedule.rungs[: len(rungs)] == rungs:
             rungs = before.schedule.rungs
+        elif any(rung.names for rung in before.schedule.rungs):
+            say("the schedule is another: what --more-seeds added does not count, until it is asked for again")
         if more:
             outcome = self.outcome()
             if not outcome.view.finished():
@@ -149,11 +167,16 @@ class Study:
         return {row["name"]: {name: row[name] for name in PROXIES} for row in rows}
 
 
-def check(evaluator: Evaluator, folder: Path, plan: Plan, candidates: Sequence[Candidate]) -> None:
+def check(evaluator: Evaluator, folder: Path, candidates: Sequence[Candidate], plan: Plan) -> None:
     """Raise ScalenetError where an evaluator cannot do the jobs of a plan, before anything is written."""
     jobs = Jobs(folder, {candidate.name: candidate.config for candidate in candidates})
-    runs = dict.fromkeys((seed, rung.budget) for rung in plan.schedule.rungs for seed in rung.seeds)
-    evaluator.check([jobs((candidate.name, *run)) for run in runs for candidate in candidates])
+    keys = [
+        (name, seed, rung.budget)
+        for rung in plan.schedule.rungs
+        for seed in rung.seeds
+        for name in rung.names or jobs.configs
+    ]
+    evaluator.check([jobs(key) for key in dict.fromkeys(keys)])
 
 
 def load_study(folder: Path, place: Place) -> Study:
