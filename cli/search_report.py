@@ -176,7 +176,7 @@ def answer(study: Study, outcome: Outcome, found: Coefficients, *, json: bool) -
             title=title(study.plan),
             caption=f"FLOPs: {CONVENTION}" + ("; score: accuracy × (FLOPs / target)^-0.07" if score else ""),
             formats=FORMATS,
-            hidden=("interval", "seconds") if proxies else (),
+            hidden=("seconds", *(("rung",) if len(outcome.rungs) == 1 else ()), *(("interval",) if proxies else ())),
         )
     for line in summary(study, outcome, found):
         note(line)
