@@ -256,6 +256,67 @@ def test_where_all_score_alike_no_agreement_of_seeds_is_told(tiny, tmp_path):
     assert "rank correlation" not in done.stderr
 
 
+LATE = """
+import json, os, sys
+if int(sys.argv[2]) >= 2 and not os.path.exists("room"):
+    sys.exit("CUDA out of memory")
+print(json.dumps({"accuracy": 0.2 if "g1.5" in sys.argv[1] else 0.8 + 0.01 * (len(sys.argv[1]) + int(sys.argv[2]) & 1)}))
+"""
+
+
+def resume(output: Path, *words: str, code: int = 0) -> str:
+    command = [PYTHON, "-m", "scalenet_cli", "search", "resume", str(output), *words]
+    done = subprocess.run(command, cwd=output.parent, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    return done.stderr
+
+
+def test_more_seeds_that_fail_change_no_answer_and_are_tried_again(tiny, tmp_path):
+    output = tmp_path / "run"
+    search(tiny, output, "--evaluate", script(tmp_path, LATE) + " {name} {seed}")
+    first = yaml.safe_load((output / "coefficients.yaml").read_text())
+    stderr = resume(output, "--more-seeds", "1", code=3)
+    assert "rung 2: a training of every candidate failed" in stderr
+    assert "CUDA out of memory" in stderr
+    again = yaml.safe_load((output / "coefficients.yaml").read_text())
+    assert [again[name] for name in ("alpha", "beta", "gamma")] == [first[name] for name in ("alpha", "beta", "gamma")]
+    (tmp_path / "room").touch()
+    resume(output)
+    assert len(yaml.safe_load((output / "coefficients.yaml").read_text())["evidence"]["rungs"]) == 2
+
+
+def test_more_seeds_than_a_table_has_are_refused_and_change_nothing(tiny, tmp_path):
+    rows = [f"{name},0.9,0.9" for name in ("tiny_a2_b1_g1", "tiny_a1_b1.5_g1", "tiny_a1_b1_g1.5")]
+    write_table(tmp_path, "name,accuracy_seed0,accuracy_seed1", *rows)
+    search(tiny, tmp_path / "run", "--evaluate", "table:known.csv")
+    assert "no tiny_a1_b1.5_g1 seed 2" in resume(tmp_path / "run", "--more-seeds", "1", code=2)
+    assert (tmp_path / "run" / "coefficients.yaml").exists()
+    assert "rung 1 of 1" in resume(tmp_path / "run")
+
+
+def test_another_schedule_says_that_more_seeds_do_not_count(tiny, tmp_path):
+    columns = ",".join(f"accuracy_seed{seed}" for seed in range(4))
+    rows = [f"{name},0.9,0.9,0.9,0.9" for name in ("tiny_a2_b1_g1", "tiny_a1_b1.5_g1", "tiny_a1_b1_g1.5")]
+    write_table(tmp_path, f"name,{columns}", *rows)
+    words = ("--evaluate", "table:known.csv")
+    search(tiny, tmp_path / "run", *words)
+    resume(tmp_path / "run", "--more-seeds", "1")
+    assert "does not count" not in search(tiny, tmp_path / "run", *words).stderr
+    assert "does not count" in search(tiny, tmp_path / "run", *words, "--seeds", "4").stderr
+
+
+def test_a_reader_who_has_enough_of_stderr_ends_no_search(tiny, tmp_path):
+    rows = [f"{name},0.9,0.9" for name in ("tiny_a2_b1_g1", "tiny_a1_b1.5_g1", "tiny_a1_b1_g1.5")]
+    write_table(tmp_path, "name,accuracy_seed0,accuracy_seed1", *rows)
+    reader, writer = os.pipe()
+    os.close(reader)
+    words = command(tiny, tmp_path / "run", "--evaluate", "table:known.csv")
+    done = subprocess.run(words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=writer, check=False)
+    os.close(writer)
+    assert (done.returncode, (tmp_path / "run" / "coefficients.yaml").exists()) == (0, True)
+    assert done.stdout
+
+
 def test_a_single_candidate_is_as_sure_as_its_mean_over_seeds(tiny, tmp_path):
     (tmp_path / "one.yaml").write_text((tiny / "grid.yaml").read_text().replace(", [1, 1.5, 1], [1, 1, 1.5]", ""))
     write_table(tmp_path, "name,accuracy_seed0,accuracy_seed1", "tiny_a2_b1_g1,0.90,0.91")

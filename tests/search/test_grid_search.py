@@ -270,7 +270,9 @@ def test_a_search_is_looked_at_and_stopped_from_elsewhere(tiny, tmp_path):
     wait_for(lambda: len(status(output)["running"]) == 2)
     assert status(output)["planned"] == 6
     refused = search(tiny, output, "--force")
-    assert (refused.returncode, "running just now" in refused.stderr) == (2, True), refused.stderr
+    assert (refused.returncode, "2 jobs are running just now" in refused.stderr) == (2, True), refused.stderr
+    refused = search(tiny, output, "--epochs", "20000", "--objective", "accuracy-flops")
+    assert (refused.returncode, "with another schedule or objective" in refused.stderr) == (2, True), refused.stderr
     subprocess.run([sys.executable, "-m", "scalenet_cli", "search", "stop", str(output)], check=True)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 3, stderr

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from scalenet.arch.errors import RunError
 from scalenet.scaling.scaler import load
 from scalenet.search.candidates import enumerate_candidates
 from scalenet.search.evaluators import Result
@@ -18,7 +19,7 @@ from scalenet.search.schedule import Rung, Schedule
 from scalenet.search.selection import chance
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from scalenet.search.schedule import Key
@@ -47,8 +48,10 @@ def plan(tiny: Path) -> Plan:
     )
 
 
-def outcome(tiny: Path, accuracies: Mapping[Key, float], *, seconds: float = 1.0) -> Outcome:
-    """Return the outcome of trainings that took so many seconds an epoch."""
+def outcome(
+    tiny: Path, accuracies: Mapping[Key, float | None], *, failed: Sequence[Key] = (), seconds: float = 1.0
+) -> Outcome:
+    """Return the outcome of trainings that took so many seconds an epoch, diverged where None, or failed."""
     own = plan(tiny)
     found = enumerate_candidates(load(str(tiny / "net.yaml")), own.grid).candidates
     entries = {
@@ -59,10 +62,11 @@ def outcome(tiny: Path, accuracies: Mapping[Key, float], *, seconds: float = 1.0
             trial=0,
             number=0,
             result=Result(key[0], key[1], accuracy, None, seconds * (key[2] or 1), None),
-            curve={1: accuracy},
+            curve={} if accuracy is None else {1: accuracy},
         )
         for key, accuracy in accuracies.items()
     }
+    entries |= {key: Entry(key, State.failed, 1, trial=0, number=0, error="no memory") for key in failed}
     aim = Aim(schedule=HALVED, factors=dict.fromkeys((candidate.name for candidate in found), 1.0))
     return Outcome(own, {candidate.name: candidate for candidate in found}, View(aim, entries), {})
 
@@ -88,6 +92,33 @@ def test_telling_the_ties_apart_takes_what_was_dropped_through_all_seeds(tiny):
     assert ties == {FAIR: 1, POOR: 0}
     parted = found.answer().evidence.separation
     assert parted.seconds == (3 * parted.seeds + 2) * 4 * 10, "the dropped one has none of the two long trainings"
+
+
+def test_a_failure_is_no_evidence_against_a_candidate(tiny):
+    rest = {key: accuracy for key, accuracy in LONG.items() if key[0] == FAIR}
+    found = outcome(tiny, SHORT | rest, failed=[(GOOD, 0, 4), (GOOD, 1, 4)])
+    assert [(one.name, one.rung) for one in found.ranking.standings] == [(FAIR, 1), (GOOD, 0), (POOR, 0)]
+    row = found.table().set_index("name").loc[GOOD]
+    assert (row["rung"], row["accuracy"], row["failed"], row["diverged"]) == (1, 0.61, 2, 0)
+    evidence = found.answer().evidence
+    assert (evidence.candidates, evidence.failed, evidence.diverged, found.failed_rungs()) == (3, 1, 0, [])
+
+
+def test_a_rung_of_which_all_failed_leaves_the_answer_of_the_rungs_before(tiny):
+    found = outcome(tiny, SHORT, failed=list(LONG))
+    assert (found.ranking.winner.name, found.failed_rungs()) == (GOOD, [2])
+    evidence = found.answer().evidence
+    assert (len(evidence.rungs), evidence.seeds, evidence.failed) == (1, 2, 2)
+
+
+def test_where_all_of_a_rung_diverged_there_is_no_answer_and_a_table_without_ranks(tiny):
+    found = outcome(tiny, SHORT | dict.fromkeys(LONG))
+    with pytest.raises(RunError, match="every candidate of rung 2 diverged"):
+        found.answer()
+    table = found.table().set_index("name")
+    assert "rank" not in table
+    assert table["diverged"].to_dict() == {GOOD: 2, FAIR: 2, POOR: 0}
+    assert table["seeds"].to_dict() == {GOOD: 0, FAIR: 0, POOR: 2}
 
 
 @pytest.mark.parametrize(("latency", "said"), [(None, []), (1e-3, ["latency"])])
