@@ -20,6 +20,7 @@ import sys
 import time
 import traceback
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib import import_module
 from operator import attrgetter
 from pathlib import Path
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
     from scalenet.arch.config import Config
+    from scalenet.search.schedule import Key
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,19 +233,18 @@ class Function:
 class Table:
     """Known results: a CSV file with the columns name, seed, accuracy, or the `candidates.csv` of a search.
 
-    With a column `budget` each row speaks for that budget only, but that of a `candidates.csv` for all. An empty
-    accuracy is a training that diverged.
+    With a column `budget` each row speaks for that budget only; where all have the same, also for jobs without one. An
+    empty accuracy is a training that diverged.
     """
 
     file: Path
-    rows: dict[tuple[str, int, int | None], float | None] = field(init=False)
+    rows: dict[Key, float | None] = field(init=False)
 
     def __post_init__(self) -> None:
         """Read the file."""
         try:
-            with self.file.open(encoding="utf-8", newline="") as lines:
-                reader = csv.DictReader(lines)
-                rows = dict(self._read(reader))
+            with self.file.open(encoding="utf-8-sig", newline="") as lines:  # Excel writes a byte-order mark
+                rows = self._read(csv.DictReader(lines))
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
             raise ScalenetError(f"{self.file}: {reason}") from None
@@ -261,6 +262,7 @@ class Table:
             hint = nearest(first.candidate, names)
             if seeds or others:
                 hint = f"it has {'seeds' if seeds else 'budgets'} {', '.join(map(str, seeds or others))}"
+                hint += "" if seeds or budget is not None else "; --epochs asks for one"
             wanted = f"{first}" if budget is None else f"{first} with budget {budget}"
             raise ScalenetError(
                 f"{self.file}: no {wanted}; {len(missing)} of {len(jobs)} results are missing", hint=hint
@@ -270,23 +272,44 @@ class Table:
         """Return the known result."""
         return Result(job.candidate, job.seed, self.rows[self._key(job)], None, 0.0, None)
 
-    def _key(self, job: Job) -> tuple[str, int, int | None]:
-        budgets = any(budget is not None for _, _, budget in self.rows)
-        return job.candidate, job.seed, job.budget if budgets else None
+    @cached_property
+    def _budgets(self) -> set[int | None]:
+        return {budget for _, _, budget in self.rows}
 
-    def _read(self, reader: csv.DictReader[str]) -> Iterator[tuple[tuple[str, int, int | None], float | None]]:
-        columns = reader.fieldnames or []
+    def _key(self, job: Job) -> Key:
+        alike = len(self._budgets) == 1 and None in (job.budget, *self._budgets)
+        return job.candidate, job.seed, next(iter(self._budgets)) if alike else job.budget
+
+    def _read(self, reader: csv.DictReader[str]) -> dict[Key, float | None]:
+        columns = [name.strip() for name in reader.fieldnames or ()]
+        reader.fieldnames = columns
         wide = {name: int(match[1]) for name in columns if (match := re.fullmatch(r"accuracy_seed(\d+)", name))}
         if "name" not in columns or not (wide or {"seed", "accuracy"} <= set(columns)):
             raise ScalenetError(
                 f"{self.file}: expected the columns name, seed, accuracy; found {', '.join(columns) or 'none'}"
             )
+        rows: dict[Key, float | None] = {}
         for row in reader:
             place = f"{self.file}:{reader.line_num}"
-            budget = _whole(row["budget"], f"{place}: budget") if row.get("budget") and not wide else None
-            for column, seed in (wide or {"accuracy": _whole(row["seed"], f"{place}: seed")}).items():
-                if row[column] or not wide or row.get("diverged", "0") != "0":  # else this seed is yet to be trained
-                    yield (row["name"], seed, budget), _cell(row[column], place)
+            for key, accuracy in _results(row, wide, place):
+                if rows.setdefault(key, accuracy) != accuracy:
+                    same = f"{key[0]} seed {key[1]}" + ("" if key[2] is None else f" with budget {key[2]}")
+                    raise ScalenetError(f"{place}: another accuracy of {same}", hint="leave one row of it")
+        return rows
+
+
+def _results(row: Mapping[str, Any], wide: Mapping[str, int], place: str) -> Iterator[tuple[Key, float | None]]:
+    """Yield the results of a table's row, by name, seed and budget; `wide` are its columns with an accuracy a seed."""
+    if None in row:
+        hint = "decimals have a point, and text with commas stands in quotes"
+        raise ScalenetError(f"{place}: more cells than columns", hint=hint)
+    if None in row.values():
+        hint = "is it cut off? a training that diverged has an empty accuracy"
+        raise ScalenetError(f"{place}: fewer cells than columns", hint=hint)
+    budget = _whole(row["budget"], f"{place}: budget") if row.get("budget") else None
+    for column, seed in (wide or {"accuracy": _whole(row["seed"], f"{place}: seed")}).items():
+        if row[column] or not wide or row.get("diverged", "0") != "0":  # else this seed is yet to be trained
+            yield (row["name"], seed, budget), _cell(row[column], place)
 
 
 def fraction(value: Any, place: str) -> float | None:
@@ -306,7 +329,7 @@ def _number(value: Any) -> float | None:
         return None
 
 
-def _cell(text: str | None, place: str) -> float | None:
+def _cell(text: str, place: str) -> float | None:
     try:
         number = float(text) if text else None
     except ValueError:
@@ -317,9 +340,9 @@ def _cell(text: str | None, place: str) -> float | None:
         raise ScalenetError(f"{place}: accuracy {text!r} is not a fraction between 0 and 1") from None
 
 
-def _whole(text: str | None, place: str) -> int:
+def _whole(text: str, place: str) -> int:
     try:
-        return int(text or "")
+        return int(text)
     except ValueError:
         raise ScalenetError(f"{place} {text!r} is not a whole number") from None
 

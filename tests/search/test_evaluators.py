@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -182,11 +183,43 @@ def test_a_table_has_results_by_candidate_and_seed(job, tmp_path):
         (["name,seed,accuracy", "x,one,0.5"], r"known\.csv:2: seed 'one' is not a whole number"),
         (["name,seed,accuracy", "x,1,high"], r"known\.csv:2: accuracy 'high' is not a fraction"),
         (["name,seed,accuracy", "x,1,5"], r"known\.csv:2: accuracy '5' is not a fraction"),
+        (
+            ["name,seed,accuracy", "x,1,0.5", "x,1,0.5", "x,1,"],
+            r"known\.csv:4: another accuracy of x seed 1 .leave one row",
+        ),
+        (
+            ["name,accuracy_seed1,budget", "x,0.5,2", "x,0.6,2"],
+            r"known\.csv:3: another accuracy of x seed 1 with budget 2",
+        ),
+        (["name,seed,accuracy", "x,1,0,77"], r"known\.csv:2: more cells than columns .decimals have a point"),
+        (["name,seed,accuracy", "x,0,0.5", "x,1"], r"known\.csv:3: fewer cells than columns .is it cut off"),
+        (
+            ["name,budget,accuracy_seed1", "tiny_a2_b1_g1,1,0.5", "x,2,0.6"],
+            "no tiny_a2_b1_g1 seed 1 with budget 2; 1 of 1 .*it has budgets 1",
+        ),
     ],
 )
 def test_a_table_that_lacks_something_says_what(job, tmp_path, rows, said):
     with pytest.raises(ScalenetError, match=said):
         write_table(tmp_path, *rows).check([job])
+
+
+def test_a_table_of_one_budget_or_none_serves_jobs_without_one(job, tmp_path):
+    for rows in (
+        ("name,seed,budget,accuracy", "tiny_a2_b1_g1,1,9,0.5"),
+        ("name,budget,accuracy_seed1", "tiny_a2_b1_g1,9,0.5"),
+    ):
+        assert evaluate(write_table(tmp_path, *rows), replace(job, budget=None))[0].accuracy == 0.5
+    unknown = write_table(tmp_path, "name,budget,accuracy_seed1", "tiny_a2_b1_g1,,0.5")
+    assert evaluate(unknown, job)[0].accuracy == 0.5
+    several = write_table(tmp_path, "name,budget,accuracy_seed1", "tiny_a2_b1_g1,9,0.5", "x,1,0.5")
+    with pytest.raises(ScalenetError, match="it has budgets 9; --epochs asks for one"):
+        several.check([replace(job, budget=None)])
+
+
+def test_a_table_as_spreadsheets_write_it_is_read(job, tmp_path):
+    table = write_table(tmp_path, "\ufeffname, seed ,accuracy", "tiny_a2_b1_g1,1,0.6")
+    assert evaluate(table, job)[0].accuracy == 0.6
 
 
 def command(tiny: Path, output: Path, *words: str) -> list[str]:
