@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
+    from scalenet.search.folder import PlotName
+
 WIDTH = 5.2
 """Inches: so narrow that letters stay legible on a phone."""
 
@@ -94,7 +96,7 @@ _NAMES = {
 class Plot:
     """A figure, the name of its files, and what is written beside it; `shown` says in words what it shows."""
 
-    name: str
+    name: PlotName
     title: str
     caption: str
     shown: str

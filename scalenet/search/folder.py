@@ -9,9 +9,10 @@ wanted), `candidates.csv`, `jobs.csv` and `curves.csv` (what is known so far) an
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from sqlalchemy import URL
 
@@ -22,11 +23,14 @@ from scalenet.search.evaluators import Job
 from scalenet.search.plan import Plan
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
     from scalenet.arch.config import Config
     from scalenet.search.schedule import Key
+
+PlotName: TypeAlias = Literal["shares", "cost", "curves", "ties"]
+"""What the files of a report's plots are called."""
 
 OWN = (
     "search.yaml",
@@ -37,7 +41,9 @@ OWN = (
     "curves.csv",
     "coefficients.yaml",
     "report.html",
+    *(f"plots/{name}.{form}" for name in get_args(PlotName) for form in ("png", "svg")),
 )
+"""The files of a search, beside its folders `candidates` and `jobs`."""
 
 
 def database(folder: Path) -> str:
@@ -65,16 +71,18 @@ def forget_answer(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def discard(folder: Path) -> None:
-    """Remove a search's files from a folder, and nothing else that lies there."""
-    plan = recorded_plan(folder)
-    names = [] if plan is None else list(plan.candidates)
-    for name in names:
-        (folder / "candidates" / f"{name}.yaml").unlink(missing_ok=True)
-        for job in (folder / "jobs").glob(f"{name}_seed*"):
+def discard(folder: Path, names: Collection[str]) -> None:
+    """Remove the files of the search that a folder holds, of which `names` are candidates, and nothing else."""
+    if not (folder / "search.yaml").is_file():
+        return
+    for file in (folder / "candidates").glob("*.yaml"):
+        if file.stem in names:
+            file.unlink()
+    for job in (folder / "jobs").glob("*"):
+        if (match := re.fullmatch(r"(.+)_seed\d+", job.name)) and match[1] in names:
             shutil.rmtree(job)
-    for path in [*(folder / name for name in OWN), *(folder / "plots").glob("*.*")]:
-        path.unlink(missing_ok=True)
+    for name in OWN:
+        (folder / name).unlink(missing_ok=True)
     for below in (folder / "candidates", folder / "jobs", folder / "plots"):
         if below.is_dir() and not any(below.iterdir()):
             below.rmdir()

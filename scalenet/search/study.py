@@ -74,7 +74,8 @@ class Study:
         """Forget the search and remove its files, unless processes are at it."""
         self._check_idle()
         self.board.remove()
-        discard(self.folder)
+        before = recorded_plan(self.folder)
+        discard(self.folder, () if before is None else before.candidates)
         self.board = self.place.board()
 
     def _check_idle(self, how: str = "") -> None:

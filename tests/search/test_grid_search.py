@@ -184,11 +184,25 @@ def test_a_folder_holds_one_search(finished, tiny):
 def test_force_removes_the_search_and_nothing_else(finished, tiny, tmp_path):
     output = tmp_path / "run"
     shutil.copytree(finished[0], output)
-    (output / "family").mkdir()
-    (output / "family" / "mine.yaml").write_text("kept")
-    assert search(tiny, output, "--seed", "5", "--force").returncode == 0
-    assert (output / "family" / "mine.yaml").read_text() == "kept"
-    assert {seed for _, seed, _ in jobs(output)} == {5, 6}
+    names = ("family/mine.yaml", "plots/mine.png", "jobs/tiny_a2_b1_g1_seedling", "candidates/mine.yaml")
+    for file in (mine := [output / name for name in names]):
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("kept")
+    result = search(tiny, output, "--seed", "5", "--force", "--learning-rate", "1e30")
+    assert "every candidate diverged" in result.stderr
+    assert [file.read_text() for file in mine] == ["kept"] * len(mine)
+    assert yaml.safe_load((output / "search.yaml").read_text())["schedule"]["rungs"][0]["seeds"] == [5, 6]
+    assert not (output / "report.html").exists()
+    assert [file.name for file in (output / "plots").iterdir()] == ["mine.png"]
+
+
+def test_force_removes_nothing_where_there_is_no_search(tiny, tmp_path):
+    names = ("plots/ties.png", "jobs/tiny_a2_b1_g1_seed7/log.txt")
+    for file in (mine := [tmp_path / "run" / name for name in names]):
+        file.parent.mkdir(parents=True)
+        file.write_text("kept")
+    assert "every candidate diverged" in search(tiny, tmp_path / "run", "--force", "--learning-rate", "1e30").stderr
+    assert [file.read_text() for file in mine] == ["kept"] * len(mine)
 
 
 def test_more_seeds_go_on_from_fewer(finished, tiny, tmp_path):
