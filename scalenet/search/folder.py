@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import re
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from sqlalchemy import URL
 
 from scalenet.arch import strict_yaml
-from scalenet.arch.config import as_data, read_record, save, write_text
+from scalenet.arch.config import as_data, read_record, read_text, save, write_text
+from scalenet.arch.errors import ScalenetError
 from scalenet.arch.spec import Architecture
 from scalenet.search.evaluators import Job
 from scalenet.search.plan import Plan
@@ -52,9 +54,17 @@ def database(folder: Path) -> str:
 
 
 def recorded_plan(folder: Path) -> Plan | None:
-    """Return the plan of the search that a folder holds, if it holds one."""
+    """Return the plan of the search that a folder holds, if it holds one.
+
+    Raise ScalenetError where files lie there that a search would write over.
+    """
     file = folder / "search.yaml"
-    return read_record(Plan, file.read_text(encoding="utf-8"), str(file)) if file.exists() else None
+    if file.exists():
+        return read_record(Plan, read_text(file, str(file)), str(file))
+    if others := [folder / name for name in OWN if (folder / name).exists()]:
+        hint = "give another folder with -o, or write over it with --force"
+        raise ScalenetError(f"{others[0]}: is no search's", hint=hint)
+    return None
 
 
 def write_plan(folder: Path, plan: Plan, configs: Mapping[str, Config]) -> None:
@@ -72,9 +82,15 @@ def forget_answer(folder: Path) -> None:
 
 
 def discard(folder: Path, names: Collection[str]) -> None:
-    """Remove the files of the search that a folder holds, of which `names` are candidates, and nothing else."""
-    if not (folder / "search.yaml").is_file():
+    """Remove the files of the search that a folder holds, and nothing else.
+
+    Its candidates are those of its plan, or `names` where that cannot be read.
+    """
+    file = folder / "search.yaml"
+    if not file.is_file():
         return
+    with suppress(ScalenetError, KeyError, TypeError):  # broken, or another version's
+        names = set(strict_yaml.parse(read_text(file, str(file)), str(file))[0]["candidates"])
     for file in (folder / "candidates").glob("*.yaml"):
         if file.stem in names:
             file.unlink()

@@ -56,7 +56,8 @@ class Study:
         """
         if force:
             self._discard()
-        self._check_same(recorded_plan(self.folder))
+        else:
+            self._check_same(recorded_plan(self.folder))
         recorded = self.board.plan()
         if recorded is not None:
             self._go_on(as_record(Plan, recorded, self.place.name), more, say)
@@ -74,8 +75,8 @@ class Study:
         """Forget the search and remove its files, unless processes are at it."""
         self._check_idle()
         self.board.remove()
-        before = recorded_plan(self.folder)
-        discard(self.folder, () if before is None else before.candidates)
+        discard(self.folder, self.plan.candidates)
+        self.proxies = {}
         self.board = self.place.board()
 
     def _check_idle(self, how: str = "") -> None:
@@ -161,7 +162,7 @@ class Study:
         import pandas as pd  # noqa: PLC0415
 
         file = self.folder / "proxies.csv"
-        if not file.exists():
+        if not (file.exists() and (self.folder / "search.yaml").is_file()):
             return {}
         frame = pd.read_csv(file).astype(object)
         rows = frame.where(frame.notna(), None).to_dict("records")

@@ -205,6 +205,69 @@ def test_force_removes_nothing_where_there_is_no_search(tiny, tmp_path):
     assert [file.read_text() for file in mine] == ["kept"] * len(mine)
 
 
+@pytest.mark.parametrize("name", ["report.html", "jobs.csv", "proxies.csv", "plots/ties.png"])
+def test_files_that_are_no_searchs_are_kept_unless_forced(tiny, tmp_path, name):
+    file = tmp_path / "run" / name
+    file.parent.mkdir(parents=True)
+    file.write_text("mine")
+    refused = search(tiny, tmp_path / "run")
+    assert (refused.returncode, f"{name}: is no search's" in refused.stderr) == (2, True), refused.stderr
+    assert "-o, or write over it with --force" in refused.stderr
+    assert [path for path in (tmp_path / "run").rglob("*") if path.is_file()] == [file], "nothing was begun"
+    assert file.read_text() == "mine"
+
+
+def test_force_writes_over_what_is_no_searchs(tiny, tmp_path):
+    (tmp_path / "run").mkdir()
+    for name in ("proxies.csv", "base.yaml", "report.html"):
+        (tmp_path / "run" / name).write_text("mine")
+    assert search(tiny, tmp_path / "run", "--force").returncode == 0
+    assert load_config(tmp_path / "run" / "base.yaml").name == "tiny"
+    assert "<html" in (tmp_path / "run" / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("scalenet-search/1", "scalenet-search/0"), ("base:", "base: [tiny"), ("schema:", "\udcff")]
+)
+def test_force_discards_a_search_whose_plan_cannot_be_read(finished, tiny, tmp_path, old, new):
+    output = tmp_path / "run"
+    shutil.copytree(finished[0], output)
+    kept = output / "jobs" / "tiny_a2_b1_g1_seed7"
+    kept.mkdir(parents=True)
+    plan = (output / "search.yaml").read_text().replace(old, new, 1)
+    (output / "search.yaml").write_text(plan, errors="surrogateescape")
+    refused = search(tiny, output)
+    assert (refused.returncode, "search.yaml" in refused.stderr) == (2, True), refused.stderr
+    assert "every candidate diverged" in search(tiny, output, "--force", "--learning-rate", "1e30").stderr
+    assert not kept.exists()
+    assert not (output / "plots").exists()
+
+
+def test_a_plan_that_is_a_folder_is_one_plain_line(tiny, tmp_path):
+    (tmp_path / "run" / "search.yaml").mkdir(parents=True)
+    refused = search(tiny, tmp_path / "run")
+    assert (refused.returncode, "search.yaml: Is a directory" in refused.stderr) == (2, True), refused.stderr
+    forced = search(tiny, tmp_path / "run", "--force")
+    assert (forced.returncode, "search.yaml: cannot be written" in forced.stderr) == (3, True), forced.stderr
+
+
+def test_a_folder_that_results_were_written_to_can_go_on(finished, tiny, tmp_path):
+    storage, folder = f"sqlite:///{tmp_path}/shared.db", tmp_path / "run"
+    shutil.copy(finished[0] / "search.db", tmp_path / "shared.db")
+    words = [sys.executable, "-m", "scalenet_cli", "search", "results", "run", "--storage", storage, "--name", "search"]
+    subprocess.run(words, cwd=tmp_path, capture_output=True, check=True)
+    assert {file.name for file in folder.iterdir()} >= {"search.yaml", "base.yaml", "candidates", "report.html"}
+    again = search(tiny, folder, "--storage", storage, "--name", "search")
+    assert (again.returncode, "6 of 6 trainings done" in again.stderr) == (0, True), again.stderr
+
+
+def test_a_search_that_was_killed_before_it_wrote_its_plan_goes_on(finished, tiny, tmp_path):
+    (tmp_path / "run").mkdir()
+    shutil.copy(finished[0] / "search.db", tmp_path / "run")
+    result = search(tiny, tmp_path / "run")
+    assert (result.returncode, "6 of 6 trainings done" in result.stderr) == (0, True), result.stderr
+
+
 def test_more_seeds_go_on_from_fewer(finished, tiny, tmp_path):
     output = tmp_path / "run"
     shutil.copytree(finished[0], output)
