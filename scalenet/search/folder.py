@@ -111,6 +111,10 @@ class Jobs:
     folder: Path
     configs: Mapping[str, Config]
 
+    def __post_init__(self) -> None:
+        """Keep the folder as it is found from anywhere: an evaluator may change the working directory."""
+        object.__setattr__(self, "folder", self.folder.absolute())
+
     def __call__(self, key: Key) -> Job:
         """Return a job."""
         candidate, seed, budget = key

@@ -36,6 +36,8 @@ print(json.dumps({"accuracy": 0.9 - 0.3 * deep + 0.01 * int(seed), "loss": 0.5})
 """
 
 FUNCTIONS = """\
+import os
+
 def judge(architecture, *, budget, seed, folder, report):
     print("training", architecture.name)
     report(1, 0.5)
@@ -44,6 +46,11 @@ def judge(architecture, *, budget, seed, folder, report):
 
 def fail(architecture, **_):
     raise ValueError("no such\\nimages")
+
+def move(architecture, *, budget, seed, folder, report):
+    os.chdir(folder)
+    (folder / "weights").write_text("mine")
+    return 0.5
 
 count = 3
 """
@@ -260,6 +267,12 @@ def test_a_search_by_function_prints_nothing_of_it_on_stdout(tiny, functions):
     done = search(tiny, functions / "run", "--evaluate", "judges:judge", "--epochs", "3", "--seed", "1", "--json")
     assert json.loads(done.stdout)["evidence"]["seeds"] == 2
     assert "training tiny" in done.stderr
+
+
+def test_a_function_that_moves_elsewhere_has_its_folders_where_they_are(tiny, functions):
+    search(tiny, functions / "run", "--evaluate", "judges:move", "--epochs", "1", "-o", "run")
+    assert len(list((functions / "run" / "jobs").glob("*/weights"))) == 6
+    assert not list(functions.rglob("jobs/*/run"))
 
 
 def test_a_search_whose_command_fails_ends_with_one_line_and_begins_nothing(tiny, tmp_path):
