@@ -190,7 +190,7 @@ def _evaluate(board: Board, entry: Entry, task: Task, signals: _Signals) -> None
                 result = task.evaluator.evaluate(job, pulse.tell)
         except _StoppedError:
             pass
-        except (Exception, SystemExit) as error:
+        except (Exception, SystemExit, KeyboardInterrupt) as error:  # Ctrl-C is not heard here: it is the evaluator's
             result = _said(job, error)
             full = RunError(result, hint=KEPT) if _disk_is_full(error) else None
     _record(board, entry, None if full else result)
@@ -211,7 +211,7 @@ def _said(job: Job, error: BaseException) -> str:
     """Return why a job failed; the traceback of what is not a plain error is kept."""
     if isinstance(error, ScalenetError):
         return str(error)
-    said = f"{job}: {type(error).__name__}: {' '.join(str(error).split())}"
+    said = f"{job}: {type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
     log = job.folder / "error.txt"
     try:
         log.parent.mkdir(parents=True, exist_ok=True)

@@ -57,9 +57,11 @@ def work(board: Board, tasks: Sequence[Task], *, look: Callable[[View], None], s
 def _bury(board: Board, worker: _Worker, *, last: bool, say: Callable[[str], None]) -> None:
     taken = board.bury(worker.name)
     jobs = ", ".join(entry.job for entry in taken) or "no job"
-    how = f"worker {worker.name} died with exit code {worker.process.exitcode}, at {jobs}"
+    code = worker.process.exitcode
+    how = f"worker {worker.name} died with exit code {code}, at {jobs}"
     if last:
-        raise RunError(f"{how}; others before it too", hint="is there enough memory? take fewer --workers")
+        hint = "is there enough memory? take fewer --workers" if code == -signal.SIGKILL else None
+        raise RunError(f"{how}; others before it too", hint=hint)
     say(f"{how}; another one takes over")
 
 

@@ -52,6 +52,12 @@ def move(architecture, *, budget, seed, folder, report):
     (folder / "weights").write_text("mine")
     return 0.5
 
+def interrupt(architecture, **_):
+    raise KeyboardInterrupt
+
+def leave(architecture, **_):
+    os._exit(7)
+
 count = 3
 """
 
@@ -273,6 +279,19 @@ def test_a_function_that_moves_elsewhere_has_its_folders_where_they_are(tiny, fu
     search(tiny, functions / "run", "--evaluate", "judges:move", "--epochs", "1", "-o", "run")
     assert len(list((functions / "run" / "jobs").glob("*/weights"))) == 6
     assert not list(functions.rglob("jobs/*/run"))
+
+
+def test_a_function_that_interrupts_itself_fails(tiny, functions):
+    done = search(tiny, functions / "run", "--evaluate", "judges:interrupt", "--epochs", "1", code=3)
+    assert "seed 0: KeyboardInterrupt, see " in done.stderr
+    assert "died" not in done.stderr
+
+
+def test_workers_that_end_by_themselves_do_not_lack_memory(tiny, functions):
+    done = search(tiny, functions / "run", "--evaluate", "judges:leave", "--epochs", "1", code=3)
+    assert "died with exit code 7" in done.stderr
+    assert "others before it too" in done.stderr
+    assert "memory" not in done.stderr
 
 
 def test_a_search_whose_command_fails_ends_with_one_line_and_begins_nothing(tiny, tmp_path):
