@@ -207,7 +207,7 @@ class Function:
                 budget=job.budget,
                 seed=job.seed,
                 folder=job.folder,
-                report=lambda done, accuracy=None: tell(Report(float(done), fraction(accuracy, str(job)))),
+                report=lambda done, accuracy=None: tell(Report(float(done), fraction(accuracy, f"report({done})"))),
             )
         except (Exception, SystemExit) as error:
             log = job.folder / "log.txt"
@@ -410,4 +410,6 @@ def _reported(line: str) -> Mapping[str, Any]:
 
 
 def _said(error: BaseException) -> str:
+    if isinstance(error, ScalenetError):
+        return str(error)
     return f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")

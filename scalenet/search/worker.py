@@ -112,7 +112,7 @@ class _Pulse:
 
     board: Board
     entry: Entry
-    budget: float
+    budget: int | None
     share: float = 0.0
     reports: list[Report] = field(default_factory=list)
     error: RunError | None = None
@@ -133,9 +133,9 @@ class _Pulse:
 
     def tell(self, report: Report) -> None:
         """Take a report, unless it makes no sense."""
-        if not math.isfinite(report.done):
+        if not 0 <= report.done < math.inf or report.done > (self.budget or math.inf):
             return
-        self.share = min(1.0, report.done / self.budget)
+        self.share = min(1.0, report.done / (self.budget or 1))
         self.reports.append(report)
 
     def _run(self) -> None:
@@ -184,7 +184,7 @@ def _evaluate(board: Board, entry: Entry, task: Task, signals: _Signals) -> None
     job = task.job(entry.key)
     result: Any = None
     full: RunError | None = None
-    with _Pulse(board, entry, job.budget or 1) as pulse:
+    with _Pulse(board, entry, job.budget) as pulse:
         try:
             with signals.stoppable():
                 result = task.evaluator.evaluate(job, pulse.tell)

@@ -58,6 +58,14 @@ def interrupt(architecture, **_):
 def leave(architecture, **_):
     os._exit(7)
 
+def wander(architecture, *, budget, report, **_):
+    for epoch, accuracy in [(99, 0.1), (-3, 0.2), (float("nan"), 0.3), (1, 0.4), (budget, 0.5)]:
+        report(epoch, accuracy)
+    return 0.5
+
+def percent(architecture, *, report, **_):
+    report(1, 55)
+
 count = 3
 """
 
@@ -172,6 +180,11 @@ def test_a_function_that_raises_is_one_line_and_its_traceback_is_kept(job, funct
     assert "Traceback" in (job.folder / "log.txt").read_text()
 
 
+def test_a_report_that_is_no_fraction_is_told_as_the_jobs(job, functions):
+    with pytest.raises(RunError, match=r"^tiny_a2_b1_g1 seed 1: report\(1\): accuracy 55 is not a fraction .*log\.txt"):
+        evaluate(Function("judges:percent", str(functions)), job)
+
+
 def write_table(tmp_path: Path, *rows: str) -> Table:
     (tmp_path / "known.csv").write_text("\n".join(rows) + "\n")
     return Table(tmp_path / "known.csv")
@@ -279,6 +292,12 @@ def test_a_function_that_moves_elsewhere_has_its_folders_where_they_are(tiny, fu
     search(tiny, functions / "run", "--evaluate", "judges:move", "--epochs", "1", "-o", "run")
     assert len(list((functions / "run" / "jobs").glob("*/weights"))) == 6
     assert not list(functions.rglob("jobs/*/run"))
+
+
+def test_reports_from_beyond_the_budget_are_left_out(tiny, functions):
+    search(tiny, functions / "run", "--evaluate", "judges:wander", "--epochs", "2")
+    curves = list(csv.DictReader((functions / "run" / "curves.csv").read_text().splitlines()))
+    assert {row["epoch"] for row in curves} == {"1", "2"}
 
 
 def test_a_function_that_interrupts_itself_fails(tiny, functions):
