@@ -179,6 +179,8 @@ def grid_search(
     with one --storage for all, each machine that starts it takes part.
     """
     given = locals()
+    if evaluate != "train" and recipe == os.environ.get("SCALENET_RECIPE"):
+        given["recipe"] = None  # it is meant for all trainings of scalenet's own
     options = Options(**{field.name: _plain(given[field.name]) for field in fields(Options)})
     if dry_run:
         _list(options, json=json)
@@ -367,7 +369,7 @@ def _check_options(options: Options) -> None:
 
     if options.evaluate == "train" and options.classes:
         raise ScalenetError("--classes is for other evaluators: classes are those of the images")
-    ours = ("data", "images", "batch_size", "learning_rate", "changes")
+    ours = ("data", "images", "batch_size", "learning_rate", "recipe", "changes")
     unused = [name for name in ours if options.evaluate != "train" and getattr(options, name)]
     if unused:
         name = {"batch_size": "batch-size", "learning_rate": "learning-rate", "changes": "set"}.get(

@@ -414,6 +414,7 @@ def test_a_single_candidate_is_as_sure_as_its_mean_over_seeds(tiny, tmp_path):
     ("words", "said"),
     [
         (["--data", "images"], "--data is for scalenet's own training"),
+        (["--recipe", "serch"], "--recipe is for scalenet's own training"),
         (["--learning-rate", "0.1"], "--learning-rate is for scalenet's own training"),
         (["--evaluate", "train", "--classes", "5"], "--classes is for other evaluators"),
         (["--max-params", "1M,2M"], "one amount is wanted"),
@@ -425,6 +426,13 @@ def test_a_single_candidate_is_as_sure_as_its_mean_over_seeds(tiny, tmp_path):
 def test_options_that_would_do_nothing_are_refused(tiny, tmp_path, words, said):
     words = ["--evaluate", "true {config} {seed}", *words]
     assert said in search(tiny, tmp_path / "run", *words, code=2).stderr
+
+
+def test_a_recipe_of_the_environment_is_for_other_trainings(tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("SCALENET_RECIPE", "small_images")
+    rows = [f"{name},0.9,0.8" for name in ("tiny_a2_b1_g1", "tiny_a1_b1.5_g1", "tiny_a1_b1_g1.5")]
+    write_table(tmp_path, "name,accuracy_seed0,accuracy_seed1", *rows)
+    search(tiny, tmp_path / "run", "--evaluate", "table:known.csv")
 
 
 def test_ctrl_c_ends_the_trainers_too(tiny, tmp_path):
