@@ -182,6 +182,7 @@ def grid_search(
     if evaluate != "train" and recipe == os.environ.get("SCALENET_RECIPE"):
         given["recipe"] = None  # it is meant for all trainings of scalenet's own
     options = Options(**{field.name: _plain(given[field.name]) for field in fields(Options)})
+    _check_name(name, storage)
     if dry_run:
         _list(options, json=json)
         return
@@ -376,6 +377,14 @@ def _check_options(options: Options) -> None:
             unused[0], unused[0]
         )
         raise ScalenetError(f"--{name} is for scalenet's own training, and --evaluate has its own")
+
+
+def _check_name(name: str | None, storage: str | None) -> None:
+    """Refuse a second search in a folder, whose files would be those of the first."""
+    from scalenet.arch.errors import ScalenetError
+
+    if name is not None and storage is None:
+        raise ScalenetError("--name is the search's name in a --storage", hint="-o names another folder")
 
 
 def _source(options: Options) -> Source | None:

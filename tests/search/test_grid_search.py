@@ -430,6 +430,7 @@ def test_a_dry_run_trains_nothing(tiny, tmp_path):
         (["--grid", "paper", "--resolution", "x"], "is not a size"),
         (["--device", "tpu"], "tpu"),
         (["--storage", "sqlite:///shared.db", "-o", "runs/grid-search"], "name the search with --name"),
+        (["--name", "second"], "--name is the search's name in a --storage"),
         (["-o", "net.yaml/below"], "net.yaml/below: cannot be made"),
     ],
 )
