@@ -251,11 +251,8 @@ def finish(study: Study, *, write: bool = True, json: bool) -> None:
     """Write what a search found, and say it."""
     from scalenet.arch.errors import RunError
     from scalenet.search.coefficients import save_coefficients
-    from scalenet.search.folder import write_plan
 
     outcome = study.outcome()
-    if write and not (study.folder / "search.yaml").exists():  # the search was run in folders of other machines
-        write_plan(study.folder, study.plan, study.jobs.configs)
     if write:
         study.write(outcome)
     if not outcome.view.finished():

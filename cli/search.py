@@ -126,10 +126,11 @@ def _emit_standings(outcome: Outcome) -> None:
 
 
 def _may_write(folder: Path) -> bool:
-    """Return whether a search's folder is there and may be written to; say so where not."""
-    may = folder.is_dir() and os.access(folder, os.W_OK)
+    """Return whether a search's folder is here and may be written to; say so where not."""
+    here = (folder / "search.yaml").is_file()
+    may = here and os.access(folder, os.W_OK)
     if not may:
-        note(f"{folder} {'may not be written to' if folder.exists() else 'is not here'}: no files are written")
+        note(f"{folder} {'may not be written to' if here else 'is not its folder'}: no files are written")
     return may
 
 

@@ -344,7 +344,8 @@ LATE = """
 import json, os, sys
 if int(sys.argv[2]) >= 2 and not os.path.exists("room"):
     sys.exit("CUDA out of memory")
-print(json.dumps({"accuracy": 0.2 if "g1.5" in sys.argv[1] else 0.8 + 0.01 * (len(sys.argv[1]) + int(sys.argv[2]) & 1)}))
+good = 0.8 + 0.01 * (len(sys.argv[1]) + int(sys.argv[2]) & 1)
+print(json.dumps({"accuracy": 0.2 if "g1.5" in sys.argv[1] else good}))
 """
 
 
