@@ -251,14 +251,16 @@ def test_a_plan_that_is_a_folder_is_one_plain_line(tiny, tmp_path):
     assert (forced.returncode, "search.yaml: cannot be written" in forced.stderr) == (3, True), forced.stderr
 
 
-def test_a_folder_that_results_were_written_to_can_go_on(finished, tiny, tmp_path):
+def test_results_make_no_folder_of_a_storage_and_the_search_goes_on_there(finished, tiny, tmp_path):
     storage, folder = f"sqlite:///{tmp_path}/shared.db", tmp_path / "run"
     shutil.copy(finished[0] / "search.db", tmp_path / "shared.db")
     words = [sys.executable, "-m", "scalenet_cli", "search", "results", "run", "--storage", storage, "--name", "search"]
-    subprocess.run(words, cwd=tmp_path, capture_output=True, check=True)
-    assert {file.name for file in folder.iterdir()} >= {"search.yaml", "base.yaml", "candidates", "report.html"}
+    shown = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "no files are written" in shown.stderr
+    assert not folder.exists()
     again = search(tiny, folder, "--storage", storage, "--name", "search")
     assert (again.returncode, "6 of 6 trainings done" in again.stderr) == (0, True), again.stderr
+    assert {file.name for file in folder.iterdir()} >= {"search.yaml", "base.yaml", "candidates", "report.html"}
 
 
 def test_a_search_that_was_killed_before_it_wrote_its_plan_goes_on(finished, tiny, tmp_path):
