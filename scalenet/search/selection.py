@@ -35,8 +35,9 @@ def chance(distance: float, candidates: int, freedom: float) -> float:
     if math.isinf(freedom):
         return 1 - float(_below(distance, candidates))
     # P(M / S > distance) as the mean over M of P(S < M / distance): smooth for one degree of freedom, too
-    measured = (_EDGES[:-1] + _EDGES[1:]) / (2 * distance)
-    return float(_masses(candidates) @ special.gammainc(freedom / 2, freedom / 2 * measured**2))
+    with np.errstate(over="ignore"):  # P is 1 where the distance is next to none
+        squares = ((_EDGES[:-1] + _EDGES[1:]) / (2 * distance)) ** 2
+    return float(_masses(candidates) @ special.gammainc(freedom / 2, freedom / 2 * squares))
 
 
 @cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -97,6 +97,7 @@ def test_equal_accuracies_are_no_surer_than_one_held_out_image():
 
 
 @given(st.lists(st.lists(st.floats(0, 1), min_size=3, max_size=3), min_size=2, max_size=8))
+@example([[0.0] * 3, [0.0, 0.0, 1e-313]])
 def test_standings_are_sorted_and_ties_are_a_head_of_the_list(rows):
     ranking = rank([{str(number): row for number, row in enumerate(rows)}], held_out=100)
     means = [standing.accuracy for standing in ranking.standings]
