@@ -283,6 +283,8 @@ class Table:
     def _read(self, reader: csv.DictReader[str]) -> dict[Key, float | None]:
         columns = [name.strip() for name in reader.fieldnames or ()]
         reader.fieldnames = columns
+        if twice := [name for name in filter(None, columns) if columns.count(name) > 1]:
+            raise ScalenetError(f"{self.file}:1: several columns {twice[0]}")
         wide = {name: int(match[1]) for name in columns if (match := re.fullmatch(r"accuracy_seed(\d+)", name))}
         if "name" not in columns or not (wide or {"seed", "accuracy"} <= set(columns)):
             raise ScalenetError(

@@ -206,6 +206,7 @@ def test_a_table_has_results_by_candidate_and_seed(job, tmp_path):
         (["name,seed,budget,accuracy", "tiny_a2_b1_g1,1,1,0.5"], r"seed 1 with budget 2; 1 of 1 .*it has budgets 1"),
         (["name,seed,accuracy", "tiny_a2_b1_g2,1,0.5"], "did you mean 'tiny_a2_b1_g2'"),
         (["nam,seed,accuracy"], "expected the columns name, seed, accuracy; found nam, seed, accuracy"),
+        (["name,seed,accuracy,accuracy", "x,1,0.5,0.6"], r"known\.csv:1: several columns accuracy"),
         (["name,seed,accuracy", "x,one,0.5"], r"known\.csv:2: seed 'one' is not a whole number"),
         (["name,seed,accuracy", "x,1,high"], r"known\.csv:2: accuracy 'high' is not a fraction"),
         (["name,seed,accuracy", "x,1,5"], r"known\.csv:2: accuracy '5' is not a fraction"),
