@@ -33,6 +33,11 @@ class ConfigError(ScalenetError):
     """Say what is wrong in a config file, and where."""
 
 
+def one_line(error: BaseException) -> str:
+    """Return the kind of an error and what it says in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """Return "did you mean …?" for the names most like `name`, or None where none is near."""
     matches = difflib.get_close_matches(name, list(known), n=2, cutoff=0.6)

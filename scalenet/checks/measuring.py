@@ -17,7 +17,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, cast
 
 from scalenet.arch.config import as_data
-from scalenet.arch.errors import ScalenetError
+from scalenet.arch.errors import ScalenetError, one_line
 from scalenet.checks.lock import StageCost, TargetCost
 from scalenet.checks.targets import NOT_MEASURED, Problem
 from scalenet.checks.verification import disagreements, measured
@@ -143,7 +143,7 @@ def _told(target: Target) -> str:
 
 
 def _said(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")[:_LONGEST]
+    return one_line(error)[:_LONGEST]
 
 
 def measure_target(target: Target) -> TargetCost:

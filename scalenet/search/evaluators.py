@@ -26,7 +26,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TextIO, TypeAlias
 
-from scalenet.arch.errors import RunError, ScalenetError, UnknownNameError, nearest
+from scalenet.arch.errors import RunError, ScalenetError, UnknownNameError, nearest, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -412,6 +412,4 @@ def _reported(line: str) -> Mapping[str, Any]:
 
 
 def _said(error: BaseException) -> str:
-    if isinstance(error, ScalenetError):
-        return str(error)
-    return f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
+    return str(error) if isinstance(error, ScalenetError) else one_line(error)

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from scalenet.arch.errors import RunError, ScalenetError
+from scalenet.arch.errors import RunError, ScalenetError, one_line
 from scalenet.search.storage import KEPT, PATIENCE
 
 if TYPE_CHECKING:
@@ -211,7 +211,7 @@ def _said(job: Job, error: BaseException) -> str:
     """Return why a job failed; the traceback of what is not a plain error is kept."""
     if isinstance(error, ScalenetError):
         return str(error)
-    said = f"{job}: {type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
+    said = f"{job}: {one_line(error)}"
     log = job.folder / "error.txt"
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
