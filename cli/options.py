@@ -98,7 +98,7 @@ def place(folder: Path, storage: str | None, name: str | None, grace: int = 60) 
 def search_command(verb: str, study: Study, *words: str) -> str:
     """Return the command that does something with a search, as a shell takes it."""
     from scalenet.search.folder import database
-    from scalenet.search.storage import place as shown
+    from scalenet.search.storage_url import shown
 
     own = study.place.url == database(study.folder)
     storage = [] if own else ["--storage", shown(study.place.url)]

@@ -26,7 +26,6 @@ from optuna.storages._rdb import models
 from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import TrialState, create_trial
 from sqlalchemy.exc import (
-    ArgumentError,
     DBAPIError,
     IntegrityError,
     InterfaceError,
@@ -36,6 +35,7 @@ from sqlalchemy.exc import (
 )
 
 from scalenet.arch.errors import RunError, ScalenetError
+from scalenet.search.storage_url import parsed, scrubbed, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -75,7 +75,7 @@ def _patient(method: Callable[Concatenate[Any, P], T]) -> Any:
             except (StorageInternalError, SQLAlchemyError) as error:
                 cause = error.__cause__ if isinstance(error, StorageInternalError) else error
                 if not _away(cause) or time.monotonic() - began > self.patience:
-                    raise RunError(f"{self.place}: {_said(cause)}", hint=KEPT) from None
+                    raise RunError(f"{self.place}: {scrubbed(_said(cause), self.given)}", hint=KEPT) from None
             time.sleep(delay)
             delay = min(2 * delay, 5.0)
 
@@ -98,7 +98,8 @@ class Storage(RDBStorage):
 
         A process that has given no sign of life for `grace` seconds counts as dead: `retry` hears of its trials.
         """
-        self.place, self.patience, self.returned = place(url), PATIENCE, -float("inf")
+        self.given, self.place = url, shown(url)
+        self.patience, self.returned = PATIENCE, -float("inf")
         sqlite = url.startswith("sqlite")
         url = _read_only(url) if sqlite and reading else url
         with warnings.catch_warnings():
@@ -228,16 +229,16 @@ def open_storage(
             return Storage(full, grace=grace, retry=retry, reading=reading)
         except ImportError as error:
             hint = "pip install 'scalenet-torch[postgresql]'"
-            raise ScalenetError(f"{place(url)}: {error}", hint=hint) from None
+            raise ScalenetError(f"{shown(url)}: {error}", hint=hint) from None
         except RuntimeError as error:  # the tables are those of another version of Optuna
-            raise RunError(f"{place(url)}: {_said(error)}") from None
+            raise RunError(f"{shown(url)}: {scrubbed(_said(error), full)}") from None
         except (StorageInternalError, SQLAlchemyError) as error:
             cause = error.__cause__ if isinstance(error, StorageInternalError) else error
             if reading and re.search("read-?only", _said(cause)):  # the tables were to be made
-                raise RunError(f"{place(url)}: holds no search") from None
+                raise RunError(f"{shown(url)}: holds no search") from None
             limit = max(_OPENING if _racing(cause) else 0, patience if _away(cause) else 0)
             if time.monotonic() - began >= limit:
-                raise RunError(f"{place(url)}: {_said(cause)}") from None
+                raise RunError(f"{shown(url)}: {scrubbed(_said(cause), full)}") from None
         time.sleep(0.2 * random.random())
 
 
@@ -247,35 +248,17 @@ def search_names(url: str) -> list[str]:
     return [study.study_name for study in storage.get_all_studies()]
 
 
-_URLS = "write postgresql://USER@HOST/DATABASE, or sqlite:///FILE"
-
-
 def check_name(name: str) -> None:
     """Refuse a name that a study cannot have."""
     if not 0 < len(name) <= _LONGEST:
         raise ScalenetError(f"the name of a search has 1 to {_LONGEST} characters, this one {len(name)}")
 
 
-def place(url: str) -> str:
-    """Return a storage's URL without its password."""
-    hidden = re.sub(r"(://[^:/@]*):.*@", r"\1:***@", url)
-    return re.sub(r"([?&]password)=[^&]*", r"\1=***", hidden)
-
-
 def _full_url(url: str) -> str:
     """Return a storage's URL with its driver."""
+    parsed(url)
     scheme, colon, rest = url.partition("://")
-    full = f"postgresql+psycopg{colon}{rest}" if scheme in ("postgresql", "postgres") else url
-    try:
-        parsed = sqlalchemy.make_url(full)
-    except (ArgumentError, ValueError) as error:
-        raise ScalenetError(f"--storage {place(url)}: {_said(error)}", hint=_URLS) from None
-    if "@" in (parsed.host or ""):
-        raise ScalenetError(f"--storage {place(url)}: more than one @", hint="write an @ in a password as %40")
-    kind = parsed.get_backend_name()
-    if kind != "postgresql" and (kind != "sqlite" or parsed.database in (None, "", ":memory:")):
-        raise ScalenetError(f"--storage {place(url)}: searches are kept in PostgreSQL or in a file", hint=_URLS)
-    return full
+    return f"postgresql+psycopg{colon}{rest}" if scheme.lower() in ("postgresql", "postgres") else url
 
 
 # SQLite waits in C, where no signal is heard: briefly, and then `_patient` goes on. A server ends the transaction of a
