@@ -34,9 +34,9 @@ def plain_errors(command: Callable[P, T]) -> Callable[P, T]:
         except Exception as error:
             if os.environ.get("SCALENET_DEBUG") == "1":
                 raise
-            from scalenet.arch.errors import RunError, ScalenetError
+            from scalenet.arch.errors import PlainError, RunError
 
-            if isinstance(error, ScalenetError):
+            if isinstance(error, PlainError):
                 _leave(error.message, error.hint, FAILED if isinstance(error, RunError) else ASKED_WRONGLY)
             reason = " ".join(str(error).split()) or type(error).__name__
             _leave(f"{type(error).__name__}: {reason}", "SCALENET_DEBUG=1 shows where", FAILED)

@@ -13,7 +13,7 @@ from scalenet._version import __version__
 
 if TYPE_CHECKING:
     from scalenet.arch.config import Config, load_config, save
-    from scalenet.arch.errors import ScalenetError
+    from scalenet.arch.errors import PlainError, RunError, ScalenetError, UnknownNameError
     from scalenet.arch.spec import Architecture
     from scalenet.costs.counter import Measurement, measure
     from scalenet.costs.formula import Cost, cost
@@ -31,7 +31,10 @@ _HOME = {
     "Measurement": "scalenet.costs.counter",
     "Memory": "scalenet.costs.memory",
     "Multipliers": "scalenet.scaling.rules",
+    "PlainError": "scalenet.arch.errors",
+    "RunError": "scalenet.arch.errors",
     "ScalenetError": "scalenet.arch.errors",
+    "UnknownNameError": "scalenet.arch.errors",
     "build": "scalenet.model.builder",
     "compound": "scalenet.scaling.rules",
     "cost": "scalenet.costs.formula",
@@ -53,7 +56,10 @@ __all__ = [
     "Measurement",
     "Memory",
     "Multipliers",
+    "PlainError",
+    "RunError",
     "ScalenetError",
+    "UnknownNameError",
     "__version__",
     "build",
     "compound",

@@ -17,7 +17,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, cast
 
 from scalenet.arch.config import as_data
-from scalenet.arch.errors import ScalenetError, one_line
+from scalenet.arch.errors import PlainError, ScalenetError, one_line
 from scalenet.checks.lock import StageCost, TargetCost
 from scalenet.checks.targets import NOT_MEASURED, Problem
 from scalenet.checks.verification import disagreements, measured
@@ -136,7 +136,7 @@ def serve(targets: list[Target], folder: str, answers: Connection) -> None:
 def _told(target: Target) -> str:
     try:
         return measure_target(target).model_dump_json(by_alias=True)
-    except ScalenetError as error:
+    except PlainError as error:
         return f"! {error}"
     except BaseException as error:  # modules are others' code, and may even leave
         return f"! {_said(error)}"

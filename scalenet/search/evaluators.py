@@ -26,7 +26,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TextIO, TypeAlias
 
-from scalenet.arch.errors import RunError, ScalenetError, UnknownNameError, nearest, one_line
+from scalenet.arch.errors import PlainError, RunError, ScalenetError, UnknownNameError, nearest, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -412,4 +412,4 @@ def _reported(line: str) -> Mapping[str, Any]:
 
 
 def _said(error: BaseException) -> str:
-    return str(error) if isinstance(error, ScalenetError) else one_line(error)
+    return str(error) if isinstance(error, PlainError) else one_line(error)

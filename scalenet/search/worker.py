@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from scalenet.arch.errors import RunError, ScalenetError, one_line
+from scalenet.arch.errors import PlainError, RunError, one_line
 from scalenet.search.storage import KEPT, PATIENCE
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def be_worker(task: Task, errors: Any) -> None:
     os.dup2(2, 1)
     try:
         _work(task, signals)
-    except ScalenetError as error:
+    except PlainError as error:
         errors.send((error.message, error.hint))
         sys.exit(1)
 
@@ -209,7 +209,7 @@ def _record(board: Board, entry: Entry, result: Any) -> None:
 
 def _said(job: Job, error: BaseException) -> str:
     """Return why a job failed; the traceback of what is not a plain error is kept."""
-    if isinstance(error, ScalenetError):
+    if isinstance(error, PlainError):
         return str(error)
     said = f"{job}: {one_line(error)}"
     log = job.folder / "error.txt"
