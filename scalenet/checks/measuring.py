@@ -6,33 +6,24 @@ target's problem; the others are still measured.
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import sys
 from collections import defaultdict
-from contextlib import contextmanager
-from importlib import import_module
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any, cast
 
 from scalenet.arch.config import as_data
-from scalenet.arch.errors import PlainError, ScalenetError, one_line
+from scalenet.arch.errors import ScalenetError, one_line
+from scalenet.checks.children import measured_in_children
 from scalenet.checks.lock import StageCost, TargetCost
-from scalenet.checks.targets import NOT_MEASURED, Problem
 from scalenet.checks.verification import disagreements, measured
 from scalenet.costs.formula import cost
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from multiprocessing.connection import Connection
-    from multiprocessing.context import SpawnProcess
     from pathlib import Path
 
     from torch import nn
 
     from scalenet.arch.spec import Model
-    from scalenet.checks.targets import Input, Target
+    from scalenet.checks.targets import Input, Problem, Target
     from scalenet.costs import counter
     from scalenet.costs.counter import Measurement
 
@@ -72,7 +63,7 @@ def measure_targets(
         )
         return
     modules = [target for target in targets if target.module]
-    yield from _in_children([*described, *modules], folder, time_limit)
+    yield from measured_in_children([*described, *modules], folder, time_limit)
 
 
 def _cost(inputs: Iterable[Input], figures: dict[str, Any], uncounted: Iterable[str]) -> TargetCost:
@@ -80,81 +71,13 @@ def _cost(inputs: Iterable[Input], figures: dict[str, Any], uncounted: Iterable[
     return TargetCost(input=tuple(map(str, inputs)), uncounted=names, **figures)
 
 
-def _in_children(
-    targets: list[Target], folder: Path, time_limit: float
-) -> Iterator[tuple[Target, TargetCost | Problem]]:
-    """Measure targets one after another in a child process, in a new one after each that was the end of its own."""
-    while targets:
-        with _child(targets, folder) as (process, answers):
-            lost = False
-            while targets and not lost:
-                target, answer = targets.pop(0), _answer(process, answers, time_limit)
-                lost = isinstance(answer, _Lost)
-                yield target, answer if isinstance(answer, TargetCost) else Problem(target.name, answer, NOT_MEASURED)
-
-
-class _Lost(str):
-    """Why a child answers no more."""
-
-
-def _answer(process: SpawnProcess, answers: Connection, time_limit: float) -> TargetCost | str:
-    """Return what a child says of its next target: its cost, or the reason why there is none."""
-    if not answers.poll(time_limit):
-        return _Lost(f"took more than {time_limit:g} s (time_limit in [tool.scalenet] allows more)")
-    try:
-        text = answers.recv_bytes().decode()
-    except EOFError:
-        process.join()
-        return _Lost(f"its process ended with code {process.exitcode}")
-    return text[2:] if text.startswith("! ") else TargetCost.model_validate_json(text)
-
-
-@contextmanager
-def _child(targets: list[Target], folder: Path) -> Iterator[tuple[SpawnProcess, Connection]]:
-    context = multiprocessing.get_context("spawn")
-    answers, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=serve, args=(targets, str(folder), theirs))
-    process.start()
-    theirs.close()
-    try:
-        yield process, answers
-    finally:
-        process.kill()
-        process.join()
-        answers.close()
-
-
-def serve(targets: list[Target], folder: str, answers: Connection) -> None:
-    """Answer for each target with its cost as JSON, or with "! " and the reason why there is none."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which then ends this process
-    os.dup2(2, 1)  # what a module prints is no data of ours
-    sys.path.insert(0, folder)
-    for target in targets:
-        answers.send_bytes(_told(target).encode())
-
-
-def _told(target: Target) -> str:
-    try:
-        return measure_target(target).model_dump_json(by_alias=True)
-    except PlainError as error:
-        return f"! {error}"
-    except BaseException as error:  # modules are others' code, and may even leave
-        return f"! {_said(error)}"
-
-
-def _said(error: BaseException) -> str:
-    return one_line(error)[:_LONGEST]
-
-
-def measure_target(target: Target) -> TargetCost:
-    """Measure a target in this process; raise ScalenetError where the count cannot be trusted."""
-    if target.model is None:
-        return module_cost(_made(str(target.module)), target.inputs)
-    measurement = measured(target.model)
-    differing = list(disagreements(target.model, measurement))
+def described_cost(model: Model, inputs: Iterable[Input]) -> TargetCost:
+    """Count a description by formula with fvcore as the witness; raise ScalenetError where they differ."""
+    measurement = measured(model)
+    differing = list(disagreements(model, measurement))
     if differing:
         raise ScalenetError(f"formula and fvcore differ: {'; '.join(differing)}")
-    return _cost(target.inputs, by_formula(target.model), measurement.unsupported)
+    return _cost(inputs, by_formula(model), measurement.unsupported)
 
 
 def module_cost(module: nn.Module, inputs: Iterable[Input]) -> TargetCost:
@@ -170,27 +93,9 @@ def module_cost(module: nn.Module, inputs: Iterable[Input]) -> TargetCost:
     except ScalenetError:
         raise
     except Exception as error:
-        raise ScalenetError(f"cannot be run for {', '.join(map(str, inputs))}: {_said(error)}") from None
+        raise ScalenetError(f"cannot be run for {', '.join(map(str, inputs))}: {one_line(error)[:_LONGEST]}") from None
     totals = {"flops": measurement.flops, "params": measurement.params, "activations": measurement.activations}
     return _cost(inputs, {**totals, "stages": _stages(module, measurement)}, measurement.unsupported)
-
-
-def _made(path: str) -> nn.Module:
-    """Return the module that `package.module:name` is, or makes."""
-    from torch import nn  # noqa: PLC0415
-
-    place, _, name = path.partition(":")
-    try:
-        found = attrgetter(name)(import_module(place))
-    except (Exception, SystemExit) as error:
-        raise ScalenetError(f"cannot be imported: {_said(error)}") from None
-    try:
-        made = found if isinstance(found, nn.Module) else found()
-    except (Exception, SystemExit) as error:
-        raise ScalenetError(f"cannot be made: {_said(error)}") from None
-    if not isinstance(made, nn.Module):
-        raise ScalenetError(f"gives {type(made).__name__}, not an nn.Module")
-    return made
 
 
 _PLAIN = {"aten::_convolution_mode": "convolution with named padding (give its padding in numbers)"}

@@ -40,7 +40,7 @@ class Input:
 class Target:
     """What is measured: a model by its description, or else the module that `module` (`package.module:name`) names.
 
-    `file` is the config file that describes the model, where there is one.
+    `file` is the config file that describes the model, or the source of the module's callable, on `line`, where known.
     """
 
     name: str
@@ -48,6 +48,7 @@ class Target:
     model: Model | None = None
     module: str | None = None
     file: Path | None = None
+    line: int = 1
 
 
 @dataclass(frozen=True, slots=True)
