@@ -203,4 +203,4 @@ def test_a_formula_that_differs_from_fvcore_is_not_trusted(monkeypatch: pytest.M
         verification, "cost_record", lambda model: exact(model).model_copy(update={"params": exact(model).params + 1})
     )
     with pytest.raises(scalenet.ScalenetError, match="formula and fvcore differ: params: 11689513 by formula"):
-        measuring.measure_target(target)
+        measuring.described_cost(target.model, target.inputs)  # type: ignore[arg-type]
