@@ -13,7 +13,7 @@ import typer
 
 from .errors import plain_errors
 from .options import Json
-from .output import emit_json
+from .output import emit_json, emit_lines, note
 
 if TYPE_CHECKING:
     from scalenet.checks.checking import Report
@@ -64,7 +64,7 @@ def check(
 
         emit_json(as_json(outcome))
     else:
-        typer.echo("\n".join(lines(outcome)))
+        emit_lines(lines(outcome))
     for kind, path in files.items():
         _write(outcome, kind, path)
     if os.environ.get("GITHUB_ACTIONS") == "true" if github is None else github:
@@ -96,25 +96,24 @@ def _report(text: str) -> tuple[str, Path]:
 
 
 def _write(outcome: Report, kind: str, path: Path) -> None:
-    from json import dumps
-
-    from scalenet.arch.config import write_text
+    from scalenet.arch.files import write_text
+    from scalenet.arch.strict_json import dumps
     from scalenet.checks.machine import as_json, as_junit
     from scalenet.checks.report import markdown
 
     if kind == "json":
-        write_text(path, dumps(as_json(outcome), indent=2, ensure_ascii=False) + "\n")
+        write_text(path, dumps(as_json(outcome), indent=2) + "\n")
     else:
         write_text(path, markdown(outcome) if kind == "markdown" else as_junit(outcome))
 
 
 def _tell_github(outcome: Report) -> None:
+    from scalenet.arch.files import append_text
     from scalenet.checks.machine import github_commands
     from scalenet.checks.report import markdown
 
     root = Path(os.environ.get("GITHUB_WORKSPACE") or Path.cwd())
     for line in github_commands(outcome, root):
-        typer.echo(line, err=True)
+        note(line)
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
-        with Path(summary).open("a", encoding="utf-8") as file:
-            file.write(markdown(outcome))
+        append_text(Path(summary), markdown(outcome))

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from functools import wraps
@@ -27,21 +28,41 @@ def plain_errors(command: Callable[P, T]) -> Callable[P, T]:
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return command(*args, **kwargs)
-        except (typer.Exit, typer.Abort, BrokenPipeError):
+        except (typer.Exit, typer.Abort):
             raise
         except KeyboardInterrupt:
             _leave("interrupted", None, INTERRUPTED)
         except Exception as error:
             if os.environ.get("SCALENET_DEBUG") == "1":
                 raise
-            from scalenet.arch.errors import PlainError, RunError
+            from scalenet.arch.errors import PlainError, RunError, one_line
 
             if isinstance(error, PlainError):
                 _leave(error.message, error.hint, FAILED if isinstance(error, RunError) else ASKED_WRONGLY)
-            reason = " ".join(str(error).split()) or type(error).__name__
-            _leave(f"{type(error).__name__}: {reason}", "SCALENET_DEBUG=1 shows where", FAILED)
+            if isinstance(error, OSError):
+                _leave(*_of_system(error))
+            if isinstance(error, OverflowError):
+                _leave("a number is too large", "SCALENET_DEBUG=1 shows where", ASKED_WRONGLY)
+            _leave(one_line(error), "SCALENET_DEBUG=1 shows where", FAILED)
 
     return wrapped
+
+
+def _of_system(error: OSError) -> tuple[str, str | None, int]:
+    """Return message, hint and exit code of what the system refused: 2 where a place was named wrongly, else 3."""
+    said = error.strerror or str(error) or type(error).__name__
+    if error.filename is None and isinstance(error, FileNotFoundError):
+        return "the working directory is gone", "change to one that is there", ASKED_WRONGLY
+    if error.filename is not None and error.errno in _PLACES:
+        return f"{os.fsdecode(error.filename)}: {said}", None, ASKED_WRONGLY
+    place = "" if error.filename is None else f"{error.filename}: "
+    return f"{place}{said}", "SCALENET_DEBUG=1 shows where", FAILED
+
+
+_PLACES = tuple(
+    getattr(errno, name)
+    for name in ("ENOENT", "EACCES", "EPERM", "EROFS", "ENAMETOOLONG", "ENOTDIR", "EISDIR", "EEXIST", "ELOOP", "EINVAL")
+)
 
 
 def _leave(message: str, hint: str | None, code: int) -> NoReturn:

@@ -83,7 +83,7 @@ def _write_confusion(path: Path, scores: Scores, classes: tuple[str, ...]) -> No
     import csv
     import io
 
-    from scalenet.arch.config import write_text
+    from scalenet.arch.files import write_text
 
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

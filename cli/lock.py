@@ -8,13 +8,13 @@ import typer
 
 from .check import Inputs, Targets, measuring
 from .errors import plain_errors
-from .output import note
+from .output import emit_lines, note
 
 
 @plain_errors
 def lock(targets: Targets = None, input: Inputs = None) -> None:
     """Measure costs, print what changed, and write the lock file that accepts it."""
-    from scalenet.arch.config import write_text
+    from scalenet.arch.files import write_text
     from scalenet.checks.checking import relock, select
     from scalenet.checks.lock import dumps
     from scalenet.checks.project import find_project
@@ -24,8 +24,7 @@ def lock(targets: Targets = None, input: Inputs = None) -> None:
     selection = select(project, targets or (), input or ())
     with measuring() as progress:
         outcome, locked = relock(project, selection, progress=progress)
-    for line in changes(outcome):
-        typer.echo(line)
+    emit_lines(changes(outcome))
     for problem in outcome.problems:
         note(problem_text(problem))
     if outcome.problems:

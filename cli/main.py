@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,6 +13,7 @@ from .baselines import baselines
 from .check import check
 from .cost import cost
 from .diff import diff
+from .errors import ASKED_WRONGLY, FAILED, INTERRUPTED
 from .evaluate import evaluate
 from .explain import explain
 from .exponents import exponents
@@ -20,11 +21,13 @@ from .grid_search import grid_search
 from .grids import grids
 from .latency import latency
 from .lock import lock
+from .output import note, note_lines
 from .recipes import recipes
 from .scale import scale
 from .schema import schema
 from .search import app as search
 from .show import show
+from .streams import Streams
 from .train import train
 from .verify import verify
 
@@ -60,6 +63,9 @@ for _command in _COMMANDS:
 app.add_typer(search, name="search")
 
 
+UsageError: Any = typer.BadParameter.__bases__[0]  # what Typer raises where a command line is wrong
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"scalenet {__version__}")
@@ -76,8 +82,26 @@ def root(
 
 
 def main() -> None:
-    """Run the command line; a reader that has enough of its output, as `head` has, is no error."""
+    """Run the command line and exit with the command's code; lost data make a success a failure, lost notes nothing."""
+    streams = Streams()
+    code = _run()
+    lost = streams.lost()
+    if lost is not None:
+        note(f"scalenet: stdout cannot be written: {lost}")
+    sys.exit(code or (0 if lost is None else FAILED))
+
+
+def _run() -> int:
     try:
-        app()
-    except SystemExit as end:
-        sys.exit(0 if isinstance(end.__context__, BrokenPipeError) else end.code)
+        return app(prog_name="scalenet", standalone_mode=False) or 0
+    except UsageError as error:
+        context = error.ctx
+        if context is not None and error.message == context.get_help():  # nothing was asked
+            note_lines(error.message)
+        else:
+            note(f"scalenet: {error.format_message()}")
+            note(f"  see `{context.command_path if context else 'scalenet'} --help`")
+        return ASKED_WRONGLY
+    except (typer.Abort, KeyboardInterrupt):
+        note("scalenet: interrupted")
+        return INTERRUPTED

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import csv
-import json
-import os
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from scalenet.arch.plain import plain
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -47,12 +47,16 @@ def emit_report(data: Any, *tables: Mapping[str, Any], form: Format) -> None:
 
 def emit_json(data: Any) -> None:
     """Write JSON to stdout."""
-    sys.stdout.write(json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+    from scalenet.arch.strict_json import dumps
+
+    sys.stdout.write(dumps(data, indent=2) + "\n")
 
 
 def emit_line(data: Any) -> None:
     """Write a line of JSON to stdout at once."""
-    sys.stdout.write(json.dumps(data, ensure_ascii=False) + "\n")
+    from scalenet.arch.strict_json import dumps
+
+    sys.stdout.write(dumps(data) + "\n")
     sys.stdout.flush()
 
 
@@ -124,7 +128,7 @@ _LONG = ("source", "description", "reason", "mostly", "before", "after")
 
 
 def _shown(value: Any, form: Callable[[Any], str] | None) -> str:
-    return form(value) if form is not None and value is not None else text(value)
+    return plain(form(value) if form is not None and value is not None else text(value))
 
 
 def text(value: Any) -> str:
@@ -135,11 +139,19 @@ def text(value: Any) -> str:
 
 
 def note(text: str) -> None:
-    """Write a line for the reader to stderr; one who has enough, as `head` has, misses the rest."""
-    try:
-        sys.stderr.write(text + "\n")
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+    """Write one line for the reader to stderr, whatever is in the text."""
+    sys.stderr.write(plain(text) + "\n")
+
+
+def note_lines(text: str) -> None:
+    """Write lines of our own to stderr."""
+    for line in text.splitlines():
+        note(line)
+
+
+def emit_lines(lines: Iterable[str]) -> None:
+    """Write lines of text to stdout."""
+    sys.stdout.writelines(f"{plain(line)}\n" for line in lines)
 
 
 def progress(*, shown: bool = True, auto_refresh: bool = True) -> Progress:
@@ -248,5 +260,5 @@ def must_not_exist(path: Path, *, force: bool) -> None:
     """Refuse to replace a file unless it is wanted."""
     from scalenet.arch.errors import ScalenetError
 
-    if path.exists() and not force:
+    if not force and (path.is_file() or path.is_dir()):
         raise ScalenetError(f"{path}: exists already", hint="--force replaces it")

@@ -8,7 +8,7 @@ import typer
 
 from .errors import ASKED_WRONGLY, NO, plain_errors
 from .options import Json
-from .output import emit_json
+from .output import emit_json, emit_lines
 
 
 @plain_errors
@@ -33,7 +33,7 @@ def verify(
         results.append({"file": file, "ok": not (differences or error), "differences": differences, "error": error})
         if not json:
             for line in [f"error: {error}"] if error else differences or ["ok"]:
-                typer.echo(f"{file}: {line}")
+                emit_lines([f"{file}: {line}"])
     if json:
         emit_json(results)
     raise typer.Exit(code)

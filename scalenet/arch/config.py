@@ -6,11 +6,8 @@ nearest good key. `save` writes the same bytes for the same config, to a tempora
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar, get_args
 
@@ -19,7 +16,8 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from scalenet.arch import blocks, strict_yaml
 from scalenet.arch.blocks import Positive
 from scalenet.arch.convention import CONVENTION
-from scalenet.arch.errors import ConfigError, RunError, ScalenetError, nearest
+from scalenet.arch.errors import ConfigError, nearest
+from scalenet.arch.files import read_text, write_text
 from scalenet.arch.spec import DEFAULT_ROUNDING, Architecture, Model, Record, StageSpec, stage_record
 
 if TYPE_CHECKING:
@@ -268,45 +266,6 @@ def save(config: Architecture | Config, path: str | Path) -> None:
     write_text(Path(path), dumps(config))
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file as `write_bytes` does."""
-    write_bytes(path, text.encode())
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name, then rename it, so that none is ever half-written.
-
-    An older file survives what goes wrong: RunError says that the disk is full or broken, ScalenetError that the
-    place cannot be written to.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        kind = RunError if error.errno in (errno.ENOSPC, errno.EDQUOT) else ScalenetError
-        raise kind(f"{path}: cannot be written: {error.strerror}") from None
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o666 & ~_umask())
-        Path(temporary).replace(path)
-    except OSError as error:
-        Path(temporary).unlink(missing_ok=True)
-        reason = error.strerror or error
-        raise RunError(f"{path}: cannot be written: {reason}", hint="what stood there is unchanged") from None
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
 def load_config(path: str | Path, *, place: str | None = None) -> Config:
     """Read a config file, or raise ConfigError with the file, line and key of the first thing wrong.
 
@@ -314,15 +273,6 @@ def load_config(path: str | Path, *, place: str | None = None) -> Config:
     """
     place = place or str(path)
     return loads(read_text(Path(path), place), place=place)
-
-
-def read_text(path: Path, place: str) -> str:
-    """Read a file of UTF-8 text, or raise ScalenetError that says why not."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise ScalenetError(f"{place}: {reason}") from None
 
 
 def loads(text: str, *, place: str = "config") -> Config:

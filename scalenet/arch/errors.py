@@ -9,6 +9,8 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING, Any
 
+from scalenet.arch.plain import plain
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -17,9 +19,9 @@ class PlainError(Exception):
     """Carry a one-line message and, where there is one, a hint that says what to do next."""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(message if hint is None else f"{message} ({hint})")
-        self.message = message
-        self.hint = hint
+        self.message = plain(message)
+        self.hint = None if hint is None else plain(hint)
+        super().__init__(self.message if hint is None else f"{self.message} ({self.hint})")
 
     def __reduce__(self) -> Any:
         """Pickle as text and attributes: an exception is made anew from `args`, which are not what `__init__` takes."""
@@ -53,7 +55,7 @@ def _again(kind: type[PlainError], args: tuple[Any, ...], attributes: dict[str, 
 
 def one_line(error: BaseException) -> str:
     """Return the kind of an error and what it says in one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
+    return plain(f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": "))
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

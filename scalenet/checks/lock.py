@@ -6,15 +6,16 @@ it that changes by itself (no time, host or version of torch).
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from scalenet.arch.config import as_data, as_record, read_text
+from scalenet.arch import strict_json
+from scalenet.arch.config import as_data, as_record
 from scalenet.arch.convention import matrix_flops
 from scalenet.arch.errors import ConfigError
+from scalenet.arch.files import read_text
 from scalenet.arch.spec import Record, as_tuple
 
 if TYPE_CHECKING:
@@ -74,8 +75,8 @@ def parse_lock(text: str, place: str) -> Lock:
         line = text.count("\n", 0, conflict.start()) + 1
         raise ConfigError(f"{place}:{line}: holds a git conflict", hint="`scalenet lock` writes it anew")
     try:
-        data = json.loads(text, object_pairs_hook=_each_once)
-    except (ValueError, RecursionError) as error:
+        data = strict_json.loads(text)
+    except ValueError as error:
         raise ConfigError(f"{place}: not a lock file: {error}", hint="`scalenet lock` writes it anew") from None
     if isinstance(data, dict) and _version(data.get("schema")) > 1:
         raise NewerLockError(f"{place}: {data['schema']} is of a newer scalenet", hint="upgrade scalenet")
@@ -89,14 +90,6 @@ class NewerLockError(ConfigError):
 def _version(schema: Any) -> int:
     match = re.fullmatch(r"scalenet-lock/(\d+)", str(schema))
     return int(match[1]) if match else 0
-
-
-def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    data = dict(pairs)
-    if len(data) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} stands twice")
-    return data
 
 
 def dumps(lock: Lock) -> str:
@@ -132,7 +125,7 @@ def _lines(brackets: str, lines: Iterable[str], indent: str) -> str:
 
 
 def _text(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    return strict_json.dumps(value)
 
 
 def line_of(text: str, name: str) -> int:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from scalenet.arch.config import as_record, read_text
+from scalenet.arch.config import as_record
 from scalenet.arch.errors import ConfigError
+from scalenet.arch.files import read_text
 from scalenet.arch.spec import Record, as_tuple
 from scalenet.checks.amounts import Amount
 

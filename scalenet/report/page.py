@@ -12,8 +12,8 @@ from xml.etree import ElementTree
 import numpy as np
 
 from scalenet._version import __version__
-from scalenet.arch.config import write_bytes, write_text
 from scalenet.arch.convention import CONVENTION
+from scalenet.arch.files import write_bytes, write_text
 from scalenet.report.figures import png, style, svg
 from scalenet.report.findings import Findings, standings
 from scalenet.report.plots import plots
@@ -42,8 +42,8 @@ def write_report(findings: Findings, folder: Path) -> Path:
     with style():
         for plot in plots(findings, frame):
             drawn = svg(plot.figure)
-            write_bytes(folder / "plots" / f"{plot.name}.svg", drawn)
-            write_bytes(folder / "plots" / f"{plot.name}.png", png(plot.figure))
+            write_bytes(folder / "plots" / f"{plot.name}.svg", drawn, within=folder)
+            write_bytes(folder / "plots" / f"{plot.name}.png", png(plot.figure), within=folder)
             cards.append(_card(plot, drawn))
     page = folder / "report.html"
     write_text(page, _page(findings, cards, _candidates(frame)))

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from scalenet.arch import strict_yaml
-from scalenet.arch.config import Multiplier, as_data, read_record, write_text
+from scalenet.arch.config import Multiplier, as_data, read_record
 from scalenet.arch.errors import ScalenetError
+from scalenet.arch.files import write_text
 from scalenet.arch.spec import Record, as_tuple
 from scalenet.search.objective import Ceiling, Goal
 

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 from sqlalchemy import URL
 
 from scalenet.arch import strict_yaml
-from scalenet.arch.config import as_data, read_record, read_text, save, write_text
+from scalenet.arch.config import as_data, read_record, save
 from scalenet.arch.errors import ScalenetError
+from scalenet.arch.files import read_text, write_text
 from scalenet.arch.spec import Architecture
 from scalenet.search.evaluators import Job
 from scalenet.search.plan import Plan

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from scalenet.arch.config import as_data, as_record, digest, write_text
+from scalenet.arch.config import as_data, as_record, digest
 from scalenet.arch.errors import ScalenetError
+from scalenet.arch.files import write_text
 from scalenet.arch.spec import Architecture
 from scalenet.search.candidates import enumerate_candidates
 from scalenet.search.folder import Jobs, discard, forget_answer, recorded_plan, write_plan

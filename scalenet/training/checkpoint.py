@@ -18,8 +18,9 @@ import torch
 from pydantic import BeforeValidator, Field
 from safetensors.torch import save
 
-from scalenet.arch.config import Config, as_data, as_record, write_bytes
+from scalenet.arch.config import Config, as_data, as_record
 from scalenet.arch.errors import ScalenetError
+from scalenet.arch.files import write_bytes
 from scalenet.arch.spec import Record, as_tuple
 from scalenet.model.builder import build
 from scalenet.training.decoding import some

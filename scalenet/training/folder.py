@@ -18,8 +18,9 @@ import torch
 
 from scalenet._version import __version__
 from scalenet.arch import strict_yaml
-from scalenet.arch.config import as_data, as_record, dumps, write_bytes, write_text
+from scalenet.arch.config import as_data, as_record, dumps
 from scalenet.arch.errors import ScalenetError
+from scalenet.arch.files import write_bytes, write_text
 from scalenet.training.card import model_card
 from scalenet.training.checkpoint import About, Plan, checkpoints, read_checkpoint, write_checkpoint, write_weights
 from scalenet.training.curves import curves_png
