@@ -4,32 +4,35 @@ from __future__ import annotations
 
 import os
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from scalenet.arch import registry
 from scalenet.arch.errors import ConfigError, ScalenetError
-from scalenet.checks.comparison import Budget, Change, budgets, is_drift
-from scalenet.checks.git import file_at, merge_base
+from scalenet.checks.comparison import Change, is_drift
+from scalenet.checks.git import file_at, merge_base, moved_file_at
+from scalenet.checks.limits import Budget, Guarded, budgets, stages
 from scalenet.checks.lock import Lock, NewerLockError, TargetCost, parse_lock, read_lock
 from scalenet.checks.measuring import measure_targets
 from scalenet.checks.project import Gate, ModuleTarget, Project
+from scalenet.checks.renames import Renames, Sources, find_renames
 from scalenet.checks.targets import ASKED_WRONGLY, NOT_LOCKED, Problem, Target, find_targets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-Status: TypeAlias = Literal["unchanged", "changed", "new", "gone"]
+Status: TypeAlias = Literal["unchanged", "changed", "renamed", "new", "gone"]
 Costs: TypeAlias = list[tuple[Target, TargetCost]]
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of a target. `accepted` is whether the lock file says so; `file` is its config file, if it has one.
+    """What became of a target. `accepted` is whether the lock file says so; `was` its former name, if it has another.
 
-    `change` runs from the base to now, or where they are equal, from the lock file.
+    `change` runs from the base to now, or where they are equal, from the lock file. `file` is where the target is
+    written, and `line` where in it, as far as that is known.
     """
 
     name: str
@@ -38,13 +41,16 @@ class Result:
     cost: TargetCost | None = None
     change: Change | None = None
     file: Path | None = None
+    line: int = 1
+    was: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
     """The outcome of a check. `lock` and `base` name what was compared with; `skipped` targets were not measured.
 
-    `words` are those of the command that chose the targets.
+    `words` are those of the command that chose the targets. `unclear` are new targets that may be one of several gone
+    ones. `bare` is whether the base has no lock file at all.
     """
 
     words: tuple[str, ...]
@@ -54,6 +60,8 @@ class Report:
     budgets: tuple[Budget, ...]
     problems: tuple[Problem, ...]
     skipped: tuple[str, ...]
+    unclear: dict[str, list[str]] = field(default_factory=dict)
+    bare: bool = False
 
     @property
     def code(self) -> int:
@@ -89,6 +97,7 @@ class Selection:
     targets: list[Target]
     problems: list[Problem]
     words: tuple[str, ...] = ()
+    listed: tuple[str, ...] = ()
 
     @property
     def whole(self) -> bool:
@@ -106,6 +115,7 @@ def select(project: Project, names: Sequence[str], inputs: Sequence[str]) -> Sel
         if not (listed or problems):
             raise ScalenetError("no targets", hint="list them in [tool.scalenet] of pyproject.toml, or name one")
         return Selection(listed, problems)
+    all_names = *(target.name for target in listed), *(problem.name for problem in problems)
     names = [_from_folder(name, project.folder) for name in names]
     chosen: dict[str, Target] = {}
     wrong: list[Problem] = []
@@ -117,7 +127,7 @@ def select(project: Project, names: Sequence[str], inputs: Sequence[str]) -> Sel
             wrong += more
         chosen.update({target.name: target for target in matches})
     words = (*names, *(f"--input={one}" for one in inputs))
-    return Selection(list(chosen.values()), wrong, words)
+    return Selection(list(chosen.values()), wrong, words, all_names)
 
 
 def _from_folder(name: str, folder: Path) -> str:
@@ -137,22 +147,32 @@ def check(
     """Measure, compare and judge; `base` is a branch or commit whose merge-base with HEAD has the earlier lock file."""
     problems = list(selection.problems)
     lock = _lock(project, problems)
-    where, earlier = _earlier(project, base, problems) if base else (None, None)
-    reference = lock if earlier is None else earlier
+    earlier = _earlier(project, base, problems) if base else None
+    reference = lock if earlier is None or earlier.lock is None else earlier.lock
     costs = _measured(project, selection, problems, fast=fast, progress=progress)
+    renames = _renames(project, selection, costs, reference, earlier.commit if earlier else "HEAD")
+    gates = project.settings.gates
     if selection.whole:
-        problems += _idle_gates(project.settings.gates, _names(selection, problems), costs)
-    results = _results(costs, lock, reference, project.settings.gates) if lock else []
+        problems += _idle_gates(gates, _names(selection, problems), costs)
+    results = _results(costs, lock, reference, renames, gates) if lock else []
     if selection.whole and lock:
-        results += _gone(selection, problems, lock, reference)
-    known = reference.targets if reference else {}
-    limits = tuple(
-        budget
-        for target, cost in costs
-        for budget in budgets(target.name, cost, known.get(target.name), project.settings.gates)
+        results += _gone(selection, problems, lock, reference, renames)
+    guarded = _guarded(project, costs, earlier.lock if earlier else lock, renames)
+    problems += _lost_stages(guarded, gates)
+    limits = [budget for target in guarded for budget in budgets(target, gates)]
+    if earlier is None or earlier.broken:  # the lock file itself is what is held to, or what it would be is not known
+        limits = [budget for budget in limits if budget.limit is not None]
+    return Report(
+        selection.words,
+        project.lock,
+        earlier.name if earlier else None,
+        tuple(results),
+        tuple(limits),
+        tuple(problems),
+        skipped=tuple(target.name for target in selection.targets if fast and target.module),
+        unclear=renames.unclear,
+        bare=bool(earlier and earlier.bare),
     )
-    skipped = tuple(target.name for target in selection.targets if fast and target.module)
-    return Report(selection.words, project.lock, where, tuple(results), limits, tuple(problems), skipped)
 
 
 def relock(
@@ -165,9 +185,10 @@ def relock(
     problems = list(selection.problems)
     old = _replaceable(project.lock, whole=selection.whole)
     costs = _measured(project, selection, problems, progress=progress)
-    results = _results(costs, old, old, gates=())
+    renames = _renames(project, selection, costs, old, "HEAD")
+    results = _results(costs, old, old, renames, gates=())
     if selection.whole:
-        results += _gone(selection, problems, old, old)
+        results += _gone(selection, problems, old, old, renames)
     kept = {} if selection.whole else old.targets
     lock = Lock(targets={**kept, **{target.name: cost for target, cost in costs}})
     return Report(selection.words, project.lock, None, tuple(results), (), tuple(problems), ()), lock
@@ -196,14 +217,50 @@ def _lock(project: Project, problems: list[Problem]) -> Lock | None:
     return lock
 
 
-def _earlier(project: Project, base: str, problems: list[Problem]) -> tuple[str, Lock | None]:
+@dataclass(frozen=True, slots=True)
+class _Base:
+    """The commit that is compared with, its `name` for people, and its lock file, if there is one that can be read."""
+
+    name: str
+    commit: str
+    lock: Lock | None
+    bare: bool = False
+
+    @property
+    def broken(self) -> bool:
+        """Whether there is a lock file that cannot be read."""
+        return self.lock is None and not self.bare
+
+
+def _earlier(project: Project, base: str, problems: list[Problem]) -> _Base:
     commit = merge_base(base, project.folder)
-    where, text = f"{base} ({commit[:7]})", file_at(commit, project.lock)
+    where, file = f"{base} ({commit[:7]})", Path(project.settings.lock).as_posix()
+    text = file_at(commit, project.folder, file) or moved_file_at(commit, project.folder, file)
     try:
-        return where, None if text is None else parse_lock(text, f"{project.lock.name} at {where}")
+        lock = parse_lock(text, f"{project.lock.name} at {where}") if text else None
     except ConfigError as error:
         problems.append(Problem("", error.message, ASKED_WRONGLY))
-        return where, None
+        lock = None
+    return _Base(where, commit, lock, bare=text is None)
+
+
+def _renames(project: Project, selection: Selection, costs: Costs, reference: Lock | None, commit: str) -> Renames:
+    """Return what the new ones of these targets were of those that the project has no more."""
+    known = reference.targets if reference else {}
+    named = {*selection.listed, *_names(selection, selection.problems)}
+    gone = {name: cost for name, cost in known.items() if name not in named}
+    new = {target.name: cost for target, cost in costs if target.name not in known}
+    modules = {target.name: target.module for target, _ in costs if target.module}
+    return find_renames(gone, new, Sources(project.folder, commit, modules), said=project.settings.was)
+
+
+def _guarded(project: Project, costs: Costs, base: Lock | None, renames: Renames) -> list[Guarded]:
+    known, new = (base.targets if base else {}), project.settings.new
+    was = renames.was
+    return [
+        Guarded(target.name, cost, known.get(was.get(target.name, target.name)), was.get(target.name), new)
+        for target, cost in costs
+    ]
 
 
 def _measured(
@@ -225,31 +282,50 @@ def _measured(
     return costs
 
 
-def _results(costs: Costs, lock: Lock, reference: Lock | None, gates: Sequence[Gate]) -> list[Result]:
-    return [_result(target, cost, lock, reference or lock, gates) for target, cost in costs]
+def _results(costs: Costs, lock: Lock, reference: Lock | None, renames: Renames, gates: Sequence[Gate]) -> list[Result]:
+    return [
+        _result(target, cost, lock, reference or lock, renames.was.get(target.name), gates) for target, cost in costs
+    ]
 
 
-def _result(target: Target, cost: TargetCost, lock: Lock, reference: Lock, gates: Sequence[Gate]) -> Result:
-    locked, before = lock.targets.get(target.name), reference.targets.get(target.name)
+def _result(
+    target: Target, cost: TargetCost, lock: Lock, reference: Lock, was: str | None, gates: Sequence[Gate]
+) -> Result:
+    locked, before = lock.targets.get(target.name), reference.targets.get(was or target.name)
     drift = locked is None or is_drift(target.name, Change(locked, cost), gates)
     change = (before and Change(before, cost)) or (locked and Change(locked, cost)) or None
     status: Status = "unchanged"
-    if before is None:
+    if was is not None:
+        status = "renamed"
+    elif before is None:
         status = "new"
     elif change and (drift or reference is not lock):
         status = "changed"
-    return Result(target.name, status, accepted=not drift, cost=cost, change=change, file=target.file)
+    accepted = not drift
+    return Result(target.name, status, accepted, cost, change, file=target.file, line=target.line, was=was)
 
 
 def _names(selection: Selection, problems: list[Problem]) -> set[str]:
     return {target.name for target in selection.targets} | {problem.name for problem in problems}
 
 
-def _gone(selection: Selection, problems: list[Problem], lock: Lock, reference: Lock | None) -> list[Result]:
-    """Return what the lock file or the base has and the project lists no more."""
+def _gone(
+    selection: Selection, problems: list[Problem], lock: Lock, reference: Lock | None, renames: Renames
+) -> list[Result]:
+    """Return what the lock file or the base has, and the project lists no more, under any name."""
     locked = {*lock.targets, *(reference.targets if reference else ())}
-    names = sorted(locked - _names(selection, problems))
+    names = sorted(locked - _names(selection, problems) - set(renames.was.values()))
     return [Result(name, "gone", accepted=name not in lock.targets) for name in names]
+
+
+def _lost_stages(targets: Iterable[Guarded], gates: Sequence[Gate]) -> Iterator[Problem]:
+    """Yield a problem for each limit on stages of which a target had some in the base, and has none any more."""
+    for target in targets:
+        for number, gate in enumerate(gates):
+            had = target.base is not None and gate.stage is not None and target.matches(gate)
+            if had and target.base and stages(target.base, gate) and not stages(target.cost, gate):
+                message = f"no stage is called {gate.stage!r} any more ([tool.scalenet]: gates[{number}])"
+                yield Problem(target.name, message, ASKED_WRONGLY)
 
 
 def _idle_gates(gates: Iterable[Gate], names: Iterable[str], costs: Costs) -> Iterator[Problem]:

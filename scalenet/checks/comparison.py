@@ -1,4 +1,4 @@
-"""What changed between two costs of a target, and which limits hold."""
+"""What changed between two costs of a target."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scalenet.arch.convention import MATRIX_OPERATORS
 from scalenet.checks.amounts import percent, shown, step
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from scalenet.checks.lock import TargetCost
     from scalenet.checks.project import Gate, Metric
@@ -124,56 +124,3 @@ def is_drift(name: str, change: Change, gates: Iterable[Gate]) -> bool:
         if metric not in tolerances or abs(after - before) > tolerances[metric].above(before)
     ]
     return bool(beyond) if tolerances else bool(change)
-
-
-_RULES = {"max": "max", "max_increase": "max_increase to"}
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """A count and its limit; `stage` is empty for a whole target, `rule` says which limit it is."""
-
-    target: str
-    stage: str
-    metric: Metric
-    rule: str
-    value: int
-    limit: int
-
-    @property
-    def ok(self) -> bool:
-        """Whether the limit holds."""
-        return self.value <= self.limit
-
-    @property
-    def place(self) -> str:
-        """The target, and the stage where there is one."""
-        return f"{self.target} {self.stage}".strip()
-
-    @property
-    def summary(self) -> str:
-        """Value, limit and headroom in one line."""
-        value, limit, room = shown(self.value), shown(self.limit), shown(abs(self.limit - self.value))
-        if value == limit != "0":
-            value, limit, room = (f"{count:,}" for count in (self.value, self.limit, abs(self.limit - self.value)))
-        rest = f"headroom {room}" if self.ok else f"{room} too many"
-        return f"{self.place}: {METRICS[self.metric]} {value}, {_RULES[self.rule]} {limit}, {rest}"
-
-
-def budgets(name: str, cost: TargetCost, base: TargetCost | None, gates: Iterable[Gate]) -> Iterator[Budget]:
-    """Yield every limit on a target; what may grow by `max_increase` is compared with `base`, where that has it."""
-    for gate in gates:
-        if not fnmatchcase(name, gate.target):
-            continue
-        for stage in [""] if gate.stage is None else [one for one in cost.stages if fnmatchcase(one, gate.stage)]:
-            value = _metric(cost, stage, gate.metric)
-            if gate.max is not None:
-                yield Budget(name, stage, gate.metric, "max", value, gate.max)
-            if gate.max_increase and base and (not stage or stage in base.stages):
-                before = _metric(base, stage, gate.metric)
-                limit = before + gate.max_increase.above(before)
-                yield Budget(name, stage, gate.metric, "max_increase", value, limit)
-
-
-def _metric(cost: TargetCost, stage: str, metric: Metric) -> int:
-    return int(getattr(cost.stages[stage] if stage else cost, metric))

@@ -23,15 +23,31 @@ def merge_base(branch: str, folder: Path) -> str:
     return common.stdout.strip()
 
 
-def file_at(commit: str, path: Path) -> str | None:
-    """Return the text of a file as it is in a commit, or None where the commit has no such file."""
-    found = _git(path.parent, "show", f"{commit}:./{path.name}")
+def file_at(commit: str, folder: Path, name: str) -> str | None:
+    """Return the text of a file, `name` from `folder`, as it is in a commit; None where the commit has no such file.
+
+    No filter of the repository's settings runs on it.
+    """
+    found = _git(folder, "cat-file", "blob", f"{commit}:./{name}")
     return None if found.returncode else found.stdout
+
+
+def moved_file_at(commit: str, folder: Path, name: str) -> str | None:
+    """Return the text in a commit of a file that git sees moved to `name` from `folder` since; None for any other."""
+    prefix = _git(folder, "rev-parse", "--show-prefix").stdout.strip()
+    moves = _git(folder, "diff", "--name-status", "--diff-filter=R", "--find-renames", "-z", commit)
+    words = iter(moves.stdout.split("\0"))
+    for _, old, new in zip(words, words, words, strict=False):
+        if new == f"{prefix}{name}":
+            return _git(folder, "cat-file", "blob", f"{commit}:{old}").stdout
+    return None
 
 
 def _git(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     try:
         command, environment = ["git", "-C", str(folder), *words], {**os.environ, "LC_ALL": "C"}
-        return subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", check=False)
+        return subprocess.run(
+            command, env=environment, capture_output=True, encoding="utf-8", errors="replace", check=False
+        )
     except FileNotFoundError:
         raise ScalenetError("git is not installed", hint="--base reads the lock file with it") from None

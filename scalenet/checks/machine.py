@@ -12,7 +12,6 @@ from scalenet.checks.lock import line_of
 from scalenet.checks.report import fields, problem_text, summary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from scalenet.checks.checking import Report, Result
@@ -23,15 +22,15 @@ _ANNOTATIONS = 10
 def as_json(report: Report) -> dict[str, Any]:
     """Return the report as data; docs/checks.md says what each key is."""
     return {
-        "schema": "scalenet-check/1",
+        "schema": "scalenet-check/2",
         "code": report.code,
         "lock": report.lock.name,
         "base": report.base,
         "targets": [_target(result) for result in report.results],
         "limits": [
             {
-                **{key: getattr(budget, key) for key in ("target", "stage", "metric", "rule", "value", "limit", "ok")},
-                "headroom": budget.limit - budget.value,
+                key: getattr(budget, key)
+                for key in ("target", "stage", "metric", "rule", "value", "limit", "ok", "headroom", "was", "accepted")
             }
             for budget in report.budgets
         ],
@@ -45,6 +44,7 @@ def _target(result: Result) -> dict[str, Any]:
     return {
         "name": result.name,
         "status": result.status,
+        "was": result.was,
         "accepted": result.accepted,
         **{key: getattr(cost, key) if cost else None for key in ("flops", "params", "activations")},
         "changes": {metric: list(pair) for metric, pair in change.metrics.items()} if change else {},
@@ -95,28 +95,38 @@ def _printable(text: str) -> str:
 
 def github_commands(report: Report, root: Path) -> list[str]:
     """Return at most ten of GitHub's workflow commands; files are named from `root`, the checked-out repository."""
-    said = [*_drift_annotations(report, root)]
-    lock = _file(report.lock, root)
-    said += [_annotation(budget.summary, lock, 1) for budget in report.budgets if not budget.ok]
-    said += [_annotation(problem_text(problem), lock, 1) for problem in report.problems]
+    results = {result.name: result for result in report.results}
+    said = [
+        _annotation("\n".join([f"{result.name}: {summary(result)}", *fields(result)]), *_place(result, report, root))
+        for result in report.drifted
+    ]
+    said += [
+        _annotation(f"{budget.state} {budget.summary}", *_place(results.get(budget.target), report, root))
+        for budget in report.budgets
+        if not budget.ok
+    ]
+    said += [_annotation(problem_text(problem), _file(report.lock, root), 1) for problem in report.problems]
     return said[:_ANNOTATIONS]
 
 
-def _drift_annotations(report: Report, root: Path) -> Iterator[str]:
-    for result in report.drifted:
-        file, line = _place(result, report.lock)
-        text = "\n".join([f"{result.name}: {summary(result)}", *fields(result)])
-        yield _annotation(text, _file(file, root), line)
+def _place(result: Result | None, report: Report, root: Path) -> tuple[str, int]:
+    """Return the line of the config's field that moved, of the module's callable, or of the target in the lock file."""
+    if result and result.file and result.file.is_relative_to(root):
+        return _file(result.file, root), _config_line(result) if _is_described(result) else result.line
+    text = report.lock.read_text(encoding="utf-8") if report.lock.exists() else ""
+    return _file(report.lock, root), line_of(text, result.name) if result else 1
 
 
-def _place(result: Result, lock: Path) -> tuple[Path, int]:
-    """Return the line of the config's field that moved, or of the target in the lock file."""
-    if result.file is None:
-        return lock, line_of(lock.read_text(encoding="utf-8"), result.name) if lock.exists() else 1
+def _is_described(result: Result) -> bool:
+    return result.cost is not None and result.cost.model is not None
+
+
+def _config_line(result: Result) -> int:
+    assert result.file is not None
     _, node = strict_yaml.parse(result.file.read_text(encoding="utf-8"), result.file.name)
     moved = result.change.fields if result.change else []
     steps = re.findall(r"[^.\[\]]+", f"model.{moved[0][0]}") if moved else []
-    return result.file, strict_yaml.line_of(node, [int(step) if step.isdecimal() else step for step in steps]) or 1
+    return strict_yaml.line_of(node, [int(step) if step.isdecimal() else step for step in steps]) or 1
 
 
 def _file(path: Path, root: Path) -> str:

@@ -76,10 +76,16 @@ class Gate(Record):
 
 
 class Settings(Record):
-    """The table `[tool.scalenet]`; `time_limit` is in seconds a target."""
+    """The table `[tool.scalenet]`; `time_limit` is in seconds a target.
+
+    `was` has the former names of targets, where a rename is not seen; `new` patterns of targets, and of `target stage`,
+    that `max_increase` needs no base for.
+    """
 
     targets: Annotated[tuple[str | ModuleTarget, ...], BeforeValidator(as_tuple)] = ()
     gates: Annotated[tuple[Gate, ...], BeforeValidator(as_tuple)] = ()
+    was: dict[str, str] = Field(default_factory=dict)
+    new: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()
     lock: str = "scalenet.lock.json"
     time_limit: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 300
 

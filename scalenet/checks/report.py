@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from scalenet.checks.amounts import percent, shown
@@ -24,11 +25,37 @@ def lines(report: Report) -> Iterator[str]:
     yield from changes(report)
     if report.skipped:
         yield f"{counted(report.skipped, 'module')} left out by --fast"
-    yield from (f"{'ok' if budget.ok else 'OVER'}  {budget.summary}" for budget in report.budgets)
+    yield from limits(report)
     yield from map(problem_text, report.problems)
     yield verdict(report)
     if report.accepting:
         yield f"accept with: {report.accepting}"
+    if said := without_base(report):
+        yield said
+
+
+def limits(report: Report) -> Iterator[str]:
+    """Yield a line for each limit; where the base has no lock file at all, one for all that have no base."""
+    missing = [budget for budget in report.budgets if report.bare and budget.limit is None and not budget.ok]
+    yield from (f"{budget.state}  {budget.summary}" for budget in report.budgets if budget not in missing)
+    if missing:
+        yield f"NO BASE  {counted(missing, 'limit')} by max_increase: no {report.lock.name} at {report.base}"
+
+
+def without_base(report: Report) -> str:
+    """Return how a limit without a base is settled, or nothing where there is none."""
+    names = sorted({budget.target for budget in report.budgets if budget.state == "NO BASE"})
+    if not names:
+        return ""
+    said = f"new = [{', '.join(map(quoted, names))}]" if not report.bare else 'new = ["*"]'
+    was = (f"{quoted(name)} = {quoted(old)}" for name in names for old in report.unclear.get(name, ()))
+    other = f" (or, if one was another: was = {{{' or '.join(was)}}})" if report.unclear else ""
+    return f"accept in [tool.scalenet]: {said}{other}"
+
+
+def quoted(text: str) -> str:
+    """Return text as TOML takes it."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def changes(report: Report) -> Iterator[str]:
@@ -49,6 +76,8 @@ def summary(result: Result) -> str:
     if result.status == "new" and result.cost:
         totals = ", ".join(f"{label} {shown(getattr(result.cost, metric))}" for metric, label in METRICS.items())
         return f"new{accepted}: {totals}"
+    if result.was is not None:
+        return f"renamed from {result.was}{accepted}: {result.change.summary if result.change else 'costs as before'}"
     return f"{result.change.summary}{accepted}" if result.change else "unchanged"
 
 
@@ -71,7 +100,8 @@ def verdict(report: Report) -> str:
         return f"passed: {counted(report.results, 'target')} checked against {compared}"
     said: dict[str, Sequence[object]] = {
         "not as locked": report.drifted,
-        "over a limit": [budget for budget in report.budgets if not budget.ok],
+        "over a limit": [budget for budget in report.budgets if budget.state == "OVER"],
+        "without a base": [budget for budget in report.budgets if budget.state == "NO BASE"],
         "without a lock": [problem for problem in report.problems if problem.code == NOT_LOCKED],
         "asked wrongly": [problem for problem in report.problems if problem.code == ASKED_WRONGLY],
         "not measured or not to be trusted": [problem for problem in report.problems if problem.code == NOT_MEASURED],

@@ -96,7 +96,7 @@ def test_the_junit_takes_any_text() -> None:
 def test_the_json_has_exact_numbers(changed: Folder) -> None:
     data = json.loads(changed.check("--json").stdout)
     assert {key: data[key] for key in ("schema", "code", "lock", "base", "problems", "skipped")} == {
-        "schema": "scalenet-check/1",
+        "schema": "scalenet-check/2",
         "code": 1,
         "lock": "scalenet.lock.json",
         "base": None,
@@ -127,7 +127,7 @@ def test_github_gets_annotations_at_the_configs_line_and_the_summary(
     assert said[0].startswith(f"::error file={R18},line={line},title=scalenet check::{R18}: FLOPs 1,814,073,344")
     assert said[0].endswith("%0Ahead.classes 1000 → 10")
     assert "(−0.03 %25)" in said[0]
-    assert said[1].startswith("::error file=scalenet.lock.json,line=1,title=scalenet check::nets/resnet18.yaml: FLOPs")
+    assert said[1].startswith(f"::error file={R18},line={line},title=scalenet check::OVER {R18}: FLOPs 1.81 G, max 1")
     assert summary.read_text().startswith(f"before\n{MARKER}\n")
 
 
