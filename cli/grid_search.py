@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from scalenet.search.objective import Objective
     from scalenet.search.plan import Plan
     from scalenet.search.study import Study
-    from scalenet.training.data import Splits
+    from scalenet.training.data import Selection, Splits
     from scalenet.training.sources import Source
 
 EMBEDDED_BASE, EMBEDDED_GRID, DEFAULT_GRID = "small_resnet", "small", "shares"
@@ -82,6 +82,7 @@ class Options:
     device: str
     proxies: bool
     grace: int
+    held_out: float | None = None
 
 
 class GoalName(StrEnum):
@@ -121,6 +122,10 @@ def grid_search(
         ),
     ] = "train",
     images: Annotated[int | None, typer.Option(min=2, help="Train on this many images only, drawn by --seed.")] = None,
+    held_out: Annotated[
+        float | None,
+        typer.Option(help="Share to hold out where the data have no held-out images.  [default: 0.1]"),
+    ] = None,
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Epochs of each training, or {budget}.  [default: the recipe's]")
     ] = None,
@@ -305,6 +310,7 @@ def _trainer(asked: _Asked, workers: Sequence[str]) -> tuple[list[Evaluator], di
 
     from scalenet.search.evaluation import Train
     from scalenet.search.plan import Images
+    from scalenet.training.data import chance, stakes
 
     for device in dict.fromkeys(workers):
         the_device(device)
@@ -317,12 +323,15 @@ def _trainer(asked: _Asked, workers: Sequence[str]) -> tuple[list[Evaluator], di
         learning_rate=options.learning_rate,
     )
     splits = _images(asked, len(workers))
+    note(stakes(splits))
     images = Images(
         name=splits.name,
         digest=splits.digest,
         train=len(splits.train),
         validation=len(splits.validation),
         classes=len(splits.classes),
+        drawn=splits.drawn,
+        chance=round(chance(splits), 6),
     )
     versions = {"scalenet": __version__, "torch": torch.__version__}
     trainers: list[Evaluator] = [Train(splits, recipe, device, options.threads) for device in workers]
@@ -367,12 +376,10 @@ def _check_options(options: Options) -> None:
 
     if options.evaluate == "train" and options.classes:
         raise ScalenetError("--classes is for other evaluators: classes are those of the images")
-    ours = ("data", "images", "batch_size", "learning_rate", "recipe", "changes")
+    ours = ("data", "images", "held_out", "batch_size", "learning_rate", "recipe", "changes")
     unused = [name for name in ours if options.evaluate != "train" and getattr(options, name)]
     if unused:
-        name = {"batch_size": "batch-size", "learning_rate": "learning-rate", "changes": "set"}.get(
-            unused[0], unused[0]
-        )
+        name = "set" if unused[0] == "changes" else unused[0].replace("_", "-")
         raise ScalenetError(f"--{name} is for scalenet's own training, and --evaluate has its own")
 
 
@@ -485,7 +492,7 @@ def _counts(found: Enumeration, grid: Grid, objective: Objective) -> None:
 def _images(asked: _Asked, workers: int) -> Splits:
     """Read or render the images once, at the largest candidate's size, or their own where that is smaller."""
     from scalenet.arch.errors import ScalenetError
-    from scalenet.training.data import embedded_splits, read, select
+    from scalenet.training.data import embedded_splits, read
     from scalenet.training.sources import native_size
 
     limit, source = asked.options.images, asked.source
@@ -501,7 +508,7 @@ def _images(asked: _Asked, workers: int) -> Splits:
     with progress() as bar:
         task = bar.add_task("reading images", total=None)
         splits = read(
-            select(source, seed=asked.options.seed, limit=limit),
+            _selection(asked.options, source),
             size=min(largest, native_size(source)),
             copies=1 + workers,  # each worker has them at its candidate's resolution
             progress=lambda done, total: bar.update(task, completed=done, total=total),
@@ -509,6 +516,13 @@ def _images(asked: _Asked, workers: int) -> Splits:
     for line in splits.skipped:
         note(f"skipped {line}")
     return splits
+
+
+def _selection(options: Options, source: Source) -> Selection:
+    from scalenet.training.data import HELD_OUT, select
+
+    fraction = HELD_OUT if options.held_out is None else options.held_out
+    return select(source, seed=options.seed, limit=options.images, fraction=fraction)
 
 
 def _scorer(evaluator: Evaluator | None, options: Options) -> Callable[[Candidate], dict[str, float | None]]:
@@ -533,7 +547,11 @@ def _scorer(evaluator: Evaluator | None, options: Options) -> Callable[[Candidat
 
 def _list(options: Options, *, json: bool) -> None:
     """List the candidates; nothing is trained."""
+    from scalenet.training.data import stakes
+
     asked = _fast_enough(_asked(options), None)
+    if asked.source is not None:
+        note(stakes(_selection(options, asked.source)))
     score = None
     if options.proxies:
         score = _scorer(asked.evaluator or _trainer(asked, _workers(options, 1))[0][0], options)

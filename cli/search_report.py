@@ -38,7 +38,7 @@ FORMATS: dict[str, Callable[[Any], str]] = {
     "done": lambda value: f"{100 * value:.0f} %",
 }
 _ROWS, _FEW = 12, 8
-_NOISE, _CHANCE = 0.5, 1.5
+_NOISE = 0.5
 
 
 @contextmanager
@@ -258,12 +258,17 @@ def _doubts(outcome: Outcome, evidence: Evidence) -> Iterator[str]:
     elif outcome.ranking.noise == 0 and evidence.candidates > 1:
         yield "seeds make no difference between candidates: does the evaluator use them?"
     images = outcome.plan.images
-    if images is not None and evidence.accuracy < _CHANCE / images.classes:
+    if images is not None and evidence.accuracy < _better_than(images.chance):
         yield "the winner is hardly better than chance: train longer or on more images before you use it"
     if len({standing.score for standing in outcome.ranking.standings}) == 1 < evidence.candidates:
         yield "all candidates score alike: harder images, or less training, would tell more"
     elif evidence.seed_correlation is not None:
         yield from _agreement(evidence.seed_correlation, halved=len(evidence.rungs) > 1)
+
+
+def _better_than(chance: float) -> float:
+    """Return the accuracy from which a network has learned something: half as much again, or half of the rest."""
+    return min(1.5 * chance, (1 + chance) / 2)
 
 
 def _agreement(correlation: float, *, halved: bool) -> Iterator[str]:
@@ -319,7 +324,7 @@ def _facts(plan: Plan) -> dict[str, str]:
     if plan.images is not None and plan.recipe is not None:
         images = plan.images
         parts = f"{images.train:,} to train, {images.validation:,} held out, {images.classes} classes"
-        facts["images"] = f"{images.name}: {parts}"
+        facts["images"] = f"{images.name}: {parts}, chance {100 * images.chance:.1f} %"
         facts["recipe"] = f"{plan.recipe.name}, {plan.recipe.epochs} epochs"
     facts["grid"] = f"{plan.grid.name}: {plan.grid.description}"
     facts["objective"] = _objective(plan.objective)

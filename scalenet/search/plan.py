@@ -15,13 +15,19 @@ from scalenet.training.recipe import Recipe
 
 
 class Images(Record):
-    """The images of a search, by name, digest and number."""
+    """The images of a search, by name, digest and number.
+
+    `drawn` is the share that was drawn to be held out, where the data had no held-out images; `chance` is the share of
+    the largest class among those held out, which a network gets that always says this class.
+    """
 
     name: str
     digest: str
     train: int
     validation: int
     classes: int
+    drawn: float | None = None
+    chance: float
 
 
 class Plan(Record):

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from scalenet.training.sources import Files, Source
 
+HELD_OUT = 0.1
+"""The share of each class that is held out where the data have no held-out images."""
+
 _CHUNK = 1024
 
 
@@ -107,13 +110,18 @@ class Selection:
     def __len__(self) -> int:
         return sum(len(found) for part in self.parts() for found in part.values())
 
+    @property
+    def name(self) -> str:
+        """The name of the data."""
+        return self.source.name
+
     def parts(self) -> list[Files]:
         """Return all parts."""
         return [part for part in (self.train, self.validation, self.minival) if part is not None]
 
 
 def select(
-    source: Source, *, seed: int, limit: int | None = None, fraction: float = 0.1, minival: int = 0
+    source: Source, *, seed: int, limit: int | None = None, fraction: float = HELD_OUT, minival: int = 0
 ) -> Selection:
     """Draw by the seed, class by class, which images are for what.
 
@@ -203,6 +211,28 @@ def stream_part(part: Files, source: Source, *, strict: bool = False) -> FileSet
     files = _labelled(part)
     labels = torch.tensor([label for _, label in files])
     return FileSet(source.root, tuple(file for file, _ in files), labels, strict)
+
+
+def chance(images: Splits | Selection) -> float:
+    """Return the share of the largest class among the held-out images: the accuracy of always saying this class."""
+    counts = _held_out_counts(images)
+    return max(counts) / sum(counts)
+
+
+def stakes(images: Splits | Selection) -> str:
+    """Say how many images there are for what, how much one held-out image is worth, and what chance gives."""
+    counts = _held_out_counts(images)
+    train = len(images.train) if isinstance(images, Splits) else sum(map(len, images.train.values()))
+    return (
+        f"{images.name}: {train:,} images to train on, {sum(counts):,} held out; one held-out image is "
+        f"{100 / sum(counts):.2g} points, and chance is {100 * chance(images):.1f} % ({len(counts)} classes)"
+    )
+
+
+def _held_out_counts(images: Splits | Selection) -> list[int]:
+    if isinstance(images, Selection):
+        return [len(found) for found in images.validation.values()]
+    return torch.bincount(images.validation.labels, minlength=len(images.classes)).tolist()
 
 
 def fits(count: int, *, size: int, copies: int, memory: int | None = None) -> bool:

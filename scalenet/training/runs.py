@@ -13,7 +13,17 @@ from scalenet.arch.config import Config
 from scalenet.arch.errors import ScalenetError
 from scalenet.model.builder import build
 from scalenet.training.checkpoint import Images, Plan, Trained
-from scalenet.training.data import FileSet, embedded_splits, fits, read, read_part, select, stream, stream_part
+from scalenet.training.data import (
+    HELD_OUT,
+    FileSet,
+    embedded_splits,
+    fits,
+    read,
+    read_part,
+    select,
+    stream,
+    stream_part,
+)
 from scalenet.training.decoding import some
 from scalenet.training.distributed import SINGLE, World
 from scalenet.training.feed import feed, normalizer
@@ -56,7 +66,7 @@ class Reading:
 
     seed: int
     limit: int | None = None
-    fraction: float = 0.1
+    fraction: float = HELD_OUT
     cache: Cache = "auto"
     strict: bool = False
 

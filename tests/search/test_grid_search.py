@@ -420,6 +420,29 @@ def test_a_dry_run_trains_nothing(tiny, tmp_path):
     assert not (tmp_path / "none").exists()
 
 
+def test_a_search_says_what_an_image_is_worth_and_goes_on_with_the_share_it_held_out(tiny, tmp_path):
+    looked = search(tiny, tmp_path, "--held-out", "0.25", "--dry-run")
+    said = (
+        "images: 90 images to train on, 30 held out; one held-out image is 3.3 points, and chance is 50.0 % (2 classes)"
+    )
+    assert said in looked.stderr
+    begun = search(tiny, tmp_path, "--held-out", "0.25", "--seeds", "1", "--epochs", "1")
+    assert begun.returncode == 0, begun.stderr
+    assert said in begun.stderr
+    plan = yaml.safe_load((tmp_path / "search.yaml").read_text())["images"]
+    assert (plan["train"], plan["validation"], plan["drawn"], plan["chance"]) == (90, 30, 0.25, 0.5)
+    again = subprocess.run(
+        [sys.executable, "-m", "scalenet_cli", "search", "resume", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert again.returncode == 0, again.stderr
+    other = search(tiny, tmp_path, "--seeds", "1", "--epochs", "1")
+    assert other.returncode == 2
+    assert "images" in other.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
