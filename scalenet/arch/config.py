@@ -19,6 +19,7 @@ from scalenet.arch.convention import CONVENTION
 from scalenet.arch.errors import ConfigError, nearest
 from scalenet.arch.files import read_text, write_text
 from scalenet.arch.spec import DEFAULT_ROUNDING, Architecture, Model, Record, StageSpec, stage_record
+from scalenet.arch.validation import key_text, path_in, plainest, reason
 
 if TYPE_CHECKING:
     import yaml
@@ -293,53 +294,26 @@ def as_record(kind: type[R], data: Any, place: str, node: yaml.Node | None = Non
     try:
         return kind.model_validate(data)
     except ValidationError as error:
-        raise _explained(_plainest(error.errors()), kind, data, node, place) from None
-
-
-def _plainest(errors: list[ErrorDetails]) -> ErrorDetails:
-    """Return the error to show: an unknown key before what is missing for it, else the one that lies deepest."""
-    return max(errors, key=lambda error: (error["type"] == "extra_forbidden", len(error["loc"])))
+        raise _explained(plainest(error.errors()), kind, data, node, place) from None
 
 
 def _explained(error: ErrorDetails, kind: type[Record], data: Any, node: yaml.Node | None, place: str) -> ConfigError:
-    path = _path_in(data, error["loc"])
+    path = path_in(data, error["loc"])
     line = strict_yaml.line_of(node, path)
     where = f"{place}:{line}" if line else place
-    key = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).lstrip(".")
+    key = key_text(path)
     known = _keys(kind, data, path[:-1])
     if error["type"] == "extra_forbidden":
         return ConfigError(
             f"{where}: {key}: unknown key", hint=nearest(str(path[-1]), known) or f"known: {', '.join(known)}"
         )
-    if error["type"] == "missing":
-        return ConfigError(f"{where}: {key}: missing")
     if error["type"] == "union_tag_not_found":
         return ConfigError(f"{where}: {key}.kind: missing")
     if error["type"] == "union_tag_invalid":
         return ConfigError(
             f"{where}: {key}.kind: expected {error['ctx']['expected_tags']}, found {error['ctx']['tag']!r}"
         )
-    message = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    expected = "" if error["type"] == "value_error" else "expected "
-    return ConfigError(f"{where}: {key + ': ' if key else ''}{expected}{message}{_found(error)}")
-
-
-def _found(error: ErrorDetails) -> str:
-    value = error["input"]
-    return f", found {value!r}" if isinstance(value, str | int | float) or value is None else ""
-
-
-def _path_in(data: Any, location: tuple[str | int, ...]) -> list[str | int]:
-    """Return the steps of an error's location that are keys of the data: pydantic puts names of types among them."""
-    path: list[str | int] = []
-    for number, step in enumerate(location):
-        here = (isinstance(data, dict) and step in data) or (isinstance(data, list) and step in range(len(data)))
-        if here:
-            data = data[step]
-        last = number == len(location) - 1
-        if here or (last and isinstance(data, dict if isinstance(step, str) else list)):
-            path.append(step)
-    return path
+    return ConfigError(f"{where}: {key + ': ' if key else ''}{reason(error)}")
 
 
 def _keys(kind: type[Record], data: Any, path: list[str | int]) -> list[str]:

@@ -9,10 +9,9 @@ from __future__ import annotations
 import inspect
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias, cast
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -24,6 +23,7 @@ from pydantic import (
 from scalenet.arch import blocks
 from scalenet.arch.blocks import Kernel, Positive, Share, Slot, Style
 from scalenet.arch.errors import ScalenetError
+from scalenet.arch.fitting import check_fit
 from scalenet.arch.layers import (
     Count,
     Dropout,
@@ -36,15 +36,34 @@ from scalenet.arch.layers import (
     Sequence,
     Stage,
 )
+from scalenet.arch.validation import PlainModel, as_python, plainly
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ActivationName: TypeAlias = Literal["relu", "relu6", "silu", "hardswish"]
 GateName: TypeAlias = Literal["sigmoid", "hardsigmoid"]
 
 
-class Record(BaseModel):
-    """A frozen record that takes no unknown keys and converts no types."""
+class Record(PlainModel):
+    """A frozen record that takes no unknown keys and converts no types, but for numbers of NumPy and PyTorch.
+
+    Made from Python, wrong values raise ScalenetError.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    def changed(self, **changes: Any) -> Self:
+        """Return this record with other values, as sound as one that was read; raise ScalenetError where it is not."""
+        fields = type(self).model_fields
+        own = {field.alias or name: getattr(self, name) for name, field in fields.items()}
+        values = {**own, **as_python(changes)}
+        with plainly(type(self).__name__, values):
+            return self.model_validate(values)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy, checked as `changed` does where it has other values: pydantic's own is not."""
+        return self.changed(**update) if update else super().model_copy(deep=deep)
 
 
 def as_tuple(value: Any) -> Any:
@@ -204,21 +223,23 @@ class Model(Record):
 
     def at(self, resolution: int | tuple[int, int]) -> Model:
         """Return this model for another input size, in pixels."""
-        return self.model_copy(update={"resolution": resolution})
+        return self.changed(resolution=resolution)
 
     def with_classes(self, classes: int) -> Model:
         """Return this model for another number of classes, at least one."""
-        if classes < 1:
-            raise ScalenetError(f"a network of {classes} classes makes no sense")
-        return self.model_copy(update={"head": self.head.model_copy(update={"classes": classes})})
+        return self.changed(head=self.head.changed(classes=classes))
+
+    def with_channels(self, channels: int) -> Model:
+        """Return this model for images of another number of colours, at least one."""
+        return self.changed(channels=channels)
 
     @model_validator(mode="after")
     def _layers_must_fit(self) -> Model:
-        layer_tree(self)
         for number, stage in enumerate(self.stages):
             groups = stage.options().get("groups", 1)
             if stage.width % groups:
                 raise ValueError(f"stages[{number}].width {stage.width} is not divisible by its {groups} groups")
+        check_fit(layer_tree(self))
         return self
 
 
@@ -266,14 +287,14 @@ def with_dimensions(model: Model, numbers: Dimensions) -> Model:
     height, width = cast("int", numbers.height), cast("int", numbers.width)
     changes: dict[str, Any] = {
         "resolution": height if height == width else (height, width),
-        "stem": model.stem.model_copy(update={"width": numbers.stem}),
+        "stem": model.stem.changed(width=numbers.stem),
         "stages": tuple(
-            stage.model_copy(update={"width": stage_width, "depth": depth})
+            stage.changed(width=stage_width, depth=depth)
             for stage, stage_width, depth in zip(model.stages, numbers.widths, numbers.depths, strict=True)
         ),
-        "head": model.head if numbers.head is None else model.head.model_copy(update={"width": numbers.head}),
+        "head": model.head if numbers.head is None else model.head.changed(width=numbers.head),
     }
-    return model.model_copy(update=changes)
+    return model.changed(**changes)
 
 
 def layer_tree(model: Model, numbers: Dimensions | None = None) -> Network:

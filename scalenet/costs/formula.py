@@ -18,10 +18,14 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from scalenet.arch.config import CostRecord
+from scalenet.arch.errors import ScalenetError
 from scalenet.arch.layers import (
+    Activation,
     BatchNorm,
     Conv,
     Count,
+    Dropout,
+    Flatten,
     Gate,
     GlobalPool,
     Layer,
@@ -215,7 +219,7 @@ class _Walker:
         tally, self.tally = self.tally, outer
         return tally
 
-    def visit(self, layer: Layer) -> None:
+    def visit(self, layer: Layer) -> None:  # noqa: PLR0912 - one branch a kind of layer
         match layer:
             case Conv():
                 self.stride(layer.stride)
@@ -251,6 +255,10 @@ class _Walker:
                     projection, self.tally = self.tally, outer
                     self.tally.add_all(projection, times=1 - 1 * layer.matches)  # 0 where they match, else 1
                 self.visit(layer.main)
+            case Activation() | Flatten() | Dropout() | Gate():
+                pass  # they cost nothing, a gate where it is left out
+            case _:
+                raise ScalenetError(f"{type(layer).__name__}: a layer of an unknown kind has no known cost")
 
     def aside(self, branch: Layer) -> None:
         """Count a branch, and have the map as it was."""

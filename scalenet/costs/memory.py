@@ -311,6 +311,7 @@ class _Walker:
                 return self.gate(layer)
             case Residual():
                 return self.residual(layer)
+        raise ScalenetError(f"{type(layer).__name__}: a layer of an unknown kind has no known memory")
 
     def conv(self, layer: Conv) -> _Passed:
         weights = layer.out_channels * (layer.group_width * layer.kernel**2 + layer.bias)

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from scalenet.arch import layers
+from scalenet.arch.errors import ScalenetError
 from scalenet.arch.spec import Architecture, Model, layer_tree
 from scalenet.model.initialization import initialize
 
@@ -162,6 +163,7 @@ def _module(layer: Layer, *, drop_path: float = 0.0) -> nn.Module:  # noqa: PLR0
             return Gate(_module(layer.branch))
         case layers.Residual():
             return _residual(layer, drop_path)
+    raise ScalenetError(f"{type(layer).__name__}: a layer of an unknown kind cannot be built")
 
 
 def _conv(layer: layers.Conv) -> nn.Conv2d:

@@ -76,7 +76,7 @@ def binding(model: Model, rule: BudgetRule, rounding: Rounding) -> BudgetRule:
 
     def asking(metric: Metric) -> BudgetRule:
         ceilings = {other: limit for other, limit in limits.items() if other != metric}
-        return rule.model_copy(update={"metric": metric, "value": limits[metric], "ceilings": ceilings})
+        return rule.changed(metric=metric, value=limits[metric], ceilings=ceilings)
 
     def meets(rule: BudgetRule) -> float:
         try:

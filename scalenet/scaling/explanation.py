@@ -80,7 +80,7 @@ def explain(config: Config, base: Architecture | None = None) -> Explanation:
     _check_stages(other, config)
     if base is not None:
         rule = MultipliersRule(**applied(base.model, config.model)._asdict())
-        config = config.model_copy(update={"scaling": scale_by(base, rule).scaling})
+        config = config.changed(scaling=scale_by(base, rule).scaling)
     found = deviations(other, config)
     return Explanation(
         base=other,

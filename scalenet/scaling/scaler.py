@@ -194,8 +194,7 @@ def scaled_dropout(base: float, phi: float) -> float:
 
 
 def _with_dropout(model: Model, dropout: float) -> Model:
-    regularization = model.regularization.model_copy(update={"dropout": dropout})
-    return model.model_copy(update={"regularization": regularization})
+    return model.changed(regularization=model.regularization.changed(dropout=dropout))
 
 
 def applied(base: Model, model: Model) -> Multipliers:

@@ -34,7 +34,7 @@ def scale_within(
     """
     value, fast, slow = rule.value, None, None
     for _ in range(_ATTEMPTS):
-        config = scale_by(base, rule.model_copy(update={"value": value}), rounding=rounding)
+        config = scale_by(base, rule.changed(value=value), rounding=rounding)
         taken = measure(config.architecture())
         if taken <= seconds:
             if fast is None or taken > fast[2]:

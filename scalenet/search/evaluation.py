@@ -51,7 +51,7 @@ class Train:
         without what was done twice. The checkpoint is removed at the end.
         """
         torch.set_num_threads(self.threads)
-        recipe = self.recipe if job.budget is None else self.recipe.model_copy(update={"epochs": job.budget})
+        recipe = self.recipe if job.budget is None else self.recipe.changed(epochs=job.budget)
         training = self._training(job, recipe)
         keeper = _Keeper(job.folder / f"epochs-{recipe.epochs}.safetensors", self._about(job, recipe), self.every, tell)
         keeper.begin(training)

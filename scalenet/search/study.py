@@ -107,8 +107,8 @@ class Study:
             names = tuple(standing.name for standing in (ranking.winner, *ranking.ties))
             last = rungs[-1]
             seeds = (*last.seeds, *range(max(last.seeds) + 1, max(last.seeds) + 1 + more))
-            rungs = (*rungs, last.model_copy(update={"names": names, "seeds": seeds}))
-        self.plan = self.plan.model_copy(update={"schedule": Schedule(rungs=rungs)})
+            rungs = (*rungs, last.changed(names=names, seeds=seeds))
+        self.plan = self.plan.changed(schedule=Schedule(rungs=rungs))
 
     def run(
         self,

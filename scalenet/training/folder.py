@@ -131,7 +131,7 @@ class Folder(Listener):
         row = _row(self.plan, outcome)
         if training.world.leads:
             scores = {name: row[name] for name in ("top1", "top5", "loss")}
-            about = self._about(training).model_copy(update={"scores": scores})
+            about = self._about(training).changed(scores=scores)
             write_weights(self.folder / "model.safetensors", training.module.state_dict(), about)
             write_text(self.folder / "MODEL_CARD.md", model_card(about, row))
         return row

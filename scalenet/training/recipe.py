@@ -216,7 +216,7 @@ class Recipe(Record):
         """Return a model with the recipe's dropout and stochastic depth, where it has any."""
         given = {"dropout": self.dropout, "drop_path": self.drop_path}
         changes = {name: value for name, value in given.items() if value is not None}
-        return model.model_copy(update={"regularization": model.regularization.model_copy(update=changes)})
+        return model.changed(regularization=model.regularization.changed(**changes))
 
     def rate(self, step: int, *, steps: int, epoch_steps: int, batch: int) -> float:
         """Return the learning rate of one step, counted from 0, of `steps`; `batch` is the number of its images."""

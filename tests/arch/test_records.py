@@ -1,0 +1,197 @@
+"""Records that are made or changed in Python: as sound as those that were read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import scalenet
+from scalenet.arch import blocks, registry
+from scalenet.arch.blocks import Slot  # noqa: TC001 - annotations of blocks are read
+from scalenet.arch.config import CompoundRule, loads
+from scalenet.arch.errors import ConfigError, ScalenetError
+from scalenet.arch.layers import Conv, Linear, MaxPool, Residual, Sequence
+from scalenet.arch.spec import Norm, Stem, dimensions, layer_tree, with_dimensions
+from scalenet.costs.formula import walk
+from scalenet.model.builder import ConvNet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from scalenet.arch.spec import Record
+
+B0, RESNET = scalenet.load("efficientnet_b0").model, scalenet.load("resnet18").model
+
+WRONG: list[tuple[Callable[[], object], str]] = [
+    (lambda: B0.at(-5), "Model.resolution: expected greater than or equal to 1, found -5"),
+    (lambda: B0.at((224, 0)), "Model.resolution[1]: expected greater than or equal to 1, found 0"),
+    (lambda: B0.at(10.5), "Model.resolution: expected one number of pixels or [height, width], found 10.5"),  # type: ignore[arg-type]
+    (lambda: B0.with_classes(10.5), "ConvHead.classes: expected a valid integer, found 10.5"),  # type: ignore[arg-type]
+    (lambda: B0.with_classes(0), "ConvHead.classes: expected greater than or equal to 1, found 0"),
+    (lambda: RESNET.with_classes(True), "LinearHead.classes: expected a valid integer, found True"),
+    (lambda: B0.with_channels(0), "Model.channels: expected greater than or equal to 1, found 0"),
+    (lambda: B0.stem.changed(width=0), "Stem.width: expected greater than or equal to 1, found 0"),
+    (lambda: B0.stages[1].changed(width=-3), "mbconv_stage.width: expected greater than or equal to 1, found -3"),
+    (lambda: B0.stages[1].changed(kernel=4), "mbconv_stage.kernel: a kernel size must be odd, found 4"),
+    (lambda: B0.changed(width=3), "Model.width: unknown key"),
+    (lambda: B0.changed(stages=()), "Model.stages: expected Value should have at least 1 item after validation, not 0"),
+    (
+        lambda: B0.model_copy(update={"resolution": -5}),
+        "Model.resolution: expected greater than or equal to 1, found -5",
+    ),
+    (lambda: Stem(width=np.int64(-1)), "Stem.width: expected greater than or equal to 1, found -1"),
+    (Stem, "Stem.width: missing"),
+    (lambda: Norm(eps=float("nan")), "Norm.eps: expected a finite number, found nan"),
+    (
+        lambda: CompoundRule(alpha=1.2, beta=1.1, gamma=1.15, phi=float("inf")),
+        "CompoundRule.phi: expected a finite number, found inf",
+    ),
+]
+
+
+@pytest.mark.parametrize(("make", "said"), WRONG, ids=[said for _, said in WRONG])
+def test_wrong_values_are_refused_in_one_plain_line(make: Callable[[], object], said: str) -> None:
+    with pytest.raises(ScalenetError) as error:
+        make()
+    assert str(error.value) == said
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_widths_that_no_network_has_are_refused(name: str) -> None:
+    model = scalenet.load(name).model
+    numbers = dimensions(model)
+    for wrong in (0, -3, 1.5, float("nan")):
+        with pytest.raises(ScalenetError):
+            with_dimensions(model, replace(numbers, stem=wrong))
+
+
+NUMBERS: list[Callable[[int], Any]] = [np.int64, np.int8, np.uint16, np.array, torch.tensor]
+
+
+@pytest.mark.parametrize("number", NUMBERS, ids=lambda number: number.__name__)
+def test_numbers_of_numpy_and_pytorch_are_taken_as_pythons(number: Callable[[int], Any]) -> None:
+    same: list[tuple[Record, Record]] = [
+        (B0.at(number(96)), B0.at(96)),
+        (B0.at((number(96), 64)), B0.at((96, 64))),
+        (B0.with_classes(number(10)), B0.with_classes(10)),
+        (B0.with_channels(number(1)), B0.with_channels(1)),
+        (Stem(width=number(16)), Stem(width=16)),
+        (B0.stages[0].changed(se=np.float32(0.5), expand=number(2)), B0.stages[0].changed(se=0.5, expand=2)),
+    ]
+    for one, other in same:
+        assert one == other
+        assert one.model_dump_json() == other.model_dump_json()
+    assert type(B0.at(number(96)).resolution) is int
+
+
+def test_numbers_of_numpy_do_not_come_from_files() -> None:
+    text = "schema: scalenet/1\nname: a\nmodel: {resolution: np.int64(96)}"
+    with pytest.raises(ConfigError, match=r"model\.resolution"):
+        loads(text)
+
+
+@given(
+    sides=st.tuples(st.integers(1, 400), st.integers(1, 400)), classes=st.integers(1, 99), channels=st.integers(1, 9)
+)
+def test_what_was_changed_equals_what_is_read(sides: tuple[int, int], classes: int, channels: int) -> None:
+    changed = B0.at(sides).with_classes(classes).with_channels(channels)
+    assert type(B0).model_validate_json(changed.model_dump_json()) == changed
+    assert scalenet.cost(changed).params - scalenet.cost(B0).params == 1281 * (classes - 1000) + 9 * 32 * (channels - 3)
+
+
+def test_a_change_leaves_the_record_as_it_was_and_copies_are_copies() -> None:
+    before = B0.model_dump_json()
+    assert B0.changed(channels=1) != B0
+    assert B0.model_dump_json() == before
+    assert B0.changed() == B0 == B0.model_copy() == B0.model_copy(deep=True)
+    assert scalenet.load("resnet18").model.changed(channels=1).channels == 1
+
+
+def test_other_colours_are_built_scaled_and_counted() -> None:
+    grey = scalenet.scale(scalenet.Architecture("grey", RESNET.at(32).with_channels(1)), width=0.25)
+    module = scalenet.build(grey).eval()
+    images = torch.zeros(1, 1, 32, 32)
+    assert module(images).shape == (1, 1000)
+    assert scalenet.measure(module, images).flops == scalenet.cost(grey).flops
+
+
+@dataclass(frozen=True, slots=True)
+class Shuffle:
+    """A layer that no interpreter knows."""
+
+
+def even(slot: Slot) -> Sequence:
+    return Sequence((("conv", Conv(slot.in_channels, slot.width, 4, 4, slot.in_channels)),))
+
+
+def pools(slot: Slot) -> Sequence:
+    return Sequence((("conv", slot.style.conv(slot.in_channels, slot.width)), ("pool", MaxPool(2, 2))))
+
+
+def linear(slot: Slot) -> Sequence:
+    return Sequence((("linear", Linear(slot.in_channels, slot.width)),))
+
+
+def shuffles(slot: Slot) -> Sequence:
+    return Sequence((("conv", slot.style.conv(slot.in_channels, slot.width)), ("shuffle", Shuffle())))  # type: ignore[arg-type]
+
+
+def grows(slot: Slot) -> Sequence:
+    return Sequence((("conv", slot.style.conv(slot.in_channels, slot.in_channels + 8)),))
+
+
+def forgets(slot: Slot) -> Sequence:
+    return Sequence((("conv", slot.style.conv(slot.width, slot.width)),))
+
+
+def adds_other_shapes(slot: Slot) -> Residual:
+    return Residual(slot.style.conv(slot.in_channels, 2 * slot.width), matches=True)
+
+
+def groups(slot: Slot) -> Sequence:
+    return Sequence((("conv", Conv(slot.in_channels, slot.width, 3, 1, 5)),))
+
+
+MISFITS: dict[Callable[[Slot], Any], str] = {
+    even: "a kernel of 4 cannot be padded evenly",
+    pools: "a kernel of 2 cannot be padded evenly",
+    linear: "a linear layer takes what is pooled and flattened, not a map",
+    shuffles: "a layer of an unknown kind, Shuffle",
+    grows: "changes channels or size at every repeat",
+    forgets: "a convolution takes 64 channels, and 32 come in",
+    adds_other_shapes: "a shortcut of other channels or size than the main path",
+    groups: "groups of 5 channels do not divide a convolution from 32 to 64 channels",
+}
+
+NET = """schema: scalenet/1
+name: net
+model:
+  resolution: 32
+  activation: relu
+  norm: {kind: batchnorm}
+  stem: {kind: conv, width: 32}
+  stages: [{block: ABC, depth: 2, width: 64}]
+  head: {kind: linear, classes: 10}
+"""
+
+
+@pytest.mark.parametrize("block", MISFITS, ids=lambda block: block.__name__)
+def test_layers_that_do_not_fit_are_refused(block: Callable[[Slot], Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "BUILT_IN", {**blocks.BUILT_IN, block.__name__: block})
+    with pytest.raises(ConfigError, match=f"model: stages\\[0\\]: .*{MISFITS[block]}"):
+        loads(NET.replace("ABC", block.__name__), place="net.yaml")
+
+
+def test_no_interpreter_takes_a_layer_that_it_does_not_know_for_nothing() -> None:
+    network = layer_tree(RESNET)
+    strange = Sequence((*network.stem.layers, ("shuffle", Shuffle())))  # type: ignore[arg-type]
+    with pytest.raises(ScalenetError, match="Shuffle"):
+        list(walk(replace(network, stem=strange)))
+    with pytest.raises(ScalenetError, match="Shuffle"):
+        ConvNet(replace(network, stem=strange), drop_path=0.0)
