@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from scalenet._version import __version__
 
 if TYPE_CHECKING:
+    from scalenet.arch.blocks import register as register_block
     from scalenet.arch.config import Config, load_config, save
     from scalenet.arch.errors import PlainError, RunError, ScalenetError, UnknownNameError
     from scalenet.arch.spec import Architecture
@@ -44,9 +45,13 @@ _HOME = {
     "load_config": "scalenet.arch.config",
     "measure": "scalenet.costs.counter",
     "memory": "scalenet.costs.memory",
+    "register_block": "scalenet.arch.blocks",
     "save": "scalenet.arch.config",
     "scale": "scalenet.scaling.scaler",
 }
+
+_NAMES = {"register_block": "register"}
+"""What is called otherwise at home."""
 
 __all__ = [
     "Architecture",
@@ -70,6 +75,7 @@ __all__ = [
     "load_config",
     "measure",
     "memory",
+    "register_block",
     "save",
     "scale",
 ]
@@ -78,6 +84,6 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_HOME[name]), name)
+    value = getattr(import_module(_HOME[name]), _NAMES.get(name, name))
     globals()[name] = value
     return value

@@ -198,7 +198,7 @@ def out_channels(layer: Layer, in_channels: Count) -> Count:
         case Residual():
             return out_channels(layer.main, in_channels)
         case _:
-            return in_channels
+            return in_channels  # what is of an unknown kind is refused where the layers are checked
 
 
 BUILT_IN: dict[str, Block] = {
@@ -208,6 +208,28 @@ BUILT_IN: dict[str, Block] = {
     "bottleneck": bottleneck,
 }
 
+_registered: dict[str, Block] = {}
+
+
+def register(block: Block, *, name: str | None = None) -> Block:
+    """Register a block while the program runs, by its function's name unless another is given; return it.
+
+    A function that was defined again, as in a notebook's cell, takes the place of its former self; any other block of
+    that name raises ScalenetError. Processes that are started afresh register their blocks themselves.
+    """
+    name = name or block.__name__
+    known = _registered.get(name)
+    if known is None and name in names():
+        raise ScalenetError(f"block {name!r} is registered already", hint="give yours another name")
+    if known is not None and _home(known) != _home(block):
+        raise ScalenetError(f"block {name!r} is {_home(known)} already", hint="give yours another name")
+    _registered[name] = block
+    return block
+
+
+def _home(block: Block) -> str:
+    return f"{block.__module__}.{block.__qualname__}"
+
 
 @cache
 def _others() -> dict[str, EntryPoint]:
@@ -215,18 +237,23 @@ def _others() -> dict[str, EntryPoint]:
 
 
 def names() -> list[str]:
-    """Return the names of the registered blocks: the built-in ones, then those of installed packages."""
-    return [*BUILT_IN, *_others()]
+    """Return the names of the registered blocks: built-in, of this program, and of installed packages."""
+    return list({**BUILT_IN, **_registered, **_others()})
+
+
+def block(name: str) -> Block:
+    """Return the block called `name`; raise UnknownNameError, or ScalenetError where its package is broken."""
+    known = BUILT_IN.get(name) or _registered.get(name)
+    if known is not None:
+        return known
+    if name not in _others():
+        raise UnknownNameError("block", name, names(), listing=f"known: {', '.join(names())}")
+    return cast("Block", _loaded(_others()[name]))
 
 
 @cache
-def block(name: str) -> Block:
-    """Return the block called `name`; raise UnknownNameError, or ScalenetError where its package is broken."""
-    if name in BUILT_IN:
-        return BUILT_IN[name]
-    if name not in _others():
-        raise UnknownNameError("block", name, names(), listing=f"known: {', '.join(names())}")
-    return cast("Block", load_point(_others()[name]))
+def _loaded(point: EntryPoint) -> Any:
+    return load_point(point)
 
 
 def load_point(point: EntryPoint) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from itertools import chain, combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar, get_args
 
@@ -22,6 +23,8 @@ from scalenet.arch.spec import DEFAULT_ROUNDING, Architecture, Model, Record, St
 from scalenet.arch.validation import key_text, path_in, plainest, reason
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     import yaml
     from pydantic_core import ErrorDetails
 
@@ -243,10 +246,69 @@ class Config(Record):
         return Architecture(self.name, self.model)
 
 
+_FIRST_KEYS = {
+    "Model": "resolution channels activation norm squeeze_excite stem stages head regularization initialization",
+    "Norm": "kind eps momentum",
+    "SqueezeExcite": "pool gate",
+    "Stem": "kind width kernel stride pool",
+    "StemPool": "kind kernel stride",
+    "ConvHead": "kind width classes",
+    "LinearHead": "kind classes",
+    "Regularization": "dropout drop_path",
+    "mbconv_stage": "block depth width stride kernel expand se",
+    "separable_stage": "block depth width stride kernel",
+    "basic_stage": "block depth width stride kernel",
+    "bottleneck_stage": "block depth width stride kernel expansion groups",
+}
+"""What a digest holds, whatever its value. A key that a record gains later is left out where it has its default, so
+that digests stay as they were; such a default can never change. A new default of these keys changes digests."""
+
+
 def digest(model: Model) -> str:
-    """Return the SHA-256 of the model's numbers and names; equal models have equal digests."""
-    text = json.dumps(as_data(model), sort_keys=True, separators=(",", ":"))
+    """Return the SHA-256 of the model's numbers and names; equal models have equal digests, in every version."""
+    return _sha256(_digested(model))
+
+
+def is_digest_of(mark: str, model: Model) -> bool:
+    """Return whether a recorded digest is a model's, or was, before others' blocks gained options with defaults."""
+    gained = sorted(_defaulted(model))[:_MOST_GAINED]
+    without = chain.from_iterable(combinations(gained, count) for count in range(len(gained) + 1))
+    return any(_sha256(_digested(model, left_out=set(pairs))) == mark for pairs in without)
+
+
+_MOST_GAINED = 10
+"""Options of which every subset is tried: a thousand digests of 0.1 ms."""
+
+
+def _sha256(data: dict[str, Any]) -> str:
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"))
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def _digested(record: Record, *, left_out: Collection[tuple[str, str]] = ()) -> dict[str, Any]:
+    """Return what a digest is of; `left_out` are further keys, by the name of their record."""
+    kind, data = type(record), as_data(record)
+    for name, field in kind.model_fields.items():
+        value = getattr(record, name)
+        later = kind.__name__ in _FIRST_KEYS and name not in _FIRST_KEYS[kind.__name__].split()
+        if (later and value == field.get_default()) or (kind.__name__, name) in left_out:
+            data.pop(name, None)
+        elif isinstance(value, Record):
+            data[name] = _digested(value, left_out=left_out)
+        elif isinstance(value, tuple):
+            data[name] = [_digested(one, left_out=left_out) if isinstance(one, Record) else one for one in value]
+    return data
+
+
+def _defaulted(model: Model) -> set[tuple[str, str]]:
+    """Return the options of others' blocks that have their default in every stage, by the name of their record."""
+    defaulted: set[tuple[str, str]] = set()
+    others: set[tuple[str, str]] = set()
+    for stage in model.stages:
+        kind = type(stage)
+        for name, value in stage.options().items():
+            (defaulted if value == kind.model_fields[name].get_default() else others).add((kind.__name__, name))
+    return {(kind, name) for kind, name in defaulted - others if kind not in _FIRST_KEYS}
 
 
 def as_data(record: Record) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from scalenet.arch import blocks
-from scalenet.arch.blocks import Kernel, Positive, Share, Slot, Style
+from scalenet.arch.blocks import Block, Kernel, Positive, Share, Slot, Style
 from scalenet.arch.errors import ScalenetError
 from scalenet.arch.fitting import check_fit
 from scalenet.arch.layers import (
@@ -168,11 +168,15 @@ class _BlockName(Record):
     block: str
 
 
-@cache
 def stage_record(name: str) -> type[StageSpec]:
     """Return the record of a stage of the block called `name`: common keys and the block's own options."""
+    return _stage_record(name, blocks.block(name))
+
+
+@cache
+def _stage_record(name: str, block: Block) -> type[StageSpec]:
     try:
-        parameters = inspect.signature(blocks.block(name), eval_str=True).parameters.values()
+        parameters = inspect.signature(block, eval_str=True).parameters.values()
     except NameError as error:
         raise ScalenetError(f"block {name}: {error}", hint="its annotations must be importable at run time") from None
     options = {
@@ -184,7 +188,7 @@ def stage_record(name: str) -> type[StageSpec]:
         if parameter.kind is parameter.KEYWORD_ONLY
     }
     fields: dict[str, Any] = {"block": (Literal[name], ...), **options}
-    return create_model(f"{name}_stage", __base__=StageSpec, __doc__=inspect.getdoc(blocks.block(name)), **fields)
+    return create_model(f"{name}_stage", __base__=StageSpec, __doc__=inspect.getdoc(block), **fields)
 
 
 def as_stage(value: Any) -> Any:

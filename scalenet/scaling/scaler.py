@@ -28,6 +28,7 @@ from scalenet.arch.config import (
     SharesRule,
     TinyRay,
     digest,
+    is_digest_of,
 )
 from scalenet.arch.errors import ScalenetError, UnknownNameError
 from scalenet.arch.spec import Architecture, Dimensions, dimensions, with_dimensions
@@ -121,16 +122,15 @@ def base_of(scaling: Scaling) -> Architecture:
     """Return the base that a record of a scaling names; raise ScalenetError where it is not known."""
     base = scaling.base
     architecture = registry.load(base.name) if base.model is None else Architecture(base.name, base.model)
-    if digest(architecture.model) != base.digest:
+    if not is_digest_of(base.digest, architecture.model):
         raise ScalenetError(f"scaling.base.digest: {base.name} is not the model that was scaled")
     return architecture
 
 
 def reference(base: Architecture) -> BaseReference:
     """Return the record of a base: by name where a registry has just this model, with the whole model elsewhere."""
-    mark = digest(base.model)
-    known = base.name in registry.names() and digest(registry.load(base.name).model) == mark
-    return BaseReference(name=base.name, digest=mark, model=None if known else base.model)
+    known = base.name in registry.names() and registry.load(base.name).model == base.model
+    return BaseReference(name=base.name, digest=digest(base.model), model=None if known else base.model)
 
 
 def asked_of(base: Architecture, scaling: Scaling) -> tuple[Multipliers, float]:

@@ -1,0 +1,79 @@
+"""Blocks that are registered while the program runs."""
+
+from __future__ import annotations
+
+import pytest
+
+import scalenet
+from scalenet.arch import blocks
+from scalenet.arch.blocks import Kernel, Slot, basic, separable
+from scalenet.arch.config import loads
+from scalenet.arch.errors import ScalenetError, UnknownNameError
+from scalenet.arch.layers import Residual, Sequence  # noqa: TC001 - annotations of blocks are read
+
+NET = """schema: scalenet/1
+name: net
+model:
+  resolution: 32
+  activation: relu
+  norm: {kind: batchnorm}
+  stem: {kind: conv, width: 32}
+  stages: [{block: mine, depth: 2, width: 64}]
+  head: {kind: linear, classes: 10}
+"""
+
+
+@pytest.fixture(autouse=True)
+def no_others_are_registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "_registered", {})
+
+
+def cell(number: int):  # type: ignore[no-untyped-def]
+    """Return the block of a notebook's cell: two runs of it define two functions of one name."""
+
+    def mine(slot: Slot, *, kernel: Kernel = number) -> Residual:
+        return basic(slot, kernel=kernel)
+
+    return mine
+
+
+def test_a_block_is_known_from_its_registration_on() -> None:
+    with pytest.raises(ScalenetError, match="mine"):
+        loads(NET)
+    assert scalenet.register_block(cell(3)) is blocks.block("mine")
+    net = loads(NET).architecture()
+    assert "mine" in blocks.names()
+    assert scalenet.build(net)
+    same = loads(NET.replace("mine", "basic"))
+    assert scalenet.cost(net) == scalenet.cost(same.architecture())
+    assert scalenet.scale(net, width=2.0).model.stages[0].width == 128
+
+
+def test_a_cell_that_runs_again_takes_effect() -> None:
+    scalenet.register_block(cell(3))
+    before = scalenet.cost(loads(NET).architecture()).flops
+    scalenet.register_block(cell(5))
+    assert scalenet.cost(loads(NET).architecture()).flops > before
+
+
+def test_a_name_is_given_once() -> None:
+    scalenet.register_block(cell(3))
+    with pytest.raises(ScalenetError, match=r"block 'mine' is .*cell.*mine already"):
+        scalenet.register_block(separable, name="mine")
+    with pytest.raises(ScalenetError, match="block 'basic' is registered already"):
+        scalenet.register_block(cell(3), name="basic")
+    with pytest.raises(UnknownNameError):
+        blocks.block("yours")
+
+
+def test_a_built_in_block_that_is_replaced_takes_effect(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = NET.replace("mine", "basic")
+    before = scalenet.cost(loads(text).architecture()).flops
+
+    def slim(slot: Slot) -> Sequence:
+        return separable(slot)
+
+    monkeypatch.setitem(blocks.BUILT_IN, "basic", slim)
+    assert scalenet.cost(loads(text).architecture()).flops < before
+    with pytest.raises(ScalenetError, match="kernel: unknown key"):
+        loads(text.replace("width: 64", "width: 64, kernel: 3"))
