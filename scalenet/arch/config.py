@@ -25,8 +25,9 @@ from scalenet.arch.validation import key_text, path_in, plainest, reason
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    import yaml
     from pydantic_core import ErrorDetails
+
+    from scalenet.arch.strict_yaml import Node
 
 
 R = TypeVar("R", bound=Record)
@@ -349,7 +350,7 @@ def read_record(kind: type[R], text: str, place: str) -> R:
     return as_record(kind, data, place, node)
 
 
-def as_record(kind: type[R], data: Any, place: str, node: yaml.Node | None = None) -> R:
+def as_record(kind: type[R], data: Any, place: str, node: Node | None = None) -> R:
     """Return plain data as a record of `kind`, or raise ConfigError with the key and the nearest good key."""
     if not isinstance(data, dict):
         raise ConfigError(f"{place}: expected keys and values, found {type(data).__name__}")
@@ -359,7 +360,7 @@ def as_record(kind: type[R], data: Any, place: str, node: yaml.Node | None = Non
         raise _explained(plainest(error.errors()), kind, data, node, place) from None
 
 
-def _explained(error: ErrorDetails, kind: type[Record], data: Any, node: yaml.Node | None, place: str) -> ConfigError:
+def _explained(error: ErrorDetails, kind: type[Record], data: Any, node: Node | None, place: str) -> ConfigError:
     path = path_in(data, error["loc"])
     line = strict_yaml.line_of(node, path)
     where = f"{place}:{line}" if line else place

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from scalenet.arch.errors import ConfigError
@@ -93,10 +93,46 @@ def test_tags_are_refused(text: str) -> None:
         parse(text, "here")
 
 
-@pytest.mark.parametrize("text", ["[" * 5000, "{a: " * 5000, "a: " + "[" * 5000 + "]" * 5000])
-def test_deep_nesting_is_an_error_and_no_crash(text: str) -> None:
-    with pytest.raises(ConfigError, match=r"^here: not YAML: "):
-        parse(text, "here")
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("text", ["[" * 5000, "{a: " * 5000, "a: " + "[" * 5000 + "]" * 5000, "- " * 3000])
+def test_deep_nesting_is_an_error_and_no_crash(text: str, fast: bool) -> None:
+    with pytest.raises(ConfigError, match=r"^here:1: nested deeper than 100 levels$"):
+        parse(text, "here", fast=fast)
+
+
+@pytest.mark.parametrize("text", ["9" * 101, "-" + "9" * 5000])
+def test_a_number_without_end_is_an_error_on_its_line(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"^here:2: a number has at most 100 digits$"):
+        parse(f"a: 1\nb: {text}", "here")
+
+
+def outcome(text: str, *, fast: bool) -> object:
+    try:
+        return repr(parse(text, "here", fast=fast))
+    except ConfigError as error:
+        return str(error)
+
+
+PIECES = st.sampled_from(
+    [*"a1,#'\"[]{}~%@!\\\n\t\u2028\x85\ufeffé\x07"] + ["b: ", "- ", "\n  ", ": ", "? ", "1e-5", "&x ", "---\n", "\r\n"]
+)
+
+
+@given(st.lists(PIECES, max_size=12).map("".join))
+@example("- \n- \n- {a: \n}")
+@example("a:\tb")
+@example("{é? }")
+@settings(max_examples=400)
+def test_both_parsers_read_the_same_on_the_same_lines_and_refuse_in_the_same_words(text: str) -> None:
+    assert outcome(text, fast=True) == outcome(text, fast=False)
+
+
+def test_a_long_text_is_read_and_refused_too() -> None:
+    items = "a: [" + "1, " * 50_000 + "2]\n"
+    data, node = parse(items + "b: 1", "here")
+    assert (len(data["a"]), line_of(node, ["b"])) == (50_001, 2)
+    with pytest.raises(ConfigError, match=r"^here:2: key 'a' stands twice$"):
+        parse(items + "a: 1", "here")
 
 
 @pytest.mark.parametrize(
@@ -127,7 +163,7 @@ def test_a_path_leads_to_its_line_and_a_wrong_one_to_the_nearest() -> None:
 
 
 WORDS = st.from_regex(r"[a-z_ÄΩ][a-z_]{0,8}", fullmatch=True)
-SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | WORDS
+SCALARS = st.none() | st.booleans() | st.integers(-(10**99), 10**99) | st.floats(allow_nan=False) | WORDS
 DATA = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=3))
 
 
