@@ -1,7 +1,7 @@
 """How large what is read may be: generous for networks, and small enough that every answer comes in seconds.
 
-A number is at most a billion, a file of ours 16 MiB of a million values, a network 4,096 stages; a count that a file holds, which may be a
-product of several, has at most 100 digits.
+A number is at most a billion, a file of ours 16 MiB of a million values, a network 4,096 stages; a count that a file
+holds, which may be a product of several numbers, has at most 100 digits.
 """
 
 from __future__ import annotations

@@ -88,16 +88,16 @@ def _counted(events: Iterator[Any]) -> Iterator[Any]:
 
 
 def _value(event: Any, events: Iterator[Any], depth: int, line: int) -> tuple[Any, Node | int]:
-    """Return data and node of the value that begins with an event, of a scalar its line: `line` where it is left out."""
+    """Return data and node of the value that begins with an event; of a scalar its line, `line` where it is empty."""
     if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
         raise _mistake("anchors and aliases are not taken", event)
     if event.tag is not None:
         raise _mistake("tags are not taken", event)
     if isinstance(event, yaml.ScalarEvent):
-        return _scalar(event), (event.start_mark.line + 1 if event.value else line)
+        return _scalar(event), _line(event) if event.value else line
     if depth == _DEEPEST:
         raise _mistake(f"nested deeper than {_DEEPEST} levels", event)
-    node = Node(event.start_mark.line + 1)
+    node = Node(_line(event))
     if isinstance(event, yaml.SequenceStartEvent):
         return _items(node, events, depth), node
     return _mapping(node, events, depth), node
@@ -139,6 +139,10 @@ def _scalar(event: Any) -> Any:
     if _SCALARS["float"].fullmatch(text):
         return float(text.replace(".inf", "inf").replace(".nan", "nan"))
     return text
+
+
+def _line(event: Any) -> int:
+    return int(event.start_mark.line) + 1
 
 
 def _mistake(problem: str, event: Any) -> yaml.MarkedYAMLError:
