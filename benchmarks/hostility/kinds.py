@@ -69,7 +69,7 @@ requires = ["setuptools"]
 [tool.scalenet]
 targets = ["net.yaml", "resnet18", {module = "models:make", input = "1x3x8x8", name = "mine"}]
 lock = "scalenet.lock.json"
-time_limit = 30
+time_limit = 300
 
 [[tool.scalenet.gates]]
 target = "*"

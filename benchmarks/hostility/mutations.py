@@ -167,7 +167,8 @@ def _cut(chance: Random, text: str) -> str:
 
 def _inserted(chance: Random, text: str) -> str:
     at = chance.randrange(len(text) + 1)
-    return text[:at] + chance.choice((*TEXTS, *":,[]{}\"'#-?!&*|>%@`=\\")) + text[at:]
+    added: str = chance.choice((*TEXTS, *":,[]{}\"'#-?!&*|>%@`=\\"))
+    return text[:at] + added + text[at:]
 
 
 def _swollen(chance: Random, text: str) -> str:

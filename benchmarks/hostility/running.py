@@ -20,7 +20,7 @@ SECONDS = 10
 """CPU time of a case; one that waits, using next to none, is ended after as long."""
 MEMORY = 1 << 30
 """Resident bytes of a case at their peak, the interpreter and torch included."""
-_ADDRESSES = 6 << 30
+_ADDRESSES = 2 << 30
 _INSTALLED = Path(sys.executable).with_name("scalenet")
 
 
@@ -115,8 +115,15 @@ def _watch(child: int, start: float) -> tuple[int, resource.struct_rusage, bool]
 
 
 def _cpu(process: int) -> float:
-    numbers = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    return sum(map(int, numbers[11:15])) / os.sysconf("SC_CLK_TCK")
+    """Return the CPU time in seconds of a process and of all that descend from it."""
+    family, seconds = {process}, 0.0
+    for number in sorted(int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal()):
+        with contextlib.suppress(OSError):  # gone meanwhile
+            fields = Path(f"/proc/{number}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+            if number in family or int(fields[1]) in family:
+                family.add(number)
+                seconds += sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+    return seconds
 
 
 def _become(case: Case, folder: Path, out: int, err: int) -> NoReturn:
