@@ -21,6 +21,8 @@ import tempfile
 import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,14 +39,15 @@ def main() -> int:
     """Run the cases, and return 1 where one failed."""
     wanted = _wanted()
     with tempfile.TemporaryDirectory(prefix="hostile-") as stock:
+        running.warm()
         kinds.prepare(Path(stock))
         if wanted.case:
-            return _show(*wanted.case.split(":"), seed=wanted.seed, stock=stock)
-        jobs = list(_jobs(wanted.cases, wanted.only))
+            return _show(*wanted.case.split(":"), seed=wanted.seed)
+        jobs = _jobs(wanted.cases, wanted.only)
         print(f"{len(jobs)} cases, seed {wanted.seed}", flush=True)
         start = time.monotonic()
-        with ProcessPoolExecutor(wanted.jobs, initializer=_begin, initargs=(stock, wanted.seed)) as pool:
-            failed = _report(pool.map(_tried, jobs, chunksize=8), jobs)
+        with ProcessPoolExecutor(wanted.jobs, get_context("fork")) as pool:
+            failed = _report(pool.map(partial(_tried, seed=wanted.seed), jobs, chunksize=8), jobs)
         print(f"{time.monotonic() - start:.0f} s")
     return 1 if failed else 0
 
@@ -59,34 +62,25 @@ def _wanted() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _jobs(cases: int, only: str | None) -> Iterator[tuple[str, int]]:
-    """Yield kinds and numbers, each kind as often as its share says."""
+def _jobs(cases: int, only: str | None) -> list[tuple[str, int]]:
+    """Return kinds and numbers, each kind as often as its share says, all kinds in turns."""
     chosen = {name: share for name, (share, _) in kinds.KINDS.items() if only in (None, name)}
-    total = sum(chosen.values())
-    for name, share in chosen.items():
-        yield from ((name, number) for number in range(max(1, round(cases * share / total))))
+    each = {name: max(1, round(cases * share / sum(chosen.values()))) for name, share in chosen.items()}
+    jobs = [(name, number) for name, count in each.items() for number in range(count)]
+    return sorted(jobs, key=lambda job: job[1] / each[job[0]])
 
 
-def _begin(stock: str, seed: int) -> None:
-    """Make a worker ready."""
-    kinds.STOCK, _Worker.seed = Path(stock), seed
-    running.warm()
-
-
-class _Worker:
-    seed = 0
-
-
-def _tried(job: tuple[str, int]) -> tuple[list[str], str, float, int]:
+def _tried(job: tuple[str, int], *, seed: int) -> tuple[list[str], str, float, int]:
     """Run a case; return what is wrong, its command, its seconds and its memory."""
     with tempfile.TemporaryDirectory(prefix="hostile-") as folder:
-        case, outcome = _run(*job, Path(folder))
+        case, outcome = _run(*job, seed, Path(folder))
         found = list(complaints(case, outcome, Path(folder)))
     return found, shlex.join(case.words), outcome.seconds, outcome.memory
 
 
-def _run(name: str, number: int, folder: Path) -> tuple[Case, Outcome]:
-    case = kinds.KINDS[name][1](random.Random(f"{_Worker.seed}/{name}/{number}"), folder)
+def _run(name: str, number: int, seed: int, folder: Path) -> tuple[Case, Outcome]:
+    _, make = kinds.KINDS[name]
+    case = make(random.Random(f"{seed}/{name}/{number}"), folder)
     return case, running.run(case, folder)
 
 
@@ -110,11 +104,10 @@ def _report(results: Iterator[tuple[list[str], str, float, int]], jobs: list[tup
     return failed.total()
 
 
-def _show(name: str, number: str, *, seed: int, stock: str) -> int:
+def _show(name: str, number: str, *, seed: int) -> int:
     """Run one case again, and print all of it."""
-    _begin(stock, seed)
     folder = Path(tempfile.mkdtemp(prefix="hostile-"))
-    case, outcome = _run(name, int(number), folder)
+    case, outcome = _run(name, int(number), seed, folder)
     found = list(complaints(case, outcome, folder))
     print(f"in {folder}\n{case}\n")
     print(f"exit {outcome.code}, {outcome.seconds:.1f} s, {outcome.memory >> 20} MiB")

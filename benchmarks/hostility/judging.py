@@ -21,7 +21,8 @@ _EACH = ("check", "lock", "verify")
 """Commands that answer for each of their targets, the bad ones too."""
 _USAGE = re.compile(r"Usage: .*\n(Try .*\n)?\n?Error: ")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]")
-_COMMAND = re.compile(r"^(::|##\[)", re.MULTILINE)
+_COMMAND = re.compile(r"^(::error file=a::|::error::x|::add-mask::|##\[error)", re.MULTILINE)
+"""What the hostile texts would have a CI obey; annotations of its own `check` may write."""
 _EXCEPTION = re.compile(r"^scalenet: \w*(Error|Exception|Warning|Interrupt|Iteration)\b|SCALENET_DEBUG", re.MULTILINE)
 _TEMPORARY = re.compile(r"(^|/)\.[^/]+\.\w{6,10}$|\.(tmp|part)$|~$")
 
@@ -65,7 +66,7 @@ def _text(name: str, content: bytes) -> Iterator[str]:
     if SECRET in text:
         yield f"{name} tells the password"
     if found := _CONTROL.search(text):
-        yield f"{name} has the control character {ascii(found[0])}"
+        yield f"{name} has the control character {found[0]!a}"
     if _COMMAND.search(text):
         yield f"{name} has a line that commands a CI"
     if "Traceback (most recent call last)" in text:

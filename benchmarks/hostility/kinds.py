@@ -9,8 +9,6 @@ import io
 import json
 import shutil
 import struct
-import subprocess
-import sys
 import tarfile
 from dataclasses import replace
 from functools import cache
@@ -22,7 +20,7 @@ from PIL import Image
 
 from hostility import mutations
 from hostility.mutations import cut, damaged, flipped, placed, word
-from hostility.running import Case
+from hostility.running import Case, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -129,6 +127,8 @@ LABELS = ("dark", "light")
 
 def prepare(folder: Path) -> None:
     """Make one good file of each kind, by the commands themselves where they write them."""
+    global STOCK  # noqa: PLW0603 - where all cases find them
+    STOCK = folder
     (folder / "net.yaml").write_text(NETWORK, encoding="utf-8")
     (folder / "grid.yaml").write_text(GRID, encoding="utf-8")
     (folder / "pyproject.toml").write_text(PROJECT, encoding="utf-8")
@@ -150,11 +150,10 @@ _SEARCH = ("--base", "net.yaml", "--grid", "grid.yaml")
 
 
 def _command(folder: Path, *words: str) -> str:
-    program = Path(sys.executable).with_name("scalenet")
-    done = subprocess.run([program, *words], cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"scalenet {' '.join(words)}: {done.stderr}")
-    return done.stdout
+    done = run(Case(list(words)), folder)
+    if done.code:
+        raise RuntimeError(f"scalenet {' '.join(words)}: {done.stderr.decode()}")
+    return done.stdout.decode()
 
 
 def _write_images(folder: Path, count: int) -> None:
@@ -243,7 +242,9 @@ def projects(chance: Random, folder: Path) -> Case:
 def modules(chance: Random, folder: Path) -> Case:
     """Callables that are no good, for inputs that are no good."""
     _stock(folder, "models.py")
-    name = chance.choice(("make", "nothing", "fails", "ends", "interrupts", "wants", "endless", "prints", "Odd", "Deep"))
+    name = chance.choice(
+        ("make", "nothing", "fails", "ends", "interrupts", "wants", "endless", "prints", "Odd", "Deep")
+    )
     name = name if chance.random() < 0.7 else chance.choice(("number", "missing", "make.x", word(chance)))
     shape = "1x3x8x8" if chance.random() < 0.6 else word(chance, mutations.SHAPES)
     return Case([chance.choice(("lock", "check")), f"models:{name}", "--input", shape], _codes(0, 1, 2, 3, 130))
@@ -318,7 +319,17 @@ def checkpoints(chance: Random, folder: Path) -> Case:
     placed(chance, path, _checkpoint(chance, path.read_bytes()))
     words = chance.choice(
         (
-            ["evaluate", str(path.relative_to(folder)), "--data", "images", "--workers", "0", "--part", "all", "--json"],
+            [
+                "evaluate",
+                str(path.relative_to(folder)),
+                "--data",
+                "images",
+                "--workers",
+                "0",
+                "--part",
+                "all",
+                "--json",
+            ],
             ["train", "net.yaml", "--init", "trained", *TRAIN],
             ["train", "net.yaml", "--recipe", "small_images", *TRAIN[:-1], "trained"],
         )
@@ -389,7 +400,11 @@ def _header_flipped(chance: Random, content: bytes) -> bytes:
     """Damage numbers of a member's header: its mode, owner, size, time or checksum."""
     start = chance.randrange(max(1, len(content) // 1024)) * 1024
     at = start + chance.choice((100, 108, 124, 136, 148, 156))
-    return content[:at] + chance.choice((b"zzzzzzz", b"\xff" * 8, b"7" * 11, b"-1", b"\x80" + b"\xff" * 11)) + content[at + 8 :]
+    return (
+        content[:at]
+        + chance.choice((b"zzzzzzz", b"\xff" * 8, b"7" * 11, b"-1", b"\x80" + b"\xff" * 11))
+        + content[at + 8 :]
+    )
 
 
 def _write_shard(path: Path, chance: Random, *, number: bool, odd: bool = False) -> None:
@@ -470,7 +485,9 @@ def cifar(chance: Random, folder: Path) -> Case:
     _write_cifar(folder / "data")
     name = chance.choice(("data_batch_1.bin", "test_batch.bin", "batches.meta.txt"))
     content = (folder / "data" / name).read_bytes()
-    change = chance.choice((flipped, cut, lambda *_: b"", lambda _, given: given + b"x", lambda _, given: b"\xff" + given[1:]))
+    change = chance.choice(
+        (flipped, cut, lambda *_: b"", lambda _, given: given + b"x", lambda _, given: b"\xff" + given[1:])
+    )
     placed(chance, folder / "data" / name, change(chance, content))
     return _trains(chance)
 
@@ -572,8 +589,19 @@ def _given(chance: Random, option: Any) -> list[str]:
 def environments(chance: Random, folder: Path) -> Case:
     """Each variable of the environment with a hostile value."""
     _stock(folder, "net.yaml", "images")
-    names = ("SCALENET_RECIPE", "SCALENET_DATA", "SCALENET_DEVICE", "SCALENET_WORKERS", "SCALENET_SET", "SCALENET_STORAGE")
-    github = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": word(chance, mutations.PATHS), "GITHUB_WORKSPACE": word(chance)}
+    names = (
+        "SCALENET_RECIPE",
+        "SCALENET_DATA",
+        "SCALENET_DEVICE",
+        "SCALENET_WORKERS",
+        "SCALENET_SET",
+        "SCALENET_STORAGE",
+    )
+    github = {
+        "GITHUB_ACTIONS": "true",
+        "GITHUB_STEP_SUMMARY": word(chance, mutations.PATHS),
+        "GITHUB_WORKSPACE": word(chance),
+    }
     if chance.random() < 0.3:
         mutations.surroundings(folder)
         (folder / "pyproject.toml").write_text('[tool.scalenet]\ntargets = ["net.yaml"]\n', encoding="utf-8")

@@ -18,9 +18,10 @@ SECRET = "hunter2"
 """The password in every URL; no output may hold it."""
 
 NUMBERS = (
-    *("0", "-0", "-1", "1", "2", "3.5", "0.1", "00", "1e3", "-1e-3", "1e-320", "1e300", "1e309", "-1e309", "1e99999"),
-    *("nan", "NaN", ".nan", "inf", "-inf", ".inf", "-.inf", "Infinity", "1e", "0x10", "1_000", "1,5", "٣", "+1", "1."),
-    *("4097", "65536", "1000000000", "1000000001", "2147483648", "9223372036854775808", "1" + "0" * 300, "9" * 5000),
+    *("0", "-0", "-1", "1", "2", "3.5", "0.1", "00", "1e3", "-1e-3", "1e-320", "1e300", "1e309", "-1e309"),
+    *("nan", "NaN", ".nan", "inf", "-inf", ".inf", "-.inf", "Infinity", "1e", "0x10", "1_000", "1,5", "٣"),
+    *("4097", "65536", "1000000000", "1000000001", "2147483648", "9223372036854775808", "1e99999", "+1", "1."),
+    *("1" + "0" * 300, "9" * 5000),
     *("0." + "9" * 300, "0." + "0" * 400 + "1", "true", "null", "~", ""),
 )
 TEXTS = (
@@ -34,27 +35,107 @@ TEXTS = (
 SIZES = ("0", "1", "7", "32", "8x8", "8x9", "32x", "x32", "1x1000000000", "8×8", "08", "8x8x8", "-8", "8.5", "8 x 8")
 AMOUNTS = (
     *("1", "1k", "2x", "0x", "0.5x", "1e6x", "1000000000x", "4G", "4B", "4g", "4 G", "1M,2M", "1M,", ",", "0", "-1M"),
-    *("1GiB", "1 KiB", "0B", "1b", "9" * 30 + "GiB", "9" * 5000 + "x", "1.5.5M", "0.0000001", "5ms", "0ms", "1us", "1h"),
+    *(
+        "1GiB",
+        "1 KiB",
+        "0B",
+        "1b",
+        "9" * 30 + "GiB",
+        "9" * 5000 + "x",
+        "1.5.5M",
+        "0.0000001",
+        "5ms",
+        "0ms",
+        "1us",
+        "1h",
+    ),
     *("1e400s", "9" * 400 + "s", "1M" + ",1M" * 2000),
 )
-RANGES = ("1..3", "1..1000", "1..1001", "3..1", "0..1e9", "1...3", "..3", "1..", "nan..nan", "1,2,3", "-400", "1e3", "2000")
-SHARES = ("0.3,0.3,0.4", "1,0,0", "2,-1,0", "1e17,-1e17,1", "nan,0,1", "1,0", "0,0,0,1", "-600,601,0", "inf,-inf,1", ",,")
+RANGES = (
+    "1..3",
+    "1..1000",
+    "1..1001",
+    "3..1",
+    "0..1e9",
+    "1...3",
+    "..3",
+    "1..",
+    "nan..nan",
+    "1,2,3",
+    "-400",
+    "1e3",
+    "2000",
+)
+SHARES = (
+    "0.3,0.3,0.4",
+    "1,0,0",
+    "2,-1,0",
+    "1e17,-1e17,1",
+    "nan,0,1",
+    "1,0",
+    "0,0,0,1",
+    "-600,601,0",
+    "inf,-inf,1",
+    ",,",
+)
 PATHS = (
     *(".", "..", "./", "net.yaml", "./net.yaml", "net.yaml/x", "missing.yaml", "missing/x.yaml", "folder", "folder/"),
     *("folder/out.yaml", "out.yaml", "out", "*.yaml", "**.yaml", "**/*", "[.yaml", "x" * 256, "x/" * 3000, "a\nb.yaml"),
-    *("dangling", "loop", "link", "pipe", "full", "null", "locked", "latin", "é.yaml", "/proc/self/mem", "/proc/nope/x"),
-    *("table:net.yaml", "table:", "markdown=out.md", "json=folder", "junit=full", "json=pipe", "json=dangling", "json="),
+    *(
+        "dangling",
+        "loop",
+        "link",
+        "pipe",
+        "full",
+        "null",
+        "locked",
+        "latin",
+        "é.yaml",
+        "/proc/self/mem",
+        "/proc/nope/x",
+    ),
+    *(
+        "table:net.yaml",
+        "table:",
+        "markdown=out.md",
+        "json=folder",
+        "junit=full",
+        "json=pipe",
+        "json=dangling",
+        "json=",
+    ),
 )
 URLS = (
     *(f"postgresql://user:{SECRET}@127.0.0.1:1/db", f"postgresql://user@x:{SECRET}@127.0.0.1:1/db", f"//u:{SECRET}@"),
     *(f"postgresql://127.0.0.1:1/db?password={SECRET}", f"postgresql://127.0.0.1:1/db?PASSWORD={SECRET}", f":{SECRET}"),
     *(f"postgresql://127.0.0.1:1/db?sslpassword={SECRET}", f"postgresql:///db?passfile={SECRET}", f"u:{SECRET}@h"),
-    *(f"nosql://u:{SECRET}@127.0.0.1/x", f"postgresql://u:{SECRET}@127.0.0.1:port/x", f"postgresql://u:{SECRET}@[::1/x"),
+    *(
+        f"nosql://u:{SECRET}@127.0.0.1/x",
+        f"postgresql://u:{SECRET}@127.0.0.1:port/x",
+        f"postgresql://u:{SECRET}@[::1/x",
+    ),
     *(f"postgresql+nope://u:{SECRET}@127.0.0.1/x", f"mysql://u:{SECRET}@127.0.0.1:1/x", f"password={SECRET} host=x"),
-    *(f"sqlite://u:{SECRET}@/x.db", "sqlite:///folder", "sqlite:///missing/x.db", "sqlite:///net.yaml", "sqlite://", "x"),
+    *(
+        f"sqlite://u:{SECRET}@/x.db",
+        "sqlite:///folder",
+        "sqlite:///missing/x.db",
+        "sqlite:///net.yaml",
+        "sqlite://",
+        "x",
+    ),
 )
 SHAPES = ("1x3x8x8", "1x3", "0x3", "1x77:int64", "1x3:int65", "1000000000x1000000000", "1" + "x1" * 3000, "8" * 5000)
-SETTINGS = ("epochs=1", "epochs=1e9", "optimizer.lr=nan", "optimizer=1", "optimizer.lr.x=1", "a", "=", "name=\x1b", "x=1")
+SETTINGS = (
+    "epochs=1",
+    "epochs=1e9",
+    "optimizer.lr=nan",
+    "optimizer=1",
+    "optimizer.lr.x=1",
+    "a",
+    "=",
+    "name=\x1b",
+    "x=1",
+)
 POOLS = (NUMBERS, TEXTS, SIZES, AMOUNTS, RANGES, SHARES, PATHS, URLS, SHAPES, SETTINGS)
 
 _TOKEN = re.compile(r"[^\s{}\[\],:\"'=#<>]+")
@@ -64,8 +145,10 @@ _DEEP = 5000
 def word(chance: Random, pool: tuple[str, ...] | None = None) -> str:
     """Return a value as an argument of a program can be: any of `pool`, or of all pools."""
     found = chance.choice(pool or chance.choice(POOLS))
-    return found.replace("\x00", "").encode("utf-8", "surrogateescape" if found == "\udcff" else "replace").decode(
-        "utf-8", "surrogateescape"
+    return (
+        found.replace("\x00", "")
+        .encode("utf-8", "surrogateescape" if found == "\udcff" else "replace")
+        .decode("utf-8", "surrogateescape")
     )
 
 
