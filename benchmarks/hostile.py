@@ -19,7 +19,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
@@ -86,7 +86,8 @@ def _run(name: str, number: int, seed: int, folder: Path) -> tuple[Case, Outcome
 
 def _report(results: Iterator[tuple[list[str], str, float, int]], jobs: list[tuple[str, int]]) -> int:
     """Print each case that failed, the same complaint three times at most, and a row a kind; return how many did."""
-    failed, same, slowest, largest = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
+    failed, same = Counter[str](), Counter[str]()
+    slowest, largest = defaultdict[str, float](float), defaultdict[str, int](int)
     for (name, number), (found, command, seconds, memory) in zip(jobs, results, strict=True):
         slowest[name], largest[name] = max(slowest[name], seconds), max(largest[name], memory)
         failed[name] += bool(found)

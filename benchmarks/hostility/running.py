@@ -142,7 +142,7 @@ def _become(case: Case, folder: Path, out: int, err: int) -> NoReturn:
         resource.setrlimit(resource.RLIMIT_AS, (_ADDRESSES, _ADDRESSES))
         if case.installed:
             signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # as a shell starts programs
-            os.execv(_INSTALLED, ["scalenet", *map(os.fsencode, case.words)])
+            os.execv(_INSTALLED, ["scalenet", *case.words])
         code = _called(case.words)
     except BaseException:
         traceback.print_exc()
