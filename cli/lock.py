@@ -27,8 +27,9 @@ def lock(targets: Targets = None, input: Inputs = None) -> None:
     emit_lines(changes(outcome))
     for problem in outcome.problems:
         note(problem_text(problem))
+    if locked.targets:
+        write_text(project.lock, dumps(locked))
+        note(f"wrote {project.lock.name}: {counted(list(locked.targets), 'target')}")
     if outcome.problems:
-        note(f"{project.lock.name} is as it was: {counted(outcome.problems, 'problem')}")
-        raise typer.Exit(outcome.code)
-    write_text(project.lock, dumps(locked))
-    note(f"wrote {project.lock.name}: {counted(list(locked.targets), 'target')}")
+        note(f"not locked anew: {counted(outcome.problems, 'problem')}")
+        raise typer.Exit(max(problem.code for problem in outcome.problems))

@@ -180,7 +180,7 @@ def relock(
 ) -> tuple[Report, Lock]:
     """Measure, and return what changed since the lock file was written, and the lock file that accepts it.
 
-    Where only some targets are measured, the others stay as they are locked.
+    Where only some targets are measured, the others stay as they are locked, and so do those that cannot be measured.
     """
     problems = list(selection.problems)
     old = _replaceable(project.lock, whole=selection.whole)
@@ -189,7 +189,8 @@ def relock(
     results = _results(costs, old, old, renames, gates=())
     if selection.whole:
         results += _gone(selection, problems, old, old, renames)
-    kept = {} if selection.whole else old.targets
+    wrong = {problem.name for problem in problems}
+    kept = {name: cost for name, cost in old.targets.items() if name in wrong or not selection.whole}
     lock = Lock(targets={**kept, **{target.name: cost for target, cost in costs}})
     return Report(selection.words, project.lock, None, tuple(results), (), tuple(problems), ()), lock
 

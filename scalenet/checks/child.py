@@ -47,7 +47,7 @@ def _told(target: Target, folder: Path) -> dict[str, Any]:
         else:
             factory = found(str(target.module), folder)
             said["file"], said["line"] = place_of(factory)
-            said["cost"] = module_cost(made(factory), target.inputs).model_dump(mode="json")
+            said["cost"] = module_cost(made(factory), target.inputs, target.accept).model_dump(mode="json")
     except PlainError as error:
         said["problem"] = str(error)
     except BaseException as error:  # modules are others' code, and may even leave

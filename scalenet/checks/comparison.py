@@ -45,7 +45,8 @@ class Change:
     after: TargetCost
 
     def __bool__(self) -> bool:
-        return bool(self.metrics or self.moves or self.before.input != self.after.input)
+        asked = (self.before.input, self.before.accepted) != (self.after.input, self.after.accepted)
+        return bool(self.metrics or self.moves or asked)
 
     @property
     def metrics(self) -> dict[Metric, tuple[int, int]]:
@@ -67,10 +68,13 @@ class Change:
 
     @property
     def fields(self) -> list[tuple[str, Any, Any]]:
-        """The fields of the description that moved: place, before and after; the input where there is no other."""
+        """The fields of the description that moved: place, before and after; of a module what was asked for."""
         if self.before.model is None or self.after.model is None:
-            inputs = " and ".join(self.before.input), " and ".join(self.after.input)
-            return [("input", *inputs)] if inputs[0] != inputs[1] else []
+            asked = {
+                "input": (" and ".join(self.before.input), " and ".join(self.after.input)),
+                "accept": (list(self.before.accepted or ()), list(self.after.accepted or ())),
+            }
+            return [(key, *pair) for key, pair in asked.items() if pair[0] != pair[1]]
         return list(differences(self.before.model, self.after.model))
 
     @property

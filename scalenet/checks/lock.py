@@ -43,6 +43,7 @@ class StageCost(Record):
 class TargetCost(Record):
     """Counts of one target for its inputs; `uncounted` are operators that fvcore met and counted as nothing.
 
+    `accepted` are those that the project says may count as nothing, though they may be work.
     `model` is the description behind the counts, where there is one.
     """
 
@@ -52,6 +53,7 @@ class TargetCost(Record):
     activations: int
     stages: dict[str, StageCost]
     uncounted: Annotated[tuple[str, ...], BeforeValidator(as_tuple)]
+    accepted: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] | None = None
     model: dict[str, Any] | None = None
 
 

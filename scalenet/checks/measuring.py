@@ -17,14 +17,13 @@ from scalenet.checks.verification import disagreements, measured
 from scalenet.costs.formula import cost
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from torch import nn
 
     from scalenet.arch.spec import Model
     from scalenet.checks.targets import Input, Problem, Target
-    from scalenet.costs import counter
     from scalenet.costs.counter import Measurement
 
 _FREE_OF_COST = {"regularization", "initialization"}
@@ -80,38 +79,27 @@ def described_cost(model: Model, inputs: Iterable[Input]) -> TargetCost:
     return _cost(inputs, by_formula(model), measurement.unsupported)
 
 
-def module_cost(module: nn.Module, inputs: Iterable[Input]) -> TargetCost:
-    """Measure a module for inputs of zeros; raise ScalenetError where the count cannot be trusted."""
+def module_cost(module: nn.Module, inputs: Iterable[Input], accept: Sequence[str] = ()) -> TargetCost:
+    """Measure a module for inputs of zeros; raise ScalenetError where the count is not whole.
+
+    `accept` names operators that may count as nothing.
+    """
     import torch  # noqa: PLC0415
 
-    from scalenet.costs.counter import unwrapped  # noqa: PLC0415
+    from scalenet.costs.counter import measure  # noqa: PLC0415
+    from scalenet.costs.running import unwrapped  # noqa: PLC0415
 
     module, inputs = unwrapped(module), tuple(inputs)
     tensors = tuple(torch.zeros(input.shape, dtype=getattr(torch, input.dtype)) for input in inputs)
     try:
-        measurement = trusted(module, tensors)
+        measurement = measure(module, tensors, accept=accept)
     except ScalenetError:
         raise
     except Exception as error:
         raise ScalenetError(f"cannot be run for {', '.join(map(str, inputs))}: {one_line(error)[:_LONGEST]}") from None
     totals = {"flops": measurement.flops, "params": measurement.params, "activations": measurement.activations}
-    return _cost(inputs, {**totals, "stages": _stages(module, measurement)}, measurement.unsupported)
-
-
-_PLAIN = {"aten::_convolution_mode": "convolution with named padding (give its padding in numbers)"}
-
-
-def trusted(module: nn.Module, input: counter.Input) -> Measurement:
-    """Count a module with fvcore; raise ScalenetError where work is missing, or torch's own counter differs."""
-    from scalenet.costs.counter import measure, witness  # noqa: PLC0415
-
-    measurement = measure(module, input)
-    if missing := measurement.uncounted_work:
-        names = ", ".join(_PLAIN.get(name, name.removeprefix("aten::")) for name in missing)
-        raise ScalenetError(f"fvcore counts as nothing, though it is work: {names}")
-    if measurement.flops != (other := witness(module, input)):
-        raise ScalenetError(f"fvcore counts {measurement.flops:,} multiply-adds, torch's own counter {other:,}")
-    return measurement
+    stages, accepted = _stages(module, measurement), tuple(sorted(accept)) or None
+    return _cost(inputs, {**totals, "stages": stages, "accepted": accepted}, measurement.unsupported)
 
 
 def _stages(module: nn.Module, measurement: Measurement) -> dict[str, StageCost]:

@@ -28,11 +28,15 @@ Inputs: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(_as_inputs), Fiel
 
 
 class ModuleTarget(Record):
-    """A callable that returns an `nn.Module`, or the module itself, as `package.module:name`, and its inputs."""
+    """A callable that returns an `nn.Module`, or the module itself, as `package.module:name`, and its inputs.
+
+    `accept` names operators that may count as nothing, as `scalenet.measure` takes them.
+    """
 
     module: str
     input: Inputs
     name: str | None = None
+    accept: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()
 
 
 class Increase(Record):

@@ -40,7 +40,8 @@ class Input:
 class Target:
     """What is measured: a model by its description, or else the module that `module` (`package.module:name`) names.
 
-    `file` is the config file that describes the model, or the source of the module's callable, on `line`, where known.
+    `file` is the config file that describes the model, or the source of the module's callable, on `line`, where known;
+    `accept` are operators of a module that may count as nothing.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Target:
     module: str | None = None
     file: Path | None = None
     line: int = 1
+    accept: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,8 @@ def _targets(entry: str | ModuleTarget, folder: Path, problems: list[Problem]) -
     if isinstance(entry, ModuleTarget):
         if not is_module(entry.module):
             raise ScalenetError("not a callable", hint="write package.module:name")
-        yield Target(_name(entry), tuple(map(parse_input, entry.input)), module=entry.module)
+        inputs = tuple(map(parse_input, entry.input))
+        yield Target(_name(entry), inputs, module=entry.module, accept=entry.accept)
     elif is_module(entry):
         raise ScalenetError("a module needs an input", hint="--input 1x3x224x224, or input = … in [tool.scalenet]")
     elif registry.is_path(entry):

@@ -1,37 +1,44 @@
-"""Costs by measurement: fvcore on a module, and torch's own counter as its witness.
+"""Costs by measurement: fvcore on a module, and what torch's dispatcher sees as its witness.
 
-fvcore is the reference that the formula is tested against. It stands on `torch.jit.trace`, and everything about that
-stays behind `measure`: evaluation mode, gradients, threads, and convolutions on the meta device. Afterwards the module
-and torch's state are as before.
+fvcore is the reference that the formula is tested against. A count is whole, or it is refused: whatever ran and
+neither only moves or maps elements nor has a rule for its multiply-adds, whatever the two counters see differently, and
+whatever depends on the input's values or on chance, is a doubt that names the operator and the module.
 """
 
 from __future__ import annotations
 
-import logging
-import re
-import warnings
 from collections import Counter
-from collections.abc import Mapping
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, is_dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.module import register_module_forward_pre_hook
-from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from scalenet.arch.convention import matrix_flops
-from scalenet.arch.errors import ScalenetError
+from scalenet.arch.errors import ScalenetError, one_line
+from scalenet.costs.observing import Observation, observing
+from scalenet.costs.operators import reported
+from scalenet.costs.running import Call, Input, RandomStates, as_call, prepared, seed_all
+from scalenet.costs.tracing import traced
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Collection, Iterator
 
-    from torch.utils._pytree import TreeSpec
+__all__ = ["Doubt", "Input", "Measurement", "is_large", "measure"]
 
-T = TypeVar("T")
-Input: TypeAlias = Tensor | tuple[Any, ...] | dict[str, Any]
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """Why a count may not be whole: the operators in question, the module that they run in, and what to do."""
+
+    operators: tuple[str, ...]
+    module: str
+    message: str
+    hint: str
+
+    def __str__(self) -> str:
+        return self.message
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +48,8 @@ class Measurement:
     `flops_by_module` has fvcore's operators for each module that ran, by name (`""` is the whole), and
     `activations_by_module` its activations. What a module does in a child's `forward`, without calling the child, is
     its own. `unsupported` are operators that fvcore met and counted as nothing, with how often; `uncalled` are modules
-    that were never called.
+    that were never called. `doubts` are what keeps the count from being whole, empty unless they were accepted or a
+    partial count was asked for.
     """
 
     flops: int
@@ -52,65 +60,46 @@ class Measurement:
     activations_by_module: dict[str, int]
     unsupported: dict[str, int]
     uncalled: tuple[str, ...]
-
-    @property
-    def uncounted_work(self) -> tuple[str, ...]:
-        """Operators that were counted as nothing although they multiply matrices, convolve or normalise."""
-        return tuple(sorted(filter(_carries_work, self.unsupported)))
+    doubts: tuple[Doubt, ...] = ()
 
 
-_WORK = re.compile(
-    r".*conv(?!ert).*|.*mm|.*mv|.*dot|inner|outer|ger|addr|bilinear|_trilinear|cdist|chain_matmul|fft_.*"
-    r"|linalg_(?!norm|vector_norm).*|lstm.*|gru.*|rnn_.*|.*attention.*|_transformer_.*|.*rms_norm|native_.*_norm"
-)
 _LARGE = 10**13
 """Parameters times input elements: ResNet-152 has less and is as quick on the CPU, EfficientNet-B7 has more.
 
 The first network on the meta device costs a second more than the next: torch then loads what it answers shapes with.
 """
+_SEEDS = 8
+"""How often a module that draws random numbers is run again: what happens half of the time is missed once in 256."""
 
 
-def measure(module: nn.Module, input: Input) -> Measurement:
+def measure(module: nn.Module, input: Input, *, partial: bool = False, accept: Collection[str] = ()) -> Measurement:
     """Count a module with fvcore in evaluation mode; the module and torch's state are as before afterwards.
 
     `input` is a tensor, or a tuple of the tensors that `forward` takes, or a dictionary of those that it takes by name;
     for images [N, channels, height, width]. What is large is counted on the meta device, in less time and memory and
     with the same figures. Compiled modules are counted as what they were made from; scripted ones raise ScalenetError.
+
+    A count that is not whole raises ScalenetError with the operator, its module and the next step, unless `partial`.
+    `accept` names operators that may count as nothing (`aten::fft_rfft`); one that does not run raises ScalenetError.
     """
-    return _run(_counted, module, input)
+    call, tensors = as_call(module, input)
+    measurement = _anywhere(call, tensors)
+    accepted = {_full(name) for name in accept}
+    if idle := accepted - {name for doubt in measurement.doubts for name in doubt.operators}:
+        raise ScalenetError(f"accepts {', '.join(sorted(idle))}, where there is nothing to accept", hint="leave it out")
+    doubts = [doubt for doubt in measurement.doubts if not accepted.issuperset(doubt.operators)]
+    if doubts and not partial:
+        raise ScalenetError("; ".join(_shortened(list(map(str, doubts)))), hint=doubts[0].hint)
+    return measurement
 
 
-def witness(module: nn.Module, input: Input) -> int:
-    """Return the multiply-adds of convolutions and matrix products by torch's own counter, without a trace."""
-    return _run(_witnessed, module, input)
+def _full(name: str) -> str:
+    """Return an operator's full name: torch's own may be given without `aten::`."""
+    return name if "::" in name or "." in name or name in ("values", "chance") else f"aten::{name}"
 
 
-def _carries_work(operator: str) -> bool:
-    """Return whether an operator without a count does more than move or map elements; what nobody knows may do so."""
-    space, _, name = operator.partition("::")
-    return _WORK.fullmatch(name) is not None or space not in ("aten", "prim", "torchvision")
-
-
-def _run(count: Callable[[_Call, list[Tensor]], T], module: nn.Module, input: Input) -> T:
-    call, tensors = _as_call(module, input)
-    if _belongs_on_meta(module, tensors):
-        with suppress(Exception):  # a module that reads values, or brings tensors of its own, runs on its own device
-            return _on(torch.device("meta"), count, call, tensors)
-    return _on(None, count, call, tensors)
-
-
-def _on(
-    device: torch.device | None, count: Callable[[_Call, list[Tensor]], T], call: _Call, tensors: list[Tensor]
-) -> T:
-    with ExitStack() as stack:
-        for context in (_as_before(call), _calm(), torch.no_grad(), _one_thread(), _same_random_state()):
-            stack.enter_context(context)
-        call.eval()
-        _lay_bare(call, device)
-        if device is not None:
-            stack.enter_context(_RecordedConvolutions())
-            tensors = [tensor.to(device) for tensor in tensors]
-        return count(call, tensors)
+def _shortened(lines: list[str], most: int = 3) -> list[str]:
+    return lines if len(lines) <= most else [*lines[:most], f"and {len(lines) - most} more"]
 
 
 def is_large(parameters: int, elements: int) -> bool:
@@ -118,229 +107,188 @@ def is_large(parameters: int, elements: int) -> bool:
     return parameters * elements >= _LARGE
 
 
-def _belongs_on_meta(module: nn.Module, tensors: list[Tensor]) -> bool:
-    parameters = list(module.parameters())
+def _anywhere(call: Call, tensors: list[Tensor]) -> Measurement:
+    parameters = list(call.parameters())
     sizes = (sum(parameter.numel() for parameter in parameters), sum(tensor.numel() for tensor in tensors))
-    return is_large(*sizes) or any(parameter.is_meta for parameter in parameters)
+    if is_large(*sizes) or any(parameter.is_meta for parameter in parameters):
+        with suppress(Exception):  # a module that reads values, or brings tensors of its own, runs on its own device
+            return _measured(call, tensors, torch.device("meta"))
+    return _measured(call, tensors, None)
 
 
-class _Call(nn.Module):
-    """A module and the form of its input, as fvcore takes modules: tensors in, tensors out."""
-
-    def __init__(self, module: nn.Module, form: TreeSpec) -> None:
-        super().__init__()
-        self.module, self.form = module, form
-
-    def forward(self, *tensors: Tensor) -> list[Tensor]:
-        positional, named = tree_unflatten(tensors, self.form)
-        results = list(_tensors(self.module(*positional, **named)))
-        if not results:  # the tracer drops what no result depends on, and that would be everything
-            raise ScalenetError("the module returns no tensor, so that nothing of it can be counted")
-        return results
+def _measured(call: Call, tensors: list[Tensor], device: torch.device | None) -> Measurement:
+    seen, drew = _observed(call, tensors, device)
+    doubts = [*_unknown(seen), *_left(seen)]
+    if seen.read:
+        doubts += _by_values(call, tensors, device, seen)
+    if drew:
+        doubts += _by_chance(call, tensors, device, seen)
+    measurement = _as_fvcore(call, tensors, device, seen) or _as_seen(call, seen)
+    return replace(measurement, doubts=(*doubts, *_differences(measurement, seen)))
 
 
-def _tensors(output: Any) -> Iterator[Tensor]:
-    """Yield the tensors in lists, tuples, dictionaries and dataclasses."""
-    for leaf in tree_leaves(output):
-        if isinstance(leaf, Tensor):
-            yield leaf
-        elif is_dataclass(leaf) or isinstance(leaf, Mapping):
-            yield from _tensors(dict(leaf) if isinstance(leaf, Mapping) else vars(leaf))
+def _observed(
+    call: Call, tensors: list[Tensor], device: torch.device | None, seed: int | None = None
+) -> tuple[Observation, bool]:
+    """Return what ran, and whether random numbers were drawn meanwhile."""
+    with prepared(call, device):
+        if seed is not None:
+            seed_all(seed)
+        before = RandomStates()
+        with observing(call.names()) as seen:
+            call(*_given(tensors, device))
+        return seen, before != RandomStates()
 
 
-def _as_call(module: nn.Module, input: Input) -> tuple[_Call, list[Tensor]]:
-    module = unwrapped(module)
-    if any(isinstance(child, torch.jit.ScriptModule) for child in module.modules()):
-        raise ScalenetError("a scripted module cannot be counted", hint="count the module that it was made from")
-    named = input if isinstance(input, dict) else {}
-    positional = () if isinstance(input, dict) else input if isinstance(input, tuple) else (input,)
-    tensors, form = tree_flatten((positional, named))
-    for tensor in tensors:
-        if not isinstance(tensor, Tensor):
-            raise ScalenetError(f"an input is {type(tensor).__name__}, not a tensor")
-    return _Call(module, form), tensors
+def _given(tensors: list[Tensor], device: torch.device | None) -> list[Tensor]:
+    """Return tensors that a module may write to; what is expanded cannot be written to, and may be huge."""
+    if device:
+        return [tensor.to(device) for tensor in tensors]
+    return [tensor if 0 in tensor.stride() else tensor.detach().clone() for tensor in tensors]
 
 
-def unwrapped(module: nn.Module) -> nn.Module:
-    """Return what `torch.compile`, DataParallel or DistributedDataParallel wrap; any other module as it is."""
-    inner = getattr(module, "_orig_mod", None)
-    if isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
-        inner = module.module
-    return module if inner is None else unwrapped(inner)
+def _place(module: str) -> str:
+    return f"module {module!r}" if module else "the module itself"
 
 
-def _counted(call: _Call, tensors: list[Tensor]) -> Measurement:
-    from fvcore.nn import ActivationCountAnalysis, FlopCountAnalysis  # noqa: PLC0415
+def _unknown(seen: Observation) -> Iterator[Doubt]:
+    for (operator, module), times in seen.unknown.items():
+        what = f"{operator} in {_place(module)} has no rule for its multiply-adds"
+        own = operator.startswith("aten::")
+        ways = [] if own else ["give it one with torch.utils.flop_counter.register_flop_formula"]
+        hint = " or ".join([*ways, f'count it as nothing with accept = ["{operator}"]'])
+        yield Doubt((operator,), module, f"{what}, and runs {times} times" if times > 1 else what, hint)
 
-    analysis = FlopCountAnalysis(call, tuple(tensors))
-    flops, outputs = analysis._op_handles, ActivationCountAnalysis(call, ())._op_handles
-    analysis.set_op_handle(**{kind: _both(kind, flops.get(kind), outputs.get(kind)) for kind in {**flops, **outputs}})
-    with _running_modules() as ran:
-        by_module = {_inner(name): counts for name, counts in analysis.by_module_and_operator().items()}
-    flops_by_module = {name: _part(counts, "flops") for name, counts in by_module.items()}
-    activations = {name: sum(_part(counts, "activations").values()) for name, counts in by_module.items()}
+
+def _left(seen: Observation) -> Iterator[Doubt]:
+    for what, module in seen.left:
+        message = f"{what} in {_place(module)} hands values out of torch, and what becomes of them is not counted"
+        yield Doubt((what,), module, message, f'do it in torch, or count it as nothing with accept = ["{what}"]')
+
+
+def _by_values(call: Call, tensors: list[Tensor], device: torch.device | None, seen: Observation) -> Iterator[Doubt]:
+    """Yield a doubt if other values of the input give another count."""
+    failures = []
+    for others in _other_values(tensors):
+        try:
+            again, _ = _observed(call, others, device)
+        except Exception as error:
+            failures.append(one_line(error))
+            continue
+        if again.flops != seen.flops:
+            yield _unsteady("values", "the input's values", seen, again)
+            return
+    if len(failures) == _OTHERS:
+        operator, module = next(iter(seen.read))
+        message = f"{operator} in {_place(module)} reads values, and with others it fails: {failures[0]}"
+        yield Doubt(("values",), module, message, 'take the count for these values with accept = ["values"]')
+
+
+def _by_chance(call: Call, tensors: list[Tensor], device: torch.device | None, seen: Observation) -> Iterator[Doubt]:
+    """Yield a doubt if other random numbers give another count."""
+    for seed in range(_SEEDS):
+        again, _ = _observed(call, tensors, device, seed)
+        if again.flops != seen.flops:
+            yield _unsteady("chance", "chance", seen, again)
+            return
+
+
+def _unsteady(name: str, what: str, seen: Observation, again: Observation) -> Doubt:
+    differing = {place for place in {**seen.flops, **again.flops} if seen.flops[place] != again.flops[place]}
+    operator, module = min(differing)
+    message = (
+        f"the count depends on {what}: {operator} in {_place(module)} has {seen.flops[operator, module]:,} "
+        f"or {again.flops[operator, module]:,} multiply-adds"
+    )
+    return Doubt((name,), module, message, f'count the parts by themselves, or take one with accept = ["{name}"]')
+
+
+_OTHERS = 4
+
+
+def _other_values(tensors: list[Tensor]) -> Iterator[list[Tensor]]:
+    """Yield inputs of the same shapes with other values: zeros, ones, random ones, their own in another order."""
+    whole = [not (tensor.is_floating_point() or tensor.is_complex()) for tensor in tensors]
+    yield [torch.zeros_like(tensor) for tensor in tensors]
+    yield [torch.ones_like(tensor) for tensor in tensors]
+    pairs = list(zip(tensors, whole, strict=True))
+    yield [_shuffled(tensor) if is_whole else torch.randn_like(tensor) * 10 for tensor, is_whole in pairs]
+    yield [tensor if is_whole else -torch.rand_like(tensor) for tensor, is_whole in pairs]
+
+
+def _shuffled(tensor: Tensor) -> Tensor:
+    return tensor.flatten()[torch.randperm(tensor.numel())].reshape(tensor.shape)
+
+
+def _as_fvcore(call: Call, tensors: list[Tensor], device: torch.device | None, seen: Observation) -> Measurement | None:
+    """Return fvcore's count; None where the tracer does not see it all, as in Python functions with a gradient."""
+    with prepared(call, device):
+        try:
+            trace = traced(call, _given(tensors, device))
+        except Exception:
+            return None
+    blind = any(name.startswith("prim::PythonOp") for name in trace.unsupported[""])
+    if blind and matrix_flops(trace.flops[""]) != seen.total:
+        return None
+    called = {name for module, name in call.names().items() if module in seen.ran}
     return Measurement(
-        flops=matrix_flops(flops_by_module[""]),
-        flops_by_operator=dict(sorted(flops_by_module[""].items())),
-        params=sum(parameter.numel() for parameter in call.parameters()),
+        flops=matrix_flops(trace.flops[""]),
+        flops_by_operator=dict(sorted(trace.flops[""].items())),
+        params=_parameters(call),
+        activations=trace.activations[""],
+        flops_by_module=trace.flops,
+        activations_by_module=trace.activations,
+        unsupported=trace.unsupported[""],
+        uncalled=tuple(sorted(trace.uncalled - called)),
+    )
+
+
+def _as_seen(call: Call, seen: Observation) -> Measurement:
+    """Return what the dispatcher saw, in fvcore's words."""
+    names = call.names().values()
+    flops = {name: _within(name, seen.flops) for name in names}
+    activations = {name: _within(name, seen.activations).total() for name in names}
+    called = {name for module, name in call.names().items() if module in seen.ran}
+    return Measurement(
+        flops=seen.total,
+        flops_by_operator=dict(sorted(flops[""].items())),
+        params=_parameters(call),
         activations=activations[""],
-        flops_by_module=flops_by_module,
+        flops_by_module={name: dict(counts) for name, counts in flops.items()},
         activations_by_module=activations,
-        unsupported=dict(sorted(analysis.unsupported_ops().items())),
-        uncalled=tuple(
-            sorted(_inner(name) for name in analysis.uncalled_modules() if call.get_submodule(name) not in ran)
-        ),
+        unsupported={},
+        uncalled=tuple(sorted(set(names) - called)),
     )
 
 
-def _both(kind: str, flops: Callable[..., Any] | None, outputs: Callable[..., Any] | None) -> Callable[..., Any]:
-    """Return one handle for two of fvcore's, so that one trace answers both."""
-
-    def handle(inputs: list[Any], results: list[Any]) -> Counter[Any]:
-        counts = Counter[Any]()
-        for what, count in (("flops", flops), ("activations", outputs)):
-            found = count(inputs, results) if count else {}
-            named = found if isinstance(found, dict) else {kind.partition("::")[2]: found}
-            counts.update({(what, operator): number for operator, number in named.items()})
-        return counts
-
-    return handle
+def _parameters(call: Call) -> int:
+    return sum(parameter.numel() for parameter in call.parameters())
 
 
-def _part(counts: Counter[Any], wanted: str) -> dict[str, int]:
-    return {operator: int(count) for (what, operator), count in counts.items() if what == wanted}
+def _within(module: str, counts: Counter[tuple[str, str]]) -> Counter[str]:
+    """Return the counts by operator of a module and all that is below it."""
+    found = Counter[str]()
+    for (operator, place), count in counts.items():
+        if not module or place == module or place.startswith(f"{module}."):
+            found[reported(operator)] += count
+    return found
 
 
-def _inner(name: str) -> str:
-    """Return a module's name without the `module` of its call."""
-    return name.removeprefix("module").removeprefix(".")
-
-
-def _witnessed(call: _Call, tensors: list[Tensor]) -> int:
-    from torch.utils.flop_counter import FlopCounterMode  # noqa: PLC0415
-
-    with FlopCounterMode(display=False) as counter:
-        call(*tensors)
-    return int(counter.get_total_flops()) // 2
-
-
-@contextmanager
-def _as_before(module: nn.Module) -> Iterator[None]:
-    """Give each submodule its attributes, parameters, buffers, hooks and mode back afterwards."""
-    kept = [(vars(child), dict(vars(child))) for child in module.modules()]
-    dictionaries = [(value, dict(value)) for _, state in kept for value in state.values() if isinstance(value, dict)]
-    try:
-        yield
-    finally:
-        for live, content in (*kept, *dictionaries):
-            live.clear()
-            live.update(content)
-
-
-def _lay_bare(module: nn.Module, device: torch.device | None) -> None:
-    """Put compiled children's originals in their place, and stand-ins on `device` for tensors that would change."""
-    stand_ins: dict[Tensor, Tensor] = {}
-    for child in list(module.modules()):
-        vars(child).pop("_compiled_call_impl", None)
-        for name, inner in child._modules.items():
-            child._modules[name] = None if inner is None else unwrapped(inner)
-        for tensors in (child._buffers, child._parameters) if device else (child._buffers,):
-            for name, tensor in tensors.items():
-                if tensor is not None:
-                    tensors[name] = cast("Any", stand_ins.setdefault(tensor, _stand_in(tensor, device)))
-
-
-def _stand_in(tensor: Tensor, device: torch.device | None) -> Any:
-    if device is None:
-        return tensor.clone()
-    moved = tensor.detach().to(device)
-    return nn.Parameter(moved, requires_grad=False) if isinstance(tensor, nn.Parameter) else moved
-
-
-class _RecordedConvolutions(TorchFunctionMode):
-    """Keeps convolutions as `aten::_convolution`: fvcore knows it, and meta tensors answer it in a trace."""
-
-    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return _CONVOLUTIONS.get(function, function)(*args, **(kwargs or {}))
-
-
-def _recorded(original: Any, dimensions: int, order: tuple[str, ...]) -> Callable[..., Tensor]:
-    """Return a convolution that takes what `original` takes, in this order; named padding is left to `original`."""
-
-    def convolution(input: Tensor, weight: Tensor, *args: Any, **named: Any) -> Tensor:
-        given = {**_DEFAULTS, **dict(zip(order, args, strict=False)), **named}
-        if isinstance(given["padding"], str):
-            return cast("Tensor", original(input, weight, *args, **named))
-        if input.dim() == dimensions + 1:  # one image without a batch
-            return convolution(input.unsqueeze(0), weight, *args, **named).squeeze(0)
-        stride, padding, dilation, extra = (
-            _each(given[name], dimensions) for name in ("stride", "padding", "dilation", "output_padding")
-        )
-        sizes = (stride, padding, dilation, "output_padding" in order, extra, given["groups"])
-        return torch._convolution(input, weight, given["bias"], *sizes, False, False, True, True)
-
-    return convolution
-
-
-def _each(value: Any, dimensions: int) -> list[int]:
-    values = [value] if isinstance(value, int) else list(value)
-    return values * dimensions if len(values) == 1 else values
-
-
-_DEFAULTS = {"bias": None, "stride": 1, "padding": 0, "dilation": 1, "output_padding": 0, "groups": 1}
-_ORDER = ("bias", "stride", "padding", "dilation", "groups")
-_TRANSPOSED = ("bias", "stride", "padding", "output_padding", "groups", "dilation")
-_CONVOLUTIONS = {
-    function: _recorded(function, dimensions, order)
-    for order, functions in (
-        (_ORDER, (torch.conv1d, torch.conv2d, torch.conv3d)),
-        (_TRANSPOSED, (torch.conv_transpose1d, torch.conv_transpose2d, torch.conv_transpose3d)),
+def _differences(measurement: Measurement, seen: Observation) -> Iterator[Doubt]:
+    """Yield a doubt where the counters differ, for the innermost module in which they do."""
+    if measurement.flops == seen.total:
+        return
+    pairs = {
+        name: (matrix_flops(counts), _within(name, seen.flops).total())
+        for name, counts in measurement.flops_by_module.items()
+    }
+    differing = [name for name, (one, other) in pairs.items() if one != other]
+    module = max(differing, key=lambda name: (name.count("."), len(name)))
+    operators = tuple(sorted({operator for operator, place in seen.flops if place == module})) or ("counters",)
+    fvcore, torchs = pairs[module]
+    message = (
+        f"fvcore counts {fvcore:,} multiply-adds in {_place(module)}, torch's dispatcher {torchs:,}, "
+        f"there of {', '.join(operators)}"
     )
-    for dimensions, function in enumerate(functions, 1)
-}
-
-
-@contextmanager
-def _running_modules() -> Iterator[set[nn.Module]]:
-    """Collect the modules that run: fvcore takes one that runs no operator, as drop-path here, for uncalled."""
-    ran: set[nn.Module] = set()
-    handle = register_module_forward_pre_hook(lambda module, _: ran.add(module))
-    try:
-        yield ran
-    finally:
-        handle.remove()
-
-
-@contextmanager
-def _calm() -> Iterator[None]:
-    """Silence fvcore and the notices of torch.jit's end, and have attention run as it is written."""
-    logger = logging.getLogger("fvcore")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    fast_path = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)  # one operator that nobody counts, on some devices only
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
-        torch.backends.mha.set_fastpath_enabled(fast_path)
-
-
-@contextmanager
-def _same_random_state() -> Iterator[None]:
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()  # type: ignore[no-untyped-call]
-    with torch.random.fork_rng(devices):
-        yield
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Run torch on one thread: on a busy machine a trace is ten times faster so."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
+    way = "a result that nothing depends on is not in fvcore's trace: return it or leave it out"
+    yield Doubt(operators, module, message, f"{way}, or take fvcore's count with accept = {list(operators)}")

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 import scalenet
-from scalenet.checks.measuring import by_formula, module_cost, trusted
+from scalenet.checks.measuring import by_formula, module_cost
 from scalenet.checks.targets import Input, parse_input
 
 if TYPE_CHECKING:
@@ -46,8 +46,11 @@ leaves = lambda: sys.exit(0)
 dies = lambda: os._exit(7)
 sleeps = lambda: time.sleep(600)
 a_text = lambda: "text"
-named_padding = lambda: nn.Conv2d(3, 4, 3, padding="same")
 attention = lambda: nn.TransformerEncoderLayer(8, 2, batch_first=True)
+
+class Spectrum(nn.Module):
+    def forward(self, x):
+        return torch.fft.rfft(x).abs()
 """
 
 
@@ -84,9 +87,9 @@ def test_modules_are_locked_and_checked(folder: Folder) -> None:
 
 
 def test_what_goes_wrong_is_one_line_and_the_others_are_measured(folder: Folder) -> None:
-    names = ("broken", "leaves", "dies", "a_text", "named_padding", "nowhere")
+    names = ("broken", "leaves", "dies", "a_text", "nowhere")
     wrong = [module(name) for name in names]
-    project(folder, *wrong, module("attention", "1x3x8"), '"resnet18"', module("small"))
+    project(folder, *wrong, module("Spectrum"), module("attention", "1x3x8"), '"resnet18"', module("small"))
     report = json.loads(folder.run("check", "--json").stdout)
     assert report["code"] == 3
     assert {one["name"].removeprefix("nets:"): one["message"] for one in report["problems"] if one["name"]} == {
@@ -94,10 +97,9 @@ def test_what_goes_wrong_is_one_line_and_the_others_are_measured(folder: Folder)
         "leaves": "cannot be made: SystemExit: 0",
         "dies": "its process ended with code 7",
         "a_text": "gives str, not an nn.Module",
-        "named_padding": "fvcore counts as nothing, though it is work: "
-        "convolution with named padding (give its padding in numbers)",
         "nowhere": "nets has no 'nowhere'",
-        "attention": "fvcore counts as nothing, though it is work: scaled_dot_product_attention",
+        "Spectrum": "aten::_fft_r2c in the module itself has no rule for its multiply-adds "
+        '(count it as nothing with accept = ["aten::_fft_r2c"])',
     }
     folder.write("pyproject.toml", f'[tool.scalenet]\ntargets = ["resnet18", {module("small")}]\n')
     assert folder.run("lock").exit_code == 0
@@ -127,12 +129,37 @@ def test_ctrl_c_is_one_line_while_a_module_is_measured(folder: Folder) -> None:
     assert not (folder.path / "scalenet.lock.json").exists()
 
 
-def test_nothing_is_locked_while_a_target_cannot_be_measured(folder: Folder) -> None:
-    project(folder, '"resnet18"', module("broken"))
+def test_a_bad_target_keeps_its_line_and_the_others_are_locked(folder: Folder) -> None:
+    project(folder, '"resnet18"', module("small"))
+    assert folder.run("lock").exit_code == 0
+    before = json.loads((folder.path / "scalenet.lock.json").read_text())["targets"]
+    folder.edit("nets.py", "nn.Conv2d(3, 8, 3)", "1 / 0")
+    project_file = (folder.path / "pyproject.toml").read_text().replace('"resnet18"', '"resnet34"')
+    folder.write("pyproject.toml", project_file)
     result = folder.run("lock")
     assert result.exit_code == 3
-    assert "scalenet.lock.json is as it was: 1 problem" in result.stderr
-    assert not (folder.path / "scalenet.lock.json").exists()
+    assert "not locked anew: 1 problem" in result.stderr
+    after = json.loads((folder.path / "scalenet.lock.json").read_text())["targets"]
+    assert sorted(after) == ["nets:small", "resnet34"]
+    assert after["nets:small"] == before["nets:small"]
+
+
+def test_an_accepted_operator_is_locked_and_said_when_it_is_accepted_no_more(folder: Folder) -> None:
+    accepting = module("Spectrum").replace("}", ', accept = ["aten::_fft_r2c"]}')
+    project(folder, accepting)
+    assert folder.run("lock").exit_code == 0
+    assert json.loads((folder.path / "scalenet.lock.json").read_text())["targets"]["nets:Spectrum"]["accepted"] == [
+        "aten::_fft_r2c"
+    ]
+    assert folder.run("check").exit_code == 0
+    project(folder, module("Spectrum"))
+    assert folder.run("check").exit_code == 3
+    folder.edit("nets.py", "torch.fft.rfft(x).abs()", "x")
+    result = folder.run("check")
+    assert result.exit_code == 1
+    assert "accept" in result.stdout
+    folder.write("pyproject.toml", f"[tool.scalenet]\ntargets = [{accepting}]\n")
+    assert "accepts aten::_fft_r2c, where there is nothing to accept" in folder.run("check").stdout
 
 
 def test_only_listed_targets_run(folder: Folder) -> None:
@@ -183,15 +210,6 @@ def test_what_no_top_module_does_is_itself() -> None:
         "(itself)": (12, 12),
         "head": (10, 8),
     }
-
-
-def test_what_two_counters_count_differently_is_not_trusted() -> None:
-    class Broadcast(nn.Module):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return torch.matmul(x, torch.zeros(7, 4, 5))
-
-    with pytest.raises(scalenet.ScalenetError, match="fvcore counts 60 multiply-adds, torch's own counter 420"):
-        trusted(Broadcast(), torch.zeros(3, 4))
 
 
 def test_a_formula_that_differs_from_fvcore_is_not_trusted(monkeypatch: pytest.MonkeyPatch) -> None:

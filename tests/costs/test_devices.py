@@ -16,15 +16,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.flop_counter import FlopCounterMode
 
 import scalenet
 from scalenet.arch import registry
-from scalenet.costs.counter import witness
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 IMAGE = torch.zeros(2, 4, 12, 12)
+
+
+def witness(module: nn.Module, images: Tensor) -> int:
+    """Return the multiply-adds by torch's own counter."""
+    with FlopCounterMode(display=False) as counter:
+        module(images.to(next(module.parameters()).device))
+    return int(counter.get_total_flops()) // 2
 
 
 class Through(nn.Module):
@@ -77,15 +84,16 @@ class Careless(nn.Module):
         return self.layer(x + torch.rand_like(x))
 
 
-class Choosy(nn.Module):
-    """Reads a value, which the meta device has not."""
+class Curious(nn.Module):
+    """Reads a value, which the meta device has not, though nothing comes of it."""
 
     def __init__(self) -> None:
         super().__init__()
         self.wide = nn.Linear(10_000, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.wide(x.reshape(-1, 10_000)[:2]) if x[0] > 0 else x
+        assert x[0].isfinite()
+        return self.wide(x.reshape(-1, 10_000)[:2])
 
 
 class Functional(nn.Module):
@@ -149,7 +157,7 @@ def test_the_meta_device_counts_baselines_as_plain_fvcore_does(name: str) -> Non
     assert measured.flops_by_module == by_module
     assert measured.unsupported == dict(plain.unsupported_ops())
     assert witness(module, images) == measured.flops
-    assert measured.uncounted_work == ()
+    assert measured.doubts == ()
 
 
 @given(st.data())
@@ -192,7 +200,7 @@ def test_a_large_module_keeps_its_parameters() -> None:
 
 
 def test_a_large_module_that_reads_values_is_counted_on_its_own_device() -> None:
-    assert scalenet.measure(Choosy(), torch.ones(1).expand(10**9)).flops == 2 * 10_000
+    assert scalenet.measure(Curious(), torch.ones(1).expand(10**9)).flops == 2 * 10_000
 
 
 def test_what_a_module_keeps_or_draws_while_it_runs_is_undone() -> None:
@@ -271,24 +279,3 @@ def test_a_child_called_through_forward_is_counted_for_its_caller() -> None:
     assert counted.flops == 2 * 3 * 5 + 2 * 5 * 2
     assert counted.flops_by_module == {"": {"linear": 50}, "child": {}, "called": {"linear": 20}}
     assert counted.uncalled == ("child",)
-
-
-@pytest.mark.parametrize(
-    ("module", "input", "named"),
-    [
-        (nn.Conv2d(4, 6, 3, padding="same"), IMAGE, "aten::_convolution_mode"),
-        (nn.LSTM(3, 4), torch.zeros(5, 1, 3), "aten::lstm"),
-        (nn.GRU(3, 4), torch.zeros(5, 1, 3), "aten::gru"),
-        (nn.RMSNorm(4), torch.zeros(2, 4), "aten::rms_norm"),
-        (Batched(), torch.zeros(2, 3, 3), "aten::baddbmm"),
-        (nn.Bilinear(3, 4, 5), (torch.zeros(2, 3), torch.zeros(2, 4)), "aten::bilinear"),
-        (
-            nn.TransformerEncoderLayer(4, 2, batch_first=True),
-            torch.zeros(1, 3, 4),
-            "aten::scaled_dot_product_attention",
-        ),
-    ],
-    ids=lambda value: type(value).__name__,
-)
-def test_work_that_fvcore_does_not_count_is_named(module: nn.Module, input: Any, named: str) -> None:
-    assert scalenet.measure(module, input).uncounted_work == (named,)
