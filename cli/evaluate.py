@@ -67,6 +67,8 @@ def evaluate(
     classes = trained.about.plan.classes
     if confusion is not None:
         _write_confusion(confusion, scores, classes)
+    for line in scores.doubts(classes):
+        note(line)
     _answer(scores, classes, per_class=per_class, json=json)
 
 
@@ -88,27 +90,23 @@ def _write_confusion(path: Path, scores: Scores, classes: tuple[str, ...]) -> No
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["class", *classes])
-    writer.writerows([name, *row] for name, row in zip(classes, scores.confusion(len(classes)).tolist(), strict=True))
+    writer.writerows([name, *row] for name, row in zip(classes, scores.confusion().tolist(), strict=True))
     write_text(path, text.getvalue())
 
 
 def _answer(scores: Scores, classes: tuple[str, ...], *, per_class: bool, json: bool) -> None:
-    whole = {
-        "images": len(scores),
-        "top1": round(scores.top1, 6),
-        "top5": round(scores.top5, 6),
-        "loss": round(scores.loss, 6),
-    }
+    whole = {"images": len(scores), **scores.figures()}
     if json:
         emit_json({**whole, "classes": _by_class(scores, classes)})
     else:
         rows = _by_class(scores, classes) if per_class else [whole]
-        emit(rows, formats=dict.fromkeys(("top1", "top5", "precision"), percentage))
+        hidden = ("top5",) if scores.top5 is None else ()
+        emit(rows, formats=dict.fromkeys(("top1", "top5", "precision"), percentage), hidden=hidden)
 
 
 def _by_class(scores: Scores, classes: tuple[str, ...]) -> list[dict[str, Any]]:
     """Return a row a class: its images, how many of them are found, and how many of those taken for it are it."""
-    counts = scores.confusion(len(classes))
+    counts = scores.confusion()
     rows = []
     for number, name in enumerate(classes):
         right, images, taken = (int(n) for n in (counts[number, number], counts[number].sum(), counts[:, number].sum()))

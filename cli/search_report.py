@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from scalenet.search.coefficients import Coefficients, Evidence
+    from scalenet.search.evaluators import Result
     from scalenet.search.jobs import Entry, View
     from scalenet.search.objective import Objective
     from scalenet.search.outcome import Outcome
@@ -260,6 +261,8 @@ def _doubts(outcome: Outcome, evidence: Evidence) -> Iterator[str]:
     images = outcome.plan.images
     if images is not None and evidence.accuracy < _better_than(images.chance):
         yield "the winner is hardly better than chance: train longer or on more images before you use it"
+    if images is not None:
+        yield from _guesses([entry.result for entry in outcome.view.done() if entry.result is not None], images.classes)
     if len({standing.score for standing in outcome.ranking.standings}) == 1 < evidence.candidates:
         yield "all candidates score alike: harder images, or less training, would tell more"
     elif evidence.seed_correlation is not None:
@@ -269,6 +272,18 @@ def _doubts(outcome: Outcome, evidence: Evidence) -> Iterator[str]:
 def _better_than(chance: float) -> float:
     """Return the accuracy from which a network has learned something: half as much again, or half of the rest."""
     return min(1.5 * chance, (1 + chance) / 2)
+
+
+def _guesses(results: list[Result], classes: int) -> Iterator[str]:
+    """Say of how many trainings the network does not tell the classes apart."""
+    from scalenet.training.chance import is_guess
+
+    one_class = sum(result.one_class is True for result in results)
+    guesses = sum(result.loss is not None and is_guess(result.loss, classes) for result in results)
+    if one_class:
+        yield f"{one_class} of {number(len(results), 'training')} took all held-out images for one class"
+    if guesses:
+        yield f"{guesses} of {number(len(results), 'training')} ended with a loss no better than a guess's"
 
 
 def _agreement(correlation: float, *, halved: bool) -> Iterator[str]:

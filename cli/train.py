@@ -248,4 +248,7 @@ def _answer(rows: list[dict[str, Any]], name: str, *, json: bool, lines: bool) -
             emit_line({"accuracy": row["top1"], **row})
         return
     formats = {"top1": percentage, "top5": percentage}
-    emit_json(rows) if json else emit(rows, title=name, formats=formats, hidden=("best_epoch",))
+    hidden = ["best_epoch", "statistics_images"]
+    if all(row.get("top5") is None for row in rows):
+        hidden.append("top5")
+    emit_json(rows) if json else emit(rows, title=name, formats=formats, hidden=hidden)

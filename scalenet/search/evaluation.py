@@ -55,14 +55,14 @@ class Train:
         training = self._training(job, recipe)
         keeper = _Keeper(job.folder / f"epochs-{recipe.epochs}.safetensors", self._about(job, recipe), self.every, tell)
         keeper.begin(training)
-        accuracy = loss = None
+        accuracy = loss = one_class = None
         try:
             scores = training.run(keeper).scores
-            accuracy, loss = scores.top1, scores.loss
+            accuracy, loss, one_class = scores.top1, scores.loss, scores.one_class
         except DivergedError:
             pass
         keeper.end()
-        return Result(job.candidate, job.seed, accuracy, loss, training.seconds, training.images)
+        return Result(job.candidate, job.seed, accuracy, loss, training.seconds, training.images, one_class)
 
     def _training(self, job: Job, recipe: Recipe) -> Training:
         torch.manual_seed(job.seed)

@@ -67,8 +67,9 @@ class Report:
 class Result:
     """What an evaluation gave.
 
-    `accuracy` is a fraction, held-out top-1 in scalenet's own trainings, and None where the training diverged; `loss`
-    and the number of `images` trained on are None where they are not known, `seconds` are wall time.
+    `accuracy` is a fraction, held-out top-1 in scalenet's own trainings, and None where the training diverged; `loss`,
+    the number of `images` trained on and whether all held-out images were taken for `one_class` are None where they are
+    not known, `seconds` are wall time.
     """
 
     candidate: str
@@ -77,6 +78,7 @@ class Result:
     loss: float | None
     seconds: float
     images: int | None
+    one_class: bool | None = None
 
 
 Tell: TypeAlias = "Callable[[Report], None]"

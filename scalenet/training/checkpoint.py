@@ -24,7 +24,7 @@ from scalenet.arch.files import write_bytes
 from scalenet.arch.spec import Record, as_tuple
 from scalenet.model.builder import build
 from scalenet.training.decoding import some
-from scalenet.training.loop import State
+from scalenet.training.loop import State, below
 from scalenet.training.optimizers import CLASSIFIER
 from scalenet.training.recipe import Recipe
 
@@ -197,9 +197,10 @@ def read_trained(place: str | Path) -> Trained:
     tensors, texts = _read(path)
     # Of a checkpoint: the best epoch's weights, else their moving average, else the last ones.
     for start in ("best/", "average/module.", "weights/", ""):
-        chosen = {name.removeprefix(start): value for name, value in tensors.items() if name.startswith(start)}
+        chosen = below(tensors, start)
         if chosen:
             break
+    chosen |= below(tensors, "judged/")  # where the running statistics do not count
     return Trained(chosen, _about(texts, path), f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}", str(place))
 
 

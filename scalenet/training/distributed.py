@@ -91,11 +91,14 @@ class _Sum(torch.autograd.Function):
 
 
 class SyncedBatchNorm(nn.BatchNorm2d):
-    """Batch normalisation with the statistics of all processes, on any device (torch's own is for GPUs only)."""
+    """Batch normalisation with the statistics of all processes, on any device (torch's own is for GPUs only).
+
+    Without gradients each process takes its own: statistics are estimated from the same images in all of them.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         """Return a map of the input's shape."""
-        if not self.training:
+        if not (self.training and torch.is_grad_enabled()):
             return super().forward(x)
         values = x.to(self.weight.dtype)  # not the shorter one of autocast
         sums = torch.cat(

@@ -45,6 +45,7 @@ _COLUMNS = (
     "held_out_loss",
     "held_out_top1",
     "held_out_top5",
+    "statistics_images",
     "images_per_second",
     "seconds",
 )
@@ -130,7 +131,7 @@ class Folder(Listener):
         """Write the weights and the model card; return the training's row of results."""
         row = _row(self.plan, outcome)
         if training.world.leads:
-            scores = {name: row[name] for name in ("top1", "top5", "loss")}
+            scores = {name: value for name, value in outcome.scores.figures().items() if value is not None}
             about = self._about(training).changed(scores=scores)
             write_weights(self.folder / "model.safetensors", training.module.state_dict(), about)
             write_text(self.folder / "MODEL_CARD.md", model_card(about, row))
@@ -190,10 +191,9 @@ def _row(plan: Plan, outcome: Outcome) -> dict[str, Any]:
         "classes": len(plan.classes),
         "train": plan.images.train,
         "held_out": len(scores),
-        "top1": round(scores.top1, 6),
-        "top5": round(scores.top5, 6),
-        "loss": round(scores.loss, 6),
+        **scores.figures(),
         "epochs": len(outcome.curve),
         "best_epoch": outcome.best_epoch,
+        "statistics_images": outcome.statistics_images,
         "seconds": round(outcome.seconds, 1),
     }

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import islice, tee
 from typing import TYPE_CHECKING, Any, cast
@@ -18,21 +18,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim.swa_utils import AveragedModel
 
 from scalenet.arch.errors import RunError, ScalenetError
 from scalenet.training.augmentation import Draws, draw, flip_and_shift, follow_policy, load_policy
+from scalenet.training.averages import average_model
 from scalenet.training.data import ImageSet
 from scalenet.training.distributed import SINGLE, World, synchronise
 from scalenet.training.feed import feed, normalizer
 from scalenet.training.optimizers import optimizer
 from scalenet.training.recipe import Ema, Tail
 from scalenet.training.scoring import Scores, score
-from scalenet.training.statistics import channel_statistics, estimate_statistics
+from scalenet.training.statistics import NormStatistics, batch_norms, channel_statistics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from contextlib import AbstractContextManager
+
+    from torch.nn.modules.batchnorm import _BatchNorm
+    from torch.optim.swa_utils import AveragedModel
 
     from scalenet.training.data import Images, Splits
     from scalenet.training.feed import Feed, Key, Normalization
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
 _EPOCH_STRIDE = 1_000_003
 _STATISTICS_STREAM = 999_983
 _STATISTICS_SAMPLE = 1024
+_RUNNING = ("running_mean", "running_var")
 
 
 class DivergedError(RunError):
@@ -70,7 +74,8 @@ class Outcome:
 
     `scores` are those of the held-out images, `seconds` the wall time of training and evaluation, `images` the number
     of training images seen (repetitions counted), `curve` one record an epoch, `best_epoch` the one whose weights were
-    chosen (None: the last). `broken` names the images that could not be decoded.
+    chosen (None: the last). The batch-norm statistics come from `statistics_images` training images (0: they are the
+    running ones). `broken` names the images that could not be decoded.
     """
 
     scores: Scores
@@ -78,6 +83,7 @@ class Outcome:
     images: int
     curve: list[dict[str, float]]
     best_epoch: int | None
+    statistics_images: int
     broken: tuple[str, ...]
 
 
@@ -148,8 +154,10 @@ class Training:
         self.data = self._feed(splits.train, training=True)
         self.validation = self._feed(splits.validation)
         self.minival = None if splits.minival is None else self._feed(splits.minival)
-        self.normalization = normalization or self._statistics(splits.train)
+        self.normalization = normalization or self._normalization(splits.train)
         self.ready = normalizer(self.normalization, self.device, self.layout)
+        stream = seed * _EPOCH_STRIDE + _STATISTICS_STREAM
+        self.norms = NormStatistics(self.module, self.data, prepare=self.ready, seed=stream)
         self.batch_size = min(recipe.batch_size, len(splits.train))
         self.batches = max(1, len(splits.train) // recipe.batch_size)
         self.steps = recipe.epochs * self.batches
@@ -178,7 +186,7 @@ class Training:
             self.seen_before = self.images
             while self.epoch < self.recipe.epochs and not self._stale():
                 self._epoch(listener)
-            self._finish()
+            statistics_images = self._finish()
             scores = self._score(self.module, self.validation)
         return Outcome(
             scores=scores,
@@ -186,6 +194,7 @@ class Training:
             images=self.images,
             curve=self.curve,
             best_epoch=None if self.best is None else self.best.epoch,
+            statistics_images=statistics_images,
             broken=tuple(dict.fromkeys(name for part in self._feeds() for name in part.broken)),
         )
 
@@ -216,6 +225,17 @@ class Training:
             return averaged
         return self.module
 
+    @contextmanager
+    def judged(self, module: nn.Module) -> Iterator[int]:
+        """Have a network with the last weights, or their moving average, ready to be judged with statistics of its own.
+
+        Yield how many training images they are estimated from, 0 where they are the running ones. In the end they are
+        as before.
+        """
+        late = self._late(module, self.step)
+        with self._autocast(), self.norms.judged(module, late, step=self.step):
+            yield self.norms.sample if late else 0
+
     def glimpse(self) -> float:
         """Return the top-1 of the weights as they are on held-out images, a tenth as many as there are to train on.
 
@@ -224,7 +244,7 @@ class Training:
         count, wanted = len(self.validation.labels), max(1, len(self.data.labels) // 10)
         chosen = torch.arange(0, count, -(-count // wanted))  # all classes, in whatever order they lie
         self.module.eval()
-        with torch.random.fork_rng(devices=[]), torch.no_grad(), self._autocast():
+        with torch.random.fork_rng(devices=[]), torch.no_grad(), self.judged(self.module):
             right = [
                 self.module(self.ready(images)).argmax(1) == labels for images, labels in self.validation.plain(chosen)
             ]
@@ -237,6 +257,8 @@ class Training:
             tensors |= {f"average/{name}": value for name, value in self.averaged.state_dict().items()}
         if self.best is not None:
             tensors |= {f"best/{name}": value for name, value in self.best.weights.items()}
+        else:
+            tensors |= {f"judged/{name}": value for name, value in self._statistics().items()}
         for name, parameter in self.module.named_parameters():
             for key, value in self.optimizer.state.get(parameter, {}).items():
                 if isinstance(value, Tensor):
@@ -258,22 +280,30 @@ class Training:
     def restore(self, state: State) -> None:
         """Go back to a state."""
         numbers = state.numbers
-        self.module.load_state_dict(_below(state.tensors, "weights/"))
-        if average := _below(state.tensors, "average/"):
-            self.averaged = self._average_model()
+        self.module.load_state_dict(below(state.tensors, "weights/"))
+        if average := below(state.tensors, "average/"):
+            self.averaged = average_model(self.module, self.recipe.average)
             self.averaged.load_state_dict(average)
         if numbers["best"] is not None:
-            self.best = _Best(**numbers["best"], weights=_below(state.tensors, "best/"))
+            self.best = _Best(**numbers["best"], weights=below(state.tensors, "best/"))
         for name, parameter in self.module.named_parameters():
-            for key, value in _below(state.tensors, f"optimizer/{name}/").items():
+            for key, value in below(state.tensors, f"optimizer/{name}/").items():
                 self.optimizer.state[parameter][key] = _like(value, parameter)
-        self.random = _below(state.tensors, f"random/{self.world.rank}/")
+        self.random = below(state.tensors, f"random/{self.world.rank}/")
         self.epoch, self.batch, self.sums = numbers["epoch"], numbers["batch"], _Sums(**numbers["sums"])
         self.curve, self.earlier = numbers["curve"], numbers["seconds"]
         self.scaler.load_state_dict(numbers["scaler"])
 
+    def _statistics(self) -> dict[str, Tensor]:
+        """Return the statistics that the network would be judged with now, where they are not its running ones."""
+        network = self.module if self.averaged is None else self.averaged.module
+        norms = self.norms.free(network) if self._mean else self._late(network, self.step)
+        names = {f"{name}.{kind}" for name, norm in batch_norms(network).items() if norm in norms for kind in _RUNNING}
+        with self._autocast(), self.norms.judged(network, norms, step=self.step):
+            return {name: value.clone() for name, value in network.state_dict().items() if name in names}
+
     def _epoch(self, listener: Listener) -> None:
-        self.module.train()
+        self.norms.train()
         before, began = self.sums.seen, time.perf_counter()
         keys, again = tee(self._keys())
         loaded = ((*batch, key[1]) for batch, key in zip(self.data.augmented(keys), again, strict=True))
@@ -378,33 +408,21 @@ class Training:
             case None:
                 return
         if self.averaged is None:
-            self.averaged = self._average_model()
+            self.averaged = average_model(self.module, self.recipe.average)
         self.averaged.update_parameters(self.module)
-
-    def _average_model(self) -> AveragedModel:
-        if not isinstance(self.recipe.average, Ema):
-            return AveragedModel(self.module)
-        decay = self.recipe.average.decay
-
-        def move(averages: Any, values: Any, count: Any) -> None:
-            if averages[0].is_floating_point():
-                kept = min(decay, (1 + int(count)) / (10 + int(count)))
-                torch._foreach_lerp_(averages, values, 1 - kept)
-            else:
-                torch._foreach_copy_(averages, values)
-
-        return AveragedModel(self.module, multi_avg_fn=move, use_buffers=True)
 
     def _held_out(self) -> dict[str, float]:
         """Evaluate where the recipe wants it, and remember the best epoch."""
         if not self.recipe.evaluate_every or self.epoch % self.recipe.evaluate_every:
             return {}
         evaluated = self.evaluated()
-        scores = self._score(evaluated, self.minival or self.validation)
-        if self.minival is not None and (self.best is None or scores.top1 > self.best.top1):
-            weights = {name: value.detach().clone() for name, value in evaluated.state_dict().items()}
-            self.best = _Best(self.epoch, scores.top1, weights)
-        return {"held_out_loss": scores.loss, "held_out_top1": scores.top1, "held_out_top5": scores.top5}
+        with self.judged(evaluated) as used:
+            scores = self._score(evaluated, self.minival or self.validation)
+            if self.minival is not None and (self.best is None or scores.top1 > self.best.top1):
+                weights = {name: value.detach().clone() for name, value in evaluated.state_dict().items()}
+                self.best = _Best(self.epoch, scores.top1, weights)
+        found = {"held_out_loss": scores.loss, "held_out_top1": scores.top1, "statistics_images": used}
+        return found if scores.top5 is None else {**found, "held_out_top5": scores.top5}
 
     def _stale(self) -> bool:
         """Return whether no epoch was better for as long as the recipe waits."""
@@ -412,20 +430,31 @@ class Training:
             return False
         return self.epoch - self.best.epoch >= self.recipe.patience
 
-    def _finish(self) -> None:
-        """Put the weights that count into the module."""
+    def _finish(self) -> int:
+        """Put the weights that count into the module, with statistics of theirs.
+
+        Return how many images these are estimated from, 0 where they are the running ones.
+        """
+        step, wanted = self.step, self.recipe.statistics_images
         if self.best is not None:
             self.module.load_state_dict(self.best.weights)
-        elif isinstance(self.recipe.average, Ema):
-            self.module.load_state_dict(self.evaluated().state_dict())
+            step = self.best.epoch * self.batches  # with its statistics, or with the same ones estimated again
         elif self.averaged is not None:
-            with torch.no_grad():
-                for last, mean in zip(self.module.parameters(), self.averaged.module.parameters(), strict=True):
-                    last.copy_(mean)
-        if self.recipe.statistics_images:
-            draws = torch.Generator().manual_seed(self.seed * _EPOCH_STRIDE + _STATISTICS_STREAM)
-            chosen = torch.randperm(len(self.data.labels), generator=draws)[: self.recipe.statistics_images]
-            estimate_statistics(self.module, (self.ready(images) for images, _ in self.data.plain(chosen)))
+            self.module.load_state_dict(self.averaged.module.state_dict())
+        norms = self.norms.free(self.module) if wanted or self._mean else self._late(self.module, step)
+        images = min(wanted or self.norms.sample, len(self.data.labels))
+        with self._autocast():
+            self.norms.estimate(self.module, norms, images)
+        return images if norms else 0
+
+    @property
+    def _mean(self) -> bool:
+        """Whether the average is a plain mean of weights, which no running statistics are of."""
+        return self.averaged is not None and not isinstance(self.recipe.average, Ema)
+
+    def _late(self, module: nn.Module, step: int) -> list[_BatchNorm]:
+        """Return the norms whose running statistics do not count yet after a step."""
+        return self.norms.late(module, step * self.recipe.accumulate)
 
     def _score(self, module: nn.Module, images: Feed) -> Scores:
         self.world.agree(module)
@@ -446,7 +475,7 @@ class Training:
     def _feeds(self) -> list[Feed]:
         return [part for part in (self.data, self.validation, self.minival) if part is not None]
 
-    def _statistics(self, images: Images) -> Normalization:
+    def _normalization(self, images: Images) -> Normalization:
         """Return the normalization of the training images, of a sample of them where they are not in memory."""
         if isinstance(images, ImageSet):
             pixels = images.images
@@ -491,7 +520,8 @@ class Training:
         )
 
 
-def _below(tensors: Mapping[str, Tensor], start: str) -> dict[str, Tensor]:
+def below(tensors: Mapping[str, Tensor], start: str) -> dict[str, Tensor]:
+    """Return the tensors whose names have that start, without it."""
     return {name.removeprefix(start): value for name, value in tensors.items() if name.startswith(start)}
 
 

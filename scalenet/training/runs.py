@@ -143,12 +143,14 @@ def train(
         normalization=None if init is None else init.about.normalization,
     )
     keeper.begin(training, command=command, note=note)
+    if (line := training.norms.remark(training.steps * recipe.accumulate)) is not None:
+        note(line)
     try:
         outcome = training.run(keeper)
     except DivergedError as error:
         raise DivergedError(error.message, hint=keeper.newest()) from None
-    for name in outcome.broken:
-        note(f"skipped {name}")
+    for line in (*(f"skipped {name}" for name in outcome.broken), *outcome.scores.doubts(splits.classes)):
+        note(line)
     return keeper.finish(training, outcome)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,21 +10,27 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from scalenet.training.chance import guess_loss, is_guess
 from scalenet.training.distributed import SINGLE, World
 from scalenet.training.feed import UNKNOWN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from scalenet.training.feed import Feed
 
 
+_TOP = 5
+
+
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """Hold what a network said of images that could be decoded, on the CPU.
+    """Hold what a network of so many classes said of images that could be decoded, on the CPU.
 
     `labels` and `predictions` are int64 [N], `in_top5` bool [N], `losses` the cross-entropies in nats, float [N].
     """
+
+    classes: int
 
     labels: Tensor
     predictions: Tensor
@@ -41,9 +48,9 @@ class Scores:
         return self.correct.to(torch.float64).mean().item()
 
     @property
-    def top5(self) -> float:
-        """The share of images whose class is among the first five answers (of all, where there are fewer)."""
-        return self.in_top5.to(torch.float64).mean().item()
+    def top5(self) -> float | None:
+        """The share of images whose class is among the first five answers; None where there are no other answers."""
+        return self.in_top5.to(torch.float64).mean().item() if self.classes > _TOP else None
 
     @property
     def loss(self) -> float:
@@ -53,10 +60,31 @@ class Scores:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def confusion(self, classes: int) -> Tensor:
+    @property
+    def one_class(self) -> bool:
+        """Whether images of several classes were all taken for one."""
+        labels, predictions = self.labels, self.predictions
+        return bool((labels != labels[:1]).any()) and bool((predictions == predictions[:1]).all())
+
+    def confusion(self) -> Tensor:
         """Return how often a class (row) was taken for another (column), int64 [classes, classes]."""
-        counts = torch.bincount(self.labels * classes + self.predictions, minlength=classes**2)
-        return counts.view(classes, classes)
+        counts = torch.bincount(self.labels * self.classes + self.predictions, minlength=self.classes**2)
+        return counts.view(self.classes, self.classes)
+
+    def figures(self) -> dict[str, float | None]:
+        """Return `top1`, `top5` and `loss` as results show them, None for a loss that is not finite."""
+        found = {"top1": self.top1, "top5": self.top5, "loss": self.loss}
+        return {name: None if one is None or not math.isfinite(one) else round(one, 6) for name, one in found.items()}
+
+    def doubts(self, names: Sequence[str]) -> list[str]:
+        """Return what speaks against the network, a line each; `names` are those of the classes."""
+        lines = []
+        if self.one_class:
+            lines.append(f"all {len(self)} images were taken for one class, {names[int(self.predictions[0])]!r}")
+        if is_guess(self.loss, self.classes):
+            guess = f"{guess_loss(self.classes):.3f} for {self.classes} classes"
+            lines.append(f"the loss, {self.loss:.3f}, is no better than a guess's, {guess}")
+        return lines
 
 
 def score(
@@ -75,12 +103,12 @@ def score(
             start += len(rows)
     label, prediction, in_top5, loss = world.total(found).cpu().unbind(1)
     known = label != UNKNOWN
-    return Scores(label[known].long(), prediction[known].long(), in_top5[known] > 0, loss[known])
+    return Scores(classes, label[known].long(), prediction[known].long(), in_top5[known] > 0, loss[known])
 
 
 def _rows(logits: Tensor, labels: Tensor, classes: int) -> Tensor:
     """Return label, first answer, whether the label is among the first five, and loss: float64 [n, 4]."""
     losses = functional.cross_entropy(logits, labels, reduction="none", ignore_index=UNKNOWN)
-    best = logits.topk(min(5, classes), dim=1).indices
+    best = logits.topk(min(_TOP, classes), dim=1).indices
     in_top5 = (best == labels[:, None]).any(1)
     return torch.stack([column.to(torch.float64) for column in (labels, logits.argmax(1), in_top5, losses)], dim=1)
