@@ -56,6 +56,7 @@ _STYLE: dict[str, Any] = {
     "legend.columnspacing": 1.2,
     "svg.fonttype": "none",
     "svg.hashsalt": "scalenet",
+    "text.parse_math": False,
 }
 
 

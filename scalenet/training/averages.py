@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def average_model(module: nn.Module, average: Average | None) -> AveragedModel:
-    """Return the average of a module's weights, of one step so far: a moving one, buffers included, or the plain mean."""
+    """Return the average of a module's weights: a moving one, of its buffers too, or the plain mean."""
     if not isinstance(average, Ema):
         return AveragedModel(module)
     decay = average.decay

@@ -134,7 +134,7 @@ class Folder(Listener):
             scores = {name: value for name, value in outcome.scores.figures().items() if value is not None}
             about = self._about(training).changed(scores=scores)
             write_weights(self.folder / "model.safetensors", training.module.state_dict(), about)
-            write_text(self.folder / "MODEL_CARD.md", model_card(about, row))
+            write_text(self.folder / "MODEL_CARD.md", model_card(about, row, outcome.scores.doubts(self.plan.classes)))
         return row
 
     def newest(self) -> str:

@@ -94,7 +94,7 @@ class NormStatistics:
     """The batch-norm statistics that a training's networks are judged with.
 
     Running ones count once they have arrived; before that, statistics are estimated from a sample of the training
-    images, always the same one. Norms that stay in evaluation mode while the module trains are frozen: they keep theirs.
+    images, always the same one. Norms that stay in evaluation mode while the module trains are frozen and keep theirs.
     """
 
     def __init__(self, module: nn.Module, data: Feed, *, prepare: Callable[[Tensor], Tensor], seed: int) -> None:
@@ -128,7 +128,7 @@ class NormStatistics:
 
     @contextmanager
     def judged(self, module: nn.Module, norms: Sequence[_BatchNorm], *, step: int) -> Iterator[None]:
-        """Have the running statistics of some norms estimated for a while, once a step; they are as before in the end."""
+        """Have the statistics of some norms estimated for a while, once a step; their own are back in the end."""
         buffers = [buffer for norm in norms for buffer in norm.buffers(recurse=False)]
         before = _copies(buffers)
         try:
@@ -146,13 +146,12 @@ class NormStatistics:
         if not late:
             return None
         slowest = max(late, key=arrival)
-        need = (
-            f"need {math.ceil(arrival(slowest)):,} batches at momentum {slowest.momentum:g}, and there are {batches:,}"
-        )
-        return (
-            f"batch-norm statistics are estimated from {self.sample:,} training images before each evaluation: the "
-            f"running ones {need if slowest.momentum else 'are a mean over the whole training'}"
-        )
+        why = "are of the whole training"
+        if slowest.momentum:
+            need = f"{math.ceil(arrival(slowest)):,} batches at momentum {slowest.momentum:g}"
+            why = f"need {need}, and there are {batches:,}"
+        images = f"{self.sample:,} training images"
+        return f"batch-norm statistics are estimated from {images} before each evaluation: the running ones {why}"
 
     def _batches(self, count: int) -> Iterator[Tensor]:
         draws = torch.Generator().manual_seed(self.seed)

@@ -44,7 +44,7 @@ with world("cpu") as here:
     network = build(recipe.applied(load(net).model)).double()
     training = Training(network, splits, recipe=recipe, resolution=(8, 8), seed=0, world=here)
     ready = training.ready
-    training.ready = lambda images: ready(images).double()
+    training.ready = training.norms.prepare = lambda images: ready(images).double()
     outcome = training.run(Ear())
     if here.leads:
         norm = training.module.stem.norm.running_var.tolist()

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from scalenet import load
-from scalenet.arch import config
+from scalenet.arch import files
 from scalenet.arch.errors import RunError, ScalenetError
 from scalenet.training import runs
 from scalenet.training.checkpoint import checkpoints, read_trained
@@ -162,7 +162,7 @@ def test_a_full_disk_is_said_and_the_older_checkpoint_survives(
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(config.os, "fsync", full)
+    monkeypatch.setattr(files.os, "fsync", full)
     with pytest.raises(RunError, match=r"cannot be written: No space left on device .*unchanged"):
         train(tiny, tmp_path)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.safetensors")} == before
