@@ -276,7 +276,7 @@ def _better_than(chance: float) -> float:
 
 def _guesses(results: list[Result], classes: int) -> Iterator[str]:
     """Say of how many trainings the network does not tell the classes apart."""
-    from scalenet.training.chance import is_guess
+    from scalenet.training.guessing import is_guess
 
     one_class = sum(result.one_class is True for result in results)
     guesses = sum(result.loss is not None and is_guess(result.loss, classes) for result in results)

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from scalenet.training.chance import guess_loss, is_guess
 from scalenet.training.distributed import SINGLE, World
 from scalenet.training.feed import UNKNOWN
+from scalenet.training.guessing import guess_loss, is_guess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

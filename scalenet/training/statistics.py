@@ -128,7 +128,11 @@ class NormStatistics:
 
     @contextmanager
     def judged(self, module: nn.Module, norms: Sequence[_BatchNorm], *, step: int) -> Iterator[None]:
-        """Have the statistics of some norms estimated for a while, once a step; their own are back in the end."""
+        """Have the statistics of some norms estimated for a while, once a step.
+
+        In the end all layers have their own statistics and mode again.
+        """
+        modes = [(layer, layer.training) for layer in module.modules()]
         buffers = [buffer for norm in norms for buffer in norm.buffers(recurse=False)]
         before = _copies(buffers)
         try:
@@ -139,6 +143,8 @@ class NormStatistics:
             yield
         finally:
             _fill(buffers, before)
+            for layer, mode in modes:
+                layer.training = mode
 
     def remark(self, batches: int) -> str | None:
         """Say so where a training of so many batches ends before all running statistics count."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import killing
 import pytest
 
-from scalenet.arch import config
+from scalenet.arch import files
 from scalenet.arch.config import load_config
 from scalenet.arch.errors import RunError
 from scalenet.search import evaluation
@@ -237,7 +237,7 @@ def test_a_full_disk_is_said_and_the_checkpoint_survives(train, job, whole, monk
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(config.os, "fsync", full)
+    monkeypatch.setattr(files.os, "fsync", full)
     with pytest.raises(RunError, match=r"epochs-3\.safetensors: cannot be written: No space left .*unchanged") as error:
         evaluate(train, job)
     assert "\n" not in str(error.value)
@@ -250,7 +250,7 @@ def test_a_disk_without_room_for_a_name_is_full_too(train, job, monkeypatch: pyt
     def full(**_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(config.tempfile, "mkstemp", full)
+    monkeypatch.setattr(files.tempfile, "mkstemp", full)
     with pytest.raises(RunError, match=r"epochs-3\.safetensors: cannot be written: No space left"):
         evaluate(train, job)
 
