@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
@@ -16,7 +16,8 @@ from .options import Json
 from .output import emit_json, emit_lines, note
 
 if TYPE_CHECKING:
-    from scalenet.checks.checking import Report
+    from scalenet.checks.checking import Report, Selection
+    from scalenet.checks.project import Project
 
 Targets: TypeAlias = Annotated[
     list[str] | None,
@@ -28,20 +29,32 @@ Targets: TypeAlias = Annotated[
 ]
 Inputs: TypeAlias = Annotated[
     list[str] | None,
-    typer.Option("--input", metavar="SHAPE", help="An input of package.module:callable: 1x3x224x224, 1x77:int64."),
+    typer.Option(
+        "--input", metavar="SHAPE", help="An input of package.module:callable: 1x3x224x224, 1x77:int64, mask=1x77:bool."
+    ),
 ]
+Folder: TypeAlias = Annotated[
+    Path, typer.Option("-C", metavar="DIR", help="Take the project of this folder; targets' paths start there.")
+]
+Every: TypeAlias = Annotated[bool, typer.Option("--all", help="Take every project at or below the folder.")]
 
 
 @plain_errors
 def check(
     targets: Targets = None,
     input: Inputs = None,
+    folder: Folder = Path(),
+    every: Every = False,
     base: Annotated[
         str | None, typer.Option(metavar="BRANCH", help="Compare with the lock file where this branch was left.")
     ] = None,
     fast: Annotated[bool, typer.Option("--fast", help="Configs by formula, without torch; no modules.")] = False,
     report: Annotated[
         list[str] | None, typer.Option(metavar="KIND=FILE", help="Write markdown=F, junit=F or json=F too.")
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Name of the check in its comment.  [default: its folder]"),
     ] = None,
     github: Annotated[
         bool | None, typer.Option(help="Write GitHub's job summary and annotations; by itself under GITHUB_ACTIONS.")
@@ -50,26 +63,61 @@ def check(
 ) -> None:
     """Measure costs and compare them with the lock file; exit 1 where a gate failed, 3 where a count is missing."""
     from scalenet.checks.checking import check as checked
-    from scalenet.checks.checking import select
-    from scalenet.checks.project import find_project
-    from scalenet.checks.report import lines
 
     files = dict(map(_report, report or ()))
-    project = find_project(Path.cwd())
-    selection = select(project, targets or (), input or ())
-    with measuring(quiet=fast) as progress:
-        outcome = checked(project, selection, base=base, fast=fast, progress=progress)
+    outcomes = []
+    for project, selection in chosen(folder, targets or (), input or (), every=every):
+        with measuring(quiet=fast) as progress:
+            outcome = checked(project, selection, base=base, fast=fast, progress=progress)
+        outcomes.append(outcome)
+        if not json:
+            emit_lines(_lines(outcome, project, every=every))
     if json:
-        from scalenet.checks.machine import as_json
-
-        emit_json(as_json(outcome))
-    else:
-        emit_lines(lines(outcome))
+        emit_json(_as_json(outcomes, every=every))
     for kind, path in files.items():
-        _write(outcome, kind, path)
+        _write(outcomes, kind, path, name, every=every)
     if os.environ.get("GITHUB_ACTIONS") == "true" if github is None else github:
-        _tell_github(outcome)
-    raise typer.Exit(outcome.code)
+        _tell_github(outcomes, name)
+    raise typer.Exit(max(outcome.code for outcome in outcomes))
+
+
+def chosen(
+    folder: Path, targets: Sequence[str], inputs: Sequence[str], *, every: bool
+) -> Iterator[tuple[Project, Selection]]:
+    """Yield the project of a folder and what is chosen of it, or `every` project at or below the folder."""
+    from scalenet.arch.errors import ScalenetError
+    from scalenet.checks.checking import select
+    from scalenet.checks.project import find_project, find_projects
+
+    start = Path.cwd() / folder
+    if not start.is_dir():
+        raise ScalenetError(f"-C {folder}: no such folder")
+    if not every:
+        project = find_project(start)
+        yield project, select(project, targets, inputs, start=start)
+        return
+    if targets or inputs:
+        raise ScalenetError("--all takes every project, and no targets", hint="name one project with -C DIR")
+    projects = find_projects(start)
+    if not projects:
+        raise ScalenetError("no projects", hint=f"no pyproject.toml at or below {start} has [tool.scalenet]")
+    for project in projects:
+        yield project, select(project, (), ())
+
+
+def shown_folder(project: Project) -> str:
+    """Return how a project's folder is written from here: `.` where we are in it."""
+    here = Path.cwd()
+    return "." if here.is_relative_to(project.folder) else Path(os.path.relpath(project.folder, here)).as_posix()
+
+
+def _lines(outcome: Report, project: Project, *, every: bool) -> Iterator[str]:
+    from scalenet.checks.report import lines
+
+    folder = shown_folder(project)
+    if every:
+        yield f"{folder}/pyproject.toml"
+    yield from lines(outcome, folder)
 
 
 @contextmanager
@@ -95,25 +143,31 @@ def _report(text: str) -> tuple[str, Path]:
     return kind, Path(path)
 
 
-def _write(outcome: Report, kind: str, path: Path) -> None:
+def _as_json(outcomes: Sequence[Report], *, every: bool) -> object:
+    from scalenet.checks.machine import as_json
+
+    return list(map(as_json, outcomes)) if every else as_json(outcomes[0])
+
+
+def _write(outcomes: Sequence[Report], kind: str, path: Path, name: str | None, *, every: bool) -> None:
     from scalenet.arch.files import write_text
     from scalenet.arch.strict_json import dumps
-    from scalenet.checks.machine import as_json, as_junit
-    from scalenet.checks.report import markdown
+    from scalenet.checks.machine import as_junit
+    from scalenet.checks.report import comment
 
     if kind == "json":
-        write_text(path, dumps(as_json(outcome), indent=2) + "\n")
+        write_text(path, dumps(_as_json(outcomes, every=every), indent=2) + "\n")
     else:
-        write_text(path, markdown(outcome) if kind == "markdown" else as_junit(outcome))
+        write_text(path, comment(outcomes, name) if kind == "markdown" else as_junit(outcomes))
 
 
-def _tell_github(outcome: Report) -> None:
+def _tell_github(outcomes: Sequence[Report], name: str | None) -> None:
     from scalenet.arch.files import append_text
     from scalenet.checks.machine import github_commands
-    from scalenet.checks.report import markdown
+    from scalenet.checks.report import comment
 
     root = Path(os.environ.get("GITHUB_WORKSPACE") or Path.cwd())
-    for line in github_commands(outcome, root):
+    for line in github_commands(outcomes, root):
         note(line)
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
-        append_text(Path(summary), markdown(outcome))
+        append_text(Path(summary), comment(outcomes, name))

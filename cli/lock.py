@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
-from .check import Inputs, Targets, measuring
+from .check import Every, Folder, Inputs, Targets, chosen, measuring, shown_folder
 from .errors import plain_errors
 from .output import emit_lines, note
 
+if TYPE_CHECKING:
+    from scalenet.checks.checking import Selection
+    from scalenet.checks.project import Project
+
 
 @plain_errors
-def lock(targets: Targets = None, input: Inputs = None) -> None:
+def lock(targets: Targets = None, input: Inputs = None, folder: Folder = Path(), every: Every = False) -> None:
     """Measure costs, print what changed, and write the lock file that accepts it."""
+    codes = []
+    for project, selection in chosen(folder, targets or (), input or (), every=every):
+        if every:
+            emit_lines([f"{shown_folder(project)}/pyproject.toml"])
+        codes.append(_lock(project, selection))
+    raise typer.Exit(max(codes))
+
+
+def _lock(project: Project, selection: Selection) -> int:
     from scalenet.arch.files import write_text
-    from scalenet.checks.checking import relock, select
+    from scalenet.checks.checking import relock
     from scalenet.checks.lock import dumps
-    from scalenet.checks.project import find_project
     from scalenet.checks.report import changes, counted, problem_text
 
-    project = find_project(Path.cwd())
-    selection = select(project, targets or (), input or ())
     with measuring() as progress:
         outcome, locked = relock(project, selection, progress=progress)
     emit_lines(changes(outcome))
@@ -32,4 +43,4 @@ def lock(targets: Targets = None, input: Inputs = None) -> None:
         note(f"wrote {project.lock.name}: {counted(list(locked.targets), 'target')}")
     if outcome.problems:
         note(f"not locked anew: {counted(outcome.problems, 'problem')}")
-        raise typer.Exit(max(problem.code for problem in outcome.problems))
+    return max((problem.code for problem in outcome.problems), default=0)

@@ -23,6 +23,7 @@ RUNS_NETWORKS = (
     "costs/allocation.py",
     "costs/counter.py",
     "costs/latency.py",
+    "costs/live.py",
     "costs/observing.py",
     "costs/operators.py",
     "costs/running.py",

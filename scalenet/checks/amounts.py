@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field
+
+Metric: TypeAlias = Literal["flops", "params", "activations", "memory", "latency"]
+METRICS: dict[Metric, str] = {
+    "flops": "FLOPs",
+    "params": "params",
+    "activations": "activations",
+    "memory": "memory",
+    "latency": "latency",
+}
+"""What is limited, and how it is called; memory is in bytes, latency in microseconds."""
 
 _POWERS = {"": 0, "k": 3, "K": 3, "M": 6, "G": 9, "B": 9, "T": 12}
 
@@ -21,6 +31,25 @@ def amount(value: Any) -> Any:
     return int(Decimal(match[1].replace("_", "")) * 10 ** _POWERS[match[2]])
 
 
+def byte_amount(value: Any) -> Any:
+    """Return the bytes that text as 500MB or 2GiB says: k, M, G, T are powers of 1000, with an `i` of 1024."""
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?([kKMGT]?)(i?)B?", value.strip())
+    if match is None or (match[3] and not match[2]):
+        raise ValueError(f"write bytes as 500MB, 2GiB or 1500000, not {value!r}")
+    base, power = 1024 if match[3] else 1000, " KMGT".index(match[2].upper() or " ")
+    return int(Decimal(match[1]) * base**power)
+
+
+def microseconds(value: Any) -> Any:
+    """Return the microseconds that text as 20ms, 1.5s or 800us says."""
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?(us|µs|ms|s)", str(value).strip())
+    if match is None:
+        raise ValueError(f"write a time as 20ms, 1.5s or 800us, not {value!r}")
+    return int(Decimal(match[1]) * {"s": 10**6, "ms": 1000}.get(match[2], 1))
+
+
 Amount: TypeAlias = Annotated[int, BeforeValidator(amount), Field(ge=0)]
 
 
@@ -32,6 +61,17 @@ def shown(count: float, *, sign: bool = False) -> str:
             digits = 0 if abs(value) >= 100 or limit == 1 else 1 if abs(value) >= 10 else 2
             return f"{value:{'+' if sign else ''}.{digits}f}{unit}"
     raise AssertionError
+
+
+def shown_as(metric: Metric, value: int, *, exact: bool = False) -> str:
+    """Return a value of a metric for reading: 4.09 G, 34.0 MB, 21.3 ms; with `exact`, all its digits."""
+    if metric == "latency":
+        return f"{value:,} µs" if exact else f"{value / 1000:.3g} ms" if value < 10**6 else f"{value / 10**6:.3g} s"
+    unit = "B" if metric == "memory" else ""
+    if exact:
+        return f"{value:,} {unit}".strip()
+    text = shown(value)
+    return f"{text}{unit}" if " " in text else f"{text} {unit}".strip()
 
 
 def step(before: int, after: int) -> str:

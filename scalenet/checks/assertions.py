@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from scalenet.arch.errors import ScalenetError, UnknownNameError
 from scalenet.checks.amounts import amount
 from scalenet.checks.comparison import Change
+from scalenet.checks.inputs import parse_input
 from scalenet.checks.lock import TargetCost, read_lock
 from scalenet.checks.measuring import module_cost
-from scalenet.checks.targets import parse_input
 
 if TYPE_CHECKING:
     from torch import nn

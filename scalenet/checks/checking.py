@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -12,16 +12,19 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from scalenet.arch import registry
 from scalenet.arch.errors import ConfigError, ScalenetError
 from scalenet.checks.comparison import Change, is_drift
-from scalenet.checks.git import file_at, merge_base, moved_file_at
-from scalenet.checks.limits import Budget, Guarded, budgets, stages
+from scalenet.checks.git import file_at, merge_base, moved_file_at, place_in_repository
+from scalenet.checks.limits import Budget, Guarded, budgets, stages, timed
 from scalenet.checks.lock import Lock, NewerLockError, TargetCost, parse_lock, read_lock
 from scalenet.checks.measuring import measure_targets
-from scalenet.checks.project import Gate, ModuleTarget, Project
+from scalenet.checks.project import Gate, ModuleTarget, Project, find_projects
 from scalenet.checks.renames import Renames, Sources, find_renames
 from scalenet.checks.targets import ASKED_WRONGLY, NOT_LOCKED, Problem, Target, find_targets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from scalenet.checks.amounts import Metric
+
 
 Status: TypeAlias = Literal["unchanged", "changed", "renamed", "new", "gone"]
 Costs: TypeAlias = list[tuple[Target, TargetCost]]
@@ -50,7 +53,8 @@ class Report:
     """The outcome of a check. `lock` and `base` name what was compared with; `skipped` targets were not measured.
 
     `words` are those of the command that chose the targets. `unclear` are new targets that may be one of several gone
-    ones. `bare` is whether the base has no lock file at all.
+    ones. `bare` is whether the base has no lock file at all. `place` is the project's folder from the repository's top;
+    `untimed` are targets whose latency is limited and was not measured.
     """
 
     words: tuple[str, ...]
@@ -62,6 +66,8 @@ class Report:
     skipped: tuple[str, ...]
     unclear: dict[str, list[str]] = field(default_factory=dict)
     bare: bool = False
+    place: str = "."
+    untimed: tuple[str, ...] = ()
 
     @property
     def code(self) -> int:
@@ -78,12 +84,15 @@ class Report:
         """The targets whose cost is not the locked one."""
         return [result for result in self.results if not result.accepted]
 
-    @property
-    def accepting(self) -> str | None:
-        """The command that accepts what is not as locked; None where nothing is, or a target has no cost to accept."""
+    def accepting(self, folder: str = ".") -> str | None:
+        """Return the command that accepts what is not as locked, given where the project lies from there.
+
+        None where nothing is to be accepted, or a target has no cost that could be.
+        """
         missing = self.drifted or any(problem.code == NOT_LOCKED for problem in self.problems)
         refused = any(problem.name for problem in self.problems)
-        return shlex.join(["scalenet", "lock", *self.words]) if missing and not refused else None
+        where = [] if folder == "." else ["-C", folder]
+        return shlex.join(["scalenet", "lock", *where, *self.words]) if missing and not refused else None
 
     def of(self, status: Status) -> list[Result]:
         """Return the targets with this status."""
@@ -105,18 +114,18 @@ class Selection:
         return not self.words
 
 
-def select(project: Project, names: Sequence[str], inputs: Sequence[str]) -> Selection:
+def select(project: Project, names: Sequence[str], inputs: Sequence[str], *, start: Path | None = None) -> Selection:
     """Return the listed targets, or of them those that match a name; what matches none is a target by itself.
 
-    `inputs` belong to a module that is named: `package.module:name`.
+    `inputs` belong to a module that is named: `package.module:name`. Paths start from `start`, or from where we are.
     """
     listed, problems = find_targets(project.settings.targets, project.folder)
     if not names:
         if not (listed or problems):
-            raise ScalenetError("no targets", hint="list them in [tool.scalenet] of pyproject.toml, or name one")
+            raise ScalenetError("no targets", hint=_where_targets_are(project))
         return Selection(listed, problems)
     all_names = *(target.name for target in listed), *(problem.name for problem in problems)
-    names = [_from_folder(name, project.folder) for name in names]
+    names = [_from_folder(name, start or Path.cwd(), project.folder) for name in names]
     chosen: dict[str, Target] = {}
     wrong: list[Problem] = []
     for name in names:
@@ -130,10 +139,21 @@ def select(project: Project, names: Sequence[str], inputs: Sequence[str]) -> Sel
     return Selection(list(chosen.values()), wrong, words, all_names)
 
 
-def _from_folder(name: str, folder: Path) -> str:
+def _where_targets_are(project: Project) -> str:
+    below = [_relative(one.folder, project.folder) for one in find_projects(project.folder) if one != project]
+    if not below:
+        return "list them in [tool.scalenet] of pyproject.toml, or name one"
+    return f"projects below: {', '.join(below[:5])}{', …' * (len(below) > 5)}; -C {below[0]}, or --all"
+
+
+def _relative(path: Path, folder: Path) -> str:
+    return Path(os.path.relpath(path, folder)).as_posix()
+
+
+def _from_folder(name: str, start: Path, folder: Path) -> str:
     """Return the path of a file as it is from `folder`, and any other name as it is."""
-    is_file = registry.is_path(name) and Path(name).is_file()
-    return Path(os.path.relpath(name, folder)).as_posix() if is_file else name
+    is_file = registry.is_path(name) and (start / name).is_file()
+    return _relative(start / name, folder) if is_file else name
 
 
 def check(
@@ -160,6 +180,9 @@ def check(
     guarded = _guarded(project, costs, earlier.lock if earlier else lock, renames)
     problems += _lost_stages(guarded, gates)
     limits = [budget for target in guarded for budget in budgets(target, gates)]
+    for target, (measured, _) in zip(guarded, costs, strict=True):
+        for one in timed(target, measured.latency, gates) if measured.latency else ():
+            problems.append(one) if isinstance(one, Problem) else limits.append(one)
     if earlier is None or earlier.broken:  # the lock file itself is what is held to, or what it would be is not known
         limits = [budget for budget in limits if budget.limit is not None]
     return Report(
@@ -172,6 +195,8 @@ def check(
         skipped=tuple(target.name for target in selection.targets if fast and target.module),
         unclear=renames.unclear,
         bare=bool(earlier and earlier.bare),
+        place=place_in_repository(project.folder),
+        untimed=tuple(target.name for target, _ in costs if "latency" in target.limited and not target.latency),
     )
 
 
@@ -245,6 +270,13 @@ def _earlier(project: Project, base: str, problems: list[Problem]) -> _Base:
     return _Base(where, commit, lock, bare=text is None)
 
 
+def _limited(name: str, project: Project) -> tuple[Metric, ...]:
+    """Return what is measured only where a limit asks for it, and does of this target, by any name that it had."""
+    names = (name, project.settings.was.get(name, name))
+    gates = [gate for gate in project.settings.gates if any(fnmatchcase(one, gate.target) for one in names)]
+    return tuple({gate.metric for gate in gates} & {"memory", "latency"})
+
+
 def _renames(project: Project, selection: Selection, costs: Costs, reference: Lock | None, commit: str) -> Renames:
     """Return what the new ones of these targets were of those that the project has no more."""
     known = reference.targets if reference else {}
@@ -274,7 +306,8 @@ def _measured(
 ) -> Costs:
     costs: Costs = []
     limit = project.settings.time_limit
-    for target, cost in measure_targets(selection.targets, folder=project.folder, time_limit=limit, fast=fast):
+    targets = [replace(target, limited=_limited(target.name, project)) for target in selection.targets]
+    for target, cost in measure_targets(targets, folder=project.folder, time_limit=limit, fast=fast):
         progress(target.name)
         if isinstance(cost, Problem):
             problems.append(cost)

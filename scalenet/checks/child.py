@@ -11,11 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from scalenet.arch.errors import PlainError, one_line
 from scalenet.checks.importing import found, let_in, made, place_of
-from scalenet.checks.measuring import described_cost, module_cost
+from scalenet.checks.inputs import zeros
+from scalenet.checks.limits import RUNS
+from scalenet.checks.measuring import described_cost, module_cost, with_memory
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from torch import nn
+
+    from scalenet.checks.lock import TargetCost
     from scalenet.checks.targets import Target
 
 _LONGEST = 300
@@ -43,13 +48,37 @@ def _told(target: Target, folder: Path) -> dict[str, Any]:
     said: dict[str, Any] = {}
     try:
         if target.model is not None:
-            said["cost"] = described_cost(target.model, target.inputs).model_dump(mode="json")
+            module, cost = None, with_memory(target, described_cost(target.model, target.inputs))
         else:
             factory = found(str(target.module), folder)
             said["file"], said["line"] = place_of(factory)
-            said["cost"] = module_cost(made(factory), target.inputs, target.accept).model_dump(mode="json")
+            module = made(factory, target.args, target.kwargs)
+            cost = _with_peak(target, module, module_cost(module, target.inputs, target.accept))
+        if "latency" in target.limited:
+            said["latency"] = _latency(target, module)
+        said["cost"] = cost.model_dump(mode="json")
     except PlainError as error:
         said["problem"] = str(error)
     except BaseException as error:  # modules are others' code, and may even leave
         said["problem"] = one_line(error)[:_LONGEST]
     return said
+
+
+def _with_peak(target: Target, module: nn.Module, cost: TargetCost) -> TargetCost:
+    from scalenet.costs.live import peak_memory  # noqa: PLC0415
+
+    if "memory" not in target.limited:
+        return cost
+    return cost.model_copy(update={"memory": peak_memory(module, zeros(module, target.inputs))})
+
+
+def _latency(target: Target, module: nn.Module | None) -> tuple[int, int]:
+    """Return microseconds of the median and of the fastest run, on one thread of the CPU."""
+    from scalenet.costs.latency import module_latency  # noqa: PLC0415
+    from scalenet.model.builder import build  # noqa: PLC0415
+
+    if module is None:
+        assert target.model is not None
+        module = build(target.model)
+    latency = module_latency(module, zeros(module, target.inputs), runs=RUNS)
+    return round(1e6 * latency.median), round(1e6 * latency.minimum)

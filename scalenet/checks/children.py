@@ -60,6 +60,8 @@ def _read(target: Target, answer: bytes | _Lost) -> tuple[Target, TargetCost | P
     said: dict[str, Any] = {"problem": str(answer)} if isinstance(answer, _Lost) else json.loads(answer)
     if said.get("file"):
         target = replace(target, file=Path(said["file"]), line=said["line"])
+    if "latency" in said:
+        target = replace(target, latency=tuple(said["latency"]))
     if "problem" in said:
         return target, Problem(target.name, said["problem"], NOT_MEASURED)
     return target, TargetCost.model_validate(said["cost"])

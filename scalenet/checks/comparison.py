@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from scalenet.arch.comparison import differences
 from scalenet.arch.convention import MATRIX_OPERATORS
-from scalenet.checks.amounts import percent, shown, step
+from scalenet.checks.amounts import METRICS, percent, shown, step
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from scalenet.checks.amounts import Metric
     from scalenet.checks.lock import TargetCost
-    from scalenet.checks.project import Gate, Metric
+    from scalenet.checks.project import Gate
 
-METRICS: dict[Metric, str] = {"flops": "FLOPs", "params": "params", "activations": "activations"}
+COUNTS: tuple[Metric, ...] = ("flops", "params", "activations")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +53,9 @@ class Change:
     def metrics(self) -> dict[Metric, tuple[int, int]]:
         """The totals that moved: before and after."""
         pairs: dict[Metric, tuple[int, int]] = {
-            metric: (getattr(self.before, metric), getattr(self.after, metric)) for metric in METRICS
+            metric: (getattr(self.before, metric), getattr(self.after, metric)) for metric in (*COUNTS, "memory")
         }
-        return {metric: pair for metric, pair in pairs.items() if pair[0] != pair[1]}
+        return {metric: pair for metric, pair in pairs.items() if None not in pair and pair[0] != pair[1]}
 
     @property
     def moves(self) -> list[Move]:

@@ -43,6 +43,26 @@ def moved_file_at(commit: str, folder: Path, name: str) -> str | None:
     return None
 
 
+def place_in_repository(folder: Path) -> str:
+    """Return the path of a folder from the top of its repository, `.` for the top itself and where there is none."""
+    try:
+        found = _git(folder, "rev-parse", "--show-prefix")
+    except ScalenetError:
+        return "."
+    return found.stdout.strip().rstrip("/") or "."
+
+
+def project_files(folder: Path) -> list[Path] | None:
+    """Return each `pyproject.toml` in a repository at or below a folder that is not ignored; None without one."""
+    pattern = ":(glob)**/pyproject.toml"
+    try:
+        found = _git(folder, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", pattern)
+    except ScalenetError:
+        return None
+    names = dict.fromkeys(found.stdout.split("\0"))
+    return None if found.returncode else [folder / name for name in names if name and (folder / name).is_file()]
+
+
 def _git(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     try:
         command, environment = ["git", "-C", str(folder), *words], {**os.environ, "LC_ALL": "C"}

@@ -83,6 +83,8 @@ def made(factory: Any, arguments: Sequence[Any] = (), named: Mapping[str, Any] |
     from torch import nn  # noqa: PLC0415
 
     if isinstance(factory, nn.Module):
+        if arguments or named:
+            raise ScalenetError("is a module already, and takes no args and kwargs")
         return factory
     try:
         module = factory(*arguments, **(named or {}))

@@ -6,15 +6,17 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from scalenet.checks.amounts import shown
-from scalenet.checks.comparison import METRICS
+from scalenet.checks.amounts import METRICS, shown_as
+from scalenet.checks.targets import NOT_MEASURED, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from scalenet.checks.amounts import Metric
     from scalenet.checks.lock import StageCost, TargetCost
-    from scalenet.checks.project import Gate, Metric
+    from scalenet.checks.project import Gate
 
+RUNS = 20
 _RULES = {"max": "max", "max_increase": "max_increase to"}
 
 
@@ -83,20 +85,26 @@ class Budget:
         what = f"{self.place}: {METRICS[self.metric]}"
         if self.limit is None:
             accepted = ", accepted as new" if self.accepted else ""
-            return f"{what} {shown(self.value)}, {self.rule} without a base{accepted}"
-        value, limit, room = shown(self.value), shown(self.limit), shown(abs(self.limit - self.value))
-        if value == limit != "0":
-            value, limit, room = (f"{count:,}" for count in (self.value, self.limit, abs(self.limit - self.value)))
+            return f"{what} {shown_as(self.metric, self.value)}, {self.rule} without a base{accepted}"
+        counts = self.value, self.limit, abs(self.limit - self.value)
+        value, limit, room = (shown_as(self.metric, count) for count in counts)
+        if value == limit and self.limit:
+            value, limit, room = (shown_as(self.metric, count, exact=True) for count in counts)
         rest = f"headroom {room}" if self.ok else f"{room} too many"
         was = f" (was {self.was})" if self.was else ""
-        return f"{what} {value}, {_RULES[self.rule]} {limit}, {rest}{was}"
+        noise = f" (median of {RUNS} runs, limit with its tolerance)" if self.metric == "latency" else ""
+        return f"{what} {value}, {_RULES[self.rule]} {limit}, {rest}{was}{noise}"
 
 
 def budgets(target: Guarded, gates: Iterable[Gate], *, has_base: bool = True) -> Iterator[Budget]:
     """Yield every limit on a target; increases only where there `has_base` to compare with."""
     for gate in filter(target.matches, gates):
+        if gate.metric == "latency":
+            continue
         for stage in [""] if gate.stage is None else stages(target.cost, gate):
             value = _metric(target.cost, stage, gate.metric)
+            if value is None:  # limited by a former name: the gate itself is told
+                continue
             if gate.max is not None:
                 yield Budget(target.name, stage, gate.metric, "max", value, gate.max)
             if gate.max_increase and has_base:
@@ -107,6 +115,22 @@ def budgets(target: Guarded, gates: Iterable[Gate], *, has_base: bool = True) ->
                 )
 
 
+def timed(target: Guarded, latency: tuple[int, int], gates: Iterable[Gate]) -> Iterator[Budget | Problem]:
+    """Yield every limit on latency: over where even the fastest run is, and a problem where runs differ too much."""
+    median, fastest = latency
+    for gate in filter(target.matches, gates):
+        if gate.metric == "latency" and gate.max is not None and gate.tolerance is not None:
+            limit = gate.max + gate.tolerance.above(gate.max)
+            if fastest <= limit < median:
+                runs = f"{shown_as('latency', fastest)}, half of them {shown_as('latency', median)} or more"
+                message = (
+                    f"latency cannot be told from its limit {shown_as('latency', limit)}: the fastest run took {runs}"
+                )
+                yield Problem(target.name, message, NOT_MEASURED)
+            else:
+                yield Budget(target.name, "", "latency", "max", median, limit)
+
+
 def stages(cost: TargetCost, gate: Gate) -> list[str]:
     """Return the stages that a gate names."""
     return [stage for stage in cost.stages if fnmatchcase(stage, gate.stage or "*")]
@@ -115,7 +139,7 @@ def stages(cost: TargetCost, gate: Gate) -> list[str]:
 def _before(target: Guarded, stage: str, metric: Metric) -> int | None:
     if target.base is None:
         return None
-    old = stage and stage_before(target.base, target.cost, stage)
+    old = stage_before(target.base, target.cost, stage) if stage else ""
     return None if old is None else _metric(target.base, old, metric)
 
 
@@ -131,5 +155,6 @@ def stage_before(base: TargetCost, cost: TargetCost, stage: str) -> str | None:
     return gone[new.index(stage)] if len(gone) == len(new) else None
 
 
-def _metric(cost: TargetCost, stage: str, metric: Metric) -> int:
-    return int(getattr(cost.stages[stage] if stage else cost, metric))
+def _metric(cost: TargetCost, stage: str, metric: Metric) -> int | None:
+    value: int | None = getattr(cost.stages[stage] if stage else cost, metric)
+    return value

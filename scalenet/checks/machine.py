@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as Xml
 
 from scalenet.arch import strict_yaml
+from scalenet.arch.plain import plain
 from scalenet.checks.lock import line_of
 from scalenet.checks.report import fields, problem_text, summary
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from scalenet.checks.checking import Report, Result
 
 _ANNOTATIONS = 10
+_LONGEST = 300
 
 
 def as_json(report: Report) -> dict[str, Any]:
@@ -24,6 +27,7 @@ def as_json(report: Report) -> dict[str, Any]:
     return {
         "schema": "scalenet-check/2",
         "code": report.code,
+        "project": report.place,
         "lock": report.lock.name,
         "base": report.base,
         "targets": [_target(result) for result in report.results],
@@ -60,9 +64,18 @@ def _target(result: Result) -> dict[str, Any]:
     }
 
 
-def as_junit(report: Report) -> str:
-    """Return the report as JUnit XML: a test a target, a limit and a problem."""
-    suite = Xml.Element("testsuite", name="scalenet check")
+def as_junit(reports: Iterable[Report]) -> str:
+    """Return reports as JUnit XML: a suite a project, a test a target, a limit and a problem."""
+    suites = list(map(_suite, reports))
+    root = suites[0] if len(suites) == 1 else Xml.Element("testsuites")
+    root.extend(suites if len(suites) > 1 else ())
+    Xml.indent(root)
+    return Xml.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _suite(report: Report) -> Xml.Element:
+    of = "" if report.place == "." else f" of {report.place}"
+    suite = Xml.Element("testsuite", name=_printable(f"scalenet check{of}"))
     for result in report.results:
         case = _case(suite, "targets", result.name)
         if not result.accepted:
@@ -80,8 +93,7 @@ def as_junit(report: Report) -> str:
     for kind, key in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
         suite.set(key, str(len(suite.findall(f"*/{kind}"))))
     suite.set("tests", str(len(suite)))
-    Xml.indent(suite)
-    return Xml.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+    return suite
 
 
 def _case(suite: Xml.Element, group: str, name: str) -> Xml.Element:
@@ -93,11 +105,15 @@ def _printable(text: str) -> str:
     return re.sub(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "?", text)
 
 
-def github_commands(report: Report, root: Path) -> list[str]:
+def github_commands(reports: Iterable[Report], root: Path) -> list[str]:
     """Return at most ten of GitHub's workflow commands; files are named from `root`, the checked-out repository."""
+    return [command for report in reports for command in _commands(report, root)][:_ANNOTATIONS]
+
+
+def _commands(report: Report, root: Path) -> list[str]:
     results = {result.name: result for result in report.results}
     said = [
-        _annotation("\n".join([f"{result.name}: {summary(result)}", *fields(result)]), *_place(result, report, root))
+        _annotation(f"{result.name}: {summary(result)}", *_place(result, report, root), more=fields(result))
         for result in report.drifted
     ]
     said += [
@@ -106,7 +122,7 @@ def github_commands(report: Report, root: Path) -> list[str]:
         if not budget.ok
     ]
     said += [_annotation(problem_text(problem), _file(report.lock, root), 1) for problem in report.problems]
-    return said[:_ANNOTATIONS]
+    return said
 
 
 def _place(result: Result | None, report: Report, root: Path) -> tuple[str, int]:
@@ -133,11 +149,12 @@ def _file(path: Path, root: Path) -> str:
     return os.path.relpath(path, root).replace(os.sep, "/")
 
 
-def _annotation(text: str, file: str, line: int) -> str:
+def _annotation(text: str, file: str, line: int, *, more: Iterable[str] = ()) -> str:
     """Return one command; what ends a line, a property or a text is written as GitHub asks."""
     place = _escaped(file).replace(":", "%3A").replace(",", "%2C")
-    return f"::error file={place},line={line},title=scalenet check::{_escaped(text)}"
+    said = "%0A".join(map(_escaped, (text, *more)))
+    return f"::error file={place},line={line},title=scalenet check::{said}"
 
 
 def _escaped(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return plain(text, _LONGEST).replace("%", "%25")

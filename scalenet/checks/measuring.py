@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, cast
 from scalenet.arch.config import as_data
 from scalenet.arch.errors import ScalenetError, one_line
 from scalenet.checks.children import measured_in_children
+from scalenet.checks.inputs import zeros
 from scalenet.checks.lock import StageCost, TargetCost
 from scalenet.checks.verification import disagreements, measured
 from scalenet.costs.formula import cost
+from scalenet.costs.memory import memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -23,7 +25,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from scalenet.arch.spec import Model
-    from scalenet.checks.targets import Input, Problem, Target
+    from scalenet.checks.inputs import Argument
+    from scalenet.checks.targets import Problem, Target
     from scalenet.costs.counter import Measurement
 
 _FREE_OF_COST = {"regularization", "initialization"}
@@ -57,20 +60,26 @@ def measure_targets(
     """
     described = [target for target in targets if target.model]
     if fast:
-        yield from (
-            (target, _cost(target.inputs, by_formula(target.model), ())) for target in described if target.model
-        )
+        for target in described:
+            assert target.model is not None
+            yield target, with_memory(target, _cost(target.inputs, by_formula(target.model), ()))
         return
     modules = [target for target in targets if target.module]
     yield from measured_in_children([*described, *modules], folder, time_limit)
 
 
-def _cost(inputs: Iterable[Input], figures: dict[str, Any], uncounted: Iterable[str]) -> TargetCost:
+def _cost(inputs: Iterable[Argument], figures: dict[str, Any], uncounted: Iterable[str]) -> TargetCost:
     names = tuple(sorted({name.removeprefix("aten::") for name in uncounted}))
     return TargetCost(input=tuple(map(str, inputs)), uncounted=names, **figures)
 
 
-def described_cost(model: Model, inputs: Iterable[Input]) -> TargetCost:
+def with_memory(target: Target, cost: TargetCost) -> TargetCost:
+    """Return a described target's cost with its peak memory, where that is limited."""
+    wanted = target.model is not None and "memory" in target.limited
+    return cost.model_copy(update={"memory": memory(target.model).peak}) if wanted and target.model else cost
+
+
+def described_cost(model: Model, inputs: Iterable[Argument]) -> TargetCost:
     """Count a description by formula with fvcore as the witness; raise ScalenetError where they differ."""
     measurement = measured(model)
     differing = list(disagreements(model, measurement))
@@ -79,18 +88,16 @@ def described_cost(model: Model, inputs: Iterable[Input]) -> TargetCost:
     return _cost(inputs, by_formula(model), measurement.unsupported)
 
 
-def module_cost(module: nn.Module, inputs: Iterable[Input], accept: Sequence[str] = ()) -> TargetCost:
+def module_cost(module: nn.Module, inputs: Iterable[Argument], accept: Sequence[str] = ()) -> TargetCost:
     """Measure a module for inputs of zeros; raise ScalenetError where the count is not whole.
 
     `accept` names operators that may count as nothing.
     """
-    import torch  # noqa: PLC0415
-
     from scalenet.costs.counter import measure  # noqa: PLC0415
     from scalenet.costs.running import unwrapped  # noqa: PLC0415
 
     module, inputs = unwrapped(module), tuple(inputs)
-    tensors = tuple(torch.zeros(input.shape, dtype=getattr(torch, input.dtype)) for input in inputs)
+    tensors = zeros(module, inputs)
     try:
         measurement = measure(module, tensors, accept=accept)
     except ScalenetError:

@@ -4,37 +4,35 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, JsonValue, model_validator
 
 from scalenet.arch.config import as_record
 from scalenet.arch.errors import ConfigError
 from scalenet.arch.files import read_text
 from scalenet.arch.spec import Record, as_tuple
-from scalenet.checks.amounts import Amount
+from scalenet.checks.amounts import Amount, Metric, byte_amount, microseconds
+from scalenet.checks.git import project_files
+from scalenet.checks.inputs import written
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-Metric: TypeAlias = Literal["flops", "params", "activations"]
+Inputs: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(written), Field(min_length=1)]
 
 
-def _as_inputs(value: Any) -> Any:
-    return (value,) if isinstance(value, str) else as_tuple(value)
-
-
-Inputs: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(_as_inputs), Field(min_length=1)]
-
-
-class ModuleTarget(Record):
+class ModuleTarget(Record):  # type: ignore[no-redef] # mypy's plugin gives `__init__` a `**kwargs` too
     """A callable that returns an `nn.Module`, or the module itself, as `package.module:name`, and its inputs.
 
-    `accept` names operators that may count as nothing, as `scalenet.measure` takes them.
+    `args` and `kwargs` are what the callable is called with; `accept` names operators that may count as nothing, as
+    `scalenet.measure` takes them.
     """
 
     module: str
     input: Inputs
+    args: Annotated[tuple[JsonValue, ...], BeforeValidator(as_tuple)] = ()
+    kwargs: dict[str, JsonValue] = Field(default_factory=dict)
     name: str | None = None
     accept: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()
 
@@ -60,7 +58,8 @@ class Increase(Record):
 class Gate(Record):
     """A limit on a metric of the targets whose name matches, or of their stages that match.
 
-    `tolerance` allows the whole target's count to differ from the lock, in either direction.
+    `tolerance` allows the whole target's count to differ from the lock, in either direction; of latency, which no lock
+    holds, it is how far above `max` a measurement may be.
     """
 
     target: str = "*"
@@ -70,12 +69,32 @@ class Gate(Record):
     max_increase: Increase | None = None
     tolerance: Increase | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _in_its_unit(cls, data: Any) -> Any:
+        """Read texts of memory as bytes and of latency as microseconds."""
+        units = {"memory": byte_amount, "latency": microseconds}
+        unit = units.get(str(data.get("metric"))) if isinstance(data, dict) else None
+        if unit is None:
+            return data
+        read = dict(data)
+        if "max" in read:
+            read["max"] = unit(read["max"])
+        for rule in ("max_increase", "tolerance"):
+            if isinstance(read.get(rule), dict) and "absolute" in read[rule]:
+                read[rule] = {**read[rule], "absolute": unit(read[rule]["absolute"])}
+        return read
+
     @model_validator(mode="after")
     def _gates_something(self) -> Gate:
         if self.max is None and self.max_increase is None and self.tolerance is None:
             raise ValueError("give max, max_increase or tolerance")
         if self.tolerance is not None and self.stage is not None:
             raise ValueError("a tolerance is for whole targets, not for a stage")
+        if self.stage is not None and self.metric in ("memory", "latency"):
+            raise ValueError(f"{self.metric} is of whole targets, not of a stage")
+        if self.metric == "latency" and (self.max_increase or self.max is None or self.tolerance is None):
+            raise ValueError("latency has noise, and no lock file holds it: give max and tolerance, no max_increase")
         return self
 
 
@@ -113,6 +132,18 @@ def find_project(start: Path) -> Project:
         if (folder / "pyproject.toml").is_file() and (project := _read(folder / "pyproject.toml")):
             return project
     return Project(start, Settings())
+
+
+def find_projects(start: Path) -> list[Project]:
+    """Return every project at or below `start`: of files that git does not ignore, or outside git of all folders."""
+    files = project_files(start)
+    if files is None:
+        files = [path for path in start.rglob("pyproject.toml") if not _hidden(path.relative_to(start))]
+    return [project for file in sorted(files, key=lambda file: file.parent.parts) if (project := _read(file))]
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") or part in ("node_modules", "site-packages") for part in path.parts)
 
 
 def _read(path: Path) -> Project | None:

@@ -3,33 +3,39 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
-from scalenet.checks.amounts import percent, shown
-from scalenet.checks.comparison import METRICS, field_text
+from scalenet.arch.plain import plain
+from scalenet.checks.amounts import METRICS, percent, shown_as
+from scalenet.checks.comparison import COUNTS, field_text
 from scalenet.checks.targets import ASKED_WRONGLY, NOT_LOCKED, NOT_MEASURED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from scalenet.checks.checking import Report, Result
+    from scalenet.checks.limits import Budget
     from scalenet.checks.targets import Problem
 
-MARKER = "<!-- scalenet check -->"
-_LONGEST = 60_000
 _FIELDS = 3
 
 
-def lines(report: Report) -> Iterator[str]:
-    """Yield the report for a terminal or a log: what changed, the limits, the verdict, the command that accepts."""
+def lines(report: Report, folder: str = ".") -> Iterator[str]:
+    """Yield the report for a terminal or a log: what changed, the limits, the verdict, the command that accepts.
+
+    `folder` is the project's, as it is written from where the command is run.
+    """
     yield from changes(report)
     if report.skipped:
         yield f"{counted(report.skipped, 'module')} left out by --fast"
+    if report.untimed:
+        yield f"{counted(report.untimed, 'limit')} on latency left out by --fast"
     yield from limits(report)
     yield from map(problem_text, report.problems)
     yield verdict(report)
-    if report.accepting:
-        yield f"accept with: {report.accepting}"
+    if command := report.accepting(folder):
+        yield f"accept with: {command}"
     if said := without_base(report):
         yield said
 
@@ -74,7 +80,7 @@ def summary(result: Result) -> str:
     if result.status == "gone":
         return f"gone: no target any more{accepted}"
     if result.status == "new" and result.cost:
-        totals = ", ".join(f"{label} {shown(getattr(result.cost, metric))}" for metric, label in METRICS.items())
+        totals = ", ".join(f"{METRICS[metric]} {shown_as(metric, getattr(result.cost, metric))}" for metric in COUNTS)
         return f"new{accepted}: {totals}"
     if result.was is not None:
         return f"renamed from {result.was}{accepted}: {result.change.summary if result.change else 'costs as before'}"
@@ -114,34 +120,78 @@ def counted(items: Sequence[object], noun: str) -> str:
     return f"{len(items)} {noun}{'' if len(items) == 1 else 's'}"
 
 
-def markdown(report: Report) -> str:
-    """Return the report as a comment on a pull request; `MARKER` finds it again, so that it is edited in place."""
-    head = [MARKER, f"## scalenet check {verdict(report)}", ""]
-    if report.accepting:
-        head += [f"Accept with {_code(report.accepting)}, and commit the lock file.", ""]
+def marker(report: Report, name: str | None = None) -> str:
+    """Return the first line of a comment, by which the next run finds it: one for each name, or project."""
+    name = name or report.place
+    of = "" if name == "." else f" {re.sub(r'[^A-Za-z0-9._/-]+', '-', name)}"
+    return f"<!-- scalenet check{of} -->"
+
+
+def markdown(report: Report, name: str | None = None, *, longest: int = 60_000) -> str:
+    """Return the report as a comment on a pull request, which `marker` finds again, so that it is edited in place.
+
+    `name` tells several checks of one workflow apart; the project's folder does so by itself.
+    """
+    of = name or ("" if report.place == "." else report.place)
+    head = [marker(report, name), f"## scalenet check {f'of {_code(of)} ' if of else ''}{verdict(report)}", ""]
+    if command := report.accepting(report.place):
+        head += [f"Accept with {_code(command)}, and commit the lock file.", ""]
+    if said := without_base(report):
+        head += [_code(said), ""]
     changed = [result for result in report.results if result.status != "unchanged"]
-    rows = ["| target | count | before | after | change |", "|---|---|---:|---:|---:|"]
-    over = [budget.summary for budget in report.budgets if not budget.ok]
+    rows = ["| target | count | before | after | change | limit | headroom |", "|---|---|---:|---:|---:|---:|---:|"]
     held = [budget.summary for budget in report.budgets if budget.ok]
     sections = [
-        ("", rows, [row for result in changed for row in _rows(result)]),
-        ("", [], [f"- {_code(text)}" for text in (*over, *map(problem_text, report.problems))]),
-        ("What moved", [], [line for result in changed for line in _moves(result)]),
+        ("", rows, [*_changed_rows(changed, report), *_limit_rows(changed, report)]),
+        ("", [], [f"- {_code(problem_text(problem))}" for problem in report.problems]),
+        ("", ["What moved:", ""], [line for result in changed for line in _moves(result)]),
         ("Limits that hold", [], [f"- {_code(text)}" for text in held]),
         ("Unchanged", [], [f"- {_code(result.name)}" for result in report.of("unchanged")]),
     ]
-    return "\n".join([*head, *_fitted(sections, _LONGEST - sum(map(len, head)) - 1000)]) + "\n"
+    return "\n".join([*head, *_fitted(sections, longest - sum(map(len, head)) - 1000)]) + "\n"
 
 
-def _rows(result: Result) -> Iterator[str]:
-    if result.status in ("new", "gone") or result.change is None:
-        yield f"| {_code(result.name)} | {_code(summary(result))} | | | |"
-        return
-    for metric, (before, after) in result.change.metrics.items():
-        change = percent(before, after) if before else ""
-        yield f"| {_code(result.name)} | {METRICS[metric]} | {before:,} | {after:,} | {change} |"
-    if not result.change.metrics:
-        yield f"| {_code(result.name)} | {_code(summary(result))} | | | |"
+def comment(reports: Sequence[Report], name: str | None = None) -> str:
+    """Return the reports of several projects as one comment."""
+    return "\n".join(markdown(report, name, longest=60_000 // len(reports)) for report in reports)
+
+
+def _changed_rows(changed: Iterable[Result], report: Report) -> Iterator[str]:
+    for result in changed:
+        name = _code(result.name) if result.was is None else f"{_code(result.was)} → {_code(result.name)}"
+        if result.status in ("new", "gone") or result.change is None or not result.change.metrics:
+            yield f"| {name} | {_code(summary(result))} | | | | | |"
+            continue
+        for metric, (before, after) in result.change.metrics.items():
+            change = percent(before, after) if before else ""
+            limit = _limit_cells(_tightest(result.name, metric, report))
+            yield f"| {name} | {METRICS[metric]} | {before:,} | {after:,} | {change} | {limit} |"
+
+
+def _limit_rows(changed: Iterable[Result], report: Report) -> Iterator[str]:
+    """Yield a row for each limit that does not hold and stands in no row of a target that changed."""
+    names = {result.name for result in changed if result.change and result.status not in ("new", "gone")}
+    for budget in report.budgets:
+        moved = budget.target in names and _tightest(budget.target, budget.metric, report) is budget
+        if not budget.ok and not moved:
+            name = _code(budget.place)
+            yield f"| {name} | {METRICS[budget.metric]} | | {budget.value:,} | | {_limit_cells(budget)} |"
+
+
+def _tightest(name: str, metric: str, report: Report) -> Budget | None:
+    """Return the limit on a whole target's metric that leaves the least; before all others one without a base."""
+    limits = [one for one in report.budgets if (one.target, one.stage, one.metric) == (name, "", metric)]
+    return min(limits, key=lambda one: (one.ok, one.headroom is not None, one.headroom or 0), default=None)
+
+
+def _limit_cells(budget: Budget | None) -> str:
+    """Return the cells of limit and headroom."""
+    if budget is None:
+        return " | "
+    if budget.limit is None:
+        return f"{budget.rule} without a base | {'' if budget.ok else '**NO BASE**'}"
+    room = f"{budget.limit - budget.value:,}".replace("-", "−")
+    return f"{budget.limit:,} | {room if budget.ok else f'**{room} OVER**'}"
 
 
 def _moves(result: Result) -> Iterator[str]:
@@ -169,5 +219,5 @@ def _fitted(sections: Iterable[tuple[str, list[str], list[str]]], room: int) -> 
 
 def _code(text: str) -> str:
     """Return text of others as code, in which nothing is markup, on one line of a table."""
-    plain = " ".join(text.split()).replace("`", "'").replace("|", "\\|")
-    return f"`{plain[:500]}`"
+    escaped = plain(text, 500).replace("`", "'").replace("|", "\\|").strip()
+    return f"`{escaped or '–'}`"

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scalenet.arch import registry
 from scalenet.arch.config import load_config
 from scalenet.arch.errors import ScalenetError, nearest
+from scalenet.checks.inputs import Argument, Input, check_names, parse_input
 from scalenet.checks.project import ModuleTarget
 from scalenet.scaling.presets import presets
 from scalenet.scaling.scaler import find_config
@@ -20,37 +22,30 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scalenet.arch.spec import Model
-
-DTYPES = ("float32", "float64", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool", "complex64")
-
-
-@dataclass(frozen=True, slots=True)
-class Input:
-    """Shape and type of a tensor, as `1x3x224x224` or `1x77:int64` say."""
-
-    shape: tuple[int, ...]
-    dtype: str = "float32"
-
-    def __str__(self) -> str:
-        shape = "x".join(map(str, self.shape))
-        return shape if self.dtype == "float32" else f"{shape}:{self.dtype}"
+    from scalenet.checks.amounts import Metric
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
     """What is measured: a model by its description, or else the module that `module` (`package.module:name`) names.
 
-    `file` is the config file that describes the model, or the source of the module's callable, on `line`, where known;
+    `args` and `kwargs` are what the callable is called with, `inputs` what the module that it makes is called with.
+    `file` is the config file that describes the model, or the source of the module's callable, on `line`, where known.
+    `limited` are metrics that are measured because a limit asks for them; `latency` are median and fastest run.
     `accept` are operators of a module that may count as nothing.
     """
 
     name: str
-    inputs: tuple[Input, ...]
+    inputs: tuple[Argument, ...]
     model: Model | None = None
     module: str | None = None
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = field(default_factory=dict)
     file: Path | None = None
     line: int = 1
     accept: tuple[str, ...] = ()
+    limited: tuple[Metric, ...] = ()
+    latency: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +58,6 @@ class Problem:
 
 
 NOT_LOCKED, ASKED_WRONGLY, NOT_MEASURED = 1, 2, 3
-
-
-def parse_input(text: str) -> Input:
-    """Return the input that `1x3x224x224` or `1x77:int64` describes."""
-    match = re.fullmatch(r"([1-9]\d*(?:[x×][1-9]\d*)*)(?::(\w+))?", text)
-    if match is None:
-        raise ScalenetError(f"input {text!r} is not a shape", hint="write 1x3x224x224, or 1x77:int64 for another type")
-    dtype = match[2] or "float32"
-    if dtype not in DTYPES:
-        raise ScalenetError(f"input {text!r}: unknown type {dtype!r}", hint=nearest(dtype, DTYPES) or ", ".join(DTYPES))
-    return Input(tuple(map(int, re.split("[x×]", match[1]))), dtype)
 
 
 def is_module(text: str) -> bool:
@@ -96,7 +80,14 @@ def find_targets(entries: Iterable[str | ModuleTarget], folder: Path) -> tuple[l
 
 
 def _name(entry: str | ModuleTarget) -> str:
-    return entry if isinstance(entry, str) else entry.name or entry.module
+    if isinstance(entry, str):
+        return entry
+    given = [*map(_shown, entry.args), *(f"{key}={_shown(value)}" for key, value in entry.kwargs.items())]
+    return entry.name or entry.module + (f"({', '.join(given)})" if given else "")
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _targets(entry: str | ModuleTarget, folder: Path, problems: list[Problem]) -> Iterator[Target]:
@@ -104,7 +95,9 @@ def _targets(entry: str | ModuleTarget, folder: Path, problems: list[Problem]) -
         if not is_module(entry.module):
             raise ScalenetError("not a callable", hint="write package.module:name")
         inputs = tuple(map(parse_input, entry.input))
-        yield Target(_name(entry), inputs, module=entry.module, accept=entry.accept)
+        check_names(inputs, ", ".join(entry.input))
+        args, kwargs, accept = entry.args, entry.kwargs, entry.accept
+        yield Target(_name(entry), inputs, module=entry.module, args=args, kwargs=kwargs, accept=accept)
     elif is_module(entry):
         raise ScalenetError("a module needs an input", hint="--input 1x3x224x224, or input = … in [tool.scalenet]")
     elif registry.is_path(entry):

@@ -22,6 +22,10 @@ from scalenet.model.builder import build
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from torch import nn
+
+    from scalenet.costs.counter import Input
+
 DTYPES = ("float32", "float16", "bfloat16", "float64")
 _COMPILED = 8
 """How often torch.compile compiles one `forward` before it gives up (its `recompile_limit`)."""
@@ -98,6 +102,23 @@ def latency(
     """Measure one network; `Setup` says what the options are."""
     setup = Setup(device, batch, dtype, threads, runs, warmup, channels_last, compiled)
     return latencies([architecture], setup)[0]
+
+
+def module_latency(module: nn.Module, input: Input, *, runs: int = 20, warmup: int = 3) -> Latency:
+    """Measure any module on one thread of the CPU; `input` is what `scalenet.measure` takes.
+
+    Its mode, the random state and the threads are as before afterwards.
+    """
+    positional = () if isinstance(input, dict) else input if isinstance(input, tuple) else (input,)
+    named = input if isinstance(input, dict) else {}
+    was_training = module.training
+    try:
+        with torch.random.fork_rng(devices=[]), _threads(1), torch.inference_mode():
+            module.eval()
+            seconds = [_timed(lambda: module(*positional, **named)) for _ in range(warmup + runs)]
+    finally:
+        module.train(was_training)
+    return Latency(tuple(seconds[warmup:]))
 
 
 def latencies(

@@ -38,6 +38,13 @@ def run(step: dict[str, Any], folder: Path, *flags: str, **values: str) -> subpr
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
+def action_values(temporary: Path, **values: str) -> dict[str, str]:
+    """Return the environment of the action's check; its outputs go to a file beside the temporary folder."""
+    return {"FOLDER": ".", "NAME": "", "RUNNER_TEMP": str(temporary), **values} | {
+        "GITHUB_OUTPUT": str(temporary.parent / "output")
+    }
+
+
 @pytest.fixture
 def pull_request(locked: Folder) -> Folder:
     """Return a clone, as CI makes it, of a branch that changes a target without a new lock file."""
@@ -50,9 +57,9 @@ def pull_request(locked: Folder) -> Folder:
 
 def test_the_action_checks_against_the_base_and_keeps_its_report(pull_request: Folder) -> None:
     step = steps("action.yml")["Check costs"]
-    values = {"BASE": "origin/main", "ARGUMENTS": "--fast --github", "PULL_REQUEST": "17"}
     temporary = pull_request.path / "temporary files"
-    done = run(step, pull_request.path, "--noprofile", "--norc", "-o", "pipefail", RUNNER_TEMP=str(temporary), **values)
+    values = action_values(temporary, BASE="origin/main", ARGUMENTS="--fast --github", PULL_REQUEST="17")
+    done = run(step, pull_request.path, "--noprofile", "--norc", "-o", "pipefail", **values)
     assert done.returncode == 1, done.stderr
     assert f"{R18}: FLOPs" in done.stdout
     assert f"::error file={R18}" in done.stderr
@@ -60,11 +67,38 @@ def test_the_action_checks_against_the_base_and_keeps_its_report(pull_request: F
     assert "failed: 1 not as locked" in (report / "report.md").read_text()
     assert (report / "pull_request").read_text() == "17"
     assert {file.name for file in report.iterdir()} == {"pull_request", "report.md", "report.json", "report.xml"}
-    assert steps("action.yml")["Keep the report"]["with"]["path"] == "${{ runner.temp }}/scalenet-check"
+    keep = steps("action.yml")["Keep the report"]["with"]
+    assert keep["name"] == "${{ steps.check.outputs.artifact }}"
+    assert keep["path"] == "${{ runner.temp }}/${{ steps.check.outputs.artifact }}"
+    assert (pull_request.path / "output").read_text() == "artifact=scalenet-check\n"
+
+
+@pytest.mark.parametrize(
+    ("values", "artifact", "marker"),
+    [
+        ({"FOLDER": "team/one"}, "scalenet-check-team-one", "<!-- scalenet check team/one -->"),
+        ({"FOLDER": "./team/one/"}, "scalenet-check-team-one", "<!-- scalenet check team/one -->"),
+        ({"FOLDER": "team/one", "NAME": "py 3.12"}, "scalenet-check-py-3.12", "<!-- scalenet check py-3.12 -->"),
+    ],
+)
+def test_several_checks_of_a_workflow_have_artifacts_and_comments_of_their_own(
+    pull_request: Folder, values: dict[str, str], artifact: str, marker: str
+) -> None:
+    (pull_request.path / "team" / "one").mkdir(parents=True)
+    pull_request.git("mv", "nets", "pyproject.toml", "scalenet.lock.json", "team/one")
+    temporary = pull_request.path / "t"
+    values = action_values(temporary, BASE="origin/main", ARGUMENTS="--fast", PULL_REQUEST="17", **values)
+    done = run(steps("action.yml")["Check costs"], pull_request.path, **values)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "accept with: scalenet lock -C team/one" in done.stdout
+    assert (pull_request.path / "output").read_text() == f"artifact={artifact}\n"
+    text = (temporary / artifact / "report.md").read_text()
+    assert text.splitlines()[0] == marker
+    assert "Accept with `scalenet lock -C team/one`" in text
 
 
 def test_the_action_works_without_a_base(pull_request: Folder) -> None:
-    values = {"BASE": "", "ARGUMENTS": "--fast", "PULL_REQUEST": "", "RUNNER_TEMP": str(pull_request.path / "t")}
+    values = action_values(pull_request.path / "t", BASE="", ARGUMENTS="--fast", PULL_REQUEST="")
     done = run(steps("action.yml")["Check costs"], pull_request.path, **values)
     assert (done.returncode, "failed: 1 not as locked" in done.stdout) == (1, True)
 
@@ -78,6 +112,7 @@ def test_the_action_installs_the_version_it_comes_with(tmp_path: Path) -> None:
     assert (tmp_path / "site" / "scalenet" / "checks" / "checking.py").exists()
 
 
+BODY = "body=@reports/scalenet-check/report.md"
 FAKE_GH = """#!/bin/bash
 echo "$@" >> "$CALLS"
 case "$*" in
@@ -91,8 +126,12 @@ exit "$STATUS"
 @pytest.mark.parametrize(
     ("number", "comments", "last"),
     [
-        ("17", "", "--method POST repos/me/mine/issues/17/comments --field body=@report/report.md"),
-        ("17", "5\n6\n", "--method PATCH repos/me/mine/issues/comments/5 --field body=@report/report.md"),
+        ("17", "", "--method POST repos/me/mine/issues/17/comments --field body=@reports/scalenet-check/report.md"),
+        (
+            "17",
+            "5\n6\n",
+            "--method PATCH repos/me/mine/issues/comments/5 --field body=@reports/scalenet-check/report.md",
+        ),
         ("18", "", "repos/me/mine/pulls/18 --jq .head.sha"),
         ("17/../18; rm", "", "repos/me/mine/pulls/1718 --jq .head.sha"),
     ],
@@ -100,16 +139,34 @@ exit "$STATUS"
 def test_the_comment_is_written_or_edited_on_its_own_pull_request(
     tmp_path: Path, number: str, comments: str, last: str
 ) -> None:
-    (tmp_path / "report").mkdir()
-    (tmp_path / "report" / "pull_request").write_text(number)
-    (tmp_path / "report" / "report.md").write_text("text")
+    write_report(tmp_path / "reports" / "scalenet-check", number)
     (tmp_path / "gh").write_text(FAKE_GH)
     (tmp_path / "gh").chmod(0o755)
     values = {"GH_TOKEN": "", "REPOSITORY": "me/mine", "HEAD": "abc", "CALLS": str(tmp_path / "calls")}
-    step = steps("examples/github/cost-comment.yml")["Write or edit the comment"]
+    step = steps("examples/github/cost-comment.yml")["Write or edit the comments"]
     done = run(step, tmp_path, PATH=str(tmp_path), COMMENTS=comments, STATUS="0", **values)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "calls").read_text().splitlines()[-1].removeprefix("api ") == last
+
+
+def write_report(folder: Path, number: str, first: str = "<!-- scalenet check -->") -> None:
+    folder.mkdir(parents=True)
+    (folder / "pull_request").write_text(number)
+    (folder / "report.md").write_text(f"{first}\ntext\n")
+
+
+def test_each_check_has_a_comment_of_its_own_and_none_of_others_is_touched(tmp_path: Path) -> None:
+    write_report(tmp_path / "reports" / "scalenet-check-a", "17", "<!-- scalenet check team/a -->")
+    write_report(tmp_path / "reports" / "scalenet-check-b", "17", "<!-- another bot's -->")
+    write_report(tmp_path / "reports" / "scalenet-check-c", "17", "<!-- scalenet check c -->")
+    (tmp_path / "gh").write_text(FAKE_GH)
+    (tmp_path / "gh").chmod(0o755)
+    values = {"GH_TOKEN": "", "REPOSITORY": "me/mine", "HEAD": "abc", "CALLS": str(tmp_path / "calls")}
+    step = steps("examples/github/cost-comment.yml")["Write or edit the comments"]
+    done = run(step, tmp_path, PATH=str(tmp_path), COMMENTS="", STATUS="0", **values)
+    assert done.returncode == 0, done.stderr
+    posts = [line.rpartition("@")[2] for line in (tmp_path / "calls").read_text().splitlines() if "POST" in line]
+    assert posts == ["reports/scalenet-check-a/report.md", "reports/scalenet-check-c/report.md"]
 
 
 def test_the_recipe_writes_nothing_where_others_code_runs() -> None:
@@ -130,6 +187,13 @@ def test_the_hook_checks_configs(locked: Folder) -> None:
     assert subprocess.run(command, cwd=locked.path, capture_output=True, check=False).returncode == 0
     locked.edit(R18, "classes: 1000", "classes: 10")
     assert subprocess.run(command, cwd=locked.path, capture_output=True, check=False).returncode == 1
+    (locked.path / "team").mkdir()
+    locked.git("mv", "nets", "pyproject.toml", "scalenet.lock.json", "team")
+    locked.write("pyproject.toml", "[project]\nname = 'a-monorepo'\n")
+    done = subprocess.run(command, cwd=locked.path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    assert done.stdout.splitlines()[0] == "team/pyproject.toml"
+    assert done.stdout.splitlines()[-1] == "accept with: scalenet lock -C team"
     files = re.compile(hook["files"])
     assert all(files.search(name) for name in (R18, "pyproject.toml", "scalenet.lock.json"))
     assert not files.search("README.md")

@@ -17,8 +17,8 @@ import torch
 from torch import nn
 
 import scalenet
+from scalenet.checks.inputs import Input, parse_input
 from scalenet.checks.measuring import by_formula, module_cost
-from scalenet.checks.targets import Input, parse_input
 
 if TYPE_CHECKING:
     from conftest import Folder

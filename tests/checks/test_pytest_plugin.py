@@ -13,9 +13,9 @@ from torch import nn
 from scalenet.arch.errors import ScalenetError
 from scalenet.checks import lock as lock_file
 from scalenet.checks.assertions import assert_cost, assert_cost_unchanged
+from scalenet.checks.inputs import Input
 from scalenet.checks.lock import Lock
 from scalenet.checks.measuring import module_cost
-from scalenet.checks.targets import Input
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,7 @@ import pytest
 
 from scalenet.checks.checking import Report, Result
 from scalenet.checks.machine import as_junit, github_commands
-from scalenet.checks.report import MARKER, markdown
+from scalenet.checks.report import markdown, marker
 from scalenet.checks.targets import Problem
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def test_several_reports_are_written_at_once_beside_the_table(changed: Folder) -
     assert result.exit_code == 1
     assert "accept with: scalenet lock" in result.stdout
     assert json.loads(Path("out/report.json").read_text()) == json.loads(changed.check("--json").stdout)
-    assert Path("out/report.md").read_text().startswith(MARKER)
+    assert Path("out/report.md").read_text().startswith(marker(report()))
     assert Xml.parse("out/report.xml").getroot().get("failures") == "2"
 
 
@@ -49,11 +49,13 @@ def test_the_markdown_is_a_comment_with_the_verdict_and_changed_rows_only(change
         "Accept with `scalenet lock`, and commit the lock file.",
     ]
     open_part, folded = text.split("<details>", 1)
-    assert f"| `{R18}` | FLOPs | 1,814,073,344 | 1,813,566,464 | −0.03 % |" in open_part
+    row = "1,814,073,344 | 1,813,566,464 | −0.03 % | 1,000,000,000 | **−813,566,464 OVER**"
+    assert f"| `{R18}` | FLOPs | {row} |" in open_part
+    assert f"| `{R18}` | params | 11,689,512 | 11,181,642 | −4.3 % |  |  |" in open_part
     assert B0 not in open_part
     assert B0 in folded
-    assert "  - `head.classes 1000 → 10`" in folded
-    assert folded.count("<details>") + 1 == folded.count("</details>") == 3
+    assert "  - `head.classes 1000 → 10`" in open_part
+    assert folded.count("<details>") + 1 == folded.count("</details>") == 2
 
 
 def result(name: str, **more: object) -> Result:
@@ -90,7 +92,7 @@ def test_the_junit_holds_a_test_a_target_a_limit_and_a_problem(changed: Folder) 
 
 
 def test_the_junit_takes_any_text() -> None:
-    Xml.fromstring(as_junit(report(result("\x00\x1b<&"), problems=(Problem("x", "\ud800 \ufffe", 2),))))
+    Xml.fromstring(as_junit([report(result("\x00\x1b<&"), problems=(Problem("x", "\ud800 \ufffe", 2),))]))
 
 
 def test_the_json_has_exact_numbers(changed: Folder) -> None:
@@ -128,7 +130,7 @@ def test_github_gets_annotations_at_the_configs_line_and_the_summary(
     assert said[0].endswith("%0Ahead.classes 1000 → 10")
     assert "(−0.03 %25)" in said[0]
     assert said[1].startswith(f"::error file={R18},line={line},title=scalenet check::OVER {R18}: FLOPs 1.81 G, max 1")
-    assert summary.read_text().startswith(f"before\n{MARKER}\n")
+    assert summary.read_text().startswith(f"before\n{marker(report())}\n")
 
 
 def test_github_is_left_alone_elsewhere(changed: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,7 +140,7 @@ def test_github_is_left_alone_elsewhere(changed: Folder, monkeypatch: pytest.Mon
 
 
 def test_there_are_at_most_ten_annotations() -> None:
-    said = github_commands(report(*(result(f"net{number}") for number in range(30))), Path.cwd())
+    said = github_commands([report(*(result(f"net{number}") for number in range(30)))], Path.cwd())
     assert len(said) == 10
 
 
