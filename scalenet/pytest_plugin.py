@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+__tracebackhide__ = True  # pytest shows the test's line, not ours
+
 
 @pytest.fixture
 def assert_cost() -> Callable[..., None]:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from scalenet.costs.counter import Input
 
+__tracebackhide__ = True  # pytest shows the test's line, not ours
+
 _COMPARISONS = {"<=": operator.le, "<": operator.lt, ">=": operator.ge, ">": operator.gt, "==": operator.eq}
 
 

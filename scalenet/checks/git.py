@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+_OF_HOOKS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
+"""What git tells a hook of the repository that it runs in: a folder's own repository is found from the folder."""
+
+
 def merge_base(branch: str, folder: Path) -> str:
     """Return the commit that HEAD and `branch` have in common; raise ScalenetError where there is none."""
     commit = _git(folder, "rev-parse", "--verify", "--end-of-options", f"{branch}^{{commit}}")
@@ -65,7 +69,9 @@ def project_files(folder: Path) -> list[Path] | None:
 
 def _git(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     try:
-        command, environment = ["git", "-C", str(folder), *words], {**os.environ, "LC_ALL": "C"}
+        command = ["git", "-C", str(folder), *words]
+        own = {name: value for name, value in os.environ.items() if name not in _OF_HOOKS}
+        environment = {**own, "LC_ALL": "C"}
         return subprocess.run(
             command, env=environment, capture_output=True, encoding="utf-8", errors="replace", check=False
         )

@@ -120,9 +120,8 @@ def counted(items: Sequence[object], noun: str) -> str:
     return f"{len(items)} {noun}{'' if len(items) == 1 else 's'}"
 
 
-def marker(report: Report, name: str | None = None) -> str:
-    """Return the first line of a comment, by which the next run finds it: one for each name, or project."""
-    name = name or report.place
+def marker(name: str) -> str:
+    """Return the first line of a comment, by which the next run finds it: one for each name, or project's folder."""
     of = "" if name == "." else f" {re.sub(r'[^A-Za-z0-9._/-]+', '-', name)}"
     return f"<!-- scalenet check{of} -->"
 
@@ -133,7 +132,7 @@ def markdown(report: Report, name: str | None = None, *, longest: int = 60_000) 
     `name` tells several checks of one workflow apart; the project's folder does so by itself.
     """
     of = name or ("" if report.place == "." else report.place)
-    head = [marker(report, name), f"## scalenet check {f'of {_code(of)} ' if of else ''}{verdict(report)}", ""]
+    head = [marker(name or report.place), f"## scalenet check {f'of {_code(of)} ' if of else ''}{verdict(report)}", ""]
     if command := report.accepting(report.place):
         head += [f"Accept with {_code(command)}, and commit the lock file.", ""]
     if said := without_base(report):
@@ -153,7 +152,10 @@ def markdown(report: Report, name: str | None = None, *, longest: int = 60_000) 
 
 def comment(reports: Sequence[Report], name: str | None = None) -> str:
     """Return the reports of several projects as one comment."""
-    return "\n".join(markdown(report, name, longest=60_000 // len(reports)) for report in reports)
+    if len(reports) == 1:
+        return markdown(reports[0], name)
+    texts = [markdown(report, name, longest=60_000 // len(reports)) for report in reports]
+    return "\n".join([marker(name or "."), *(text.partition("\n")[2] for text in texts)])
 
 
 def _changed_rows(changed: Iterable[Result], report: Report) -> Iterator[str]:

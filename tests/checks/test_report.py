@@ -35,7 +35,7 @@ def test_several_reports_are_written_at_once_beside_the_table(changed: Folder) -
     assert result.exit_code == 1
     assert "accept with: scalenet lock" in result.stdout
     assert json.loads(Path("out/report.json").read_text()) == json.loads(changed.check("--json").stdout)
-    assert Path("out/report.md").read_text().startswith(marker(report()))
+    assert Path("out/report.md").read_text().startswith(marker("."))
     assert Xml.parse("out/report.xml").getroot().get("failures") == "2"
 
 
@@ -130,7 +130,7 @@ def test_github_gets_annotations_at_the_configs_line_and_the_summary(
     assert said[0].endswith("%0Ahead.classes 1000 → 10")
     assert "(−0.03 %25)" in said[0]
     assert said[1].startswith(f"::error file={R18},line={line},title=scalenet check::OVER {R18}: FLOPs 1.81 G, max 1")
-    assert summary.read_text().startswith(f"before\n{marker(report())}\n")
+    assert summary.read_text().startswith(f"before\n{marker('.')}\n")
 
 
 def test_github_is_left_alone_elsewhere(changed: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
