@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,7 +41,7 @@ FOUNDATIONS = {
     "arch/": ("arch",),
     "scaling/": ("arch", "costs.formula", "costs.memory", "scaling", "_version"),
     "costs/allocation.py": ("arch", "model"),
-    "costs/latency.py": ("arch", "model"),
+    "costs/latency.py": ("arch", "costs.counter", "model"),
     "costs/": ("arch", "costs"),
     "model/": ("arch", "model"),
     "report/": ("arch", "costs", "report", "scaling", "search", "_version"),
@@ -86,13 +87,21 @@ def test_the_library_never_imports_the_command_line(file: Path) -> None:
     assert roots & {"typer", "click", "rich", "cli", "scalenet_cli"} == set()
 
 
-def loads_torch(file: Path, seen: frozenset[Path] = frozenset()) -> bool:
+@cache
+def names_at_import(file: Path) -> list[str]:
+    return list(imports(parsed(file), late=False, types=False))
+
+
+def loads_torch(file: Path) -> bool:
     """Return whether importing a file imports torch, by itself or through another file of scalenet."""
-    names = list(imports(parsed(file), late=False, types=False))
-    if any(name.split(".")[0] in {"torch", "fvcore"} for name in names):
-        return True
-    others = {other for name in names if name.startswith("scalenet.") for other in homes(name)}
-    return any(loads_torch(other, seen | {file}) for other in others - seen - {file})
+    reached = [file]
+    for each in reached:  # which grows
+        names = names_at_import(each)
+        if any(name.split(".")[0] in {"torch", "fvcore"} for name in names):
+            return True
+        others = {other for name in names if name.startswith("scalenet.") for other in homes(name)}
+        reached += sorted(others.difference(reached))
+    return False
 
 
 def homes(name: str) -> Iterator[Path]:

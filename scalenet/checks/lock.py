@@ -43,8 +43,8 @@ class StageCost(Record):
 class TargetCost(Record):
     """Counts of one target for its inputs; `uncounted` are operators that fvcore met and counted as nothing.
 
-    `accepted` are those that the project says may count as nothing, though they may be work. `memory` are the peak bytes
-    of inference, where there is a limit on them. `model` is the description behind the counts, where there is one.
+    `accepted` are those that the project says may count as nothing, though they may be work. `memory` is the peak of
+    inference in bytes, where there is a limit on it. `model` is the description behind the counts, where there is one.
     """
 
     input: Annotated[tuple[str, ...], BeforeValidator(as_tuple)]
