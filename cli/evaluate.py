@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .errors import plain_errors
-from .options import Device, Json, Strict, Workers, parse_size, the_device, the_workers
+from .options import Device, Json, Layout, Strict, Workers, parse_size, the_device, the_source, the_workers
 from .output import emit, emit_json, must_not_exist, note, percentage
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ def evaluate(
         Path | None,
         typer.Option(metavar="DIR", envvar="SCALENET_DATA", help="Images as for `train`.  [default: embedded]"),
     ] = None,
+    layout: Layout = None,
     part: Annotated[
         str | None,
         typer.Option(metavar="|".join(PARTS), help="Which images.  [default: held-out where there are some]"),
@@ -53,9 +54,10 @@ def evaluate(
         must_not_exist(confusion, force=force)
     trained = read_trained(checkpoint)
     size = None if resolution is None else parse_size(resolution)
+    source = the_source(data, layout, note)
     scores = runs.evaluate(
         trained,
-        data,
+        source,
         part=part,  # type: ignore[arg-type]
         resolution=(size, size) if isinstance(size, int) else size,
         test_crop=crop,
@@ -69,7 +71,7 @@ def evaluate(
         _write_confusion(confusion, scores, classes)
     for line in scores.doubts(classes):
         note(line)
-    _answer(scores, classes, per_class=per_class, json=json)
+    _answer(scores, classes, None if source is None else source.data(), per_class=per_class, json=json)
 
 
 def _check(part: str | None, crop: float | None) -> None:
@@ -94,10 +96,12 @@ def _write_confusion(path: Path, scores: Scores, classes: tuple[str, ...]) -> No
     write_text(path, text.getvalue())
 
 
-def _answer(scores: Scores, classes: tuple[str, ...], *, per_class: bool, json: bool) -> None:
+def _answer(
+    scores: Scores, classes: tuple[str, ...], found: dict[str, Any] | None, *, per_class: bool, json: bool
+) -> None:
     whole = {"images": len(scores), **scores.figures()}
     if json:
-        emit_json({**whole, "classes": _by_class(scores, classes)})
+        emit_json({**whole, "classes": _by_class(scores, classes), "found": found})
     else:
         rows = _by_class(scores, classes) if per_class else [whole]
         hidden = ("top5",) if scores.top5 is None else ()

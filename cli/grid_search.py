@@ -20,6 +20,7 @@ from .options import (
     FOLDER,
     Changes,
     Json,
+    Layout,
     RecipeName,
     SearchName,
     Storage,
@@ -32,6 +33,7 @@ from .options import (
     search_command,
     the_device,
     the_recipe,
+    the_source,
 )
 from .output import emit, emit_json, note, number, progress, seconds_text, text
 from .search_report import FORMATS, answer, progress_line, watch, write_page
@@ -83,6 +85,7 @@ class Options:
     proxies: bool
     grace: int
     held_out: float | None = None
+    layout: str | None = None
 
 
 class GoalName(StrEnum):
@@ -126,6 +129,7 @@ def grid_search(
         float | None,
         typer.Option(help="Share to hold out where the data have no held-out images.  [default: 0.1]"),
     ] = None,
+    layout: Layout = None,
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Epochs of each training, or {budget}.  [default: the recipe's]")
     ] = None,
@@ -295,7 +299,7 @@ def _asked(options: Options) -> _Asked:
 
     _check_options(options)
     evaluator = None if options.evaluate == "train" else find_evaluator(options.evaluate)
-    source = _source(options)
+    source = the_source(None if options.data is None else Path(options.data), options.layout, note)
     base = _base(options, source)
     grid = load_grid(options.grid or (EMBEDDED_GRID if options.base == EMBEDDED_BASE else DEFAULT_GRID))
     objective = _objective(base, options)
@@ -376,7 +380,7 @@ def _check_options(options: Options) -> None:
 
     if options.evaluate == "train" and options.classes:
         raise ScalenetError("--classes is for other evaluators: classes are those of the images")
-    ours = ("data", "images", "held_out", "batch_size", "learning_rate", "recipe", "changes")
+    ours = ("data", "layout", "images", "held_out", "batch_size", "learning_rate", "recipe", "changes")
     unused = [name for name in ours if options.evaluate != "train" and getattr(options, name)]
     if unused:
         name = "set" if unused[0] == "changes" else unused[0].replace("_", "-")
@@ -389,12 +393,6 @@ def _check_name(name: str | None, storage: str | None) -> None:
 
     if name is not None and storage is None:
         raise ScalenetError("--name is the search's name in a --storage", hint="-o names another folder")
-
-
-def _source(options: Options) -> Source | None:
-    from scalenet.training.sources import find_source
-
-    return None if options.data is None else find_source(Path(options.data))
 
 
 def _base(options: Options, source: Source | None) -> Architecture:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from scalenet.search.board import Place
     from scalenet.search.study import Study
     from scalenet.training.recipe import Recipe
+    from scalenet.training.sources import Source
 
 R = TypeVar("R", bound="BaseModel")
 
@@ -68,7 +69,14 @@ Storage: TypeAlias = Annotated[
 SearchName: TypeAlias = Annotated[
     str | None, typer.Option("--name", help="Name of the search in --storage.  [default: the folder's]")
 ]
-Strict: TypeAlias = Annotated[bool, typer.Option("--strict", help="Refuse data with images that cannot be decoded.")]
+Strict: TypeAlias = Annotated[bool, typer.Option("--strict", help="Refuse data with images that cannot be used.")]
+Layout: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="auto|folders|classes|shards|cifar",
+        help="How the images lie; `classes`: each folder is a class, also one called train or test.  [default: auto]",
+    ),
+]
 Force: TypeAlias = Annotated[bool, typer.Option("--force", help="Replace files that exist.")]
 ResolutionText: TypeAlias = Annotated[
     str | None, typer.Option("--resolution", metavar="SIZE", help="Input size instead of its own: 224 or 511x513.")
@@ -105,6 +113,21 @@ def search_command(verb: str, study: Study, *words: str) -> str:
     usual = "search" if own else study.folder.absolute().name
     name = [] if study.place.name == usual else ["--name", study.place.name]
     return " ".join(["scalenet search", verb, quoted(study.folder), *map(quoted, [*storage, *name, *words])])
+
+
+def the_source(data: Path | None, layout: str | None, say: Callable[[str], None]) -> Source | None:
+    """Return the images of a folder, if one is given, and say what was found there."""
+    from scalenet.arch.errors import ScalenetError
+    from scalenet.training.sources import find_source
+
+    if data is None:
+        if layout is not None:
+            raise ScalenetError("--layout is for the images of --data")
+        return None
+    source = find_source(data, layout or "auto")  # type: ignore[arg-type]
+    for line in source.lines():
+        say(line)
+    return source
 
 
 def load_at(target: str, resolution: str | None) -> Architecture:

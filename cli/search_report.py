@@ -167,7 +167,8 @@ def answer(study: Study, outcome: Outcome, found: Coefficients, *, json: bool) -
 
     rows = records(outcome.table())
     if json:
-        emit_json({**as_data(found), "candidates": rows})
+        images = {} if study.plan.images is None else {"images": as_data(study.plan.images)}
+        emit_json({**as_data(found), **images, "candidates": rows})
     else:
         score = () if study.plan.objective.goal == "accuracy" else ("score",)
         proxies = tuple(next(iter(study.proxies.values()), {}))

@@ -17,6 +17,7 @@ from .options import (
     Device,
     Epochs,
     Json,
+    Layout,
     LearningRate,
     RecipeName,
     ResolutionText,
@@ -27,6 +28,7 @@ from .options import (
     load_at,
     the_device,
     the_recipe,
+    the_source,
     the_workers,
 )
 from .output import emit, emit_json, emit_line, note, percentage, progress
@@ -63,6 +65,7 @@ def train(
     ] = None,
     images: Annotated[int | None, typer.Option(min=2, help="Train on this many images only, drawn by --seed.")] = None,
     held_out: Annotated[float, typer.Option(help="Share to hold out where the data have no held-out images.")] = 0.1,
+    layout: Layout = None,
     cache: Annotated[
         str, typer.Option(metavar="|".join(CACHES), help="Decode once into memory, or each time.")
     ] = "auto",
@@ -121,6 +124,7 @@ def train(
                 folder,
                 recipe=wanted,
                 reading=reading,
+                layout=layout,
                 init=init,
                 world=here,
                 workers=the_workers(workers),
@@ -165,6 +169,7 @@ def _train(
     *,
     recipe: Any,
     reading: Reading,
+    layout: str | None,
     init: Path | None,
     force: bool,
     lines: bool,
@@ -174,6 +179,7 @@ def _train(
     """Read the images, train in the folder, and return the row of the results."""
     from scalenet.training import runs
     from scalenet.training.checkpoint import read_trained
+    from scalenet.training.data import stakes
     from scalenet.training.folder import discard, recorded_plan
     from scalenet.training.loop import DivergedError
 
@@ -181,9 +187,10 @@ def _train(
         discard(folder)
     before = recorded_plan(folder)
     weights = None if init is None else read_trained(init)
+    source = the_source(directory, layout, note)
     with _bar("reading images", shown=others["world"].leads) as update:
         splits = runs.read_images(
-            directory,
+            source,
             recipe=recipe,
             resolution=architecture.model.size,
             reading=reading,
@@ -192,7 +199,7 @@ def _train(
         )
     for line in splits.skipped:
         note(f"skipped {line}")
-    note(f"{splits.name}: {len(splits.train)} images to train on, {len(splits.validation)} held out; in {folder}")
+    note(f"{stakes(splits)}; in {folder}")
 
     def tell(progress: Progress) -> None:
         speed = progress.images / progress.seconds
@@ -201,7 +208,7 @@ def _train(
 
     with _bar("training", shown=others["world"].leads) as update:
         try:
-            return runs.train(
+            row = runs.train(
                 architecture,
                 splits,
                 folder,
@@ -214,6 +221,7 @@ def _train(
                 note=note,
                 **others,
             )
+            return {**row, "found": splits.found}
         except KeyboardInterrupt:
             note(f"stopped; the same command goes on from the newest checkpoint in {folder}")
             raise
@@ -221,7 +229,7 @@ def _train(
             if not lines:
                 raise
             note(str(error))
-            return {"data": splits.name, "top1": None, "loss": None}
+            return {"data": splits.name, "top1": None, "loss": None, "found": splits.found}
 
 
 @contextmanager
@@ -243,12 +251,13 @@ def _report(record: dict[str, float]) -> None:
 
 
 def _answer(rows: list[dict[str, Any]], name: str, *, json: bool, lines: bool) -> None:
+    plain = [{key: value for key, value in row.items() if key != "found"} for row in rows]
     if lines:
-        for row in rows:
+        for row in plain:
             emit_line({"accuracy": row["top1"], **row})
         return
     formats = {"top1": percentage, "top5": percentage}
     hidden = ["best_epoch", "statistics_images"]
     if all(row.get("top5") is None for row in rows):
         hidden.append("top5")
-    emit_json(rows) if json else emit(rows, title=name, formats=formats, hidden=hidden)
+    emit_json(rows) if json else emit(plain, title=name, formats=formats, hidden=hidden)

@@ -46,7 +46,7 @@ Floats = Annotated[tuple[float, ...], BeforeValidator(as_tuple)]
 
 
 class Images(Record):
-    """The images of a training, by a digest of their names, sizes and classes, and their numbers.
+    """The images of a training, by a digest of their classes, names and contents (or sizes), and their numbers.
 
     `drawn` is the share that was drawn to be held out, where the data had no held-out images; `cached` says that they
     were decoded once.

@@ -7,20 +7,21 @@ import itertools
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from scalenet.training.decoding import DataError, File, decode, some
+from scalenet.training.decoding import DataError, decode, some
 from scalenet.training.embedded import CLASS_NAMES, render
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from scalenet.training.sources import Files, Source
+    from scalenet.training.decoding import File, Files
+    from scalenet.training.sources import Source
 
 HELD_OUT = 0.1
 """The share of each class that is held out where the data have no held-out images."""
@@ -60,8 +61,9 @@ class Splits:
     """Hold the images to train on, the held-out ones, and those that choose the best epoch, if any (`minival`).
 
     `digest` is a sha256 of the class names, labels and pixels: the same images give the same digest wherever they lie;
-    `names` is one of the names of classes and files alone, which is all that encoded images have. `drawn` is
-    the share that was drawn to be held out. `skipped` has one line for each file that could not be decoded.
+    `names` is one of the names of classes and files and of what is in the files: of images that are left encoded, of
+    their sizes alone. `drawn` is the share that was drawn to be held out. `skipped` has one line for each file that
+    could not be decoded, and `found` is what lies in the folder, as `Source.data` has it.
     """
 
     train: Images
@@ -73,6 +75,9 @@ class Splits:
     minival: Images | None = None
     names: str = ""
     drawn: float | None = None
+    found: dict[str, Any] | None = None
+    spare: int = 0
+    """Images that could have been trained on, but for the limit of their number."""
 
 
 def embedded_splits(
@@ -106,6 +111,7 @@ class Selection:
     validation: Files
     minival: Files | None
     drawn: float | None
+    spare: int = 0
 
     def __len__(self) -> int:
         return sum(len(found) for part in self.parts() for found in part.values())
@@ -133,13 +139,15 @@ def select(
     if validation is None:
         drawn = fraction
         train, validation = _held_out(train, seed=seed, fraction=fraction, root=source.root)
+    spare = 0
     if limit is not None:
-        train, _ = _divided(train, limit, seed=seed, stream=1, root=source.root)
+        train, rest = _divided(train, limit, seed=seed, stream=1, root=source.root)
+        spare = sum(map(len, rest.values()))
     count = sum(map(len, train.values()))
     wanted = _minival(minival, count)
     if not wanted:
-        return Selection(source, train, validation, None, drawn)
-    return Selection(source, *_with_minival(train, validation, wanted, count, seed, source.root), drawn)
+        return Selection(source, train, validation, None, drawn, spare)
+    return Selection(source, *_with_minival(train, validation, wanted, count, seed, source.root), drawn, spare)
 
 
 def read(
@@ -153,7 +161,8 @@ def read(
 ) -> Splits:
     """Decode all images into memory: RGB, upright, `size` pixels on the short side, cropped to the central square.
 
-    Files that cannot be decoded are left out and named in `Splits.skipped`; `strict` refuses them. `copies` is how
+    Files that cannot be decoded are left out and named in `Splits.skipped`; `strict` refuses them, and what of the
+    folder is left out although it was meant to be used. `copies` is how
     often the pixels will be held (resampled ones count), `memory` the number of bytes that may be used (the free
     memory of this machine unless given); `progress` is called with the number of files read and their total. Raise
     `DataError` where the memory does not suffice, or broken files leave a class empty.
@@ -161,18 +170,22 @@ def read(
     source = selection.source
     if size < 1:
         raise DataError(f"{source.root}: images of {size} px asked for; ask for 1 px or more")
+    if strict:
+        source.check_whole()
     _check_memory(selection, size=size, copies=copies, memory=memory)
-    sets, skipped = [], list[str]()
+    sets, skipped, digests = [], list[str](), list[bytes]()
     tell = _counting(progress, len(selection))
     for part, kind in zip(selection.parts(), ("training", "held-out", None), strict=False):
-        images, broken = read_part(part, source, size=size, strict=strict, progress=tell)
+        images, broken, contents = _read(part, source, size=size, strict=strict, progress=tell)
         if kind is not None:  # a minival may do without a class
             _check_left(images.labels, source, kind=kind, skipped=len(broken))
         sets.append(images)
         skipped += broken
+        digests += contents
     minival = sets[2] if selection.minival else None
     splits = _splits(sets[0], sets[1], minival, classes=source.classes, name=source.name, skipped=tuple(skipped))
-    return replace(splits, names=_names(selection), drawn=selection.drawn)
+    names = _names(selection, [digest.hex() for digest in digests])
+    return replace(splits, names=f"contents-{names}", drawn=selection.drawn, found=source.data(), spare=selection.spare)
 
 
 def read_part(
@@ -184,25 +197,43 @@ def read_part(
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[ImageSet, list[str]]:
     """Decode one part as `read` does; return the images, and a line for each file that could not be decoded."""
+    images, skipped, _ = _read(part, source, size=size, strict=strict, progress=progress)
+    return images, skipped
+
+
+def _read(
+    part: Files, source: Source, *, size: int, strict: bool, progress: Callable[[int, int], None] | None
+) -> tuple[ImageSet, list[str], tuple[bytes, ...]]:
     files = _labelled(part)
-    pixels, skipped = decode([file for file, _ in files], size=size, root=source.root, progress=progress)
+    found = decode([file for file, _ in files], size=size, root=source.root, progress=progress)
+    skipped = list(found.skipped.values())
     if strict and skipped:
-        raise DataError(f"{source.root}: {len(skipped)} broken files: {some(list(skipped.values()))}")
+        raise DataError(f"{source.root}: {len(skipped)} broken files: {some(skipped)}")
     kept = np.ones(len(files), dtype=np.bool_)
-    kept[list(skipped)] = False
+    kept[list(found.skipped)] = False
     labels = np.array([label for _, label in files], dtype=np.int64)
-    images = ImageSet(*map(torch.from_numpy, (pixels if kept.all() else pixels[kept], labels[kept])))
-    return images, list(skipped.values())
+    pixels = found.pixels if kept.all() else found.pixels[kept]
+    return ImageSet(torch.from_numpy(pixels), torch.from_numpy(labels[kept])), skipped, found.digests
 
 
 def stream(selection: Selection, *, strict: bool = False) -> Splits:
     """Leave all images encoded, to be read when they are needed."""
     source = selection.source
+    if strict:
+        source.check_whole()
     sets = [stream_part(part, source, strict=strict) for part in selection.parts()]
-    names = _names(selection)
-    minival = sets[2] if selection.minival else None
+    names = "sizes-" + _names(selection, [str(file.size()) for part in sets for file in part.files])
     return Splits(
-        sets[0], sets[1], source.classes, source.name, names, minival=minival, names=names, drawn=selection.drawn
+        sets[0],
+        sets[1],
+        source.classes,
+        source.name,
+        names,
+        minival=sets[2] if selection.minival else None,
+        names=names,
+        drawn=selection.drawn,
+        found=source.data(),
+        spare=selection.spare,
     )
 
 
@@ -223,9 +254,10 @@ def stakes(images: Splits | Selection) -> str:
     """Say how many images there are for what, how much one held-out image is worth, and what chance gives."""
     counts = _held_out_counts(images)
     train = len(images.train) if isinstance(images, Splits) else sum(map(len, images.train.values()))
+    spare = f" ({images.spare:,} more are left out by --images)" if images.spare else ""
     return (
-        f"{images.name}: {train:,} images to train on, {sum(counts):,} held out; one held-out image is "
-        f"{100 / sum(counts):.2g} points, and chance is {100 * chance(images):.1f} % ({len(counts)} classes)"
+        f"{images.name}: {train:,} images to train on{spare}, {sum(counts):,} held out; one held-out image is "
+        f"{100 / sum(counts):.3g} points, and chance is {100 * chance(images):.1f} % ({len(counts)} classes)"
     )
 
 
@@ -280,14 +312,16 @@ def _splits(
     return Splits(train, validation, classes, name, f"sha256:{digest.hexdigest()}", skipped, minival)
 
 
-def _names(selection: Selection) -> str:
-    source = selection.source
+def _names(selection: Selection, contents: Sequence[str]) -> str:
+    """Return a digest of the names of classes and files, in their order, and of what says what is in each file."""
+    source, told = selection.source, iter(contents)
     digest = hashlib.sha256("\0".join(source.classes).encode())
     for part in selection.parts():
         for file, label in _labelled(part):
-            digest.update(f"{file.label(source.root)}\0{file.offset}\0{file.length}\0{label}\n".encode())
+            line = f"{file.label(source.root)}\0{file.offset}\0{next(told)}\0{label}\n"
+            digest.update(line.encode(errors="surrogateescape"))
         digest.update(b"\n")
-    return f"names-sha256:{digest.hexdigest()}"
+    return f"sha256:{digest.hexdigest()}"
 
 
 def _minival(wanted: int, count: int) -> int:

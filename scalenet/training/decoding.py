@@ -1,13 +1,21 @@
-"""From files to pixels: every kind of image as upright RGB, decoded no larger than needed."""
+"""From files to pixels: every kind of image as upright RGB, decoded no larger than needed.
+
+Only the formats of `FORMATS` are opened, and nothing beyond `MOST_PIXELS` or `MOST_BYTES` is decoded: a file's header
+says how large it is before its pixels take memory.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
+import threading
+import warnings
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +30,32 @@ Pixels: TypeAlias = NDArray[np.uint8]
 Size: TypeAlias = tuple[int, int]
 Box: TypeAlias = tuple[float, float, float, float]
 
+FORMATS: dict[str, tuple[str, ...]] = {
+    "AVIF": (".avif", ".avifs"),
+    "BMP": (".bmp",),
+    "GIF": (".gif",),
+    "JPEG": (".jfif", ".jpe", ".jpeg", ".jpg", ".mpo"),
+    "PNG": (".apng", ".png"),
+    "PPM": (".pbm", ".pfm", ".pgm", ".pnm", ".ppm"),
+    "TIFF": (".tif", ".tiff"),
+    "WEBP": (".webp",),
+}
+"""The formats that are read, by Pillow's names, with the ends of their files' names; of frames the first counts."""
+
+SUFFIXES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
+
+MOST_PIXELS = 64_000_000
+"""Pixels of an image at most: of a JPEG, as it is decoded, which is at 1/8 where that suffices."""
+
+MOST_BYTES = 2**29
+"""Bytes of an encoded image at most."""
+
 CIFAR_SIDE = 32
 
+_LARGE = 16_000_000
+_ONE_BY_ONE = threading.Lock()
 _ORIENTATION, _SIDEWAYS = 0x0112, (5, 6, 7, 8)
+_WHITE, _DARK = 255, 4096
 _THREADS = 8
 _SHOWN = 5
 
@@ -47,10 +78,20 @@ class File:
     planes: bool = False
 
     def content(self) -> bytes:
-        """Return the bytes."""
+        """Return the bytes, or raise DataError where they are too many."""
         with Path(self.path).open("rb") as file:
+            size = os.fstat(file.fileno()).st_size if self.length is None else self.length
+            if size > MOST_BYTES:
+                raise DataError(f"{size / 2**20:,.0f} MiB; {MOST_BYTES // 2**20} MiB are the most")
             file.seek(self.offset)
-            return file.read(-1 if self.length is None else self.length)
+            return file.read(size)
+
+    def size(self) -> int:
+        """Return the number of bytes, -1 where the file is gone."""
+        try:
+            return Path(self.path).stat().st_size if self.length is None else self.length
+        except OSError:
+            return -1
 
     def label(self, root: Path) -> str:
         """Return how messages name the image, wherever the data lie."""
@@ -58,11 +99,19 @@ class File:
         return f"{place}: {self.member}" if self.member else place
 
 
+Files: TypeAlias = dict[str, list[File]]
+"""Encoded images by class, classes in the order of their labels."""
+
+
 def read_centre(file: File, size: Size, share: float = 1.0) -> Pixels:
     """Decode the central square, `share` of the short side, as uint8 [3, height, width]."""
-    # Twice the size leaves the resampling something to average.
     with _opened(file) as opened:
-        image = _upright(opened, round(2 * max(size) / share))
+        return _centre(opened, size, share)
+
+
+def _centre(opened: Image.Image, size: Size, share: float = 1.0) -> Pixels:
+    # Twice the size leaves the resampling something to average.
+    image = _upright(opened, round(2 * max(size) / share))
     side = share * min(image.size)
     left, top = (image.width - side) / 2, (image.height - side) / 2
     return _resized(image, (left, top, left + side, top + side), size)
@@ -79,19 +128,34 @@ def read_crop(file: File, boxes: Callable[[float], Box], size: Size) -> Pixels:
     return _resized(image, (left, top, right, bottom), size)
 
 
-def decode(
-    files: Sequence[File], *, size: int, root: Path, progress: Callable[[int, int], None] | None
-) -> tuple[Pixels, dict[int, str]]:
-    """Decode files to uint8 [N, 3, size, size], and say which (by place) could not be read and why."""
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """Pixels, uint8 [N, 3, size, size]; why which files, by place, could not be read; and a digest of each file."""
+
+    pixels: Pixels
+    skipped: dict[int, str]
+    digests: tuple[bytes, ...]
+
+
+def decode(files: Sequence[File], *, size: int, root: Path, progress: Callable[[int, int], None] | None) -> Decoded:
+    """Decode files, several at a time."""
     pixels = np.zeros((len(files), 3, size, size), dtype=np.uint8)
+    digests = [b""] * len(files)
     skipped: dict[int, str] = {}
-    with ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)) as pool:
-        tasks = {pool.submit(read_centre, file, (size, size)): place for place, file in enumerate(files)}
+
+    def read(place: int) -> None:
+        content = files[place].content()
+        digests[place] = hashlib.blake2b(content, digest_size=16).digest()
+        with _opened(files[place], content) as opened, _turn(opened):
+            pixels[place] = _centre(opened, (size, size))
+
+    with quiet(), ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)) as pool:
+        tasks = {pool.submit(read, place): place for place in range(len(files))}
         try:
             for done, task in enumerate(as_completed(tasks), start=1):
                 place = tasks.pop(task)
                 try:
-                    pixels[place] = task.result()
+                    task.result()
                 # Pillow raises a dozen unrelated types for broken files, bare SyntaxError and struct.error among them.
                 except Exception as error:
                     skipped[place] = f"{files[place].label(root)}: {reason(error)}"
@@ -100,13 +164,13 @@ def decode(
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return pixels, dict(sorted(skipped.items()))
+    return Decoded(pixels, dict(sorted(skipped.items())), tuple(digests))
 
 
 def short_side(file: File) -> int | None:
     """Return the short side in pixels as the file states it, or None where it cannot be read."""
     try:
-        with _opened(file) as opened:
+        with quiet(), _opened(file) as opened:
             return min(opened.size)
     except Exception:  # as in decode
         return None
@@ -119,23 +183,43 @@ def reason(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
+def quiet() -> AbstractContextManager[object]:
+    """Keep Pillow's warnings from the terminal: what it decodes in spite of them is used, and the rest is named."""
+    return warnings.catch_warnings(action="ignore")
+
+
 def some(names: Sequence[str]) -> str:
     """Name a few and count the rest."""
     rest = len(names) - _SHOWN
     return ", ".join(names[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
 
 
-def _opened(file: File) -> Image.Image:
-    if file.planes:
-        planes = np.frombuffer(file.content(), dtype=np.uint8).reshape(3, CIFAR_SIDE, CIFAR_SIDE)
-        return Image.fromarray(planes.transpose(1, 2, 0))
-    # Only the header is read here where the file is one image; a shard's member is read whole.
-    return Image.open(file.path if file.length is None else io.BytesIO(file.content()))
+def _opened(file: File, content: bytes | None = None) -> Image.Image:
+    """Open a file, of which no more is read here than the header; a part of one is read whole."""
+    if content is None and (file.planes or file.length is not None):
+        content = file.content()
+    if content is None:
+        return Image.open(file.path, formats=list(FORMATS))
+    if not file.planes:
+        return Image.open(io.BytesIO(content), formats=list(FORMATS))
+    planes = np.frombuffer(content, dtype=np.uint8).reshape(3, CIFAR_SIDE, CIFAR_SIDE)
+    return Image.fromarray(planes.transpose(1, 2, 0))
+
+
+def _turn(opened: Image.Image) -> AbstractContextManager[object]:
+    """Let threads decode large images one after the other, so that their memory does not add up."""
+    large = opened.format != "JPEG" and opened.width * opened.height > _LARGE
+    return _ONE_BY_ONE if large else nullcontext()
 
 
 def _upright(opened: Image.Image, wanted: int) -> Image.Image:
     """Return an image as its EXIF data turn it; JPEG is decoded at 1/2, 1/4 or 1/8 if `wanted` pixels remain."""
+    stated = opened.size
     opened.draft("RGB", (wanted, wanted))
+    # A progressive JPEG takes the memory of its full size, however small it is decoded.
+    wide, high = stated if "progressive" in opened.info else opened.size
+    if wide * high > MOST_PIXELS:
+        raise DataError(f"{stated[0]:,} × {stated[1]:,} px; {MOST_PIXELS:,} pixels are the most")
     opened.load()
     # Each of these would copy an image that it leaves as it is.
     image = opened if _orientation(opened) == 1 else ImageOps.exif_transpose(opened)
@@ -152,9 +236,26 @@ def _resized(image: Image.Image, box: Box, size: Size) -> Pixels:
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    """Convert any mode to RGB; 16-bit greyscale keeps its upper bits, where Pillow's conversion would clip."""
-    if image.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(image, dtype=np.uint16) >> 8).astype(np.uint8)).convert("RGB")
+    """Convert any mode to RGB; numbers of more than 8 bits are scaled, where Pillow's conversion would clip them."""
+    if image.mode == "F" or image.mode.startswith("I"):
+        return Image.fromarray(_eight_bits(np.asarray(image), image.mode, image.format)).convert("RGB")
     if "transparency" in image.info:
         image = image.convert("RGBA")
     return image.convert("RGB")
+
+
+def _eight_bits(values: NDArray[Any], mode: str, form: str | None) -> Pixels:
+    """Scale grey values to 8 bits, or raise DataError where their range cannot be known."""
+    most = values.max(initial=0)
+    if mode == "F":
+        if not np.isfinite(values).all() or values.min(initial=0) < 0 or most > _WHITE:
+            raise DataError("float values beyond 0 to 255; save it with 8 or 16 bits")
+        scaled: Pixels = np.rint(values * (_WHITE if most <= 1 else 1)).astype(np.uint8)
+        return scaled
+    # Pillow reads 16-bit PGM as 32-bit numbers, scaled to 16 bits.
+    if mode == "I" and form != "PPM":
+        raise DataError("32-bit numbers, whose range is not known; save it with 8 or 16 bits")
+    if 0 < most < _DARK:
+        raise DataError(f"16-bit values of {most} at most would be black; scale them to 65535 or save 8 bits")
+    eight: Pixels = (values.astype(np.uint16) >> 8).astype(np.uint8)
+    return eight

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from scalenet.training.augmentation import Draws, crop, crop_boxes
 from scalenet.training.data import FileSet, Images, ImageSet, central, resample
-from scalenet.training.decoding import DataError, read_centre, read_crop, reason, some
+from scalenet.training.decoding import DataError, quiet, read_centre, read_crop, reason, some
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -181,12 +181,13 @@ class _Decoded(Dataset[Any]):
         chosen, draws = key
         pixels = np.zeros((len(chosen), 3, *self.size), dtype=np.uint8)
         places, broken = chosen.clone(), []
-        for number, place in enumerate(chosen.tolist()):
-            try:
-                pixels[number] = self._read(place, draws["crop"][number : number + 1] if "crop" in draws else None)
-            except Exception as error:  # as in decoding.decode
-                places[number] = -1
-                broken.append(f"{self.images.files[place].label(self.images.root)}: {reason(error)}")
+        with quiet():
+            for number, place in enumerate(chosen.tolist()):
+                try:
+                    pixels[number] = self._read(place, draws["crop"][number : number + 1] if "crop" in draws else None)
+                except Exception as error:  # as in decoding.decode
+                    places[number] = -1
+                    broken.append(f"{self.images.files[place].label(self.images.root)}: {reason(error)}")
         return torch.from_numpy(pixels), places, broken
 
     def _read(self, place: int, draws: Tensor | None) -> Pixels:

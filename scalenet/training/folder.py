@@ -92,11 +92,21 @@ class Folder(Listener):
             hint = "give another folder with -o, or start afresh with --force"
             raise ScalenetError(f"{folder} holds another training: {some(changed)} differ", hint=hint)
 
-    def begin(self, training: Training, *, command: str, note: Callable[[str], None]) -> None:
+    def begin(
+        self,
+        training: Training,
+        *,
+        command: str,
+        found: dict[str, Any] | None = None,
+        note: Callable[[str], None],
+    ) -> None:
         """Write what the training is, if this process leads, and go back to the newest sound checkpoint."""
         if training.world.leads:
             # First what says that the folder is a training's: the other processes look for it.
-            text = json.dumps({"plan": as_data(self.plan), **_environment(training, command)}, indent=2) + "\n"
+            text = (
+                json.dumps({"plan": as_data(self.plan), **_environment(training, command), "found": found}, indent=2)
+                + "\n"
+            )
             write_text(self.folder / "environment.json", text)
             write_text(self.folder / "config.yaml", dumps(self.plan.config))
             write_text(self.folder / "recipe.yaml", strict_yaml.dump(as_data(self.plan.recipe)))

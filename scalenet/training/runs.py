@@ -30,7 +30,7 @@ from scalenet.training.feed import feed, normalizer
 from scalenet.training.folder import Folder
 from scalenet.training.loop import DivergedError, Training
 from scalenet.training.scoring import score
-from scalenet.training.sources import find_source, native_size
+from scalenet.training.sources import Source, find_source, native_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,10 +38,10 @@ if TYPE_CHECKING:
 
     from scalenet.arch.spec import Architecture
     from scalenet.training.data import Splits
+    from scalenet.training.decoding import Files
     from scalenet.training.loop import Progress
     from scalenet.training.recipe import Recipe
     from scalenet.training.scoring import Scores
-    from scalenet.training.sources import Files, Source
 
 Cache: TypeAlias = Literal["auto", "memory", "none"]
 
@@ -72,7 +72,7 @@ class Reading:
 
 
 def read_images(
-    directory: Path | None,
+    data: Path | Source | None,
     *,
     recipe: Recipe,
     resolution: tuple[int, int],
@@ -85,10 +85,10 @@ def read_images(
     `cached` says how an earlier part of this training had them, where `cache` leaves it open.
     """
     size = math.ceil(max(resolution) / recipe.test_crop)
-    if directory is None:
+    if data is None:
         limit = {} if reading.limit is None else {"train": reading.limit}
         return embedded_splits(size=_embedded_size(size), minival=recipe.minival, **limit)
-    source = find_source(directory)
+    source = data if isinstance(data, Source) else find_source(data)
     selection = select(
         source, seed=reading.seed, limit=reading.limit, fraction=reading.fraction, minival=recipe.minival
     )
@@ -142,7 +142,7 @@ def train(
         workers=workers,
         normalization=None if init is None else init.about.normalization,
     )
-    keeper.begin(training, command=command, note=note)
+    keeper.begin(training, command=command, found=splits.found, note=note)
     if (line := training.norms.remark(training.steps * recipe.accumulate)) is not None:
         note(line)
     try:
@@ -156,7 +156,7 @@ def train(
 
 def evaluate(
     trained: Trained,
-    directory: Path | None,
+    data: Path | Source | None,
     *,
     part: Literal["held-out", "all"] | None = None,
     resolution: tuple[int, int] | None = None,
@@ -175,7 +175,7 @@ def evaluate(
     plan = trained.about.plan
     size, crop = resolution or plan.config.model.size, test_crop or plan.recipe.test_crop
     layout = torch.channels_last if plan.recipe.channels_last else torch.contiguous_format
-    images, broken = _evaluation_images(trained, directory, part, math.ceil(max(size) / crop), strict, note)
+    images, broken = _evaluation_images(trained, data, part, math.ceil(max(size) / crop), strict, note)
     batches = feed(
         images,
         size=size,
@@ -233,7 +233,7 @@ def _plan(architecture: Architecture, splits: Splits, recipe: Recipe, reading: R
 
 def _evaluation_images(
     trained: Trained,
-    directory: Path | None,
+    data: Path | Source | None,
     part: Literal["held-out", "all"] | None,
     size: int,
     strict: bool,
@@ -241,14 +241,16 @@ def _evaluation_images(
 ) -> tuple[Any, list[str]]:
     """Return the images to evaluate, with the labels of the training's classes, and those that cannot be decoded."""
     plan = trained.about.plan
-    if directory is None:
+    if data is None:
         if plan.images.name != EMBEDDED:
             raise ScalenetError(f"{trained.place}: trained on {plan.images.name}", hint="give its images with --data")
         return embedded_splits(train=1, size=_embedded_size(size)).validation, []
-    source = find_source(directory)
+    source = data if isinstance(data, Source) else find_source(data)
+    if strict:
+        source.check_whole()
     unknown = [name for name in source.classes if name not in plan.classes]
     if unknown:
-        raise ScalenetError(f"{directory}: classes that {trained.place} was not trained on: {some(unknown)}")
+        raise ScalenetError(f"{source.root}: classes that {trained.place} was not trained on: {some(unknown)}")
     found = _part(source, plan, part, note)
     files = {name: found.get(name, []) for name in plan.classes}
     size = min(size, native_size(source))

@@ -1,39 +1,47 @@
 """Where images lie: class folders (ImageNet's included), tar shards, and CIFAR's own binary files.
 
-A source is a listing: which encoded images there are, by class, to train on and held out. Nothing is decoded here.
+A source is a listing: which encoded images there are, by class, to train on and held out, and what is left out. Every
+file below the folder is one of these. Nothing is decoded here.
 """
 
 from __future__ import annotations
 
-import tarfile
-from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from scalenet.training.decoding import CIFAR_SIDE, DataError, File, short_side, some
+from scalenet.training.cifar import find_cifar, read_cifar
+from scalenet.training.decoding import DataError, Files, short_side, some
+from scalenet.training.layout import find_parts, read_classes
+from scalenet.training.shards import find_shards, read_shards
+from scalenet.training.tree import LOST, LeftOut, Why, scan, unused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
-Files: TypeAlias = dict[str, list[File]]
-"""Encoded images by class, classes in the order of their labels."""
+    from scalenet.training.tree import Folder
 
-TRAIN_FOLDER = "train"
-HELD_OUT_FOLDERS = ("val", "validation", "valid", "test")
-SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+Layout: TypeAlias = Literal["auto", "folders", "classes", "shards", "cifar"]
+LAYOUTS = ("auto", "folders", "classes", "shards", "cifar")
+"""How data may lie: `classes` takes every folder for a class, where `folders` knows splits by their names."""
 
-_CIFAR_FOLDERS = ("", "cifar-10-batches-bin", "cifar-100-binary")
-_CIFAR_PIXELS = 3 * CIFAR_SIDE**2
+_WORDS = {"folders": "class folders", "classes": "class folders", "shards": "tar shards", "cifar": "CIFAR's files"}
+_SHOWN = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The images below a folder; `held_out` is None where the data come without held-out images."""
+    """The images below a folder; `held_out` is None where the data come without held-out images.
+
+    `layout` is how they lie, `places` where each part does, and `left_out` what of the folder is not used.
+    """
 
     root: Path
     train: Files
     held_out: Files | None
+    layout: str = "folders"
+    places: tuple[str, str] = ("", "")
+    left_out: tuple[LeftOut, ...] = ()
 
     @property
     def name(self) -> str:
@@ -45,21 +53,41 @@ class Source:
         """The names of the classes in the order of their labels."""
         return tuple(self.train)
 
+    def lines(self) -> Iterator[str]:
+        """Yield what was found, in lines: splits, classes, the images of each, and what is left out and why."""
+        parts = zip(("to train on", "held out"), self.places, (self.train, self.held_out), strict=True)
+        for what, place, files in parts:
+            if files is not None:
+                where = f" in {place}" if place else ""
+                yield f"{self.name}: {_WORDS[self.layout]}: {what}{where}: {_counted(files)}"
+        for line in unused(list(self.left_out)):
+            yield f"{self.name}: left out: {line}"
 
-def find_source(directory: str | Path) -> Source:
-    """Return the images of a folder, in whatever form it holds them, or raise DataError."""
+    def data(self) -> dict[str, Any]:
+        """Return what was found, as JSON has it: all numbers and names."""
+        counts = [None if files is None else _counts(files) for files in (self.train, self.held_out)]
+        places: dict[str, list[str]] = {}
+        for one in self.left_out:
+            places.setdefault(one.why.name, []).append(one.place)
+        return {"layout": self.layout, "train": counts[0], "held_out": counts[1], "left_out": places}
+
+    def check_whole(self) -> None:
+        """Raise DataError where something is left out that was meant to be used."""
+        lost = [one for one in self.left_out if one.why in LOST]
+        if lost:
+            raise DataError(f"{self.root}: {'; '.join(unused(lost))}", hint="without --strict they are left out")
+
+
+def find_source(directory: str | Path, layout: Layout = "auto") -> Source:
+    """Return the images of a folder, in whatever form it holds them, or raise DataError where that is not clear."""
     root = Path(directory)
+    if layout not in LAYOUTS:
+        raise DataError(f"unknown layout {layout!r}", hint=f"known: {', '.join(LAYOUTS)}")
     if not root.is_dir():
         raise DataError(f"{root}: no such directory; give a folder that holds one folder of images a class")
-    for folder in _CIFAR_FOLDERS:
-        if (root / folder / "test_batch.bin").is_file() or (root / folder / "test.bin").is_file():
-            return _cifar(root / folder)
-    if (root / "data_batch_1").is_file() or (root / "meta").is_file():
-        raise DataError(
-            f"{root}: CIFAR as pickled Python objects, which can run any code when they are read",
-            hint="take the binary version from the same page: cifar-10-binary.tar.gz or cifar-100-binary.tar.gz",
-        )
-    source = _shards(root) or _folders(root)
+    tree = scan(root)
+    form = layout if layout != "auto" else _form(tree)
+    source = _READERS[form](tree)
     if source.held_out is not None:
         _check_same(source)
     return source
@@ -74,32 +102,83 @@ def native_size(source: Source) -> int:
     return sorted(sides)[len(sides) // 2]
 
 
-def _folders(root: Path) -> Source:
-    given = root / TRAIN_FOLDER if (root / TRAIN_FOLDER).is_dir() else root
-    held_out = next((root / name for name in HELD_OUT_FOLDERS if (root / name).is_dir()), None)
-    if given == root or held_out is None:
-        return Source(root, _classes(given), None)
-    return Source(root, _classes(given), _classes(held_out))
+def _form(tree: Folder) -> str:
+    """Return in which form a folder holds its images, or raise DataError where it is several."""
+    if find_cifar(tree) is not None:
+        return "cifar"
+    shards = [Path(path).name for path in find_shards(tree)]
+    if shards and tree.alive:
+        raise DataError(
+            f"{tree.path}: holds images in folders and in tar files ({some(shards)})",
+            hint="move one of them away, or say with --layout folders or --layout shards which counts",
+        )
+    return "shards" if shards else "folders"
 
 
-def _classes(folder: Path) -> Files:
-    """List the image files of each class folder, sorted, so that no file system's order matters."""
-    names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    if not names:
-        raise DataError(f"{folder}: no class folders; put the images of each class into a folder of its own")
-    if len(names) == 1:
-        raise DataError(f"{folder}: only one class ({names[0]}); a classifier needs two or more class folders")
-    files = {name: _images(folder / name) for name in names}
-    for name, found in files.items():
-        if not found:
-            raise DataError(f"{folder / name}: no images ({', '.join(sorted(SUFFIXES))}); add some or remove it")
-    return files
+def _read_folders(tree: Folder) -> Source:
+    parts = find_parts(tree)
+    train = read_classes(parts.train)
+    held_out = None if parts.held_out is None else read_classes(parts.held_out)
+    places = (parts.train.place, "" if parts.held_out is None else parts.held_out.place)
+    reasons = {path: why for folder, why in parts.unused for path in folder.below()}
+    used = {file.path for files in (train, held_out or {}) for found in files.values() for file in found}
+    left_out = _left_out(tree, used, reasons)
+    return Source(Path(tree.path), train, held_out, "folders", places, left_out)
 
 
-def _images(folder: Path) -> list[File]:
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    # macOS leaves files like ._cat.jpg that are no images.
-    return [File(path) for path in sorted(path.as_posix() for path in found if not path.name.startswith("."))]
+def _read_every_class(tree: Folder) -> Source:
+    train = read_classes(tree, checked=False)
+    used = {file.path for found in train.values() for file in found}
+    return Source(Path(tree.path), train, None, "classes", left_out=_left_out(tree, used))
+
+
+def _read_shards(tree: Folder) -> Source:
+    if not find_shards(tree):
+        raise DataError(f"{tree.path}: no tar shards; call them train-000.tar and so on")
+    found = read_shards(tree)
+    left_out = (*found.left_out, *_left_out(tree, found.read))
+    return Source(Path(tree.path), found.train, found.held_out, "shards", left_out=left_out)
+
+
+def _read_cifar(tree: Folder) -> Source:
+    folder = find_cifar(tree)
+    if folder is None:
+        raise DataError(f"{tree.path}: no test_batch.bin or test.bin; unpack CIFAR's binary version there")
+    train, held_out, read = read_cifar(folder)
+    return Source(Path(tree.path), train, held_out, "cifar", (folder.place,) * 2, _left_out(tree, read))
+
+
+_READERS = {
+    "folders": _read_folders,
+    "classes": _read_every_class,
+    "shards": _read_shards,
+    "cifar": _read_cifar,
+}
+
+
+def _left_out(tree: Folder, used: set[str], reasons: dict[str, Why] | None = None) -> tuple[LeftOut, ...]:
+    """Return everything below a folder that is not used, with the reasons given, or else by what it is."""
+    found = [one for folder in tree.walk() for one in folder.left_out]
+    for folder in tree.walk():
+        rest = [(path, (reasons or {}).get(path, Why.loose)) for path in folder.images]
+        rest += [(path, Why.other) for path in (*folder.shards, *folder.others)]
+        for path, why in rest:
+            if path not in used:
+                found.append(LeftOut(why, Path(path).relative_to(tree.path).as_posix()))
+    return tuple(sorted(found, key=lambda one: one.place))
+
+
+def _counts(files: Files) -> dict[str, int]:
+    return {name: len(found) for name, found in files.items()}
+
+
+def _counted(files: Files) -> str:
+    """Say how many images there are, and how many of each class where they are few."""
+    counts = _counts(files)
+    total = f"{sum(counts.values()):,} images of {len(counts):,} classes"
+    if len(counts) <= _SHOWN:
+        return f"{total}: {', '.join(f'{name} {count:,}' for name, count in counts.items())}"
+    return f"{total} ({min(counts.values()):,} to {max(counts.values()):,} of each): {some(list(counts))}"
 
 
 def _check_same(source: Source) -> None:
@@ -113,101 +192,3 @@ def _check_same(source: Source) -> None:
             raise DataError(
                 f"{source.root}: the {place} images lack the classes {some(missing)}; both parts need the same classes"
             )
-
-
-def _shards(root: Path) -> Source | None:
-    """List the images of tar shards as webdataset writes them: `KEY.jpg` with `KEY.cls` beside it.
-
-    `train-*.tar` and `val-*.tar` (or another name of `HELD_OUT_FOLDERS`), or folders of these names with shards. A
-    `.cls` holds a number or a name; `classes.txt` names the numbers, a line each.
-    """
-    shards = sorted([*root.glob("*.tar"), *root.glob("*/*.tar")])
-    if not shards:
-        return None
-    held_out = [shard for shard in shards if _part(shard, root).startswith(HELD_OUT_FOLDERS)]
-    train = [shard for shard in shards if shard not in held_out]
-    if not train:
-        raise DataError(f"{root}: no shards to train on; call them train-000.tar and so on")
-    names = root / "classes.txt"
-    classes = names.read_text(encoding="utf-8").splitlines() if names.is_file() else None
-    return Source(root, _members(train, classes), _members(held_out, classes) if held_out else None)
-
-
-def _part(shard: Path, root: Path) -> str:
-    return shard.relative_to(root).parts[0]
-
-
-def _members(shards: Sequence[Path], classes: list[str] | None) -> Files:
-    found: defaultdict[str, list[File]] = defaultdict(list)
-    for shard in shards:
-        for file, label in _pairs(shard):
-            found[_class_name(label, classes, shard)].append(file)
-    if len(found) < 2:
-        raise DataError(f"{shards[0]}: {len(found)} classes; a classifier needs two or more")
-    order = classes or sorted(found, key=lambda name: (0, int(name), "") if name.isdecimal() else (1, 0, name))
-    empty = [name for name in order if name not in found]
-    if empty:
-        raise DataError(f"{shards[0].parent}: no images of {some(empty)}; add some or change classes.txt")
-    return {name: found[name] for name in order}
-
-
-def _pairs(shard: Path) -> Iterator[tuple[File, str]]:
-    """Yield the images of a shard with the text of their labels, in their order."""
-    images, labels, end = {}, {}, 0
-    try:
-        with tarfile.open(shard, "r:") as tar:
-            for member in tar:
-                folder, _, name = member.name.rpartition("/")
-                key, _, kind = name.partition(".")
-                file = File(str(shard), member.offset_data, member.size, member.name)
-                if f".{kind.lower()}" in SUFFIXES:
-                    images[folder, key] = file
-                elif kind == "cls":
-                    labels[folder, key] = file.content().decode().strip()
-                end = -(-(file.offset + member.size) // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
-        # tarfile takes a header that is cut short for the end.
-        if File(str(shard), end, tarfile.BLOCKSIZE).content() != bytes(tarfile.BLOCKSIZE):
-            raise tarfile.ReadError("no mark at the end")
-    except (tarfile.TarError, UnicodeDecodeError) as error:
-        raise DataError(f"{shard}: {error}", hint="the shard is cut short or damaged; copy it again") from None
-    bare = [file.member for key, file in images.items() if key not in labels]
-    if bare:
-        raise DataError(f"{shard}: no .cls beside {some(bare)}; each image needs its class")
-    yield from ((file, labels[key]) for key, file in images.items())
-
-
-def _class_name(label: str, classes: list[str] | None, shard: Path) -> str:
-    if classes is None or label in classes:
-        return label
-    if label.isdecimal() and int(label) < len(classes):
-        return classes[int(label)]
-    raise DataError(f"{shard}: class {label!r} is not one of the {len(classes)} in classes.txt")
-
-
-def _cifar(folder: Path) -> Source:
-    """List the records of CIFAR-10 (a label and 3,072 values) or CIFAR-100 (two labels, the second is the class)."""
-    fine = (folder / "test.bin").is_file()
-    names = folder / ("fine_label_names.txt" if fine else "batches.meta.txt")
-    train = [folder / "train.bin"] if fine else sorted(folder.glob("data_batch_*.bin"))
-    test = folder / ("test.bin" if fine else "test_batch.bin")
-    for file in (names, *train, test):
-        if not file.is_file():
-            raise DataError(f"{file}: no such file; unpack the whole archive")
-    classes = names.read_text(encoding="utf-8").split()
-    return Source(folder, _records(train, classes, 1 + fine), _records([test], classes, 1 + fine))
-
-
-def _records(files: Sequence[Path], classes: list[str], labels: int) -> Files:
-    found: Files = {name: [] for name in classes}
-    for path in files:
-        content, length = path.read_bytes(), labels + _CIFAR_PIXELS
-        if not content or len(content) % length:
-            raise DataError(f"{path}: {len(content)} bytes are no whole number of records; download it again")
-        for number, label in enumerate(content[labels - 1 :: length]):
-            if label >= len(classes):
-                raise DataError(f"{path}: class {label} of record {number} is not one of {len(classes)}")
-            start = number * length + labels
-            found[classes[label]].append(File(str(path), start, _CIFAR_PIXELS, f"record {number}", planes=True))
-    if not all(found.values()):
-        raise DataError(f"{files[0]}: no image of {some([name for name, those in found.items() if not those])}")
-    return found

@@ -422,9 +422,7 @@ def test_a_dry_run_trains_nothing(tiny, tmp_path):
 
 def test_a_search_says_what_an_image_is_worth_and_goes_on_with_the_share_it_held_out(tiny, tmp_path):
     looked = search(tiny, tmp_path, "--held-out", "0.25", "--dry-run")
-    said = (
-        "images: 90 images to train on, 30 held out; one held-out image is 3.3 points, and chance is 50.0 % (2 classes)"
-    )
+    said = "90 images to train on, 30 held out; one held-out image is 3.33 points, and chance is 50.0 % (2 classes)"
     assert said in looked.stderr
     begun = search(tiny, tmp_path, "--held-out", "0.25", "--seeds", "1", "--epochs", "1")
     assert begun.returncode == 0, begun.stderr

@@ -6,6 +6,8 @@ import contextlib
 import csv
 import io
 import json
+import os
+import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -285,3 +287,64 @@ def test_with_lines_of_json_a_training_that_diverges_has_no_accuracy(tiny, tmp_p
     assert "training diverged at step" in done.stderr
     assert run(tiny, *words, "--force").returncode == 3
     assert "exclude each other" in run(tiny, *words, "--json", "--json-lines").stderr
+
+
+def test_what_was_found_is_said_before_anything_runs_and_recorded(damaged, trained, tiny, tmp_path):
+    (damaged / "dark" / "gone.jpg").symlink_to("nowhere")
+    words = ["train", "net.yaml", "--data", damaged, *FAST, "--epochs", "1", "--images", "40"]
+    done = run(tiny, *words, "--json", "-o", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    said = done.stderr.splitlines()
+    assert said[0] == "damaged: class folders: to train on: 60 images of 2 classes: dark 30, light 30"
+    assert said[1].endswith("git-annex that were not fetched (1): dark/gone.jpg")
+    assert " images to train on (14 more are left out by --images), 6 held out; one held-out image is 16.7" in said[-1]
+    found = {
+        "layout": "folders",
+        "train": {"dark": 30, "light": 30},
+        "held_out": None,
+        "left_out": {"dangling": ["dark/gone.jpg"]},
+    }
+    assert json.loads(done.stdout)[0]["found"] == found
+    assert json.loads((tmp_path / "run" / "environment.json").read_text())["found"] == found
+    judged = run(tiny, "evaluate", trained[0], "--data", damaged, "--json")
+    assert json.loads(judged.stdout)["found"] == found
+    for refused in (
+        run(tiny, *words, "--strict", "-o", tmp_path / "strict"),
+        run(tiny, "evaluate", trained[0], "--data", damaged, "--strict"),
+    ):
+        assert refused.returncode == 2
+        assert "dark/gone.jpg without --strict they are left out" in " ".join(refused.stderr.split())
+
+
+def test_folders_called_train_and_test_are_classes_where_that_is_said(tiny, tmp_path):
+    for name, old in (("train", "dark"), ("test", "light")):
+        shutil.copytree(tiny / "images" / old, tmp_path / "rail" / name)
+    words = ["train", "net.yaml", "--data", tmp_path / "rail", *FAST, "--epochs", "1", "-o", tmp_path / "run"]
+    refused = run(tiny, *words)
+    assert refused.returncode == 2
+    assert "test, train: named as splits" in refused.stderr
+    assert "--layout classes" in refused.stderr
+    done = run(tiny, *words, "--layout", "classes")
+    assert done.returncode == 0, done.stderr
+    assert "120 images of 2 classes: test 60, train 60" in done.stderr
+
+
+@pytest.mark.parametrize("cache", ["memory", "none"])
+def test_a_training_goes_on_with_copied_images_and_not_with_another_one_of_the_same_name(tiny, tmp_path, cache):
+    data = tmp_path / "images"
+    shutil.copytree(tiny / "images", data)
+    words = [*FAST, "--epochs", "2", "--cache", cache, "--workers", "0", "-o", tmp_path / "run"]
+    assert run(tiny, "train", "net.yaml", "--data", data, *words).returncode == 0
+    elsewhere = tmp_path / "elsewhere" / "images"
+    shutil.copytree(data, elsewhere)
+    for file in elsewhere.rglob("*.png"):
+        os.utime(file, (0, 0))
+    again = run(tiny, "train", "net.yaml", "--data", elsewhere, *words)
+    assert again.returncode == 0, again.stderr
+    assert "going on after step" in again.stderr
+    one = elsewhere / "dark" / "007.png"
+    # Decoded once, the contents count; left encoded, the sizes.
+    one.write_bytes((elsewhere / "dark" / "008.png").read_bytes() + b"x" * (cache == "none"))
+    refused = run(tiny, "train", "net.yaml", "--data", elsewhere, *words)
+    assert refused.returncode == 2
+    assert "images.digest differ" in refused.stderr

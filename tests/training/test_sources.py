@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
 import pickle
 import tarfile
+import tempfile
+from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from scalenet.training.data import read, select, stream
-from scalenet.training.decoding import DataError
+from scalenet.training.decoding import DataError, File
 from scalenet.training.feed import feed
 from scalenet.training.recipe import Augmentation
 from scalenet.training.sources import find_source, native_size
+from scalenet.training.tree import Why
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from scalenet.training.sources import Source
 
 
 def encoded(level: int, size: tuple[int, int] = (20, 16)) -> bytes:
@@ -91,8 +99,8 @@ def test_classes_txt_names_the_labels_of_shards(tmp_path: Path) -> None:
     write_shard(tmp_path / "a.tar", [(f"{n}", encoded(9), ("0", "1", "dog")[n % 3]) for n in range(6)])
     source = find_source(tmp_path)
     assert {name: len(found) for name, found in source.train.items()} == {"cat": 2, "dog": 4}
-    (tmp_path / "classes.txt").write_text("cat\n")
-    with pytest.raises(DataError, match=r"a.tar: class '1' is not one of the 1 in classes.txt"):
+    (tmp_path / "classes.txt").write_text("cat\nbird\n")
+    with pytest.raises(DataError, match=r"a.tar: class 'dog' is not one of the 2 in classes.txt"):
         find_source(tmp_path)
 
 
@@ -110,6 +118,151 @@ def test_an_image_without_its_label_is_named(tmp_path: Path) -> None:
         tar.addfile(member, io.BytesIO())
     with pytest.raises(DataError, match=r"no .cls beside x/007.png"):
         find_source(tmp_path)
+
+
+def write_members(path: Path, members: list[tuple[str, bytes]]) -> None:
+    with tarfile.open(path, "w") as tar:
+        for name, content in members:
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+
+
+def test_members_that_are_not_used_are_counted_and_named(tmp_path: Path) -> None:
+    members = [(f"{number}.{kind}", kind.encode()) for number in range(6) for kind in ("jpg",)]
+    members += [(f"{number}.cls", b"%d" % (number % 2)) for number in range(6)]
+    members += [("7.jpg", b"no class"), ("8.cls", b"1"), ("0.json", b"{}"), ("1.mask.png", b"a mask")]
+    members += [("2.jpg", b"the same once more"), ("._3.jpg", b"x"), ("__MACOSX/4.jpg", b"x"), ("9.heic", b"x")]
+    members += [("sample.input.jpg", b"x"), ("sample.cls", b"00")]
+    write_members(tmp_path / "a.tar", members)
+    source = find_source(tmp_path)
+    assert {one.place.removeprefix("a.tar: "): one.why for one in source.left_out} == {
+        "7.jpg": Why.unpaired,
+        "8.cls": Why.unpaired,
+        "1.mask.png": Why.unpaired,
+        "2.jpg": Why.repeated,
+        "0.json": Why.other,
+        "9.heic": Why.unread,
+        "._3.jpg": Why.hidden,
+        "__MACOSX/4.jpg": Why.hidden,
+    }
+    assert [len(found) for found in source.train.values()] == [4, 3]
+    assert File(str(tmp_path / "a.tar"), *_place(source, "2.jpg")).content() == b"the same once more"
+    with pytest.raises(DataError, match=r"shard members that pair with nothing \(3\)"):
+        source.check_whole()
+
+
+def _place(source: Source, member: str) -> tuple[int, int | None]:
+    return next((one.offset, one.length) for found in source.train.values() for one in found if one.member == member)
+
+
+MEMBERS = st.lists(
+    st.tuples(
+        st.sampled_from(["0", "1", "x/2", ".3", "4.input"]), st.sampled_from(["jpg", "png", "cls", "json", "seg.png"])
+    ),
+    max_size=20,
+)
+
+
+@given(MEMBERS)
+def test_every_member_is_trained_on_or_named(members: list[tuple[str, str]]) -> None:
+    known = [("k.jpg", b"x"), ("k.cls", b"0"), ("l.jpg", b"x"), ("l.cls", b"1")]
+    names = [f"{key}.{kind}" for key, kind in members]
+    with tempfile.TemporaryDirectory() as place:
+        write_members(Path(place) / "a.tar", [*known, *((name, b"1") for name in names)])
+        source = find_source(place)
+    used = Counter(file.member for found in source.train.values() for file in found)
+    left_out = Counter(one.place.removeprefix("a.tar: ") for one in source.left_out)
+    for name, count in Counter(names).items():
+        if name.endswith(".cls"):
+            assert used[name] + left_out[name] in (count, count - 1), "one may be an image's"
+        else:
+            assert used[name] + left_out[name] == count, name
+
+
+@pytest.mark.parametrize(
+    ("names", "used", "left_out"),
+    [
+        (["train-0.tar", "val-0.tar", "test-0.tar"], (6, 6), ["test-0.tar"]),
+        (["imagenet-train-00.tar", "imagenet-validation-00.tar"], (6, 6), []),
+        (["Training/0.tar", "Testing/0.tar"], (6, 6), []),
+        (["0.tar", "1.tar"], (12, 0), []),
+    ],
+)
+def test_shards_are_for_what_their_names_say(
+    tmp_path: Path, names: list[str], used: tuple[int, int], left_out: list[str]
+) -> None:
+    for name in names:
+        write_shard(tmp_path / name, [(str(n), encoded(9), str(n % 2)) for n in range(6)])
+    source = find_source(tmp_path)
+    assert tuple(sum(map(len, (files or {}).values())) for files in (source.train, source.held_out)) == used
+    assert [one.place for one in source.left_out] == left_out
+
+
+def test_shards_that_are_not_clear_are_refused(tmp_path: Path) -> None:
+    samples = [(str(n), encoded(9), str(n % 2)) for n in range(6)]
+    write_shard(tmp_path / "train-0.tar", samples)
+    write_shard(tmp_path / "more.tar", samples)
+    with pytest.raises(DataError, match=r"more.tar: beside shards to train on, and named neither"):
+        find_source(tmp_path)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "0.jpg").write_bytes(b"x")
+    with pytest.raises(DataError, match=r"in folders and in tar files \(more.tar, train-0.tar\) .*--layout shards"):
+        find_source(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"x" * 5000])
+def test_a_label_that_is_none_is_named(tmp_path: Path, content: bytes) -> None:
+    write_members(tmp_path / "a.tar", [("0.jpg", b"x"), ("0.cls", content)])
+    with pytest.raises(DataError, match=r"a.tar: "):
+        find_source(tmp_path)
+
+
+@pytest.mark.parametrize("place", [range(124, 136), range(100, 108), range(148, 156), range(156, 157)])
+@pytest.mark.parametrize("value", [b"\xff", b"9", b" ", b"\x80", b"z"])
+@pytest.mark.parametrize("header", [0, 1024])
+def test_bad_numbers_in_headers_are_one_line(tmp_path: Path, place: range, value: bytes, header: int) -> None:
+    write_shard(tmp_path / "a.tar", [(str(n), b"an image", str(n % 2)) for n in range(6)])
+    content = bytearray((tmp_path / "a.tar").read_bytes())
+    content[header + place.start : header + place.stop] = value * len(place)
+    if place.start != 148:
+        content[header + 148 : header + 156] = b" " * 8
+        content[header + 148 : header + 156] = b"%06o\0 " % sum(content[header : header + 512])
+    (tmp_path / "a.tar").write_bytes(content)
+    with contextlib.suppress(DataError):
+        find_source(tmp_path)
+
+
+def test_files_that_name_classes_name_them_apart(tmp_path: Path) -> None:
+    folder = write_cifar(tmp_path / "cifar")
+    for text, said in (
+        (b"cat\ncat\n", "cat more than once; each class needs a name of its own"),
+        (b"cat\n", r"only one class \(cat\)"),
+        (b"cat\n\ndog\n", "line 2 is empty"),
+        (b"", "line 1 is empty"),
+        (b"caf\xe9\nth\xe9\n", "in UTF-8"),
+    ):
+        (folder / "batches.meta.txt").write_bytes(text)
+        with pytest.raises(DataError, match=rf"batches.meta.txt: .*{said}"):
+            find_source(folder)
+    (folder / "batches.meta.txt").write_text("polar bear\nred fox\n\n")
+    assert find_source(folder).classes == ("polar bear", "red fox")
+
+
+def test_cifar_without_its_batches(tmp_path: Path) -> None:
+    folder = write_cifar(tmp_path / "cifar")
+    (folder / "data_batch_1.bin").unlink()
+    with pytest.raises(DataError, match=r"no data_batch_1.bin; unpack the whole archive"):
+        find_source(folder)
+    (folder / "data_batch_2.bin").unlink()
+    with pytest.raises(DataError, match=r"no data_batch_1.bin; unpack the whole archive"):
+        find_source(folder)
+    os.mkfifo(folder / "data_batch_1.bin")
+    with pytest.raises(DataError, match=r"no data_batch_1.bin"):
+        find_source(folder)
+    (folder / "test_batch.bin").unlink()
+    with pytest.raises(DataError, match="no class folders"):
+        find_source(folder)
 
 
 @pytest.mark.parametrize(("classes", "below", "count"), [(10, "", 12), (100, "cifar-100-binary", 6)])
