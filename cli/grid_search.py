@@ -53,7 +53,6 @@ if TYPE_CHECKING:
     from scalenet.training.sources import Source
 
 EMBEDDED_BASE, EMBEDDED_GRID, DEFAULT_GRID = "small_resnet", "small", "shares"
-_EMBEDDED_LARGEST = 128
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -489,19 +488,14 @@ def _counts(found: Enumeration, grid: Grid, objective: Objective) -> None:
 
 def _images(asked: _Asked, workers: int) -> Splits:
     """Read or render the images once, at the largest candidate's size, or their own where that is smaller."""
-    from scalenet.arch.errors import ScalenetError
     from scalenet.training.data import embedded_splits, read
+    from scalenet.training.embedded import rendered_size
     from scalenet.training.sources import native_size
 
     limit, source = asked.options.images, asked.source
     largest = max(max(candidate.config.model.size) for candidate in asked.found.candidates)
     if source is None:
-        if largest > _EMBEDDED_LARGEST:
-            raise ScalenetError(
-                f"the embedded images are for small networks, and a candidate asks for {largest} px",
-                hint="give images with --data, or another size with --resolution 32",
-            )
-        size = max(48, largest)
+        size = rendered_size(largest)
         return embedded_splits(size=size) if limit is None else embedded_splits(size=size, train=limit)
     with progress() as bar:
         task = bar.add_task("reading images", total=None)

@@ -178,7 +178,7 @@ def read(
     for part, kind in zip(selection.parts(), ("training", "held-out", None), strict=False):
         images, broken, contents = _read(part, source, size=size, strict=strict, progress=tell)
         if kind is not None:  # a minival may do without a class
-            _check_left(images.labels, source, kind=kind, skipped=len(broken))
+            _check_left(images.labels, source, kind=kind, broken=broken)
         sets.append(images)
         skipped += broken
         digests += contents
@@ -428,11 +428,11 @@ def _counting(progress: Callable[[int, int], None] | None, total: int) -> Callab
     return None if progress is None else lambda *_: progress(next(count), total)
 
 
-def _check_left(labels: Tensor, source: Source, *, kind: str, skipped: int) -> None:
+def _check_left(labels: Tensor, source: Source, *, kind: str, broken: list[str]) -> None:
     left = set(labels.tolist())
     empty = [name for label, name in enumerate(source.classes) if label not in left]
     if empty:
         raise DataError(
-            f"{source.root}: no {kind} image of {some(empty)} can be decoded ({skipped} broken files)",
+            f"{source.root}: no {kind} image of {some(empty)} can be decoded: {some(broken)}",
             hint="replace the files",
         )

@@ -89,14 +89,19 @@ class File:
     def size(self) -> int:
         """Return the number of bytes, -1 where the file is gone."""
         try:
-            return Path(self.path).stat().st_size if self.length is None else self.length
+            return os.stat(self.path).st_size if self.length is None else self.length  # noqa: PTH116
         except OSError:
             return -1
 
     def label(self, root: Path) -> str:
         """Return how messages name the image, wherever the data lie."""
-        place = Path(self.path).relative_to(root).as_posix()
+        place = below(self.path, root)
         return f"{place}: {self.member}" if self.member else place
+
+
+def below(path: str, root: Path) -> str:
+    """Return where a path that begins with the root's lies below it; `Path.relative_to` is slow for a million."""
+    return path.removeprefix(os.path.join(root, "")).replace(os.sep, "/")  # noqa: PTH118
 
 
 Files: TypeAlias = dict[str, list[File]]

@@ -50,6 +50,9 @@ NOISE = 0.03
 PLAIN = 2
 CLUTTER = 2
 
+SMALLEST, LARGEST = 48, 128
+"""Pixels that networks are given the images at: those for smaller ones are resampled, and larger ones ask too much."""
+
 CANVAS = 96
 CHUNK = 48
 
@@ -80,6 +83,16 @@ def render(count: int, *, size: int, seed: int) -> tuple[NDArray[np.uint8], Inte
         picture += NOISE * grain.standard_normal(picture.shape, dtype=np.float32)
         images[part] = np.clip(picture * 255.0 + 0.5, 0.0, 255.0)
     return images, labels.astype(np.int64)
+
+
+def rendered_size(wanted: int) -> int:
+    """Return the size to render at for networks that want at most so many pixels, or raise `EmbeddedTaskError`."""
+    if wanted > LARGEST:
+        raise EmbeddedTaskError(
+            f"the embedded images are for small networks, and this one wants {wanted} px",
+            hint="give images with --data, or another size with --resolution 32",
+        )
+    return max(SMALLEST, wanted)
 
 
 def _check(count: int, *, size: int, seed: int) -> None:

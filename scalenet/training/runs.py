@@ -26,6 +26,7 @@ from scalenet.training.data import (
 )
 from scalenet.training.decoding import some
 from scalenet.training.distributed import SINGLE, World
+from scalenet.training.embedded import rendered_size
 from scalenet.training.feed import feed, normalizer
 from scalenet.training.folder import Folder
 from scalenet.training.loop import DivergedError, Training
@@ -47,8 +48,6 @@ Cache: TypeAlias = Literal["auto", "memory", "none"]
 
 EMBEDDED = "embedded"
 """The name of the images that are rendered."""
-
-_EMBEDDED_SIZE, _EMBEDDED_LARGEST = 48, 128
 
 
 def _ignore(_: object) -> None:
@@ -87,7 +86,7 @@ def read_images(
     size = math.ceil(max(resolution) / recipe.test_crop)
     if data is None:
         limit = {} if reading.limit is None else {"train": reading.limit}
-        return embedded_splits(size=_embedded_size(size), minival=recipe.minival, **limit)
+        return embedded_splits(size=rendered_size(size), minival=recipe.minival, **limit)
     source = data if isinstance(data, Source) else find_source(data)
     selection = select(
         source, seed=reading.seed, limit=reading.limit, fraction=reading.fraction, minival=recipe.minival
@@ -196,15 +195,6 @@ def evaluate(
     return scores
 
 
-def _embedded_size(size: int) -> int:
-    if size > _EMBEDDED_LARGEST:
-        raise ScalenetError(
-            f"the embedded images are for small networks, and this one wants {size} px",
-            hint="give images with --data, or another size with --resolution 32",
-        )
-    return max(_EMBEDDED_SIZE, size)
-
-
 def _plan(architecture: Architecture, splits: Splits, recipe: Recipe, reading: Reading, init: Trained | None) -> Plan:
     model = architecture.model
     if model.channels != 3:
@@ -244,7 +234,7 @@ def _evaluation_images(
     if data is None:
         if plan.images.name != EMBEDDED:
             raise ScalenetError(f"{trained.place}: trained on {plan.images.name}", hint="give its images with --data")
-        return embedded_splits(train=1, size=_embedded_size(size)).validation, []
+        return embedded_splits(train=1, size=rendered_size(size)).validation, []
     source = data if isinstance(data, Source) else find_source(data)
     if strict:
         source.check_whole()

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scalenet.training.decoding import SUFFIXES, DataError, File, Files, some
+from scalenet.training.decoding import SUFFIXES, DataError, File, Files, below, some
 from scalenet.training.layout import Role, role
 from scalenet.training.names import class_names
 from scalenet.training.tree import UNREAD, LeftOut, Why, is_hidden, suffix
@@ -59,7 +59,7 @@ def read_shards(root: Folder) -> Shards:
 
 
 def _place(shard: str, root: Folder) -> str:
-    return Path(shard).relative_to(root.path).as_posix()
+    return below(shard, Path(root.path))
 
 
 def _parts(root: Folder) -> dict[Role, list[str]]:
@@ -124,7 +124,7 @@ def _index(shard: str, root: Folder) -> _Index:
         if File(shard, end, tarfile.BLOCKSIZE).content() != bytes(tarfile.BLOCKSIZE):
             raise tarfile.ReadError("no mark at the end")
     # Numbers in damaged headers raise what int(), seek() and read() do.
-    except (tarfile.TarError, ValueError, ArithmeticError, OSError, EOFError, MemoryError) as error:
+    except (tarfile.TarError, ValueError, ArithmeticError, OSError, EOFError, MemoryError, RecursionError) as error:
         if isinstance(error, DataError):
             raise
         raise DataError(f"{shard}: {error}", hint="the shard is cut short or damaged; copy it again") from None
@@ -169,9 +169,13 @@ def _add_image(file: File, key: tuple[str, str], kind: str, index: _Index) -> No
 
 def _label(file: File) -> str:
     """Return the text of a `.cls`: a number without leading zeros, or a name."""
-    text = file.content().decode().strip() if file.length and file.length <= _LONGEST_LABEL else ""
+    content = file.content() if file.length and file.length <= _LONGEST_LABEL else b""
+    try:
+        text = content.decode().strip()
+    except UnicodeDecodeError:
+        text = ""
     if not text:
-        raise DataError(f"{file.path}: {file.member}: names no class", hint="it holds a number or a name")
+        raise DataError(f"{file.path}: {file.member}: names no class", hint="it holds a number, or a name in UTF-8")
     return str(int(text)) if _is_number(text) else text
 
 

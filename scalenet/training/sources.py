@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from scalenet.training.cifar import find_cifar, read_cifar
-from scalenet.training.decoding import DataError, Files, short_side, some
+from scalenet.training.decoding import DataError, Files, below, short_side, some
 from scalenet.training.layout import find_parts, read_classes
 from scalenet.training.shards import find_shards, read_shards
 from scalenet.training.tree import LOST, LeftOut, Why, scan, unused
@@ -46,7 +46,7 @@ class Source:
     @property
     def name(self) -> str:
         """The folder's name."""
-        return self.root.resolve().name
+        return _text(self.root.resolve().name)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -68,7 +68,7 @@ class Source:
         counts = [None if files is None else _counts(files) for files in (self.train, self.held_out)]
         places: dict[str, list[str]] = {}
         for one in self.left_out:
-            places.setdefault(one.why.name, []).append(one.place)
+            places.setdefault(one.why.name, []).append(_text(one.place))
         return {"layout": self.layout, "train": counts[0], "held_out": counts[1], "left_out": places}
 
     def check_whole(self) -> None:
@@ -83,6 +83,8 @@ def find_source(directory: str | Path, layout: Layout = "auto") -> Source:
     root = Path(directory)
     if layout not in LAYOUTS:
         raise DataError(f"unknown layout {layout!r}", hint=f"known: {', '.join(LAYOUTS)}")
+    if root.is_file():
+        raise DataError(f"{root}: is a file", hint="give the folder that holds it, and unpack what is no tar shard")
     if not root.is_dir():
         raise DataError(f"{root}: no such directory; give a folder that holds one folder of images a class")
     tree = scan(root)
@@ -164,8 +166,13 @@ def _left_out(tree: Folder, used: set[str], reasons: dict[str, Why] | None = Non
         rest += [(path, Why.other) for path in (*folder.shards, *folder.others)]
         for path, why in rest:
             if path not in used:
-                found.append(LeftOut(why, Path(path).relative_to(tree.path).as_posix()))
+                found.append(LeftOut(why, below(path, Path(tree.path))))
     return tuple(sorted(found, key=lambda one: one.place))
+
+
+def _text(name: str) -> str:
+    """Return a name that may not be UTF-8 as text that is."""
+    return name.encode(errors="backslashreplace").decode()
 
 
 def _counts(files: Files) -> dict[str, int]:

@@ -291,18 +291,19 @@ def test_with_lines_of_json_a_training_that_diverges_has_no_accuracy(tiny, tmp_p
 
 def test_what_was_found_is_said_before_anything_runs_and_recorded(damaged, trained, tiny, tmp_path):
     (damaged / "dark" / "gone.jpg").symlink_to("nowhere")
+    (damaged / os.fsdecode(b"caf\xe9.txt")).write_text("a name that is not UTF-8")
     words = ["train", "net.yaml", "--data", damaged, *FAST, "--epochs", "1", "--images", "40"]
     done = run(tiny, *words, "--json", "-o", tmp_path / "run")
     assert done.returncode == 0, done.stderr
     said = done.stderr.splitlines()
     assert said[0] == "damaged: class folders: to train on: 60 images of 2 classes: dark 30, light 30"
     assert said[1].endswith("git-annex that were not fetched (1): dark/gone.jpg")
-    assert " images to train on (14 more are left out by --images), 6 held out; one held-out image is 16.7" in said[-1]
+    assert "to train on (14 more are left out by --images), 6 held out; one held-out image is 16.7" in done.stderr
     found = {
         "layout": "folders",
         "train": {"dark": 30, "light": 30},
         "held_out": None,
-        "left_out": {"dangling": ["dark/gone.jpg"]},
+        "left_out": {"other": [r"caf\udce9.txt"], "dangling": ["dark/gone.jpg"]},
     }
     assert json.loads(done.stdout)[0]["found"] == found
     assert json.loads((tmp_path / "run" / "environment.json").read_text())["found"] == found
