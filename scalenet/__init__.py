@@ -13,41 +13,62 @@ from scalenet._version import __version__
 
 if TYPE_CHECKING:
     from scalenet.arch.blocks import register as register_block
-    from scalenet.arch.config import Config, load_config, save
+    from scalenet.arch.config import (
+        BudgetRule,
+        CompoundRay,
+        CompoundRule,
+        Config,
+        MultipliersRule,
+        PresetRule,
+        SharesRay,
+        SharesRule,
+        TinyRay,
+        load_config,
+    )
     from scalenet.arch.errors import PlainError, RunError, ScalenetError, UnknownNameError
     from scalenet.arch.spec import Architecture
-    from scalenet.costs.counter import Measurement, measure
-    from scalenet.costs.formula import Cost, cost
-    from scalenet.costs.latency import Latency, latency
-    from scalenet.costs.memory import Memory, largest_batch, memory
-    from scalenet.model.builder import build
+    from scalenet.costs.counter import Measurement
+    from scalenet.costs.formula import Cost
+    from scalenet.costs.latency import Latency
+    from scalenet.costs.memory import Memory
+    from scalenet.library import cost, largest_batch, memory, save, scale, scale_by
+    from scalenet.running import build, latency, measure
     from scalenet.scaling.rules import Multipliers, compound
-    from scalenet.scaling.scaler import load, scale
+    from scalenet.scaling.scaler import load
 
 _HOME = {
     "Architecture": "scalenet.arch.spec",
+    "BudgetRule": "scalenet.arch.config",
+    "CompoundRay": "scalenet.arch.config",
+    "CompoundRule": "scalenet.arch.config",
     "Config": "scalenet.arch.config",
     "Cost": "scalenet.costs.formula",
     "Latency": "scalenet.costs.latency",
     "Measurement": "scalenet.costs.counter",
     "Memory": "scalenet.costs.memory",
     "Multipliers": "scalenet.scaling.rules",
+    "MultipliersRule": "scalenet.arch.config",
     "PlainError": "scalenet.arch.errors",
+    "PresetRule": "scalenet.arch.config",
     "RunError": "scalenet.arch.errors",
     "ScalenetError": "scalenet.arch.errors",
+    "SharesRay": "scalenet.arch.config",
+    "SharesRule": "scalenet.arch.config",
+    "TinyRay": "scalenet.arch.config",
     "UnknownNameError": "scalenet.arch.errors",
-    "build": "scalenet.model.builder",
+    "build": "scalenet.running",
     "compound": "scalenet.scaling.rules",
-    "cost": "scalenet.costs.formula",
-    "largest_batch": "scalenet.costs.memory",
-    "latency": "scalenet.costs.latency",
+    "cost": "scalenet.library",
+    "largest_batch": "scalenet.library",
+    "latency": "scalenet.running",
     "load": "scalenet.scaling.scaler",
     "load_config": "scalenet.arch.config",
-    "measure": "scalenet.costs.counter",
-    "memory": "scalenet.costs.memory",
+    "measure": "scalenet.running",
+    "memory": "scalenet.library",
     "register_block": "scalenet.arch.blocks",
-    "save": "scalenet.arch.config",
-    "scale": "scalenet.scaling.scaler",
+    "save": "scalenet.library",
+    "scale": "scalenet.library",
+    "scale_by": "scalenet.library",
 }
 
 _NAMES = {"register_block": "register"}
@@ -55,15 +76,23 @@ _NAMES = {"register_block": "register"}
 
 __all__ = [
     "Architecture",
+    "BudgetRule",
+    "CompoundRay",
+    "CompoundRule",
     "Config",
     "Cost",
     "Latency",
     "Measurement",
     "Memory",
     "Multipliers",
+    "MultipliersRule",
     "PlainError",
+    "PresetRule",
     "RunError",
     "ScalenetError",
+    "SharesRay",
+    "SharesRule",
+    "TinyRay",
     "UnknownNameError",
     "__version__",
     "build",
@@ -78,6 +107,7 @@ __all__ = [
     "register_block",
     "save",
     "scale",
+    "scale_by",
 ]
 
 

@@ -30,6 +30,7 @@ RUNS_NETWORKS = (
     "costs/running.py",
     "costs/tracing.py",
     "model/",
+    "running.py",
     "training/",
     "search/evaluation.py",
     "search/proxies.py",

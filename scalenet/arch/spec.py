@@ -7,7 +7,7 @@ that scaling moves.
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias, cast
 
@@ -257,6 +257,18 @@ class Architecture:
     name: str
     model: Model
     rounding: str = DEFAULT_ROUNDING
+
+    def at(self, resolution: int | tuple[int, int]) -> Architecture:
+        """Return this architecture for another input size, in pixels."""
+        return replace(self, model=self.model.at(resolution))
+
+    def with_classes(self, classes: int) -> Architecture:
+        """Return this architecture for another number of classes, at least one."""
+        return replace(self, model=self.model.with_classes(classes))
+
+    def with_channels(self, channels: int) -> Architecture:
+        """Return this architecture for images of another number of colours, at least one."""
+        return replace(self, model=self.model.with_channels(channels))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 from scalenet._version import __version__
 from scalenet.arch import registry
@@ -31,7 +32,7 @@ from scalenet.arch.config import (
     is_digest_of,
 )
 from scalenet.arch.errors import ScalenetError, UnknownNameError
-from scalenet.arch.spec import Architecture, Dimensions, dimensions, with_dimensions
+from scalenet.arch.spec import Architecture, Dimensions, Model, dimensions, with_dimensions
 from scalenet.costs.formula import cost, cost_record
 from scalenet.scaling.budgets import solve
 from scalenet.scaling.multiply import scale_dimensions
@@ -41,16 +42,32 @@ from scalenet.scaling.rules import SHARES, Multipliers, checked, multipliers, ti
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from scalenet.arch.config import Ray, Rule, Solution
-    from scalenet.arch.spec import Model
     from scalenet.scaling.rounding import Rounding
 
 
-def load(name_or_path: str | Path) -> Architecture:
-    """Return the architecture of a registered baseline, a preset or a YAML file."""
-    return find_config(name_or_path).architecture()
+Network: TypeAlias = "str | Path | Config | Architecture | Model"
+"""What stands for a network: a baseline's or preset's name, a YAML file, or a description."""
+
+
+def load(network: Network) -> Architecture:
+    """Return the architecture of a registered baseline, a preset or a YAML file; of a description, its own.
+
+    A model alone is called `network`, and scales with the default rounding set.
+    """
+    match network:
+        case Architecture():
+            return network
+        case Model():
+            return Architecture("network", network)
+        case Config():
+            return network.architecture()
+        case str() | Path():
+            return find_config(network).architecture()
+    raise ScalenetError(
+        f"no network: {type(network).__name__}", hint="give a name, a path, a config, an architecture or a model"
+    )
 
 
 def find_config(name_or_path: str | Path) -> Config:
@@ -71,8 +88,9 @@ def scale(
     resolution: float = 1.0,
     rounding: str | None = None,
 ) -> Architecture:
-    """Return the architecture with its dimensions multiplied and rounded; regularisation is left as it is.
+    """Return the architecture with its dimensions multiplied and rounded.
 
+    Regularisation is left as it is; `scale_by` scales it too, as the command does.
     `rounding` names a rounding set, by default the architecture's own. Raises ScalenetError for multipliers
     outside 1e-6 … 1e6.
     """

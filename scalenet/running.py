@@ -1,0 +1,36 @@
+"""The library's own calls that build or run a network: see `scalenet.library`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from scalenet.arch.errors import ScalenetError
+from scalenet.checks.verification import measured
+from scalenet.costs import counter
+from scalenet.costs import latency as latencies
+from scalenet.library import of_any
+from scalenet.model import builder
+from scalenet.scaling.scaler import load
+
+if TYPE_CHECKING:
+    from scalenet.costs.counter import Input, Measurement
+    from scalenet.scaling.scaler import Network
+
+build = of_any(builder.build)
+latency = of_any(latencies.latency)
+
+
+def measure(network: nn.Module | Network, input: Input | None = None) -> Measurement:
+    """Count a module with fvcore for an input, as `scalenet.costs.counter.measure` does.
+
+    A network in place of a module is built; without an input it is counted for one image of its own size.
+    """
+    if isinstance(network, nn.Module):
+        if input is None:
+            raise ScalenetError("a module is measured for an input", hint="give a tensor of images")
+        return counter.measure(network, input)
+    if input is None:
+        return measured(load(network).model)
+    return counter.measure(build(network), input)
