@@ -16,6 +16,7 @@ from scalenet.arch import layers
 from scalenet.arch.errors import ScalenetError
 from scalenet.arch.spec import Architecture, Model, layer_tree
 from scalenet.model.initialization import initialize
+from scalenet.model.names import names_of_today
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,6 +63,7 @@ class ConvNet(nn.Module):
                 _stage(stage, [drop_path * (built + i) / blocks for i in range(cast("int", stage.depth))])
             )
         self.head = _module(network.head)
+        self.register_load_state_dict_pre_hook(_rename)  # type: ignore[no-untyped-call]
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits [N, classes] of images [N, channels, height, width]."""
@@ -132,6 +134,12 @@ class DropPath(nn.Module):
         return f"rate={self.rate:.4g}"
 
 
+def _rename(network: nn.Module, state: dict[str, Tensor], prefix: str, *_: object) -> None:
+    """Take the names of version 0.1 in a state dict that is loaded."""
+    own = {name.removeprefix(prefix): state.pop(name) for name in list(state) if name.startswith(prefix)}
+    state.update({f"{prefix}{name}": value for name, value in names_of_today(own, network).items()})
+
+
 def _stage(stage: Stage, drop_path: list[float]) -> nn.Sequential:
     first, *others = drop_path
     return nn.Sequential(
@@ -194,9 +202,10 @@ def _sequence(layer: layers.Sequence) -> nn.Sequential:
 
 
 def _residual(layer: layers.Residual, drop_path: float) -> nn.Module:
+    """Return the block; its path is called `main` with and without a shortcut: widths decide whether there is one."""
     main = _module(layer.main)
     if not layer.matches and layer.projection is None:
-        return main
+        return nn.Sequential(OrderedDict(main=main))
     shortcut = None if layer.matches else _module(cast("layers.Sequence", layer.projection))
     act = None if layer.activation is None else _activation(layer.activation, inplace=True)
     return Residual(main, shortcut, act, drop_path=drop_path)

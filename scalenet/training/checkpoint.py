@@ -23,6 +23,7 @@ from scalenet.arch.errors import ScalenetError
 from scalenet.arch.files import write_bytes
 from scalenet.arch.spec import Record, as_tuple
 from scalenet.model.builder import build
+from scalenet.model.names import names_of_today
 from scalenet.training.decoding import some
 from scalenet.training.loop import State, below
 from scalenet.training.optimizers import CLASSIFIER
@@ -129,7 +130,8 @@ class Trained:
         wanted = {
             name: value for name, value in network.state_dict().items() if same or not name.startswith(CLASSIFIER)
         }
-        given = {name: value for name, value in self.weights.items() if name in wanted}
+        own = names_of_today(self.weights, network)
+        given = {name: value for name, value in own.items() if name in wanted}
         other = [name for name, value in wanted.items() if name not in given or given[name].shape != value.shape]
         if other:
             raise ScalenetError(

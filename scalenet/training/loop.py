@@ -20,6 +20,7 @@ from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
 from scalenet.arch.errors import RunError, ScalenetError
+from scalenet.model.names import names_of_today
 from scalenet.training.augmentation import Draws, draw, flip_and_shift, follow_policy, load_policy
 from scalenet.training.averages import average_model
 from scalenet.training.data import ImageSet
@@ -280,16 +281,17 @@ class Training:
     def restore(self, state: State) -> None:
         """Go back to a state."""
         numbers = state.numbers
-        self.module.load_state_dict(below(state.tensors, "weights/"))
-        if average := below(state.tensors, "average/"):
+        tensors = names_of_today(state.tensors, self.module)
+        self.module.load_state_dict(below(tensors, "weights/"))
+        if average := below(tensors, "average/"):
             self.averaged = average_model(self.module, self.recipe.average)
             self.averaged.load_state_dict(average)
         if numbers["best"] is not None:
-            self.best = _Best(**numbers["best"], weights=below(state.tensors, "best/"))
+            self.best = _Best(**numbers["best"], weights=below(tensors, "best/"))
         for name, parameter in self.module.named_parameters():
-            for key, value in below(state.tensors, f"optimizer/{name}/").items():
+            for key, value in below(tensors, f"optimizer/{name}/").items():
                 self.optimizer.state[parameter][key] = _like(value, parameter)
-        self.random = below(state.tensors, f"random/{self.world.rank}/")
+        self.random = below(tensors, f"random/{self.world.rank}/")
         self.epoch, self.batch, self.sums = numbers["epoch"], numbers["batch"], _Sums(**numbers["sums"])
         self.curve, self.earlier = numbers["curve"], numbers["seconds"]
         self.scaler.load_state_dict(numbers["scaler"])
