@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
-from typing import NoReturn, ParamSpec, TypeVar
+from typing import Any, NoReturn, ParamSpec, TypeVar
 
 import typer
 
@@ -27,6 +28,7 @@ def plain_errors(command: Callable[P, T]) -> Callable[P, T]:
     @wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
+            _check_numbers(kwargs)
             return command(*args, **kwargs)
         except (typer.Exit, typer.Abort):
             raise
@@ -46,6 +48,18 @@ def plain_errors(command: Callable[P, T]) -> Callable[P, T]:
             _leave(one_line(error), "SCALENET_DEBUG=1 shows where", FAILED)
 
     return wrapped
+
+
+def _check_numbers(options: Mapping[str, Any]) -> None:
+    """Refuse numbers that no option takes: no command is to fill the memory, or to work for days, by a slip."""
+    from scalenet.arch.bounds import LARGEST
+    from scalenet.arch.errors import ScalenetError
+
+    for name, value in options.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ScalenetError(f"--{name.replace('_', '-')}: {value} is no number")
+        if isinstance(value, int | float) and abs(value) > LARGEST and name != "seed":
+            raise ScalenetError(f"--{name.replace('_', '-')}: {value:.4g} is more than a billion")
 
 
 def _of_system(error: OSError) -> tuple[str, str | None, int]:

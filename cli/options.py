@@ -55,7 +55,9 @@ Device: TypeAlias = Annotated[
 Workers: TypeAlias = Annotated[
     int | None,
     typer.Option(
-        min=0, envvar="SCALENET_WORKERS", help="Processes that decode images.  [default: one a core, at most 8]"
+        min=0,
+        envvar="SCALENET_WORKERS",
+        help="Processes that decode images.  [default: one a core, at most 8]",
     ),
 ]
 Storage: TypeAlias = Annotated[
@@ -83,6 +85,9 @@ ResolutionText: TypeAlias = Annotated[
 ]
 Target: TypeAlias = Annotated[str, typer.Argument(metavar="NAME|FILE", help="A baseline, a preset or a YAML file.")]
 
+
+_LONGEST, _LARGEST_PHI = 40, 100
+"""Characters of a number with its unit, and the largest φ: 2^100 times the FLOPs."""
 
 FOLDER = Path("runs/grid-search")
 """Where a search is unless its folder is named."""
@@ -146,7 +151,7 @@ def parse_size(text: str) -> int | tuple[int, int]:
     """Return pixels of `224` or `511x513` (height × width)."""
     from scalenet.arch.errors import ScalenetError
 
-    match = re.fullmatch(r"([1-9]\d*)(?:[x×]([1-9]\d*))?", text)
+    match = re.fullmatch(r"([1-9][0-9]{0,9})(?:[x×]([1-9][0-9]{0,9}))?", text)
     if match is None:
         raise ScalenetError(f"resolution {text!r} is not a size", hint="write 224 or 511x513")
     return int(match[1]) if match[2] is None or match[1] == match[2] else (int(match[1]), int(match[2]))
@@ -154,35 +159,37 @@ def parse_size(text: str) -> int | tuple[int, int]:
 
 def parse_bytes(text: str) -> int:
     """Return the bytes of `2GiB`, `500MB` or `1.5G`: k, M, G, T are powers of 1000, with an `i` of 1024."""
-    from scalenet.arch.errors import ScalenetError
+    from scalenet.arch.amounts import byte_amount
 
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:([kmgt])(i?))?b?", text.strip(), re.IGNORECASE)
-    size = 0
-    if match is not None:
-        base, power = 1024 if match[3] else 1000, " kmgt".index((match[2] or " ").lower())
-        size = int(Decimal(match[1]) * base**power)
-    if size < 1:
-        raise ScalenetError(f"{text!r} is not a number of bytes", hint="write 2GiB, 500MB or 1.5G")
-    return size
+    return _at_least_one(byte_amount, text, "is not a number of bytes", hint="write 2GiB, 500MB or 1.5G")
 
 
 def parse_amounts(text: str, own: int, *, unit: Callable[[str], int] | None = None) -> list[int]:
     """Return the amounts of `4G`, `200M,400M` or `0.5x,2x`; `x` is times the baseline's `own`."""
     amounts = []
     for word in text.split(","):
-        times = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*[x×]\s*", word)
+        times = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*[x×]\s*", word[:_LONGEST])
         amounts.append(max(1, round(Decimal(times[1]) * own)) if times else (unit or parse_count)(word))
     return amounts
 
 
 def parse_count(text: str) -> int:
-    """Return the count of `4G`, `25M` or `4089184256`: k, M, G and T are powers of 1000."""
+    """Return the count of `4G`, `25M` or `4089184256`: k, M, G or B, and T are powers of 1000."""
+    from scalenet.arch.amounts import amount
+
+    hint = "write 4G, 25M, 1000000, or 8x for 8 times the baseline"
+    return _at_least_one(amount, text, "is not an amount", hint=hint)
+
+
+def _at_least_one(read: Callable[[str], int], text: str, wrong: str, *, hint: str) -> int:
     from scalenet.arch.errors import ScalenetError
 
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kMGT]?)\s*", text)
-    value = int(Decimal(match[1]) * 1000 ** " kMGT".index(match[2] or " ")) if match else 0
+    try:
+        value = read(text)
+    except ValueError:
+        value = 0
     if value < 1:
-        raise ScalenetError(f"{text!r} is not an amount", hint="write 4G, 25M, 1000000, or 8x for 8 times the baseline")
+        raise ScalenetError(f"{text!r} {wrong}", hint=hint)
     return value
 
 
@@ -190,7 +197,7 @@ def parse_seconds(text: str) -> list[float]:
     """Return the seconds of `20ms`, `1.5s` or `10ms,20ms`."""
     from scalenet.arch.errors import ScalenetError
 
-    matches = [re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(us|ms|s)\s*", word) for word in text.split(",")]
+    matches = [re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(us|ms|s)\s*", word[:_LONGEST]) for word in text.split(",")]
     seconds = [float(match[1]) * {"us": 1e-6, "ms": 1e-3, "s": 1}[match[2]] for match in matches if match]
     if len(seconds) < len(matches) or not all(seconds):
         raise ScalenetError(f"{text!r} is not a time", hint="write 20ms or 1.5s")
@@ -203,7 +210,7 @@ def parse_sizes(text: str) -> int | Literal["tight"]:
 
     if text == "tight":
         return "tight"
-    if text == "any" or re.fullmatch(r"[1-9]\d*", text):
+    if text == "any" or re.fullmatch(r"[1-9][0-9]{0,8}", text):
         return 1 if text == "any" else int(text)
     raise ScalenetError(f"sizes {text!r} are not known", hint="write any, 8, 16, 32 or tight")
 
@@ -215,13 +222,17 @@ def parse_phis(text: str) -> list[float]:
     try:
         first, dots, last = text.partition("..")
         if not dots:
-            return [float(word) for word in text.split(",")]
-        steps = float(last) - float(first) + 1
-        if not (steps.is_integer() and 1 <= steps <= 1000) or last.startswith("."):
-            raise ValueError
-        return [float(first) + step for step in range(int(steps))]
+            phis = [float(word) for word in text.split(",")]
+        else:
+            steps = float(last) - float(first) + 1
+            if not (steps.is_integer() and 1 <= steps <= 1000) or last.startswith("."):
+                raise ValueError
+            phis = [float(first) + step for step in range(int(steps))]
     except (ValueError, OverflowError):
         raise ScalenetError(f"phi {text!r} is not a number or a range", hint="write 3, 1,2,3.5 or 1..7") from None
+    if not all(abs(phi) <= _LARGEST_PHI for phi in phis):
+        raise ScalenetError(f"phi {text!r} is too large to scale by", hint="each step doubles the FLOPs")
+    return phis
 
 
 def parse_shares(text: str) -> tuple[float, float, float]:

@@ -253,7 +253,11 @@ def percentage(value: float) -> str:
 
 def size_text(height: float, width: float) -> str:
     """Return 224 for a square map, 511×513 for another."""
-    return f"{height:g}" if height == width else f"{height:g}×{width:g}"
+    return _whole(height) if height == width else f"{_whole(height)}×{_whole(width)}"
+
+
+def _whole(side: float) -> str:
+    return f"{side:.0f}" if side == int(side) else f"{side:g}"
 
 
 def must_not_exist(path: Path, *, force: bool) -> None:

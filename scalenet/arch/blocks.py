@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, cast
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
+from scalenet.arch.bounds import LARGEST
 from scalenet.arch.errors import ScalenetError, UnknownNameError
 from scalenet.arch.layers import (
     Activation,
@@ -42,11 +43,11 @@ def odd(kernel: int) -> int:
 
 Kernel: TypeAlias = Annotated[
     int,
-    Field(ge=1),
+    Field(ge=1, le=LARGEST),
     AfterValidator(odd),
-    WithJsonSchema({"type": "integer", "minimum": 1, "not": {"multipleOf": 2}}),
+    WithJsonSchema({"type": "integer", "minimum": 1, "maximum": LARGEST, "not": {"multipleOf": 2}}),
 ]
-Positive: TypeAlias = Annotated[int, Field(ge=1)]
+Positive: TypeAlias = Annotated[int, Field(ge=1, le=LARGEST)]
 Ratio: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 

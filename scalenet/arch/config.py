@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar, g
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from scalenet.arch import blocks, strict_yaml
+from scalenet.arch.amounts import Whole
 from scalenet.arch.blocks import Positive
 from scalenet.arch.convention import CONVENTION
 from scalenet.arch.errors import ConfigError, nearest
@@ -42,6 +43,7 @@ def path_safe(name: str) -> str:
 
 Name: TypeAlias = Annotated[str, AfterValidator(path_safe)]
 Multiplier: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+SomeShare: TypeAlias = Annotated[float, Field(ge=-100, le=100)]
 Finite: TypeAlias = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -70,9 +72,9 @@ class SharesRay(Record):
     """
 
     kind: Literal["shares"] = "shares"
-    depth: Finite
-    width: Finite
-    resolution: Finite
+    depth: SomeShare
+    width: SomeShare
+    resolution: SomeShare
 
     @model_validator(mode="after")
     def _add_up_to_one(self) -> SharesRay:
@@ -133,9 +135,9 @@ class BudgetRule(Record):
     kind: Literal["budget"] = "budget"
     ray: Ray
     metric: Metric
-    value: Positive
+    value: Whole
     tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.01
-    ceilings: dict[Metric, Positive] = Field(default_factory=dict)
+    ceilings: dict[Metric, Whole] = Field(default_factory=dict)
     sizes: Literal["tight"] | Positive = 1
     per_stage: bool = False
     batch: Positive = 1

@@ -22,6 +22,7 @@ from pydantic import (
 
 from scalenet.arch import blocks
 from scalenet.arch.blocks import Block, Kernel, Positive, Share, Slot, Style
+from scalenet.arch.bounds import MOST_STAGES
 from scalenet.arch.errors import ScalenetError
 from scalenet.arch.fitting import check_fit
 from scalenet.arch.layers import (
@@ -214,7 +215,7 @@ class Model(Record):
     norm: Norm
     squeeze_excite: SqueezeExcite | None = None
     stem: Stem
-    stages: Annotated[tuple[AnyStage, ...], BeforeValidator(as_tuple), Field(min_length=1)]
+    stages: Annotated[tuple[AnyStage, ...], BeforeValidator(as_tuple), Field(min_length=1, max_length=MOST_STAGES)]
     head: Head
     regularization: Regularization = Regularization()
     initialization: Literal["efficientnet", "resnet", "mobilenet"] = "resnet"

@@ -1,12 +1,8 @@
-"""Counts as people write and read them: 400M, 4.1 G, +2.9 %."""
+"""Counts as people read them: 4.1 G, +2.9 %."""
 
 from __future__ import annotations
 
-import re
-from decimal import Decimal
-from typing import Annotated, Any, Literal, TypeAlias
-
-from pydantic import BeforeValidator, Field
+from typing import Literal, TypeAlias
 
 Metric: TypeAlias = Literal["flops", "params", "activations", "memory", "latency"]
 METRICS: dict[Metric, str] = {
@@ -17,40 +13,6 @@ METRICS: dict[Metric, str] = {
     "latency": "latency",
 }
 """What is limited, and how it is called; memory is in bytes, latency in microseconds."""
-
-_POWERS = {"": 0, "k": 3, "K": 3, "M": 6, "G": 9, "B": 9, "T": 12}
-
-
-def amount(value: Any) -> Any:
-    """Return the whole number that text as 400M, 4.1G or 12_000 says, rounded down; anything else as it is."""
-    if not isinstance(value, str):
-        return value
-    match = re.fullmatch(r"([0-9][0-9_]*(?:\.[0-9]+)?) ?([kKMGBT]?)", value.strip())
-    if match is None:
-        raise ValueError(f"write a count as 400M, 4.1G or 12000, not {value!r}")
-    return int(Decimal(match[1].replace("_", "")) * 10 ** _POWERS[match[2]])
-
-
-def byte_amount(value: Any) -> Any:
-    """Return the bytes that text as 500MB or 2GiB says: k, M, G, T are powers of 1000, with an `i` of 1024."""
-    if not isinstance(value, str):
-        return value
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?([kKMGT]?)(i?)B?", value.strip())
-    if match is None or (match[3] and not match[2]):
-        raise ValueError(f"write bytes as 500MB, 2GiB or 1500000, not {value!r}")
-    base, power = 1024 if match[3] else 1000, " KMGT".index(match[2].upper() or " ")
-    return int(Decimal(match[1]) * base**power)
-
-
-def microseconds(value: Any) -> Any:
-    """Return the microseconds that text as 20ms, 1.5s or 800us says."""
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?(us|µs|ms|s)", str(value).strip())
-    if match is None:
-        raise ValueError(f"write a time as 20ms, 1.5s or 800us, not {value!r}")
-    return int(Decimal(match[1]) * {"s": 10**6, "ms": 1000}.get(match[2], 1))
-
-
-Amount: TypeAlias = Annotated[int, BeforeValidator(amount), Field(ge=0)]
 
 
 def shown(count: float, *, sign: bool = False) -> str:

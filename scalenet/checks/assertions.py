@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scalenet.arch.amounts import amount
 from scalenet.arch.errors import ScalenetError, UnknownNameError
-from scalenet.checks.amounts import amount
 from scalenet.checks.comparison import Change
 from scalenet.checks.inputs import parse_input
 from scalenet.checks.lock import TargetCost, read_lock

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from pydantic import BeforeValidator, Field, JsonValue, model_validator
 
+from scalenet.arch.amounts import Amount, byte_amount, microseconds
+from scalenet.arch.bounds import LARGEST
 from scalenet.arch.config import as_record
-from scalenet.arch.errors import ConfigError
+from scalenet.arch.errors import ConfigError, ScalenetError
 from scalenet.arch.files import read_text
 from scalenet.arch.spec import Record, as_tuple
-from scalenet.checks.amounts import Amount, Metric, byte_amount, microseconds
+from scalenet.checks.amounts import Metric
 from scalenet.checks.git import project_files
 from scalenet.checks.inputs import written
 
@@ -40,7 +42,7 @@ class ModuleTarget(Record):  # type: ignore[no-redef] # mypy's plugin gives `__i
 class Increase(Record):
     """A change by a share of the base, by a number, or the smaller of both."""
 
-    percent: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    percent: Annotated[float, Field(ge=0, le=LARGEST)] | None = None
     absolute: Amount | None = None
 
     @model_validator(mode="after")
@@ -148,9 +150,14 @@ def _hidden(path: Path) -> bool:
 
 def _read(path: Path) -> Project | None:
     try:
-        table = tomllib.loads(read_text(path, str(path))).get("tool", {}).get("scalenet")
-    except tomllib.TOMLDecodeError as error:
+        tools = tomllib.loads(read_text(path, str(path))).get("tool", {})
+    except ScalenetError:
+        raise
+    except (ValueError, RecursionError) as error:  # numbers without end are a ValueError
         raise ConfigError(f"{path}: not TOML: {error}") from None
+    if not isinstance(tools, dict):
+        raise ConfigError(f"{path}: tool: expected a table, found {type(tools).__name__}")
+    table = tools.get("scalenet")
     if table is None:
         return None
     return Project(path.parent, as_record(Settings, table, f"{path.name}: [tool.scalenet]"))

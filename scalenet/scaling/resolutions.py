@@ -28,6 +28,10 @@ NEAR = 0.02
 """Sizes at most this share smaller are as good as the given one."""
 
 
+_FARTHEST = 10_000
+"""Sizes that are looked at below a size: no total stride comes near."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cliff:
     """A size, pixels, and a smaller one that saves notably more than the pixels between them.
@@ -82,7 +86,7 @@ def cliffs_below(model: Model) -> list[Cliff]:
     """Return for each side of a model's input the near smaller size that saves most for its pixels, if notably."""
     found: list[Cliff] = []
     for side, size in _sides(model).items():
-        sizes = range(ceil(size * (1 - NEAR)), size + 1)
+        sizes = range(max(ceil(size * (1 - NEAR)), size - _FARTHEST), size + 1)
         *flops, own = _flops(model, side, sizes)
         near = [Cliff(side, size, below, own / saved) for below, saved in zip(sizes, flops, strict=False)]
         found += sorted(near, key=lambda cliff: cliff.excess)[-1:]

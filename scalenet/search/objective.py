@@ -6,7 +6,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
-from scalenet.arch.blocks import Positive
+from scalenet.arch.amounts import Whole
 from scalenet.arch.spec import Record
 
 Goal: TypeAlias = Literal["accuracy", "accuracy-flops"]
@@ -24,7 +24,7 @@ class Objective(Record):
     """
 
     goal: Goal = "accuracy"
-    ceilings: dict[Ceiling, Positive] = Field(default_factory=dict)
+    ceilings: dict[Ceiling, Whole] = Field(default_factory=dict)
     latency: Annotated[float, Field(gt=0)] | None = None
 
     def factor(self, flops_ratio: float, *, target: float) -> float:

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scalenet.checks.amounts import amount, percent, shown, step
+from scalenet.arch.amounts import amount
+from scalenet.checks.amounts import percent, shown, step
 
 
 @pytest.mark.parametrize(
