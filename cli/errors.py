@@ -43,6 +43,8 @@ def plain_errors(command: Callable[P, T]) -> Callable[P, T]:
                 _leave(error.message, error.hint, FAILED if isinstance(error, RunError) else ASKED_WRONGLY)
             if isinstance(error, OSError):
                 _leave(*_of_system(error))
+            if isinstance(error, MemoryError):  # NumPy's says how much
+                _leave(f"not enough memory: {one_line(error)}", "ask for less at once", FAILED)
             if isinstance(error, OverflowError):
                 _leave("a number is too large", "SCALENET_DEBUG=1 shows where", ASKED_WRONGLY)
             _leave(one_line(error), "SCALENET_DEBUG=1 shows where", FAILED)

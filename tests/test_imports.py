@@ -44,7 +44,7 @@ FOUNDATIONS = {
     "costs/allocation.py": ("arch", "model"),
     "costs/latency.py": ("arch", "costs.counter", "model"),
     "costs/": ("arch", "costs"),
-    "model/": ("arch", "model"),
+    "model/": ("arch", "costs.formula", "model"),
     "report/": ("arch", "costs", "report", "scaling", "search", "_version"),
 }
 

@@ -272,7 +272,7 @@ class _Walker:
     def chain(self, parts: Iterable[Callable[[], _Passed]]) -> _Passed:
         """Pass parts one after another: what enters the first one stays, what is made between two of them goes."""
         forward: list[_Span] = []
-        backward: list[_Span] = []
+        backward: list[tuple[_Span, ...]] = []
         made = keeps_input = kept = cast("Mask", False)
         for part in parts:
             entering, passed = self.map, part()
@@ -284,8 +284,9 @@ class _Walker:
                 keeps_input = keeps_input if made else passed.keeps_input
                 made, kept = True, passed.keeps_output
             forward += [*passed.forward, free]
-            backward = [*passed.backward, later, *backward]
-        return _Passed(tuple(forward), tuple(backward), keeps_input, kept, alias=not made)
+            backward.append((*passed.backward, later))
+        backwards = tuple(span for spans in reversed(backward) for span in spans)
+        return _Passed(tuple(forward), backwards, keeps_input, kept, alias=not made)
 
     def visit(self, layer: Layer, *, in_place: bool = False) -> _Passed:  # noqa: PLR0911 - one return a kind of layer
         match layer:

@@ -6,6 +6,7 @@ shortcut's projection after the main path. Other libraries' weights can so be lo
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict
 from typing import TYPE_CHECKING, cast
 
@@ -13,8 +14,10 @@ import torch
 from torch import nn
 
 from scalenet.arch import layers
+from scalenet.arch.bounds import MOST_LAYERS
 from scalenet.arch.errors import ScalenetError
 from scalenet.arch.spec import Architecture, Model, layer_tree
+from scalenet.costs.formula import cost
 from scalenet.model.initialization import initialize
 from scalenet.model.names import names_of_today
 
@@ -43,10 +46,38 @@ def build(architecture: Architecture | Model, *, classes: int | None = None) -> 
     model = architecture.model if isinstance(architecture, Architecture) else architecture
     if classes is not None:
         model = model.with_classes(classes)
-    network = ConvNet(layer_tree(model), drop_path=model.regularization.drop_path)
+    tree = layer_tree(model)
+    _check_size(model, tree)
+    network = ConvNet(tree, drop_path=model.regularization.drop_path)
     if not next(network.parameters()).is_meta:  # numbers without values need no drawing, which is slow there
         initialize(network, model.initialization)
     return network
+
+
+def _check_size(model: Model, network: Network) -> None:
+    """Refuse a network that would fill the memory instead of being built."""
+    number = _layers(network.stem) + _layers(network.head)
+    for stage in network.stages:
+        number += _layers(stage.first) + (cast("int", stage.depth) - 1) * _layers(stage.repeated)
+    if number > MOST_LAYERS:
+        raise ScalenetError(f"a network of {number:,} layers is too large to be built: {MOST_LAYERS:,} at most")
+    weights, memory = 4 * cost(model).params, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if weights > memory and torch.get_default_device().type != "meta":
+        raise ScalenetError(
+            f"weights of {weights / 2**30:,.0f} GiB do not fit into {memory / 2**30:,.0f} GiB"
+        )
+
+
+def _layers(layer: Layer) -> int:
+    """Return how many leaves a layer has."""
+    match layer:
+        case layers.Sequence():
+            return sum(_layers(inner) for _, inner in layer.layers)
+        case layers.Gate():
+            return _layers(layer.branch)
+        case layers.Residual():
+            return _layers(layer.main) + (0 if layer.projection is None else _layers(layer.projection))
+    return 1
 
 
 class ConvNet(nn.Module):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from scalenet.arch.errors import ScalenetError
 from scalenet.arch.spec import Dimensions, dimensions
 from scalenet.scaling.multiply import scale_dimensions, unrounded
 from scalenet.scaling.resolutions import total_stride
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from scalenet.scaling.rounding import Rounding
 
 _WIDTH_STEPS = 1024
+_MOST = 2e7
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +182,8 @@ class Lattice:
         """
         base, free = self._blocks(), self._free()
         start = np.where(free, np.maximum(1, np.floor(base * 2.0 ** (low - 1) + 0.5)), base).astype(np.int64)
+        most = np.floor(base * 2.0 ** (high + 1) + 0.5)
+        _check_choices(float((most - start)[free].sum()) * len(base))
         steps = [_next_blocks(base[stage], start[stage], high + 1) for stage in np.flatnonzero(free)]
         stages = np.repeat(np.flatnonzero(free), list(map(len, steps)))
         added = np.zeros((len(stages) + 1, len(base)), np.int64)
@@ -199,6 +203,7 @@ class Lattice:
 
     def _varied(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the rows, and each of them with one stage a step wider or narrower."""
+        _check_choices(2.0 * len(self.model.stages) * rows.size)
         result = [rows]
         for number, stage in enumerate(self.model.stages, start=1):
             step = math.lcm(self.rounding.divisor, stage.options().get("groups", 1))
@@ -212,6 +217,7 @@ class Lattice:
         """Return the admissible input sizes: multiples of `step` from the total stride on, in the base's proportion."""
         height, width = self.model.size
         first, last = (height * 2.0 ** (end / 2) / self.step for end in (low, high))
+        _check_choices(last - first)
         heights = self.step * np.arange(math.floor(first), math.ceil(last) + 1)
         rows = _rows(heights, self.step * np.floor(heights * (width / height / self.step) + 0.5))
         smallest = min(total_stride(self.model), height, width)
@@ -238,6 +244,14 @@ class Lattice:
         doubled = unrounded(self.model, self.rounding, depth=2.0, width=1.0, resolution=1.0).depths
         free: NDArray[np.bool_] = np.array(doubled) != self._blocks()
         return free
+
+
+def _check_choices(numbers: float) -> None:
+    """Refuse an axis that would fill the memory."""
+    if numbers > _MOST:
+        raise ScalenetError(
+            "more networks than can be looked at lie near this budget", hint="scale by --phi or by multipliers instead"
+        )
 
 
 def _lengths(axes: Axes) -> Index:
