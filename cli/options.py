@@ -168,9 +168,14 @@ def parse_amounts(text: str, own: int, *, unit: Callable[[str], int] | None = No
     """Return the amounts of `4G`, `200M,400M` or `0.5x,2x`; `x` is times the baseline's `own`."""
     amounts = []
     for word in text.split(","):
-        times = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*[x×]\s*", word[:_LONGEST])
+        times = _matched(r"([0-9]+(?:\.[0-9]+)?)\s*[x×]", word)
         amounts.append(max(1, round(Decimal(times[1]) * own)) if times else (unit or parse_count)(word))
     return amounts
+
+
+def _matched(pattern: str, text: str) -> re.Match[str] | None:
+    """Return how a pattern matches all of a short text, upper case or lower."""
+    return re.fullmatch(pattern, text.strip(), re.IGNORECASE) if len(text) <= _LONGEST else None
 
 
 def parse_count(text: str) -> int:
@@ -197,8 +202,8 @@ def parse_seconds(text: str) -> list[float]:
     """Return the seconds of `20ms`, `1.5s` or `10ms,20ms`."""
     from scalenet.arch.errors import ScalenetError
 
-    matches = [re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(us|ms|s)\s*", word[:_LONGEST]) for word in text.split(",")]
-    seconds = [float(match[1]) * {"us": 1e-6, "ms": 1e-3, "s": 1}[match[2]] for match in matches if match]
+    matches = [_matched(r"([0-9]+(?:\.[0-9]+)?)\s*(us|ms|s)", word) for word in text.split(",")]
+    seconds = [float(match[1]) * {"us": 1e-6, "ms": 1e-3, "s": 1}[match[2].lower()] for match in matches if match]
     if len(seconds) < len(matches) or not all(seconds):
         raise ScalenetError(f"{text!r} is not a time", hint="write 20ms or 1.5s")
     return seconds

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from scalenet.arch.config import read_record
 from scalenet.arch.errors import ScalenetError, UnknownNameError
+from scalenet.arch.files import read_text
 from scalenet.arch.registry import is_path
 from scalenet.arch.spec import Record
 
@@ -30,8 +31,7 @@ def load_shipped(record: type[R], name_or_path: str | Path, files: dict[str, Tra
             raise UnknownNameError(kind, str(name_or_path), files, listing=f"known: {', '.join(files)}")
         return read_record(record, files[name].read_text(encoding="utf-8"), f"{kind} {name}")
     try:
-        text = Path(name_or_path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise ScalenetError(f"{name_or_path}: {reason}", hint=f"`scalenet {kind}s` lists those shipped") from None
+        text = read_text(Path(name_or_path), str(name_or_path))
+    except ScalenetError as error:
+        raise ScalenetError(error.message, hint=f"`scalenet {kind}s` lists those shipped") from None
     return read_record(record, text, str(name_or_path))

@@ -107,7 +107,10 @@ def _targets(entry: str | ModuleTarget, folder: Path, problems: list[Problem]) -
 
 
 def _files(pattern: str, folder: Path, problems: list[Problem]) -> Iterator[Target]:
-    files = sorted(folder.glob(os.path.relpath(folder / pattern, folder)))
+    try:
+        files = sorted(folder.glob(os.path.relpath(folder / pattern, folder)))
+    except (IndexError, ValueError, OSError):  # `./`, `**.yaml`, a name without end
+        raise ScalenetError("no pattern of files", hint="write configs/*.yaml, or **/*.yaml") from None
     if not files:
         raise ScalenetError("no such file", hint=f"looked in {folder}")
     for file in files:

@@ -63,9 +63,7 @@ def _check_size(model: Model, network: Network) -> None:
         raise ScalenetError(f"a network of {number:,} layers is too large to be built: {MOST_LAYERS:,} at most")
     weights, memory = 4 * cost(model).params, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if weights > memory and torch.get_default_device().type != "meta":
-        raise ScalenetError(
-            f"weights of {weights / 2**30:,.0f} GiB do not fit into {memory / 2**30:,.0f} GiB"
-        )
+        raise ScalenetError(f"weights of {weights / 2**30:,.0f} GiB do not fit into {memory / 2**30:,.0f} GiB")
 
 
 def _layers(layer: Layer) -> int:

@@ -250,6 +250,8 @@ class Table:
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
             raise ScalenetError(f"{self.file}: {reason}") from None
+        except csv.Error as error:  # a cell without end, a null character
+            raise ScalenetError(f"{self.file}: no table: {error}") from None
         object.__setattr__(self, "rows", rows)
 
     def check(self, jobs: Sequence[Job]) -> None:

@@ -165,7 +165,12 @@ class Study:
         file = self.folder / "proxies.csv"
         if not (file.exists() and (self.folder / "search.yaml").is_file()):
             return {}
-        frame = pd.read_csv(file).astype(object)
+        try:
+            frame = pd.read_csv(file)[["name", *PROXIES]].astype(object)
+        except (OSError, ValueError, KeyError):  # empty, cut off, or another program's
+            raise ScalenetError(
+                f"{file}: no table of training-free scores", hint="remove it: they are computed anew"
+            ) from None
         rows = frame.where(frame.notna(), None).to_dict("records")
         return {row["name"]: {name: row[name] for name in PROXIES} for row in rows}
 
