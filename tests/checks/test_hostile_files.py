@@ -54,7 +54,7 @@ def test_a_report_goes_to_standard_output_and_into_pipes(locked: Folder) -> None
     done = subprocess.run(
         [*SCALENET, "check", "--fast", "--report", "json=/dev/stdout"], cwd=locked.path, capture_output=True, check=True
     )
-    assert b'"schema": "scalenet-check"' in done.stdout
+    assert b'"schema": "scalenet-check/' in done.stdout
     assert done.stdout.startswith(b"2 targets unchanged\n")
     with (locked.path / "out.txt").open("wb") as out:
         subprocess.run(
