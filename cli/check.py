@@ -13,7 +13,7 @@ import typer
 
 from .errors import plain_errors
 from .options import Json
-from .output import emit_json, emit_lines, note
+from .output import emit_json, emit_lines, order
 
 if TYPE_CHECKING:
     from scalenet.checks.checking import Report, Selection
@@ -167,7 +167,7 @@ def _tell_github(outcomes: Sequence[Report], name: str | None) -> None:
     from scalenet.checks.report import comment
 
     root = Path(os.environ.get("GITHUB_WORKSPACE") or Path.cwd())
-    for line in github_commands(outcomes, root):
-        note(line)
+    for command in github_commands(outcomes, root):
+        order(command)
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         append_text(Path(summary), comment(outcomes, name))

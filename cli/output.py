@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -140,7 +141,17 @@ def text(value: Any) -> str:
 
 def note(text: str) -> None:
     """Write one line for the reader to stderr, whatever is in the text."""
-    sys.stderr.write(plain(text) + "\n")
+    sys.stderr.write(_no_command(plain(text)) + "\n")
+
+
+def order(command: str) -> None:
+    """Write a line to stderr that GitHub's runner obeys."""
+    sys.stderr.write(plain(command) + "\n")
+
+
+def _no_command(line: str) -> str:
+    """Return a line that GitHub's runner does not obey: it looks for `::` at a line's start, and for `##[`."""
+    return re.sub(r"^(\s*):(?=:)", r"\1\\x3a", line).replace("##[", r"#\x23[")
 
 
 def note_lines(text: str) -> None:
@@ -151,7 +162,7 @@ def note_lines(text: str) -> None:
 
 def emit_lines(lines: Iterable[str]) -> None:
     """Write lines of text to stdout."""
-    sys.stdout.writelines(f"{plain(line)}\n" for line in lines)
+    sys.stdout.writelines(f"{_no_command(plain(line))}\n" for line in lines)
 
 
 def progress(*, shown: bool = True, auto_refresh: bool = True) -> Progress:

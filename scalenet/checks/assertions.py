@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from scalenet.costs.counter import Input
 
-__tracebackhide__ = True  # pytest shows the test's line, not ours
-
 _COMPARISONS = {"<=": operator.le, "<": operator.lt, ">=": operator.ge, ">": operator.gt, "==": operator.eq}
 
 

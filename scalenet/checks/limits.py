@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+from scalenet.arch.config import as_record
+from scalenet.arch.spec import Model
 from scalenet.checks.amounts import METRICS, shown_as
 from scalenet.checks.targets import NOT_MEASURED, Problem
+from scalenet.costs.memory import memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -139,6 +142,8 @@ def stages(cost: TargetCost, gate: Gate) -> list[str]:
 def _before(target: Guarded, stage: str, metric: Metric) -> int | None:
     if target.base is None:
         return None
+    if metric == "memory" and target.base.memory is None and target.base.model is not None:
+        return memory(as_record(Model, target.base.model, target.name)).peak  # the limit is new, its base is described
     old = stage_before(target.base, target.cost, stage) if stage else ""
     return None if old is None else _metric(target.base, old, metric)
 

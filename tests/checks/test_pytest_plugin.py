@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
 from scalenet.arch.errors import ScalenetError
+from scalenet.checks import assertions
 from scalenet.checks import lock as lock_file
 from scalenet.checks.assertions import assert_cost, assert_cost_unchanged
 from scalenet.checks.inputs import Input
 from scalenet.checks.lock import Lock
 from scalenet.checks.measuring import module_cost
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 NET, IMAGE = nn.Conv2d(3, 8, 3), torch.zeros(1, 3, 6, 6)
 FLOPS = 16 * 8 * 27
@@ -98,9 +96,24 @@ def test_it_is_as_locked(assert_cost_unchanged):
 def test_it_is_not(assert_cost_unchanged):
     import torch
     assert_cost_unchanged(torch.nn.Conv2d(3, 9, 3))
+
+def test_it_fails(assert_cost):
+    import torch
+    class Fails(torch.nn.Module):
+        def forward(self, x):
+            raise RuntimeError("its own")
+    assert_cost(Fails(), torch.zeros(1), flops=1)
+
+def test_it_is_no_input(assert_cost):
+    import torch
+    assert_cost(torch.nn.ReLU(), "text", flops=1)
 """)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", "."]
     done = subprocess.run(command, cwd=lock.parent, capture_output=True, text=True, check=False)
-    assert "2 failed, 3 passed" in done.stdout, done.stdout
+    assert "4 failed, 3 passed" in done.stdout, done.stdout
     assert "AssertionError: flops 3,456, not <= 3,000" in done.stdout
     assert "AssertionError: nets:make: FLOPs 3.46 k → 3.89 k (+12.5 %)" in done.stdout
+    assert "RuntimeError: its own" in done.stdout
+    assert "an input is str, not a tensor" in done.stdout
+    ours = str(Path(assertions.__file__).parents[1])
+    assert [line for line in done.stdout.splitlines() if ours in line] == []

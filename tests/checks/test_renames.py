@@ -252,3 +252,18 @@ def test_stages_that_are_renamed_or_lost_are_told(branch: Folder) -> None:
     assert (
         "nets/efficientnet_b0.yaml: no stage is called 'stages.6' any more ([tool.scalenet]: gates[1])" in said.stdout
     )
+
+
+def test_an_increase_of_memory_is_counted_from_a_base_that_did_not_limit_it(branch: Folder) -> None:
+    gate = '[[tool.scalenet.gates]]\nmetric = "memory"\nmax_increase = {percent = 5}\n'
+    branch.write("pyproject.toml", f"{(branch.path / 'pyproject.toml').read_text()}\n{gate}")
+    branch.lock()
+    said = branch.check("--base", "main")
+    assert said.exit_code == 0, said.stdout
+    assert f"ok  {R18}: memory 53.8 MB, max_increase to 56.5 MB, headroom 2.69 MB" in said.stdout
+
+
+def test_a_hook_of_git_finds_each_projects_own_repository(branch: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_DIR", "/nowhere")
+    monkeypatch.setenv("GIT_INDEX_FILE", "/nowhere/index")
+    assert branch.check("--base", "main").exit_code == 0

@@ -149,3 +149,33 @@ def test_a_report_of_no_kind_is_asked_wrongly(locked: Folder, words: list[str]) 
     refused = locked.check(*words)
     assert refused.exit_code == 2
     assert "not KIND=FILE" in refused.stderr
+
+
+def test_nobodys_name_is_a_command_to_githubs_runner(folder: Folder) -> None:
+    folder.write("pyproject.toml", '[tool.scalenet]\ntargets = ["*.yaml"]\n')
+    for name in ("::error::a.yaml", "##[error]b.yaml", "c\n::error::c.yaml"):
+        folder.write(name, "schema: scalenet/1\n")
+    said = folder.run("check", "--fast", "--github")
+    assert said.exit_code == 2
+    assert [line for line in said.stdout.splitlines() if line.lstrip().startswith("::") or "##[" in line] == []
+    assert all(line.startswith("::error file=scalenet.lock.json,line=1,") for line in said.stderr.splitlines())
+
+
+def test_several_projects_are_one_comment_a_list_and_suites(changed: Folder) -> None:
+    for team in ("one", "two"):
+        (changed.path / team / "nets").mkdir(parents=True)
+        changed.write(f"{team}/pyproject.toml", (changed.path / "pyproject.toml").read_text())
+        changed.write(f"{team}/nets/net.yaml", (changed.path / R18).read_text())
+    (changed.path / ".hidden").mkdir()
+    changed.write(".hidden/pyproject.toml", "nothing")
+    changed.write(".gitignore", ".hidden\n")
+    said = changed.check("--all", "--json", "--report", "markdown=r.md", "--report", "junit=r.xml")
+    assert (said.exit_code, [one["project"] for one in json.loads(said.stdout)]) == (1, [".", "one", "two"])
+    text = Path("r.md").read_text()
+    assert text.startswith(marker("."))
+    assert text.count("<!--") == 1
+    assert "\n## scalenet check of `one` failed" in text
+    assert len(Xml.parse("r.xml").getroot().findall("testsuite")) == 3
+    assert changed.check("--all", R18).exit_code == 2
+    (changed.path / "pyproject.toml").unlink()
+    assert "projects below: one, two; -C one, or --all" in changed.check().stderr
