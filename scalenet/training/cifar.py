@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _FOLDERS = ("cifar-10-batches-bin", "cifar-100-binary")
 _PICKLED_FOLDERS = ("cifar-10-batches-py", "cifar-100-python")
+_FINE = {"train.bin", "test.bin", "fine_label_names.txt"}
 _BATCH = re.compile(r"data_batch_(\d{1,4})\.bin")
 _PIXELS = 3 * CIFAR_SIDE**2
 
@@ -25,7 +26,7 @@ def find_cifar(root: Folder) -> Folder | None:
     """Return the folder of CIFAR's binary files, if they are there; refuse the pickled ones."""
     for folder in [root, *(root.folders[name] for name in _FOLDERS if name in root.folders)]:
         names = _names(folder)
-        if "test.bin" in names or "test_batch.bin" in names or any(map(_BATCH.fullmatch, names)):
+        if len(names & _FINE) > 1 or "test_batch.bin" in names or any(map(_BATCH.fullmatch, names)):
             return folder
     for folder in [root, *(root.folders[name] for name in _PICKLED_FOLDERS if name in root.folders)]:
         if not root.alive and _names(folder) & {"data_batch_1", "meta"}:
@@ -42,7 +43,7 @@ def read_cifar(folder: Folder) -> tuple[Files, Files, set[str]]:
     Return those to train on, those held out, and the paths of the files that are read.
     """
     there = Path(folder.path)
-    fine = "test.bin" in _names(folder)
+    fine = bool(_names(folder) & _FINE)
     names = there / ("fine_label_names.txt" if fine else "batches.meta.txt")
     train = [there / "train.bin"] if fine else _batches(folder)
     test = there / ("test.bin" if fine else "test_batch.bin")
@@ -70,7 +71,7 @@ def _batches(folder: Folder) -> list[Path]:
 def _records(files: Sequence[Path], classes: Sequence[str], labels: int) -> Files:
     found: Files = {name: [] for name in classes}
     for path in files:
-        content, length = path.read_bytes(), labels + _PIXELS
+        content, length = File(str(path)).content(), labels + _PIXELS
         if not content or len(content) % length:
             raise DataError(f"{path}: {len(content)} bytes are no whole number of records; download it again")
         for number, label in enumerate(content[labels - 1 :: length]):

@@ -52,6 +52,7 @@ MOST_BYTES = 2**29
 
 CIFAR_SIDE = 32
 
+_POINTERS = (b"version https://git-lfs.github.com/", b"/annex/objects/")
 _LARGE = 16_000_000
 _ONE_BY_ONE = threading.Lock()
 _ORIENTATION, _SIDEWAYS = 0x0112, (5, 6, 7, 8)
@@ -82,7 +83,7 @@ class File:
         with Path(self.path).open("rb") as file:
             size = os.fstat(file.fileno()).st_size if self.length is None else self.length
             if size > MOST_BYTES:
-                raise DataError(f"{size / 2**20:,.0f} MiB; {MOST_BYTES // 2**20} MiB are the most")
+                raise DataError(f"{size / 2**20:,.0f} MiB; {MOST_BYTES / 2**20:,.0f} MiB are the most")
             file.seek(self.offset)
             return file.read(size)
 
@@ -203,12 +204,15 @@ def _opened(file: File, content: bytes | None = None) -> Image.Image:
     """Open a file, of which no more is read here than the header; a part of one is read whole."""
     if content is None and (file.planes or file.length is not None):
         content = file.content()
-    if content is None:
-        return Image.open(file.path, formats=list(FORMATS))
-    if not file.planes:
-        return Image.open(io.BytesIO(content), formats=list(FORMATS))
-    planes = np.frombuffer(content, dtype=np.uint8).reshape(3, CIFAR_SIDE, CIFAR_SIDE)
-    return Image.fromarray(planes.transpose(1, 2, 0))
+    if content is not None and file.planes:
+        planes = np.frombuffer(content, dtype=np.uint8).reshape(3, CIFAR_SIDE, CIFAR_SIDE)
+        return Image.fromarray(planes.transpose(1, 2, 0))
+    try:
+        return Image.open(file.path if content is None else io.BytesIO(content), formats=list(FORMATS))
+    except UnidentifiedImageError:
+        if (file.content() if content is None else content).startswith(_POINTERS):
+            raise DataError("stands for an image of git-lfs or git-annex that was not fetched") from None
+        raise
 
 
 def _turn(opened: Image.Image) -> AbstractContextManager[object]:

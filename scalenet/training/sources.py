@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from scalenet.arch.errors import nearest
 from scalenet.training.cifar import find_cifar, read_cifar
 from scalenet.training.decoding import DataError, Files, below, short_side, some
 from scalenet.training.layout import find_parts, read_classes
@@ -82,7 +83,7 @@ def find_source(directory: str | Path, layout: Layout = "auto") -> Source:
     """Return the images of a folder, in whatever form it holds them, or raise DataError where that is not clear."""
     root = Path(directory)
     if layout not in LAYOUTS:
-        raise DataError(f"unknown layout {layout!r}", hint=f"known: {', '.join(LAYOUTS)}")
+        raise DataError(f"unknown layout {layout!r}", hint=nearest(layout, LAYOUTS) or f"known: {', '.join(LAYOUTS)}")
     if root.is_file():
         raise DataError(f"{root}: is a file", hint="give the folder that holds it, and unpack what is no tar shard")
     if not root.is_dir():
@@ -106,15 +107,18 @@ def native_size(source: Source) -> int:
 
 def _form(tree: Folder) -> str:
     """Return in which form a folder holds its images, or raise DataError where it is several."""
-    if find_cifar(tree) is not None:
-        return "cifar"
-    shards = [Path(path).name for path in find_shards(tree)]
-    if shards and tree.alive:
+    holds = {
+        "cifar": find_cifar(tree) is not None,
+        "shards": bool(find_shards(tree)),
+        "folders": bool(tree.living()),
+    }
+    forms = [form for form, there in holds.items() if there] or ["folders"]
+    if len(forms) > 1:
         raise DataError(
-            f"{tree.path}: holds images in folders and in tar files ({some(shards)})",
-            hint="move one of them away, or say with --layout folders or --layout shards which counts",
+            f"{tree.path}: holds images as {' and as '.join(_WORDS[form] for form in forms)}",
+            hint=f"move one of them away, or say which counts: {' or '.join(f'--layout {form}' for form in forms)}",
         )
-    return "shards" if shards else "folders"
+    return forms[0]
 
 
 def _read_folders(tree: Folder) -> Source:

@@ -71,6 +71,14 @@ def test_a_format_that_is_not_listed_is_not_opened(tmp_path: Path) -> None:
     assert found.skipped == {0: "x.png: not an image that can be read"}
 
 
+def test_what_stands_for_an_image_that_was_not_fetched_is_told(tmp_path: Path) -> None:
+    (tmp_path / "0.jpg").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+    (tmp_path / "1.jpg").write_text("/annex/objects/SHA256E-s1--0.jpg\n")
+    found = decode([File(str(tmp_path / f"{number}.jpg")) for number in (0, 1)], size=4, root=tmp_path, progress=None)
+    assert all("git-lfs or git-annex that was not fetched" in line for line in found.skipped.values())
+    assert len(found.skipped) == 2
+
+
 def header(width: int, height: int) -> bytes:
     """Return a PNG that says it is as large as that, and has next to no pixels."""
     chunks = b"\x89PNG\r\n\x1a\n"

@@ -207,7 +207,7 @@ def test_shards_that_are_not_clear_are_refused(tmp_path: Path) -> None:
         find_source(tmp_path)
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "0.jpg").write_bytes(b"x")
-    with pytest.raises(DataError, match=r"in folders and in tar files \(more.tar, train-0.tar\) .*--layout shards"):
+    with pytest.raises(DataError, match=r"as tar shards and as class folders .*--layout shards"):
         find_source(tmp_path)
 
 
