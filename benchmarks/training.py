@@ -26,9 +26,10 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from scalenet import build, load
-from scalenet.training.data import ImageSet, Splits, read, select, stream
+from scalenet.training.data import ImageSet, Splits, read, stream
 from scalenet.training.loop import Listener, Progress, Training
 from scalenet.training.recipe import change, load_recipe
+from scalenet.training.selection import select
 from scalenet.training.sources import find_source
 
 if TYPE_CHECKING:

@@ -49,7 +49,8 @@ if TYPE_CHECKING:
     from scalenet.search.objective import Objective
     from scalenet.search.plan import Plan
     from scalenet.search.study import Study
-    from scalenet.training.data import Selection, Splits
+    from scalenet.training.data import Splits
+    from scalenet.training.selection import Selection
     from scalenet.training.sources import Source
 
 EMBEDDED_BASE, EMBEDDED_GRID, DEFAULT_GRID = "small_resnet", "small", "shares"
@@ -511,7 +512,7 @@ def _images(asked: _Asked, workers: int) -> Splits:
 
 
 def _selection(options: Options, source: Source) -> Selection:
-    from scalenet.training.data import HELD_OUT, select
+    from scalenet.training.selection import HELD_OUT, select
 
     fraction = HELD_OUT if options.held_out is None else options.held_out
     return select(source, seed=options.seed, limit=options.images, fraction=fraction)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import os
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -16,15 +14,15 @@ from torch.nn import functional
 
 from scalenet.training.decoding import DataError, decode, some
 from scalenet.training.embedded import CLASS_NAMES, render
+from scalenet.training.memory import check_memory
+from scalenet.training.selection import Selection, minival_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from scalenet.training.decoding import File, Files
     from scalenet.training.sources import Source
-
-HELD_OUT = 0.1
-"""The share of each class that is held out where the data have no held-out images."""
 
 _CHUNK = 1024
 
@@ -96,58 +94,10 @@ def embedded_splits(
             render(validation, size=size, seed=2 * seed + 1),
         )
     ]
-    kept = train - _minival(minival, train)
+    kept = train - minival_size(minival, train)
     parts = [ImageSet(sets[0].images[part], sets[0].labels[part]) for part in (slice(kept), slice(kept, None))]
     splits = _splits(parts[0], sets[1], parts[1] if kept < train else None, classes=CLASS_NAMES, name="embedded")
     return replace(splits, names=splits.digest)
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Which encoded images of a source are for what."""
-
-    source: Source
-    train: Files
-    validation: Files
-    minival: Files | None
-    drawn: float | None
-    spare: int = 0
-
-    def __len__(self) -> int:
-        return sum(len(found) for part in self.parts() for found in part.values())
-
-    @property
-    def name(self) -> str:
-        """The name of the data."""
-        return self.source.name
-
-    def parts(self) -> list[Files]:
-        """Return all parts."""
-        return [part for part in (self.train, self.validation, self.minival) if part is not None]
-
-
-def select(
-    source: Source, *, seed: int, limit: int | None = None, fraction: float = HELD_OUT, minival: int = 0
-) -> Selection:
-    """Draw by the seed, class by class, which images are for what.
-
-    Where the source has no held-out images, `fraction` of each class is held out. `limit` keeps that many training
-    images, in proportion to the classes. `minival` is taken from them, but no more than a tenth. Raise `DataError` for
-    numbers that do not add up.
-    """
-    train, validation, drawn = source.train, source.held_out, None
-    if validation is None:
-        drawn = fraction
-        train, validation = _held_out(train, seed=seed, fraction=fraction, root=source.root)
-    spare = 0
-    if limit is not None:
-        train, rest = _divided(train, limit, seed=seed, stream=1, root=source.root)
-        spare = sum(map(len, rest.values()))
-    count = sum(map(len, train.values()))
-    wanted = _minival(minival, count)
-    if not wanted:
-        return Selection(source, train, validation, None, drawn, spare)
-    return Selection(source, *_with_minival(train, validation, wanted, count, seed, source.root), drawn, spare)
 
 
 def read(
@@ -172,7 +122,7 @@ def read(
         raise DataError(f"{source.root}: images of {size} px asked for; ask for 1 px or more")
     if strict:
         source.check_whole()
-    _check_memory(selection, size=size, copies=copies, memory=memory)
+    check_memory(selection, size=size, copies=copies, memory=memory)
     sets, skipped, digests = [], list[str](), list[bytes]()
     tell = _counting(progress, len(selection))
     for part, kind in zip(selection.parts(), ("training", "held-out", None), strict=False):
@@ -267,12 +217,6 @@ def _held_out_counts(images: Splits | Selection) -> list[int]:
     return torch.bincount(images.validation.labels, minlength=len(images.classes)).tolist()
 
 
-def fits(count: int, *, size: int, copies: int, memory: int | None = None) -> bool:
-    """Return whether the free memory (or `memory` bytes) holds `count` images of `size` pixels `copies` times."""
-    free = _free_memory() if memory is None else memory
-    return free is None or _needed(count, size, copies) <= free
-
-
 def resample(images: Tensor, height: int, width: int) -> Tensor:
     """Resample uint8 images [N, 3, H, W] to [N, 3, height, width], antialiased (bilinear).
 
@@ -324,102 +268,8 @@ def _names(selection: Selection, contents: Sequence[str]) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
-def _minival(wanted: int, count: int) -> int:
-    return min(wanted, count // 10)
-
-
-def _held_out(files: Files, *, seed: int, fraction: float, root: Path) -> tuple[Files, Files]:
-    """Draw a share of every class by the seed."""
-    if not 0.0 < fraction < 1.0:
-        raise DataError(f"{root}: a held-out fraction of {fraction:g} asked for; it must lie between 0 and 1")
-    for name, found in files.items():
-        if len(found) < 2:
-            raise DataError(f"{root}: class {name} has one image only; add more, since some images are held out")
-    counts = [min(len(found) - 1, max(1, round(fraction * len(found)))) for found in files.values()]
-    held_out, train = _drawn(files, counts, seed=seed, stream=0)
-    return train, held_out
-
-
-def _divided(files: Files, count: int, *, seed: int, stream: int, root: Path) -> tuple[Files, Files]:
-    """Divide files into `count` drawn ones, every class by its share and at least one of each, and the rest."""
-    if count < len(files):
-        raise DataError(f"{root}: {count} images for {len(files)} classes; give --images {len(files)} or more")
-    if count >= sum(map(len, files.values())):
-        return files, {}
-    return _drawn(files, _shares([len(found) for found in files.values()], count), seed=seed, stream=stream)
-
-
-def _with_minival(
-    train: Files, validation: Files, wanted: int, count: int, seed: int, root: Path
-) -> tuple[Files, Files, Files]:
-    if wanted < len(train) or min(map(len, train.values())) < 2:
-        raise DataError(
-            f"{root}: {count} training images are too few to keep some of each class for choosing the best epoch",
-            hint="--set minival=0 --set patience=null trains on all of them",
-        )
-    kept, minival = _divided(train, count - wanted, seed=seed, stream=2, root=root)
-    return kept, validation, minival
-
-
-def _drawn(files: Files, counts: Sequence[int], *, seed: int, stream: int) -> tuple[Files, Files]:
-    """Draw that many of each class by the seed, each class from a stream of its own; return them and the rest."""
-    drawn: Files = {}
-    rest: Files = {}
-    for index, ((name, found), count) in enumerate(zip(files.items(), counts, strict=True)):
-        sequence = np.random.SeedSequence(abs(seed), spawn_key=(stream, index))
-        chosen = set(np.random.Generator(np.random.PCG64(sequence)).permutation(len(found))[:count].tolist())
-        drawn[name] = [file for place, file in enumerate(found) if place in chosen]
-        rest[name] = [file for place, file in enumerate(found) if place not in chosen]
-    return drawn, rest
-
-
-def _shares(sizes: Sequence[int], limit: int) -> list[int]:
-    """Divide a limit in proportion to sizes: one each, then always to the class that is furthest behind."""
-    total = sum(sizes)
-    counts = [max(1, limit * size // total) for size in sizes]
-    while sum(counts) < limit:
-        behind = max(range(len(sizes)), key=lambda place: (sizes[place] * limit / total - counts[place], -place))
-        counts[behind] += 1
-    while sum(counts) > limit:
-        ahead = max(range(len(sizes)), key=lambda place: (counts[place] - sizes[place] * limit / total, -place))
-        counts[ahead] -= 1
-    return counts
-
-
 def _labelled(files: Files) -> list[tuple[File, int]]:
     return [(file, label) for label, found in enumerate(files.values()) for file in found]
-
-
-def _check_memory(selection: Selection, *, size: int, copies: int, memory: int | None) -> None:
-    count, free = len(selection), _free_memory() if memory is None else memory
-    if free is not None and not fits(count, size=size, copies=copies, memory=free):
-        raise DataError(
-            f"{selection.source.root}: {count} images of {size} px, held {copies} times, need "
-            f"{_needed(count, size, copies) / 2**30:.1f} GiB of memory and {free / 2**30:.1f} GiB are free",
-            hint="take fewer with --images",
-        )
-
-
-def _needed(count: int, size: int, copies: int) -> int:
-    return copies * count * 3 * size * size
-
-
-def _free_memory() -> int | None:
-    """Return the free memory in bytes, or None where the system does not say."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES") + _reclaimable()
-    except (ValueError, OSError, AttributeError):
-        return None
-
-
-def _reclaimable() -> int:
-    """Return the bytes that Linux keeps as file cache and gives back when asked."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return 0
-    sizes = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines}
-    return max(0, sizes.get("MemAvailable", 0) - sizes.get("MemFree", 0))
 
 
 def _counting(progress: Callable[[int, int], None] | None, total: int) -> Callable[[int, int], None] | None:

@@ -13,24 +13,16 @@ from scalenet.arch.config import Config
 from scalenet.arch.errors import ScalenetError
 from scalenet.model.builder import build
 from scalenet.training.checkpoint import Images, Plan, Trained
-from scalenet.training.data import (
-    HELD_OUT,
-    FileSet,
-    embedded_splits,
-    fits,
-    read,
-    read_part,
-    select,
-    stream,
-    stream_part,
-)
+from scalenet.training.data import FileSet, embedded_splits, read, read_part, stream, stream_part
 from scalenet.training.decoding import some
 from scalenet.training.distributed import SINGLE, World
 from scalenet.training.embedded import rendered_size
 from scalenet.training.feed import feed, normalizer
 from scalenet.training.folder import Folder
 from scalenet.training.loop import DivergedError, Training
+from scalenet.training.memory import fits
 from scalenet.training.scoring import score
+from scalenet.training.selection import HELD_OUT, select
 from scalenet.training.sources import Source, find_source, native_size
 
 if TYPE_CHECKING:

@@ -430,12 +430,13 @@ def test_a_search_says_what_an_image_is_worth_and_goes_on_with_the_share_it_held
     plan = yaml.safe_load((tmp_path / "search.yaml").read_text())["images"]
     assert (plan["train"], plan["validation"], plan["drawn"], plan["chance"]) == (90, 30, 0.25, 0.5)
     again = subprocess.run(
-        [sys.executable, "-m", "scalenet_cli", "search", "resume", str(tmp_path)],
+        [sys.executable, "-m", "scalenet_cli", "search", "resume", str(tmp_path), "--json"],
         capture_output=True,
         text=True,
         check=False,
     )
     assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["images"] == plan
     other = search(tiny, tmp_path, "--seeds", "1", "--epochs", "1")
     assert other.returncode == 2
     assert "images" in other.stderr

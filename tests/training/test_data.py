@@ -9,8 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
-from scalenet.training.data import Splits, embedded_splits, read, resample, select
+from scalenet.training.data import Splits, embedded_splits, read, resample
 from scalenet.training.decoding import DataError
+from scalenet.training.selection import select
 from scalenet.training.sources import find_source
 
 if TYPE_CHECKING:

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scalenet.training.data import select, stream
+from scalenet.training.data import chance, stakes, stream
 from scalenet.training.decoding import DataError
 from scalenet.training.layout import Role, role
+from scalenet.training.selection import select
 from scalenet.training.sources import find_source
 from scalenet.training.tree import Why
 
@@ -110,6 +111,19 @@ def test_splits_that_are_not_used_are_named(tmp_path: Path) -> None:
     counts = Counter(one.why for one in source.left_out)
     assert counts == {Why.unused_split: 6, Why.no_split: 6, Why.unlabelled: 3}
     source.check_whole()  # nothing of it was meant to be used
+
+
+def test_images_beyond_a_limit_are_counted(tmp_path: Path) -> None:
+    selection = select(find_source(lay(tmp_path, "train/a", "train/b", "val/a", "val/b")), seed=0, limit=4)
+    assert selection.spare == 2
+    assert stakes(selection).startswith(
+        f"{tmp_path.name}: 4 images to train on (2 more are left out by --images), 6 held out; one"
+    )
+
+
+def test_chance_is_the_share_of_the_largest_class(tmp_path: Path) -> None:
+    source = find_source(lay(tmp_path, "train/a", "train/b", "val/a", "val/a/more", "val/b"))
+    assert chance(select(source, seed=0)) == 6 / 9
 
 
 @pytest.mark.parametrize(

@@ -19,10 +19,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from scalenet.training.data import read, select, stream
+from scalenet.training.data import read, stream
 from scalenet.training.decoding import DataError, File
 from scalenet.training.feed import feed
 from scalenet.training.recipe import Augmentation
+from scalenet.training.selection import select
 from scalenet.training.sources import find_source, native_size
 from scalenet.training.tree import Why
 
