@@ -139,7 +139,7 @@ def prepare(folder: Path) -> None:
     names = [row["name"] for row in json.loads(_command(folder, "grid-search", *_SEARCH, "--dry-run", "--json"))]
     rows = (f"{name},{seed},{0.5 + number / 100 + seed / 1000}" for number, name in enumerate(names) for seed in (0, 1))
     (folder / "results.csv").write_text("\n".join(("name,seed,accuracy", *rows)) + "\n", encoding="utf-8")
-    _command(folder, "grid-search", *_SEARCH, "--evaluate", "table:results.csv", "--seeds", "2", "-o", "search")
+    _command(folder, "grid-search", *_SEARCH, "--evaluate", "table:results.csv", *_FEW, "-o", "search")
     _command(folder, "train", "net.yaml", "--recipe", "small_images", *TRAIN)
     (folder / "out").rename(folder / "trained")
     recipe = _command(folder, "recipes", "small_images")
@@ -147,6 +147,7 @@ def prepare(folder: Path) -> None:
 
 
 _SEARCH = ("--base", "net.yaml", "--grid", "grid.yaml")
+_FEW = ("--seeds", "2", "--workers", "1")
 
 
 def _command(folder: Path, *words: str) -> str:
@@ -238,7 +239,7 @@ def projects(chance: Random, folder: Path) -> Case:
     return Case(words, _codes(0, 1, 2, 3))
 
 
-@kind(0.5)
+@kind(0.2)
 def modules(chance: Random, folder: Path) -> Case:
     """Callables that are no good, for inputs that are no good."""
     _stock(folder, "models.py")
@@ -268,7 +269,7 @@ def grids(chance: Random, folder: Path) -> Case:
     return Case(words + ["--json"] * chance.randrange(2), _codes(0, 2), wrong)
 
 
-@kind()
+@kind(0.5)
 def plans(chance: Random, folder: Path) -> Case:
     """A file of a search's folder, the plan most of all."""
     _stock(folder, "search")
@@ -280,16 +281,17 @@ def plans(chance: Random, folder: Path) -> Case:
         shutil.rmtree(path)
     _hostile(chance, path, content)
     words = chance.choice((["status"], ["results"], ["resume"], ["status", "--json"], ["results", "--json"], ["stop"]))
-    return Case(["search", words[0], "search", *words[1:]], _codes(0, 2))
+    codes = _codes(0, 2, 3) if name == "search.db" else _codes(0, 2)
+    return Case(["search", words[0], "search", *words[1:]], codes)
 
 
-@kind()
+@kind(0.5)
 def results(chance: Random, folder: Path) -> Case:
     """A table of known results."""
     _stock(folder, "net.yaml", "grid.yaml")
     text = _good(chance.choice(("results.csv", "results.csv", "search/candidates.csv")))
     wrong = _hostile(chance, folder / "r.csv", text)
-    words = ["grid-search", *_SEARCH, "--evaluate", "table:r.csv", "--seeds", "2", "-o", "out", "--json"]
+    words = ["grid-search", *_SEARCH, "--evaluate", "table:r.csv", *_FEW, "-o", "out", "--json"]
     return Case(words, _codes(0, 2), wrong and not (folder / "r.csv").is_file())
 
 
@@ -521,7 +523,7 @@ _GOOD: dict[str, list[str]] = {
     "latency": ["net.yaml", "--runs", "1", "--warmup", "1"],
     "train": ["net.yaml", "--recipe", "small_images", *TRAIN],
     "evaluate": ["trained", "--data", "images", "--workers", "0"],
-    "grid-search": [*_SEARCH, "--evaluate", "table:results.csv", "--seeds", "2", "-o", "new"],
+    "grid-search": [*_SEARCH, "--evaluate", "table:results.csv", *_FEW, "-o", "new"],
     "search status": ["search"],
     "search results": ["search"],
     "search stop": ["search"],

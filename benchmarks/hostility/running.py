@@ -14,6 +14,7 @@ import time
 import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import NoReturn
 
 SECONDS = 10
@@ -66,6 +67,7 @@ def warm() -> None:
     import fvcore.nn  # noqa: F401, PLC0415
     import scalenet_cli.main  # noqa: F401, PLC0415
     import torch  # noqa: PLC0415
+    import torch._dynamo  # noqa: PLC0415 - optimisers import it, which takes longer than a case
 
     import scalenet.checks.checking  # noqa: PLC0415
     import scalenet.search.study  # noqa: PLC0415
@@ -168,6 +170,7 @@ def _called(words: list[str]) -> int:
     from scalenet_cli.main import main  # noqa: PLC0415
 
     sys.argv = ["scalenet", *words]
+    sys.modules["__main__"] = ModuleType("__main__")  # the processes that it starts shall not run this script again
     sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
     try:
