@@ -21,18 +21,21 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _KEPT = "what stood there is unchanged"
 
 
-def read_text(path: Path, place: str) -> str:
-    """Read a file of UTF-8 text, or raise ScalenetError that says why not: none is larger than 16 MiB."""
+def read_text(path: Path, place: str, *, hint: str | None = None) -> str:
+    """Read a file of UTF-8 text, or raise ScalenetError that says why not: none is larger than 16 MiB.
+
+    A pipe is read to its end; one that nobody writes to is empty, and waits for nobody.
+    """
     try:
-        with path.open("rb") as file:
+        with os.fdopen(_opened(path, os.O_RDONLY), "rb") as file:
             content = file.read(LARGEST_FILE + 1)
         if len(content) > LARGEST_FILE:
-            raise ScalenetError(f"{place}: larger than {LARGEST_FILE // 2**20} MiB")
+            raise ScalenetError(f"{place}: larger than {LARGEST_FILE // 2**20} MiB", hint=hint)
         return content.decode("utf-8-sig").replace("\r\n", "\n")
     except ScalenetError:
         raise
     except (OSError, ValueError) as error:
-        raise ScalenetError(f"{place}: {_reason(error)}") from None
+        raise ScalenetError(f"{place}: {_reason(error)}", hint=hint) from None
 
 
 def write_text(path: Path, text: str, *, within: Path | None = None) -> None:
@@ -62,7 +65,8 @@ def write_bytes(path: Path, content: bytes, *, within: Path | None = None) -> No
 
 def append_text(path: Path, text: str) -> None:
     """Add text to a file's end, or raise ScalenetError or RunError as `write_bytes` does."""
-    with _said_plainly(path), path.open("ab") as file:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    with _said_plainly(path), os.fdopen(_opened(path, flags), "wb") as file:
         file.write(_encoded(text))
 
 
@@ -89,7 +93,14 @@ def _stream(path: Path) -> BinaryIO | None:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     if stat.S_ISREG(found.st_mode):
         return None
-    return path.open("wb")
+    return os.fdopen(_opened(path, os.O_WRONLY), "wb")
+
+
+def _opened(path: Path, flags: int) -> int:
+    """Return an open file as the system knows it; without waiting for who is at the other end of a pipe."""
+    handle = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    os.set_blocking(handle, True)
+    return handle
 
 
 def _is(stream: TextIO, found: os.stat_result) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from scalenet.arch.config import read_record
-from scalenet.arch.errors import ScalenetError, UnknownNameError
+from scalenet.arch.errors import UnknownNameError
 from scalenet.arch.files import read_text
 from scalenet.arch.registry import is_path
 from scalenet.arch.spec import Record
@@ -30,8 +30,6 @@ def load_shipped(record: type[R], name_or_path: str | Path, files: dict[str, Tra
         if name not in files:
             raise UnknownNameError(kind, str(name_or_path), files, listing=f"known: {', '.join(files)}")
         return read_record(record, files[name].read_text(encoding="utf-8"), f"{kind} {name}")
-    try:
-        text = read_text(Path(name_or_path), str(name_or_path))
-    except ScalenetError as error:
-        raise ScalenetError(error.message, hint=f"`scalenet {kind}s` lists those shipped") from None
-    return read_record(record, text, str(name_or_path))
+    place = str(name_or_path)
+    text = read_text(Path(place), place, hint=f"`scalenet {kind}s` lists those shipped")
+    return read_record(record, text, place)

@@ -8,7 +8,6 @@ from pydantic import BeforeValidator, Field
 
 from scalenet.arch import strict_yaml
 from scalenet.arch.config import Multiplier, as_data, read_record
-from scalenet.arch.errors import ScalenetError
 from scalenet.arch.files import read_text, write_text
 from scalenet.arch.spec import Record, as_tuple
 from scalenet.search.objective import Ceiling, Goal
@@ -115,10 +114,7 @@ class Coefficients(Record):
 
 def load_coefficients(path: Path) -> Coefficients:
     """Read α, β, γ from a file that a search wrote, or one with only `schema`, `alpha`, `beta` and `gamma`."""
-    try:
-        text = read_text(path, str(path))
-    except ScalenetError as error:
-        raise ScalenetError(error.message, hint="`scalenet grid-search` writes it") from None
+    text = read_text(path, str(path), hint="`scalenet grid-search` writes it")
     return read_record(Coefficients, text, str(path))
 
 

@@ -18,7 +18,7 @@ import torch
 from pydantic import BeforeValidator, Field
 from safetensors.torch import save
 
-from scalenet.arch.config import Config, as_data, as_record
+from scalenet.arch.config import Config, Finite, as_data, as_record
 from scalenet.arch.errors import ScalenetError
 from scalenet.arch.files import write_bytes
 from scalenet.arch.spec import Record, as_tuple
@@ -43,7 +43,7 @@ ABANDONED = 600.0
 """Seconds after which nobody writes a half-written file any more; before that another process may be about to."""
 
 Texts = Annotated[tuple[str, ...], BeforeValidator(as_tuple)]
-Floats = Annotated[tuple[float, ...], BeforeValidator(as_tuple)]
+Floats = Annotated[tuple[Finite, ...], BeforeValidator(as_tuple)]
 
 
 class Images(Record):
@@ -121,7 +121,11 @@ class Trained:
     def module(self) -> nn.Module:
         """Return the network with its weights."""
         network = build(self.about.plan.config.model)
-        network.load_state_dict(self.weights)
+        try:
+            network.load_state_dict(self.weights)
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())
+            raise ScalenetError(f"{self.place}: damaged, or not the weights that it says: {reason}") from None
         return network
 
     def start(self, network: nn.Module, classes: tuple[str, ...]) -> None:
@@ -229,7 +233,7 @@ def _state(path: Path) -> tuple[State, dict[str, str]]:
     tensors, texts = _read(path)
     if texts.pop("digest", None) != _digest(tensors, texts):
         raise ScalenetError(f"{path}: damaged, or no checkpoint")
-    return State(tensors, json.loads(texts["state"])), texts
+    return State(tensors, _said(texts, "state", path)), texts
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -247,5 +251,12 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 def _about(texts: dict[str, str], path: Path) -> About:
     if "about" not in texts:
         raise ScalenetError(f"{path}: does not say what it is of", hint="give a file that `scalenet train` wrote")
-    data: Any = json.loads(texts["about"])
-    return as_record(About, data, str(path))
+    return as_record(About, _said(texts, "about", path), str(path))
+
+
+def _said(texts: Mapping[str, str], name: str, path: Path) -> Any:
+    """Return the data that one of the texts of a file holds."""
+    try:
+        return json.loads(texts[name])
+    except (KeyError, ValueError, RecursionError):
+        raise ScalenetError(f"{path}: damaged: what it says of its {name} cannot be read") from None

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from scalenet._version import __version__
-from scalenet.arch import strict_yaml
+from scalenet.arch import strict_json, strict_yaml
 from scalenet.arch.config import as_data, as_record, dumps
 from scalenet.arch.errors import ScalenetError
-from scalenet.arch.files import write_bytes, write_text
+from scalenet.arch.files import read_text, write_bytes, write_text
 from scalenet.training.card import model_card
 from scalenet.training.checkpoint import About, Plan, checkpoints, read_checkpoint, write_checkpoint, write_weights
 from scalenet.training.curves import curves_png
@@ -63,7 +63,7 @@ def recorded_plan(folder: Path) -> Plan | None:
     file = folder / "environment.json"
     if file.is_file():
         try:
-            data = json.loads(file.read_text(encoding="utf-8"))["plan"]
+            data = strict_json.loads(read_text(file, str(file)))["plan"]
         except (ValueError, KeyError, TypeError):
             raise ScalenetError(f"{file}: no training's", hint="give another folder with -o") from None
         return as_record(Plan, data, str(file))
