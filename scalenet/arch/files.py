@@ -7,6 +7,7 @@ import os
 import stat
 import sys
 import tempfile
+import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TextIO
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _KEPT = "what stood there is unchanged"
+_PATIENCE = 3.0
+"""Seconds in which the reader of a pipe must come."""
 
 
 def read_text(path: Path, place: str, *, hint: str | None = None) -> str:
@@ -97,10 +100,18 @@ def _stream(path: Path) -> BinaryIO | None:
 
 
 def _opened(path: Path, flags: int) -> int:
-    """Return an open file as the system knows it; without waiting for who is at the other end of a pipe."""
-    handle = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
-    os.set_blocking(handle, True)
-    return handle
+    """Return an open file as the system knows it; who reads a pipe is waited for, but not for ever."""
+    end = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            handle = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+        except OSError as error:
+            if error.errno != errno.ENXIO or time.monotonic() > end:
+                raise
+            time.sleep(0.02)
+        else:
+            os.set_blocking(handle, True)
+            return handle
 
 
 def _is(stream: TextIO, found: os.stat_result) -> bool:
@@ -143,6 +154,8 @@ def _said_plainly(path: Path) -> Iterator[None]:
 def _reason(error: Exception) -> str:
     if isinstance(error, UnicodeDecodeError):
         return "not UTF-8 text"
+    if isinstance(error, OSError) and error.errno == errno.ENXIO:
+        return "a pipe that nobody reads, or a socket"
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 

@@ -136,3 +136,13 @@ def test_what_cannot_be_read_is_one_line(tmp_path: Path, name: str) -> None:
 def test_a_byte_order_mark_and_windows_lines_are_read(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"\xef\xbb\xbfa: 1\r\nb: 2\r\n")
     assert read_text(tmp_path / "a", "here") == "a: 1\nb: 2\n"
+
+
+def test_a_pipe_without_anyone_at_its_other_end_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scalenet.arch.files._PATIENCE", 0.0)
+    os.mkfifo(tmp_path / "pipe")
+    assert read_text(tmp_path / "pipe", "pipe") == ""
+    with pytest.raises(ScalenetError, match="nobody reads"):
+        write_text(tmp_path / "pipe", "x")
