@@ -23,7 +23,7 @@ _USAGE = re.compile(r"Usage: .*\n(Try .*\n)?\n?Error: ")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]")
 _COMMAND = re.compile(r"^(::error file=a::|::error::x|::add-mask::|##\[error)", re.MULTILINE)
 """What the hostile texts would have a CI obey; annotations of its own `check` may write."""
-_EXCEPTION = re.compile(r"^scalenet: \w*(Error|Exception|Warning|Interrupt|Iteration)\b|SCALENET_DEBUG", re.MULTILINE)
+_EXCEPTION = re.compile(r"^scalenet: \w*(Error|Exception|Warning|Interrupt|Iteration)\b", re.MULTILINE)
 _TEMPORARY = re.compile(r"(^|/)\.[^/]+\.\w{6,10}$|\.(tmp|part)$|~$")
 
 
@@ -94,6 +94,7 @@ def _message(case: Case, outcome: Outcome) -> Iterator[str]:
 def _left(case: Case, outcome: Outcome, folder: Path) -> Iterator[str]:
     """Look for files that are half-written, or changed by a command that was asked wrongly."""
     changed = [name for name, what in outcome.after.items() if outcome.before.get(name) != what]
+    changed = [name for name in changed if not name.endswith("environment.json")]  # who went on, and with what
     gone = [name for name in outcome.before if name not in outcome.after]
     if halves := [name for name in changed if _TEMPORARY.search(name)]:
         yield f"leaves the half-written {halves[0]}"
