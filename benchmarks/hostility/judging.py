@@ -19,6 +19,8 @@ LONGEST = 1000
 """Characters of a line on stderr."""
 _EACH = ("check", "lock", "verify")
 """Commands that answer for each of their targets, the bad ones too."""
+_KEPT_BY_OTHERS = re.compile(r"environment\.json$|search\.db(-\w+)?$")
+"""Files that may change although nothing comes of it: who went on with a training last, and SQLite's own."""
 _USAGE = re.compile(r"Usage: .*\n(Try .*\n)?\n?Error: ")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]")
 _COMMAND = re.compile(r"^(::error file=a::|::error::x|::add-mask::|##\[error)", re.MULTILINE)
@@ -94,7 +96,7 @@ def _message(case: Case, outcome: Outcome) -> Iterator[str]:
 def _left(case: Case, outcome: Outcome, folder: Path) -> Iterator[str]:
     """Look for files that are half-written, or changed by a command that was asked wrongly."""
     changed = [name for name, what in outcome.after.items() if outcome.before.get(name) != what]
-    changed = [name for name in changed if not name.endswith("environment.json")]  # who went on, and with what
+    changed = [name for name in changed if not _KEPT_BY_OTHERS.search(name)]
     gone = [name for name in outcome.before if name not in outcome.after]
     if halves := [name for name in changed if _TEMPORARY.search(name)]:
         yield f"leaves the half-written {halves[0]}"

@@ -411,7 +411,7 @@ def _header_flipped(chance: Random, content: bytes) -> bytes:
 
 def _write_shard(path: Path, chance: Random, *, number: bool, odd: bool = False) -> None:
     path.parent.mkdir(parents=True)
-    with tarfile.open(path, "w") as tar:
+    with tarfile.open(path, "w", format=tarfile.GNU_FORMAT, errors="surrogatepass") as tar:
         for count in range(12):
             label = str(count % 2) if number else LABELS[count % 2]
             name, image = f"{count:03}", _image(np.full((8, 8, 3), 100 * (count % 2) + count))
