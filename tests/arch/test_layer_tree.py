@@ -189,3 +189,8 @@ def test_a_stage_holds_its_first_block_and_the_one_that_repeats() -> None:
     assert stage.depth == 2
     assert not stage.first.matches  # type: ignore[union-attr]
     assert stage.repeated.matches  # type: ignore[union-attr]
+
+
+def test_a_squeeze_width_is_rounded_down() -> None:
+    assert blocks.scaled(43, 0.25) == 10  # 10.75, as the official code's `int`
+    assert blocks.scaled(np.array([43, 2]), 0.25).tolist() == [10, 1]  # type: ignore[union-attr]

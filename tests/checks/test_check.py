@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 import scalenet
 from scalenet.arch import registry
 from scalenet.arch.config import dumps
-from scalenet.checks.comparison import Change
+from scalenet.checks.comparison import Change, is_drift
 from scalenet.checks.lock import StageCost, TargetCost
-from scalenet.checks.project import Increase
+from scalenet.checks.project import Gate, Increase
 from scalenet.scaling.presets import presets
 
 if TYPE_CHECKING:
@@ -315,3 +315,13 @@ def test_the_project_holds_its_own_lock(words: list[str]) -> None:
     assert (report["code"], report["problems"], done.stderr) == (0, [], "")
     assert {target["status"] for target in report["targets"]} == {"unchanged"}
     assert len(report["targets"]) == (len({*registry.names(), *presets()}) if "--fast" in words else 4)
+
+
+@pytest.mark.parametrize(("after", "drifted"), [(90, False), (110, False), (89, True), (111, True)])
+def test_a_change_of_just_the_tolerance_is_no_drift(after: int, drifted: bool) -> None:
+    gates = [Gate(tolerance=Increase(absolute=10))]
+    assert is_drift("net", Change(_cost(100), _cost(after)), gates) is drifted
+
+
+def _cost(flops: int) -> TargetCost:
+    return TargetCost(input=("1x3",), flops=flops, params=1, activations=1, stages={}, uncounted=())
