@@ -127,6 +127,9 @@ def _print_family(reports: list[dict[str, Any]], caption: str) -> None:
     for row, before in zip(rows, [None, *reports], strict=False):
         row["growth"] = None if before is None else row["flops"] / before["flops"]
     emit(rows, caption=caption, formats=_FORMATS, hidden=(*_WIDE, "params", "resolution"))
+    for report in reports:
+        for cliff in report["cliffs"]:
+            note(f"{report['name']}: {cliff}")
     budgets = [report for report in reports if "budget" in report]
     if budgets and sys.stdout.isatty():
         emit([_hit(report) for report in budgets], title="budgets", formats=_HIT_FORMATS)

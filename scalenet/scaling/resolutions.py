@@ -25,7 +25,7 @@ NOTABLE = 0.05
 """A cliff costs this share more than its additional pixels do."""
 
 NEAR = 0.02
-"""Sizes at most this share smaller are as good as the given one."""
+"""Sizes at most this share smaller, or one pixel, are as good as the given one."""
 
 
 _FARTHEST = 10_000
@@ -86,7 +86,8 @@ def cliffs_below(model: Model) -> list[Cliff]:
     """Return for each side of a model's input the near smaller size that saves most for its pixels, if notably."""
     found: list[Cliff] = []
     for side, size in _sides(model).items():
-        sizes = range(max(ceil(size * (1 - NEAR)), size - _FARTHEST), size + 1)
+        nearest = min(ceil(size * (1 - NEAR)), size - 1)  # of few pixels even one is more than this share
+        sizes = range(max(nearest, 1, size - _FARTHEST), size + 1)
         *flops, own = _flops(model, side, sizes)
         near = [Cliff(side, size, below, own / saved) for below, saved in zip(sizes, flops, strict=False)]
         found += sorted(near, key=lambda cliff: cliff.excess)[-1:]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import FrozenInstanceError
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -131,7 +131,7 @@ def test_a_block_leaves_the_channels_that_are_asked_of_it(
 
 
 def test_mbconv_squeezes_from_its_input_rounded_down_and_at_least_to_one() -> None:
-    def squeeze(channels: int, ratio: float) -> object:
+    def squeeze(channels: Any, ratio: float) -> Any:
         block = blocks.mbconv(Slot(channels, 8, 1, STYLE), expand=6, se=ratio)
         gates = dict(block.main.layers)["se"]
         assert isinstance(gates, Gate)
@@ -139,6 +139,8 @@ def test_mbconv_squeezes_from_its_input_rounded_down_and_at_least_to_one() -> No
 
     assert squeeze(40, 0.25) == 10
     assert squeeze(42, 0.25) == 10
+    assert squeeze(43, 0.25) == 10  # 10.75: down, not to the nearest
+    assert squeeze(np.array([43, 47, 1]), 0.25).tolist() == [10, 11, 1]
     assert squeeze(2, 0.25) == 1
     assert squeeze(100, 0.29) == 29
 

@@ -154,6 +154,10 @@ def adds_other_shapes(slot: Slot) -> Residual:
     return Residual(slot.style.conv(slot.in_channels, 2 * slot.width), matches=True)
 
 
+def adds_other_sizes(slot: Slot) -> Residual:
+    return Residual(slot.style.conv(slot.in_channels, slot.in_channels, stride=2), matches=True)
+
+
 def groups(slot: Slot) -> Sequence:
     return Sequence((("conv", Conv(slot.in_channels, slot.width, 3, 1, 5)),))
 
@@ -166,6 +170,7 @@ MISFITS: dict[Callable[[Slot], Any], str] = {
     grows: "changes channels or size at every repeat",
     forgets: "a convolution takes 64 channels, and 32 come in",
     adds_other_shapes: "a shortcut of other channels or size than the main path",
+    adds_other_sizes: "a shortcut of other channels or size than the main path",
     groups: "groups of 5 channels do not divide a convolution from 32 to 64 channels",
 }
 

@@ -82,6 +82,14 @@ def test_explain_says_which_cause_adds_what_to_each_stage(scalenet):
     assert [one["cause"] for one in data["deviations"]] == list(data["stages"][0]["added"])
 
 
+def test_a_family_tells_the_cliffs_of_its_members_by_name(scalenet, tmp_path):
+    written = scalenet("scale", "--base", "efficientnet_b0", "--phi", "1,2", "-o", tmp_path)
+    said = "efficientnet_b0_phi1: 258 px costs 15 % more than 256 px for 0.8 % more pixels per side"
+    assert [line for line in written.stderr.splitlines() if "px costs" in line] == [said]
+    small = scalenet("scale", "--base", "efficientnet_b0", "--input-size", "33", "--depth", "1")
+    assert "33 px costs 123 % more than 32 px" in small.stderr
+
+
 def test_explain_reads_the_file_that_scale_writes_and_tells_its_cliff(scalenet, tmp_path):
     written = scalenet("scale", "--phi", "1", "-o", tmp_path / "one.yaml")
     cliff = "258 px costs 15 % more than 256 px for 0.8 % more pixels per side"

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from many_networks import any_dimensions, stack
 
 import scalenet
-from scalenet.arch import registry
+from scalenet.arch import blocks, registry
+from scalenet.arch.blocks import Slot  # noqa: TC001 - annotations of blocks are read
 from scalenet.arch.errors import ScalenetError
+from scalenet.arch.layers import Activation, Conv, Sequence
 from scalenet.arch.spec import Model, dimensions, with_dimensions
 from scalenet.costs.allocation import allocated
 from scalenet.costs.memory import largest_batch, memory, memory_many
@@ -65,6 +67,22 @@ def test_activations_gates_dropout_and_stochastic_depth_are_followed(
     )
     found = allocated(model, batch=3, training=training).between_kernels
     assert memory(model, batch=3, training=training).peak == pytest.approx(found, rel=1e-3)
+
+
+def bright(slot: Slot) -> Sequence:
+    """A convolution and a sigmoid, which PyTorch runs out of place: the peak is there."""
+    return Sequence(
+        (("conv", Conv(slot.in_channels, slot.width, 1, 1, slot.in_channels)), ("act", Activation("sigmoid")))
+    )
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_a_sigmoid_makes_a_map_of_its_own(training: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(blocks.BUILT_IN, "bright", bright)
+    stage = {"block": "bright", "depth": 1, "width": 64}
+    model = small("small_resnet").model_copy(update={"stages": (stage,)})
+    found = allocated(model, batch=3, training=training).between_kernels
+    assert memory(model, batch=3, training=training).peak == pytest.approx(found, rel=1e-6 if not training else 1e-3)
 
 
 def test_weights_are_parameters_and_buffers() -> None:

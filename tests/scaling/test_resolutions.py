@@ -63,10 +63,17 @@ def test_each_side_of_an_input_that_is_not_square_has_its_own_cliffs() -> None:
     assert {one.side for one in cliffs(B0.at((224, 320)), range(250, 260))} == {"height", "width"}
 
 
-@given(name=NAMES, size=st.integers(60, 500))
-def test_a_cliff_saves_more_than_its_pixels_by_at_most_two_percent_of_the_size(name: str, size: int) -> None:
+def test_a_cliff_of_one_pixel_is_told_where_a_pixel_is_more_than_two_percent() -> None:
+    (cliff,) = cliffs_below(B0.at(33))
+    assert (cliff.size, cliff.below) == (33, 32)
+    assert cliff.flops_ratio == scalenet.cost(B0.at(33)).flops / scalenet.cost(B0.at(32)).flops > 2
+    assert cliffs_below(B0.at(32)) == cliffs_below(B0.at(1)) == []
+
+
+@given(name=NAMES, size=st.integers(1, 500))
+def test_a_cliff_saves_more_than_its_pixels_by_two_percent_of_the_size_or_a_pixel(name: str, size: int) -> None:
     model = scalenet.load(name).model.at(size)
     for cliff in cliffs_below(model):
-        assert size * 0.98 <= cliff.below < size
+        assert min(size * 0.98, size - 1) <= cliff.below < size
         assert scalenet.cost(model).flops / scalenet.cost(model.at(cliff.below)).flops == cliff.flops_ratio
         assert cliff.excess >= 0.05
