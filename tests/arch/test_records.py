@@ -159,7 +159,11 @@ def adds_other_sizes(slot: Slot) -> Residual:
 
 
 def groups(slot: Slot) -> Sequence:
-    return Sequence((("conv", Conv(slot.in_channels, slot.width, 3, 1, 5)),))
+    return Sequence((("conv", Conv(slot.in_channels, slot.width, 3, 1, 12)),))
+
+
+def groups_of_odd_outputs(slot: Slot) -> Sequence:
+    return Sequence((("conv", Conv(slot.in_channels, slot.width - 1, 3, 1, 16)),))
 
 
 MISFITS: dict[Callable[[Slot], Any], str] = {
@@ -171,7 +175,8 @@ MISFITS: dict[Callable[[Slot], Any], str] = {
     forgets: "a convolution takes 64 channels, and 32 come in",
     adds_other_shapes: "a shortcut of other channels or size than the main path",
     adds_other_sizes: "a shortcut of other channels or size than the main path",
-    groups: "groups of 5 channels do not divide a convolution from 32 to 64 channels",
+    groups: "groups of 12 channels do not divide a convolution from 32 to 64 channels",
+    groups_of_odd_outputs: "groups of 16 channels do not divide a convolution from 32 to 63 channels",
 }
 
 NET = """schema: scalenet/1
