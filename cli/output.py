@@ -11,7 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scalenet.arch.plain import plain
+from scalenet.arch.plain import LONGEST, plain
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -146,7 +146,7 @@ def note(text: str) -> None:
 
 def order(command: str) -> None:
     """Write a line to stderr that GitHub's runner obeys."""
-    sys.stderr.write(plain(command) + "\n")
+    sys.stderr.write(plain(command, 10 * LONGEST) + "\n")
 
 
 def _no_command(line: str) -> str:

@@ -34,10 +34,16 @@ if TYPE_CHECKING:
 R = TypeVar("R", bound=Record)
 
 
+_LONGEST_NAME = 200
+"""Bytes of a name: of the 255 that a file's may have, the rest is for what is added to it."""
+
+
 def path_safe(name: str) -> str:
-    """Return a name that can be a file's; refuse one that cannot."""
-    if not name or name.startswith(".") or any(character in name for character in "/\\:\0\n"):
+    """Return a name that can be a file's; refuse one that cannot, or that is not printable."""
+    if not name.isprintable() or not name or name.startswith(".") or any(mark in name for mark in "/\\:"):
         raise ValueError("a name must be usable as a file name")
+    if len(name.encode()) > _LONGEST_NAME:
+        raise ValueError(f"a name is at most {_LONGEST_NAME} bytes long")
     return name
 
 

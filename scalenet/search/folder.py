@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 from sqlalchemy import URL
 
 from scalenet.arch import strict_yaml
-from scalenet.arch.config import as_data, read_record, save
+from scalenet.arch.config import as_data, dumps, read_record, save
 from scalenet.arch.errors import ScalenetError
 from scalenet.arch.files import read_text, write_text
 from scalenet.arch.spec import Architecture
@@ -73,7 +73,7 @@ def write_plan(folder: Path, plan: Plan, configs: Mapping[str, Config]) -> None:
     write_text(folder / "search.yaml", strict_yaml.dump(as_data(plan)))
     save(Architecture(plan.base, plan.model, plan.grid.rounding or plan.rounding), folder / "base.yaml")
     for name, config in configs.items():
-        save(config, folder / "candidates" / f"{name}.yaml")
+        write_text(folder / "candidates" / f"{name}.yaml", dumps(config), within=folder)
 
 
 def forget_answer(folder: Path) -> None:
@@ -97,7 +97,7 @@ def discard(folder: Path, names: Collection[str]) -> None:
             file.unlink()
     for job in (folder / "jobs").glob("*"):
         if (match := re.fullmatch(r"(.+)_seed\d+", job.name)) and match[1] in names:
-            shutil.rmtree(job)
+            shutil.rmtree(job) if job.is_dir() and not job.is_symlink() else job.unlink()
     for name in OWN:
         (folder / name).unlink(missing_ok=True)
     for below in (folder / "candidates", folder / "jobs", folder / "plots"):

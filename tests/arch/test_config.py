@@ -31,6 +31,9 @@ def text_of(name: str) -> str:
     return registry.file(name).read_text(encoding="utf-8")
 
 
+LONG = "x" * 201
+
+
 @pytest.mark.parametrize("name", registry.names())
 def test_a_shipped_baseline_is_written_again_byte_for_byte(name: str) -> None:
     config = registry.registered(name)
@@ -108,6 +111,8 @@ def test_the_digest_does_not_depend_on_the_name_or_the_layout() -> None:
         ("scalenet/1", "scalenet/2", "1: schema: expected 'scalenet/1', found 'scalenet/2'"),
         ("dropout: 0.2", "dropout: 2", "20: model.regularization.dropout: expected less than or equal to 1, found 2"),
         ("name: efficientnet_b0\n", "name: a/b\n", "2: name: a name must be usable as a file name, found 'a/b'"),
+        ("name: efficientnet_b0\n", 'name: "\\e"\n', r"2: name: a name must be usable as a file name, found '\x1b'"),
+        ("name: efficientnet_b0", f"name: {LONG}", f"2: name: a name is at most 200 bytes long, found '{LONG}'"),
         ("name: efficientnet_b0\n", "name: 5\n", "2: name: expected a valid string, found 5"),
         ("name: efficientnet_b0\n", "name: a\nname: b\n", "3: key 'name' stands twice"),
     ],
