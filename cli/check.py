@@ -16,8 +16,9 @@ from .options import Json
 from .output import emit_json, emit_lines, order
 
 if TYPE_CHECKING:
-    from scalenet.checks.checking import Report, Selection
+    from scalenet.checks.outcome import Report
     from scalenet.checks.project import Project
+    from scalenet.checks.selection import Selection
 
 Targets: TypeAlias = Annotated[
     list[str] | None,
@@ -86,8 +87,8 @@ def chosen(
 ) -> Iterator[tuple[Project, Selection]]:
     """Yield the project of a folder and what is chosen of it, or `every` project at or below the folder."""
     from scalenet.arch.errors import ScalenetError
-    from scalenet.checks.checking import select
     from scalenet.checks.project import find_project, find_projects
+    from scalenet.checks.selection import select
 
     start = Path.cwd() / folder
     if not start.is_dir():

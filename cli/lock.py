@@ -12,8 +12,8 @@ from .errors import plain_errors
 from .output import emit_lines, note
 
 if TYPE_CHECKING:
-    from scalenet.checks.checking import Selection
     from scalenet.checks.project import Project
+    from scalenet.checks.selection import Selection
 
 
 @plain_errors

@@ -2,158 +2,30 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from scalenet.arch import registry
-from scalenet.arch.errors import ConfigError, ScalenetError
+from scalenet.arch.errors import ConfigError
 from scalenet.checks.comparison import Change, is_drift
 from scalenet.checks.git import file_at, merge_base, moved_file_at, place_in_repository
 from scalenet.checks.limits import Budget, Guarded, budgets, stages, timed
 from scalenet.checks.lock import Lock, NewerLockError, TargetCost, parse_lock, read_lock
 from scalenet.checks.measuring import measure_targets
-from scalenet.checks.project import Gate, ModuleTarget, Project, find_projects
+from scalenet.checks.outcome import Report, Result, Status
 from scalenet.checks.renames import Renames, Sources, find_renames
-from scalenet.checks.targets import ASKED_WRONGLY, NOT_LOCKED, Problem, Target, find_targets
+from scalenet.checks.targets import ASKED_WRONGLY, NOT_LOCKED, Problem, Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from scalenet.checks.amounts import Metric
+    from scalenet.checks.project import Gate, Project
+    from scalenet.checks.selection import Selection
 
 
-Status: TypeAlias = Literal["unchanged", "changed", "renamed", "new", "gone"]
 Costs: TypeAlias = list[tuple[Target, TargetCost]]
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What became of a target. `accepted` is whether the lock file says so; `was` its former name, if it has another.
-
-    `change` runs from the base to now, or where they are equal, from the lock file. `file` is where the target is
-    written, and `line` where in it, as far as that is known.
-    """
-
-    name: str
-    status: Status
-    accepted: bool
-    cost: TargetCost | None = None
-    change: Change | None = None
-    file: Path | None = None
-    line: int = 1
-    was: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """The outcome of a check. `lock` and `base` name what was compared with; `skipped` targets were not measured.
-
-    `words` are those of the command that chose the targets. `unclear` are new targets that may be one of several gone
-    ones. `bare` is whether the base has no lock file at all. `place` is the project's folder from the repository's top;
-    `untimed` are targets whose latency is limited and was not measured.
-    """
-
-    words: tuple[str, ...]
-    lock: Path
-    base: str | None
-    results: tuple[Result, ...]
-    budgets: tuple[Budget, ...]
-    problems: tuple[Problem, ...]
-    skipped: tuple[str, ...]
-    unclear: dict[str, list[str]] = field(default_factory=dict)
-    bare: bool = False
-    place: str = "."
-    untimed: tuple[str, ...] = ()
-
-    @property
-    def code(self) -> int:
-        """0 where all holds, 1 where a gate failed, 2 where something was asked wrongly, 3 where a count is missing."""
-        return max([int(self.failed), *(problem.code for problem in self.problems)])
-
-    @property
-    def failed(self) -> bool:
-        """Whether a gate failed."""
-        return bool(self.drifted) or any(not budget.ok for budget in self.budgets)
-
-    @property
-    def drifted(self) -> list[Result]:
-        """The targets whose cost is not the locked one."""
-        return [result for result in self.results if not result.accepted]
-
-    def accepting(self, folder: str = ".") -> str | None:
-        """Return the command that accepts what is not as locked, given where the project lies from there.
-
-        None where nothing is to be accepted, or a target has no cost that could be.
-        """
-        missing = self.drifted or any(problem.code == NOT_LOCKED for problem in self.problems)
-        refused = any(problem.name for problem in self.problems)
-        where = [] if folder == "." else ["-C", folder]
-        return shlex.join(["scalenet", "lock", *where, *self.words]) if missing and not refused else None
-
-    def of(self, status: Status) -> list[Result]:
-        """Return the targets with this status."""
-        return [result for result in self.results if result.status == status]
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """The targets of a run: all that the project lists, or those that the `words` of the command name."""
-
-    targets: list[Target]
-    problems: list[Problem]
-    words: tuple[str, ...] = ()
-    listed: tuple[str, ...] = ()
-
-    @property
-    def whole(self) -> bool:
-        """Whether these are all targets."""
-        return not self.words
-
-
-def select(project: Project, names: Sequence[str], inputs: Sequence[str], *, start: Path | None = None) -> Selection:
-    """Return the listed targets, or of them those that match a name; what matches none is a target by itself.
-
-    `inputs` belong to a module that is named: `package.module:name`. Paths start from `start`, or from where we are.
-    """
-    listed, problems = find_targets(project.settings.targets, project.folder)
-    if not names:
-        if not (listed or problems):
-            raise ScalenetError("no targets", hint=_where_targets_are(project))
-        return Selection(listed, problems)
-    all_names = *(target.name for target in listed), *(problem.name for problem in problems)
-    names = [_from_folder(name, start or Path.cwd(), project.folder) for name in names]
-    chosen: dict[str, Target] = {}
-    wrong: list[Problem] = []
-    for name in names:
-        matches = [] if inputs else [target for target in listed if fnmatchcase(target.name, name)]
-        if not matches:
-            entry = ModuleTarget(module=name, input=tuple(inputs)) if inputs else name
-            matches, more = find_targets([entry], project.folder)
-            wrong += more
-        chosen.update({target.name: target for target in matches})
-    words = (*names, *(f"--input={one}" for one in inputs))
-    return Selection(list(chosen.values()), wrong, words, all_names)
-
-
-def _where_targets_are(project: Project) -> str:
-    below = [_relative(one.folder, project.folder) for one in find_projects(project.folder) if one != project]
-    if not below:
-        return "list them in [tool.scalenet] of pyproject.toml, or name one"
-    return f"projects below: {', '.join(below[:5])}{', …' * (len(below) > 5)}; -C {below[0]}, or --all"
-
-
-def _relative(path: Path, folder: Path) -> str:
-    return Path(os.path.relpath(path, folder)).as_posix()
-
-
-def _from_folder(name: str, start: Path, folder: Path) -> str:
-    """Return the path of a file as it is from `folder`, and any other name as it is."""
-    is_file = registry.is_path(name) and (start / name).is_file()
-    return _relative(start / name, folder) if is_file else name
 
 
 def check(
@@ -180,9 +52,8 @@ def check(
     guarded = _guarded(project, costs, earlier.lock if earlier else lock, renames)
     problems += _lost_stages(guarded, gates)
     limits = [budget for target in guarded for budget in budgets(target, gates)]
-    for target, (measured, _) in zip(guarded, costs, strict=True):
-        for one in timed(target, measured.latency, gates) if measured.latency else ():
-            problems.append(one) if isinstance(one, Problem) else limits.append(one)
+    for told in _told_of_latency(guarded, costs, gates):
+        problems.append(told) if isinstance(told, Problem) else limits.append(told)
     if earlier is None or earlier.broken:  # the lock file itself is what is held to, or what it would be is not known
         limits = [budget for budget in limits if budget.limit is not None]
     return Report(
@@ -350,6 +221,12 @@ def _gone(
     locked = {*lock.targets, *(reference.targets if reference else ())}
     names = sorted(locked - _names(selection, problems) - set(renames.was.values()))
     return [Result(name, "gone", accepted=name not in lock.targets) for name in names]
+
+
+def _told_of_latency(guarded: Iterable[Guarded], costs: Costs, gates: Sequence[Gate]) -> Iterator[Budget | Problem]:
+    for target, (measured, _) in zip(guarded, costs, strict=True):
+        if measured.latency is not None:
+            yield from timed(target, measured.latency, gates)
 
 
 def _lost_stages(targets: Iterable[Guarded], gates: Sequence[Gate]) -> Iterator[Problem]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from scalenet.checks.checking import Report, Result
+    from scalenet.checks.outcome import Report, Result
 
 _ANNOTATIONS = 10
 _LONGEST = 300

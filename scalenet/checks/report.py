@@ -14,8 +14,8 @@ from scalenet.checks.targets import ASKED_WRONGLY, NOT_LOCKED, NOT_MEASURED
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from scalenet.checks.checking import Report, Result
     from scalenet.checks.limits import Budget
+    from scalenet.checks.outcome import Report, Result
     from scalenet.checks.targets import Problem
 
 _FIELDS = 3
@@ -30,7 +30,7 @@ def lines(report: Report, folder: str = ".") -> Iterator[str]:
     if report.skipped:
         yield f"{counted(report.skipped, 'module')} left out by --fast"
     if report.untimed:
-        yield f"{counted(report.untimed, 'limit')} on latency left out by --fast"
+        yield f"latency of {counted(report.untimed, 'target')} left out by --fast"
     yield from limits(report)
     yield from map(problem_text, report.problems)
     yield verdict(report)

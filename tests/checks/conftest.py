@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 
 from scalenet.arch.config import dumps
 from scalenet.checks import lock as lock_file
-from scalenet.checks.checking import select
 from scalenet.checks.lock import Lock
 from scalenet.checks.measuring import measure_targets
 from scalenet.checks.project import find_project
+from scalenet.checks.selection import select
 from scalenet.scaling.scaler import load
 
 if TYPE_CHECKING:

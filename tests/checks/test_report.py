@@ -10,8 +10,8 @@ from xml.etree import ElementTree as Xml
 
 import pytest
 
-from scalenet.checks.checking import Report, Result
 from scalenet.checks.machine import as_junit, github_commands
+from scalenet.checks.outcome import Report, Result
 from scalenet.checks.report import markdown, marker
 from scalenet.checks.targets import Problem
 
