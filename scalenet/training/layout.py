@@ -63,6 +63,7 @@ class Parts:
 def find_parts(root: Folder) -> Parts:
     """Return which folders are splits, or that there are none; raise DataError where that is not clear."""
     top = _unwrapped(root)
+    _check_links(top)
     living = top.living()
     for name, folder in top.folders.items():
         if not folder.alive and is_plainly(name):
@@ -103,7 +104,7 @@ def _role(folder: Folder) -> Role | None:
 
 def _unwrapped(folder: Folder) -> Folder:
     """Go into a folder that only wraps another one which holds folders: `archive/`, `seg_train/seg_train/`."""
-    while not folder.has_own and len(folder.living()) == 1:
+    while not (folder.images or _gone(folder)) and len(folder.living()) == 1:
         inner = folder.living()[0]
         others = [one for one in folder.folders.values() if one is not inner]
         if not inner.living() or any(one.is_empty or is_plainly(PurePath(one.place).name) for one in others):
@@ -158,12 +159,17 @@ def _unused(folder: Folder, tests: list[Folder], *, clear: bool) -> Why:
     return Why.no_split
 
 
+def _gone(folder: Folder) -> list[str]:
+    """Return the links to nothing that were folders, by their names."""
+    return [one.place for one in folder.left_out if one.why is Why.dangling and not PurePath(one.place).suffix]
+
+
 def _check_links(folder: Folder) -> None:
-    """Refuse a link to nothing that was a class folder, by its name."""
-    gone = [one.place for one in folder.left_out if one.why is Why.dangling and not PurePath(one.place).suffix]
+    """Refuse to go on without a class or a split that cannot be reached."""
+    gone = _gone(folder)
     if gone:
         raise DataError(
-            f"{folder.path}: {some(gone)}: links to nothing where class folders lie",
+            f"{folder.path}: {some(gone)}: links to nothing where folders of images lie",
             hint="mount or fetch what they lead to, or remove them",
         )
 

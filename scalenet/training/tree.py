@@ -103,11 +103,6 @@ class Folder:
         return [folder for folder in self.folders.values() if folder.alive]
 
     @property
-    def has_own(self) -> bool:
-        """Whether images, or what was meant to be some, lie in it and in no folder of it."""
-        return bool(self.images) or any(one.why in LOST for one in self.left_out)
-
-    @property
     def is_empty(self) -> bool:
         """Whether nothing at all lies in it."""
         return not (self.images or self.shards or self.others or self.folders or self.left_out)
@@ -153,7 +148,8 @@ def _scan(path: str, place: str, above: tuple[tuple[int, int], ...]) -> Folder:
     above = (*above, (own.st_dev, own.st_ino))
     for entry in entries:
         _add(entry, folder, above)
-    folder.alive = folder.has_own or any(one.alive for one in folder.folders.values())
+    own_alive = bool(folder.images) or any(one.why in LOST for one in folder.left_out)
+    folder.alive = own_alive or any(one.alive for one in folder.folders.values())
     return folder
 
 

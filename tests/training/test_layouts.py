@@ -175,11 +175,33 @@ def test_what_is_left_out_is_counted_and_named(tmp_path: Path) -> None:
         stream(select(source, seed=0), strict=True)
 
 
-@pytest.mark.parametrize("place", ["b", "val"])
-def test_a_class_or_split_that_leads_to_nothing_is_refused(tmp_path: Path, place: str) -> None:
-    lay(tmp_path, "a", "c")
+@pytest.mark.parametrize(
+    ("there", "place"),
+    [(("a", "c"), "b"), (("train/a", "train/b"), "val"), (("train/a", "train/b"), "train/c"), (("a/b", "a/c"), "a/d")],
+)
+def test_a_class_or_split_that_leads_to_nothing_is_refused(tmp_path: Path, there: tuple[str, ...], place: str) -> None:
+    lay(tmp_path, *there)
     (tmp_path / place).symlink_to(tmp_path / "not-mounted")
-    with pytest.raises(DataError, match=f"{place}: links to nothing where class folders lie .*mount or fetch"):
+    with pytest.raises(DataError, match=f"{place}: links to nothing where folders of images lie .*mount or fetch"):
+        find_source(tmp_path)
+
+
+def test_a_link_to_nothing_that_was_no_folder_stands_in_no_ones_way(tmp_path: Path) -> None:
+    lay(tmp_path, "archive/cat", "archive/dog")
+    (tmp_path / "README.md").symlink_to("nowhere")
+    source = find_source(tmp_path)
+    assert source.classes == ("cat", "dog")
+    assert [one.place for one in source.left_out] == ["README.md"]
+
+
+def test_a_file_that_is_called_like_one_of_cifars_makes_no_cifar(tmp_path: Path) -> None:
+    lay(tmp_path, "cat", "dog")
+    (tmp_path / "test.bin").write_bytes(b"weights")
+    assert find_source(tmp_path).classes == ("cat", "dog")
+    (tmp_path / "test_batch.bin").write_bytes(b"records")
+    with pytest.raises(
+        DataError, match=r"holds images as CIFAR's files and as class folders .*--layout cifar or --layout"
+    ):
         find_source(tmp_path)
 
 
