@@ -37,13 +37,17 @@ model:
 
 def with_option(slot: Slot, *, kernel: Kernel = 3, expand: Ratio = 6, se: Share = 0, copies: Positive = 1) -> Residual:
     """`mbconv` of a later version, that has gained an option."""
-    assert copies == 1
+    assert copies >= 1
     return mbconv(slot, kernel=kernel, expand=expand, se=se)
 
 
 def with_default(slot: Slot, *, kernel: Kernel = 3, expand: Ratio = 4, se: Share = 0) -> Residual:
     """`mbconv` of a later version, in which a default is another."""
     return mbconv(slot, kernel=kernel, expand=expand, se=se)
+
+
+def others_before(slot: Slot) -> Residual:
+    return basic(slot)
 
 
 def others(slot: Slot, *, kernel: Kernel = 3) -> Residual:
@@ -87,9 +91,24 @@ def test_files_written_before_verify_where_a_block_has_gained_an_option(file: Pa
 def test_an_option_that_is_not_at_its_default_is_in_the_digest(become) -> None:  # type: ignore[no-untyped-def]
     become("mbconv", with_option)
     model = loads(NET.replace("ABC", "mbconv")).model
-    other = model.changed(stages=tuple(stage.changed(kernel=5) for stage in model.stages))
-    assert digest(other) != digest(model)
-    assert not is_digest_of(digest(other), model)
+    for option in ("kernel", "copies"):
+        other = model.changed(stages=tuple(stage.changed(**{option: 5}) for stage in model.stages))
+        assert digest(other) != digest(model)
+        assert not is_digest_of(digest(other), model)
+
+
+def test_an_option_of_anothers_block_is_not_taken_for_new_where_a_stage_uses_it(become) -> None:  # type: ignore[no-untyped-def]
+    two = NET.replace(
+        "{block: ABC, depth: 2, width: 64}",
+        "{block: others, depth: 1, width: 64}, {block: others, depth: 1, width: 64}",
+    )
+    become("others", others_before)
+    before = digest(loads(two).model)
+    become("others", others)
+    model = loads(two).model
+    assert is_digest_of(before, model)
+    first, second = model.stages
+    assert not is_digest_of(before, model.changed(stages=(first, second.changed(kernel=5))))
 
 
 @pytest.mark.parametrize("name", ["mbconv", "others"])

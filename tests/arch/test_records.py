@@ -16,7 +16,7 @@ from scalenet.arch import blocks, registry
 from scalenet.arch.blocks import Slot  # noqa: TC001 - annotations of blocks are read
 from scalenet.arch.config import CompoundRule, loads
 from scalenet.arch.errors import ConfigError, ScalenetError
-from scalenet.arch.layers import Conv, Linear, MaxPool, Residual, Sequence
+from scalenet.arch.layers import Conv, Flatten, Gate, GlobalPool, Linear, MaxPool, Residual, Sequence
 from scalenet.arch.spec import Norm, Stem, dimensions, layer_tree, with_dimensions
 from scalenet.costs.formula import walk
 from scalenet.model.builder import ConvNet
@@ -166,6 +166,28 @@ def groups_of_odd_outputs(slot: Slot) -> Sequence:
     return Sequence((("conv", Conv(slot.in_channels, slot.width - 1, 3, 1, 16)),))
 
 
+def flattens(slot: Slot) -> Sequence:
+    return Sequence((("flatten", Flatten()), ("linear", Linear(slot.in_channels, slot.width))))
+
+
+def takes_more_features(slot: Slot) -> Sequence:
+    layers = (
+        ("pool", GlobalPool("mean")),
+        ("flatten", Flatten()),
+        ("linear", Linear(slot.in_channels + 1, slot.width)),
+    )
+    return Sequence(layers)
+
+
+def normalises_more(slot: Slot) -> Sequence:
+    return Sequence((("norm", slot.style.batch_norm(slot.in_channels + 1)),))
+
+
+def gates_more(slot: Slot) -> Sequence:
+    more = Conv(slot.in_channels, slot.in_channels + 1, 1, 1, slot.in_channels)
+    return Sequence((("gate", Gate(Sequence((("pool", GlobalPool("mean")), ("expand", more))))),))
+
+
 MISFITS: dict[Callable[[Slot], Any], str] = {
     even: "a kernel of 4 cannot be padded evenly",
     pools: "a kernel of 2 cannot be padded evenly",
@@ -175,6 +197,10 @@ MISFITS: dict[Callable[[Slot], Any], str] = {
     forgets: "a convolution takes 64 channels, and 32 come in",
     adds_other_shapes: "a shortcut of other channels or size than the main path",
     adds_other_sizes: "a shortcut of other channels or size than the main path",
+    flattens: "a linear layer takes what is pooled and flattened, not a map",
+    takes_more_features: "a layer takes 33 features, and 32 come in",
+    normalises_more: "33 channels are normalised, and 32 come in",
+    gates_more: "a gate has 33 channels, and 32 come in",
     groups: "groups of 12 channels do not divide a convolution from 32 to 64 channels",
     groups_of_odd_outputs: "groups of 16 channels do not divide a convolution from 32 to 63 channels",
 }
