@@ -18,16 +18,18 @@ import torch
 from pydantic import BeforeValidator, Field
 from safetensors.torch import save
 
-from scalenet.arch.config import Config, Finite, as_data, as_record
+from scalenet.arch.config import Config, Finite, Multiplier, as_data, as_record
 from scalenet.arch.errors import ScalenetError
 from scalenet.arch.files import write_bytes
 from scalenet.arch.spec import Record, as_tuple
 from scalenet.model.builder import build
 from scalenet.model.names import names_of_today
 from scalenet.training.decoding import some
-from scalenet.training.loop import State, below
+from scalenet.training.foreign import HINT, describe_file, describe_tensors
+from scalenet.training.loop import State
 from scalenet.training.optimizers import CLASSIFIER
 from scalenet.training.recipe import Recipe
+from scalenet.training.tensors import below, mismatch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,8 +44,11 @@ KEPT = 2
 ABANDONED = 600.0
 """Seconds after which nobody writes a half-written file any more; before that another process may be about to."""
 
+_HINT = "give a file or folder that `scalenet train` wrote"
+
 Texts = Annotated[tuple[str, ...], BeforeValidator(as_tuple)]
-Floats = Annotated[tuple[Finite, ...], BeforeValidator(as_tuple)]
+Channels = Annotated[tuple[Finite, Finite, Finite], BeforeValidator(as_tuple)]
+Spreads = Annotated[tuple[Multiplier, Multiplier, Multiplier], BeforeValidator(as_tuple)]
 
 
 class Images(Record):
@@ -99,8 +104,8 @@ class About(Record):
 
     schema_: Literal["scalenet-weights/1"] = Field(alias="schema")
     plan: Plan
-    mean: Floats
-    deviation: Floats
+    mean: Channels
+    deviation: Spreads
     scores: dict[str, float] | None = None
 
     @property
@@ -134,8 +139,7 @@ class Trained:
         wanted = {
             name: value for name, value in network.state_dict().items() if same or not name.startswith(CLASSIFIER)
         }
-        own = names_of_today(self.weights, network)
-        given = {name: value for name, value in own.items() if name in wanted}
+        given = {name: value for name, value in self.weights.items() if name in wanted}
         other = [name for name, value in wanted.items() if name not in given or given[name].shape != value.shape]
         if other:
             raise ScalenetError(
@@ -181,7 +185,7 @@ def checkpoints(folder: Path) -> list[Path]:
 def read_checkpoint(path: Path, plan: Plan) -> State:
     """Return the state of a checkpoint, or raise ScalenetError where it is damaged or of another plan."""
     state, texts = _state(path)
-    if changed := plan.differences(_about(texts, path).plan):
+    if changed := plan.differences(_about(texts, state.tensors, path).plan):
         raise ScalenetError(f"{path}: a checkpoint of another training: {some(changed)} differ")
     return state
 
@@ -207,7 +211,13 @@ def read_trained(place: str | Path) -> Trained:
         if chosen:
             break
     chosen |= below(tensors, "judged/")  # where the running statistics do not count
-    return Trained(chosen, _about(texts, path), f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}", str(place))
+    about = _about(texts, tensors, path)
+    with torch.device("meta"):
+        network = build(about.plan.config.model)
+    chosen = names_of_today(chosen, network)
+    if (wrong := mismatch(chosen, network.state_dict())) is not None:
+        raise ScalenetError(f"{path}: no weights of {about.plan.config.name}: {wrong}", hint=_HINT)
+    return Trained(chosen, about, f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}", str(place))
 
 
 def _write(path: Path, tensors: dict[str, Tensor], texts: dict[str, str]) -> None:
@@ -233,30 +243,42 @@ def _state(path: Path) -> tuple[State, dict[str, str]]:
     tensors, texts = _read(path)
     if texts.pop("digest", None) != _digest(tensors, texts):
         raise ScalenetError(f"{path}: damaged, or no checkpoint")
-    return State(tensors, _said(texts, "state", path)), texts
+    return State(tensors, _data(texts, "state", path), str(path)), texts
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    hint = "give a file or folder that `scalenet train` wrote"
+    if path.exists() and not path.is_file():
+        raise ScalenetError(f"{path}: no file", hint=_HINT)
     try:
         with safetensors.safe_open(path, "pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except FileNotFoundError:
-        raise ScalenetError(f"{path}: no such file", hint=hint) from None
-    except (OSError, safetensors.SafetensorError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "half-written, damaged, or no safetensors file"
-        raise ScalenetError(f"{path}: {reason}", hint=hint) from None
+        raise ScalenetError(f"{path}: no such file", hint=_HINT) from None
+    except OSError as error:
+        raise ScalenetError(f"{path}: {error.strerror or error}", hint=_HINT) from None
+    except safetensors.SafetensorError:
+        what = describe_file(path)
+        if what is None:
+            raise ScalenetError(f"{path}: half-written, damaged, or no safetensors file", hint=_HINT) from None
+        raise ScalenetError(f"{path}: {what}", hint=HINT) from None
 
 
-def _about(texts: dict[str, str], path: Path) -> About:
+def _about(texts: Mapping[str, str], tensors: Mapping[str, Tensor], path: Path) -> About:
+    """Return the record of what tensors are of."""
     if "about" not in texts:
-        raise ScalenetError(f"{path}: does not say what it is of", hint="give a file that `scalenet train` wrote")
-    return as_record(About, _said(texts, "about", path), str(path))
+        raise ScalenetError(f"{path}: {describe_tensors(list(tensors))}", hint=HINT)
+    about = as_record(About, _data(texts, "about", path), str(path))
+    named, made = len(about.plan.classes), about.plan.config.model.head.classes
+    if named != made:
+        raise ScalenetError(f"{path}: names {named} classes of a network of {made}")
+    return about
 
 
-def _said(texts: Mapping[str, str], name: str, path: Path) -> Any:
-    """Return the data that one of the texts of a file holds."""
+def _data(texts: Mapping[str, str], name: str, path: Path) -> Any:
+    """Return the data of one of a file's texts."""
     try:
         return json.loads(texts[name])
-    except (KeyError, ValueError, RecursionError):
-        raise ScalenetError(f"{path}: damaged: what it says of its {name} cannot be read") from None
+    except KeyError:
+        raise ScalenetError(f"{path}: damaged: no record {name!r}", hint=_HINT) from None
+    except (ValueError, RecursionError):
+        raise ScalenetError(f"{path}: damaged: its record {name!r} is no JSON", hint=_HINT) from None

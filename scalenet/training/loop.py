@@ -30,6 +30,7 @@ from scalenet.training.optimizers import optimizer
 from scalenet.training.recipe import Ema, Tail
 from scalenet.training.scoring import Scores, score
 from scalenet.training.statistics import NormStatistics, batch_norms, channel_statistics
+from scalenet.training.tensors import below, mismatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 _EPOCH_STRIDE = 1_000_003
 _STATISTICS_STREAM = 999_983
 _STATISTICS_SAMPLE = 1024
+_NUMBERS = {"epoch", "batch", "sums", "curve", "best", "scaler", "seconds"}
 _RUNNING = ("running_mean", "running_var")
 
 
@@ -90,10 +92,11 @@ class Outcome:
 
 @dataclass
 class State:
-    """All that a training goes on from: tensors by name, and numbers as JSON has them."""
+    """All that a training goes on from: tensors by name, and numbers as JSON has them; `place` names it in errors."""
 
     tensors: dict[str, Tensor]
     numbers: dict[str, Any]
+    place: str = "the state"
 
 
 @dataclass
@@ -279,9 +282,9 @@ class Training:
         return State(tensors, numbers)
 
     def restore(self, state: State) -> None:
-        """Go back to a state."""
-        numbers = state.numbers
-        tensors = names_of_today(state.tensors, self.module)
+        """Go back to a state; raise ScalenetError, and change nothing, where it is of another network or damaged."""
+        tensors, numbers = names_of_today(state.tensors, self.module), state.numbers
+        self._check(tensors, numbers, state.place)
         self.module.load_state_dict(below(tensors, "weights/"))
         if average := below(tensors, "average/"):
             self.averaged = average_model(self.module, self.recipe.average)
@@ -295,6 +298,18 @@ class Training:
         self.epoch, self.batch, self.sums = numbers["epoch"], numbers["batch"], _Sums(**numbers["sums"])
         self.curve, self.earlier = numbers["curve"], numbers["seconds"]
         self.scaler.load_state_dict(numbers["scaler"])
+
+    def _check(self, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any], place: str) -> None:
+        """Raise ScalenetError unless a state is whole, and of this network."""
+        if missing := _NUMBERS - numbers.keys():
+            raise ScalenetError(f"{place}: damaged: no {min(missing)}")
+        parts = ["weights/"] if numbers["best"] is None else ["weights/", "best/"]
+        if any(name.startswith("average/") for name in tensors):
+            parts.append("average/module.")
+        wanted = self.module.state_dict()
+        for part in parts:
+            if (wrong := mismatch(below(tensors, part), wanted)) is not None:
+                raise ScalenetError(f"{place}: {part.rstrip('./')} of another network: {wrong}")
 
     def _statistics(self) -> dict[str, Tensor]:
         """Return the statistics that the network would be judged with now, where they are not its running ones."""
@@ -520,11 +535,6 @@ class Training:
             seconds=time.perf_counter() - self.started,
             images=self.images - self.seen_before,
         )
-
-
-def below(tensors: Mapping[str, Tensor], start: str) -> dict[str, Tensor]:
-    """Return the tensors whose names have that start, without it."""
-    return {name.removeprefix(start): value for name, value in tensors.items() if name.startswith(start)}
 
 
 def _like(value: Tensor, parameter: Tensor) -> Tensor:
