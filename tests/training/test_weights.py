@@ -1,4 +1,4 @@
-"""Files of weights that are damaged, changed, or another library's: one plain line each, and nothing is half-written."""
+"""Files of weights that are damaged, changed, or of another library: one plain line, and nothing is half-written."""
 
 from __future__ import annotations
 
