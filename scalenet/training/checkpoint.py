@@ -243,7 +243,10 @@ def _state(path: Path) -> tuple[State, dict[str, str]]:
     tensors, texts = _read(path)
     if texts.pop("digest", None) != _digest(tensors, texts):
         raise ScalenetError(f"{path}: damaged, or no checkpoint")
-    return State(tensors, _data(texts, "state", path), str(path)), texts
+    numbers = _data(texts, "state", path)
+    if not isinstance(numbers, dict):
+        raise ScalenetError(f"{path}: damaged: its record 'state' has no keys")
+    return State(tensors, numbers, str(path)), texts
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
