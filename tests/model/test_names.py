@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 
 import scalenet
 from scalenet.arch import registry
@@ -55,7 +56,7 @@ def test_a_training_starts_from_weights_of_0_1() -> None:
 def test_a_network_within_another_takes_names_of_0_1() -> None:
     trained = read_trained(BEFORE)
     network = torch.nn.Sequential(scalenet.build(trained.about.plan.config))
-    network.load_state_dict({f"0.{name}": value for name, value in trained.weights.items()})
+    network.load_state_dict({f"0.{name}": value for name, value in load_file(BEFORE).items()})
     assert network.eval()(IMAGE)[0, :8].tolist() == pytest.approx(LOGITS, abs=1e-5)
 
 
@@ -83,7 +84,7 @@ def test_blocks_without_a_main_path_keep_their_names() -> None:
 
 
 def test_a_name_that_is_missing_is_still_missed() -> None:
-    weights = read_trained(BEFORE).weights
+    weights = load_file(BEFORE)
     weights.pop("stages.1.0.expand.conv.weight")
     with pytest.raises(RuntimeError, match=r"Missing key.*stages\.1\.0\.main\.expand\.conv\.weight"):
         scalenet.build(read_trained(BEFORE).about.plan.config).load_state_dict(weights)
