@@ -15,7 +15,7 @@ import typer
 from scalenet._version import __version__
 from scalenet.arch.convention import CONVENTION
 
-from .errors import plain_errors
+from .errors import INTERRUPTED, plain_errors
 from .options import (
     FOLDER,
     Changes,
@@ -42,12 +42,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from scalenet.arch.spec import Architecture
-    from scalenet.search.board import Place
     from scalenet.search.candidates import Candidate, Enumeration
     from scalenet.search.evaluators import Evaluator
     from scalenet.search.grids import Grid
     from scalenet.search.objective import Objective
     from scalenet.search.plan import Plan
+    from scalenet.search.queue.board import Place
     from scalenet.search.study import Study
     from scalenet.training.data import Splits
     from scalenet.training.selection import Selection
@@ -81,7 +81,7 @@ class Options:
     halving: int | None
     workers: int | None
     threads: int
-    device: str
+    device: str | None
     proxies: bool
     grace: int
     held_out: float | None = None
@@ -103,7 +103,9 @@ def grid_search(
     data: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="Folder of class folders, of train/ and val/, of shards.  [default: embedded]"
+            metavar="DIR",
+            envvar="SCALENET_DATA",
+            help="Folder of class folders, of train/ and val/, of shards.  [default: embedded]",
         ),
     ] = None,
     grid: Annotated[
@@ -162,10 +164,17 @@ def grid_search(
         ),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Trainings at a time here.  [default: one a core or GPU]")
+        int | None,
+        typer.Option(min=1, envvar="SCALENET_WORKERS", help="Trainings at a time here.  [default: one a core or GPU]"),
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads of each training.")] = 1,
-    device: Annotated[str, typer.Option(help="cpu, cuda (each worker another GPU), cuda:1, or cuda:0,cuda:2.")] = "cpu",
+    device: Annotated[
+        str | None,
+        typer.Option(
+            envvar="SCALENET_DEVICE",
+            help="cpu, cuda (each worker another GPU), cuda:1, or cuda:0,cuda:2.  [default: cuda where there is one]",
+        ),
+    ] = None,
     storage: Storage = None,
     name: SearchName = None,
     grace: Annotated[
@@ -188,8 +197,9 @@ def grid_search(
     with one --storage for all, each machine that starts it takes part.
     """
     given = locals()
-    if evaluate != "train" and recipe == os.environ.get("SCALENET_RECIPE"):
-        given["recipe"] = None  # it is meant for all trainings of scalenet's own
+    for option in ("recipe", "data"):  # those of the environment are meant for all trainings of scalenet's own
+        if evaluate != "train" and str(given[option]) == os.environ.get(f"SCALENET_{option.upper()}"):
+            given[option] = None
     options = Options(**{field.name: _plain(given[field.name]) for field in fields(Options)})
     _check_name(name, storage)
     if dry_run:
@@ -208,35 +218,46 @@ def _plain(value: Any) -> Any:
 def search(options: Options, folder: Path, where: Place, *, more: int = 0, force: bool = False, json: bool) -> None:
     """Begin a search, go on with it or join it, and write its answer; winner and ties get `more` seeds."""
     from scalenet.search.folder import recorded_plan
-    from scalenet.search.placement import environments
-    from scalenet.search.study import Study, check
+    from scalenet.search.queue.database import PATIENCE
+    from scalenet.search.queue.placement import environments
+    from scalenet.search.study import check, new_study
 
     check_folder(folder)
     asked = _fast_enough(_asked(options), None if force else recorded_plan(folder))
-    workers = _workers(options, len(asked.found.candidates) * options.seeds)
+    candidates = asked.found.candidates
+    workers = _workers(options, len(candidates) * options.seeds)
     if asked.evaluator is None:
         evaluators, trained = _trainer(asked, workers)
         plan, shown = _plan(asked, trained["recipe"].epochs, **trained), [dict[str, str]() for _ in workers]
     else:
         evaluators, plan = [asked.evaluator] * len(workers), _plan(asked, options.epochs)
-        shown = environments(options.device, len(workers))
-    ready = partial(check, evaluators[0], folder, asked.found.candidates)
+        shown = environments(_device(options), len(workers))
+    ready = partial(check, evaluators[0], folder, candidates)
     ready(plan)
+    plan = plan.changed(sources=evaluators[0].sources())
     with _made(folder):
-        study = Study(folder, plan, asked.found.candidates, where)
-        begun = {"options": asdict(options), "directory": str(Path.cwd())}
-        study.begin(more=more, force=force, ready=ready, say=note, **begun)
+        study = new_study(folder, plan, candidates, where, where.board(patience=PATIENCE, say=note))
+        request = {"options": asdict(options), "directory": str(Path.cwd())}
+        study.begin(candidates, more=more, force=force, ready=ready, say=note, request=request)
     if options.proxies:
-        study.score(_scorer(evaluators[0], options))
+        study.score(candidates, _scorer(evaluators[0], options))
     note(f"{progress_line(study.board.view(), len(workers))}, in {folder}")
     threads = {} if "OMP_NUM_THREADS" in os.environ else {"OMP_NUM_THREADS": str(options.threads)}
     try:
         with watch(study, len(workers)) as look:
             study.run(evaluators, [threads | one for one in shown], look=look, say=note)
     except KeyboardInterrupt:
-        note(f"stopped; what is finished is kept in {folder}, and the same command goes on from there")
+        note(_stopped(study))
         raise
     finish(study, json=json)
+
+
+def _stopped(study: Study) -> str:
+    """Return what is left of a search that was stopped, in words."""
+    if not study.board.there():
+        return f"stopped; {study.board.database.place} was removed meanwhile, and what was finished with it"
+    where = study.folder if study.folder.is_dir() else study.board.database.place
+    return f"stopped; what is finished is kept in {where}, and the same command goes on from there"
 
 
 @contextmanager
@@ -260,12 +281,16 @@ def finish(study: Study, *, write: bool = True, json: bool) -> None:
     """Write what a search found, and say it."""
     from scalenet.arch.errors import RunError
     from scalenet.search.coefficients import save_coefficients
+    from scalenet.search.folder import sweep
 
-    outcome = study.outcome()
+    outcome = study.outcome(study.board.view(curves=True))
     if write:
         study.write(outcome)
-    if not outcome.view.finished():
-        raise RunError("the search was asked to stop", hint=f"{search_command('resume', study)} goes on")
+    if not outcome.view.finished:
+        note(f"the search was asked to stop; {search_command('resume', study)} goes on")
+        raise typer.Exit(INTERRUPTED)
+    if write:
+        sweep(study.folder)
     found = outcome.answer()
     if write:
         save_coefficients(found, study.folder / "coefficients.yaml")
@@ -312,7 +337,7 @@ def _trainer(asked: _Asked, workers: Sequence[str]) -> tuple[list[Evaluator], di
     """Return scalenet's own training on each worker's device, and what of the plan follows from it."""
     import torch
 
-    from scalenet.search.evaluation import Train
+    from scalenet.search.evaluators.train import Train
     from scalenet.search.plan import Images
     from scalenet.training.data import chance, stakes
 
@@ -344,11 +369,19 @@ def _trainer(asked: _Asked, workers: Sequence[str]) -> tuple[list[Evaluator], di
 
 def _workers(options: Options, most: int) -> list[str]:
     """Return the device of each worker here."""
-    from scalenet.search.placement import devices
+    from scalenet.search.queue.placement import devices
 
-    if options.workers is None and options.device != "cpu":
-        return list(dict.fromkeys(devices(options.device, most)))
-    return devices(options.device, min(most, options.workers or os.cpu_count() or 1))
+    device = _device(options)
+    if options.workers is None and device != "cpu":
+        return list(dict.fromkeys(devices(device, most)))
+    return devices(device, min(most, options.workers or os.cpu_count() or 1))
+
+
+def _device(options: Options) -> str:
+    """Return where trainings run: other evaluators than scalenet's own see every GPU unless it is said which."""
+    if options.device is None and options.evaluate == "train":
+        return the_device(None)
+    return options.device or "cpu"
 
 
 def _plan(asked: _Asked, budget: int | None, **trained: Any) -> Plan:
@@ -367,7 +400,7 @@ def _plan(asked: _Asked, budget: int | None, **trained: Any) -> Plan:
         objective=asked.objective,
         schedule=halving(len(candidates), seeds=seeds, budget=budget, factor=options.halving or FACTOR),
         evaluate=options.evaluate,
-        device=options.device.partition(":")[0],
+        device=_device(options).partition(":")[0],
         threads=options.threads,
         candidates={candidate.name: digest(candidate.config.model) for candidate in candidates},
         **{"versions": {"scalenet": __version__}, **trained},
@@ -522,7 +555,7 @@ def _scorer(evaluator: Evaluator | None, options: Options) -> Callable[[Candidat
     """Return what computes a candidate's training-free scores, on training images where they are known, and says so."""
     import torch
 
-    from scalenet.search.evaluation import Train
+    from scalenet.search.evaluators.train import Train
     from scalenet.search.proxies import sample, scores
 
     torch.set_num_threads(options.threads)

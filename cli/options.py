@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from scalenet.arch.spec import Architecture
-    from scalenet.search.board import Place
+    from scalenet.search.queue.board import Place
     from scalenet.search.study import Study
     from scalenet.training.recipe import Recipe
     from scalenet.training.sources import Source
@@ -96,8 +96,8 @@ FOLDER = Path("runs/grid-search")
 def place(folder: Path, storage: str | None, name: str | None, grace: int = 60) -> Place:
     """Return where the board of a search is."""
     from scalenet.arch.errors import ScalenetError
-    from scalenet.search.board import Place
     from scalenet.search.folder import database
+    from scalenet.search.queue.board import Place
 
     if storage is None:
         return Place(database(folder), name or "search", grace)
@@ -111,7 +111,7 @@ def place(folder: Path, storage: str | None, name: str | None, grace: int = 60) 
 def search_command(verb: str, study: Study, *words: str) -> str:
     """Return the command that does something with a search, as a shell takes it."""
     from scalenet.search.folder import database
-    from scalenet.search.storage_url import shown
+    from scalenet.search.queue.storage_url import shown
 
     own = study.place.url == database(study.folder)
     storage = [] if own else ["--storage", shown(study.place.url)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import chdir
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
@@ -17,8 +17,8 @@ from .output import emit, emit_json, note, number
 from .search_report import FORMATS, progress_line, records, standing_rows, title
 
 if TYPE_CHECKING:
-    from scalenet.search.jobs import Entry, View
     from scalenet.search.outcome import Outcome
+    from scalenet.search.queue.jobs import Entry, View
     from scalenet.search.study import Study
 
 SearchFolder: TypeAlias = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the search.")]
@@ -41,7 +41,7 @@ def status(folder: SearchFolder = FOLDER, storage: Storage = None, name: SearchN
         emit_json(_status(study, view, stopped=stopped))
         return
     workers = len(view.running())
-    note(progress_line(view, max(1, workers)) + (" · asked to stop" if stopped and not view.finished() else ""))
+    note(progress_line(view, max(1, workers)) + (" · asked to stop" if stopped and not view.finished else ""))
     for entry in view.running():
         note(f"{entry.worker}: {entry.job}, {100 * entry.share:.0f} %")
     for entry in view.failed():
@@ -58,7 +58,7 @@ def stop(folder: SearchFolder = FOLDER, storage: Storage = None, name: SearchNam
     """
     study = _opened(folder, storage, name)
     view = study.board.view()
-    if view.finished():
+    if view.finished:
         note("the search is finished")
         return
     study.place.board().stop()
@@ -83,14 +83,15 @@ def resume(
     """
     folder = folder.absolute()
     where, study = place(folder, storage, name), _opened(folder, storage, name)
-    options = Options(**study.board.attribute("options"))
+    request = study.board.request()
+    options = _options(request["options"])
     options = replace(
         options,
         workers=workers or options.workers,
         device=device or options.device,
         data=options.data if data is None else str(data.absolute()),
     )
-    begun = Path(study.board.attribute("directory"))
+    begun = Path(request["directory"])
     with chdir(begun if begun.is_dir() else "."):
         search(options, folder, replace(where, grace=options.grace), more=more_seeds, json=json)
 
@@ -113,12 +114,25 @@ def results(
     if jobs:
         rows = records(outcome.jobs())
         emit_json(rows) if json else emit(rows, formats=FORMATS)
-    elif outcome.view.finished():
+    elif outcome.view.finished:
         finish(study, write=_may_write(folder), json=json)
     elif json:
         emit_json({"candidates": records(outcome.table())})  # as a finished search has it, without an answer
     else:
         _emit_standings(outcome)
+
+
+def _options(recorded: dict[str, Any]) -> Options:
+    """Return what a search was asked for; raise ScalenetError where another version of scalenet asked."""
+    from scalenet.arch.errors import ScalenetError
+
+    known = {field.name for field in fields(Options)}
+    if other := sorted(known ^ recorded.keys()):
+        raise ScalenetError(
+            f"the search was begun by another version of scalenet: {', '.join(other)} differ",
+            hint="the command that began it goes on with it, and `search results` reads it",
+        )
+    return Options(**recorded)
 
 
 def _emit_standings(outcome: Outcome) -> None:
@@ -152,7 +166,7 @@ def _status(study: Study, view: View, *, stopped: bool) -> dict[str, Any]:
     ]
     return {
         "name": study.place.name,
-        "finished": view.finished(),
+        "finished": view.finished,
         "stopped": stopped,
         "rungs": rungs,
         "of": len(view.aim.schedule.rungs),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager, suppress
 from math import isfinite
 from typing import TYPE_CHECKING, Any
@@ -20,10 +21,10 @@ if TYPE_CHECKING:
 
     from scalenet.search.coefficients import Coefficients, Evidence
     from scalenet.search.evaluators import Result
-    from scalenet.search.jobs import Entry, View
     from scalenet.search.objective import Objective
     from scalenet.search.outcome import Outcome
     from scalenet.search.plan import Plan
+    from scalenet.search.queue.jobs import Entry, View
     from scalenet.search.study import Study
 
 GREEK = ("alpha", "beta", "gamma")
@@ -40,6 +41,7 @@ FORMATS: dict[str, Callable[[Any], str]] = {
 }
 _ROWS, _FEW = 12, 8
 _NOISE = 0.5
+_SHARE = 0.05
 
 
 @contextmanager
@@ -64,7 +66,7 @@ class _Watch:
     ) -> None:
         self.study, self.workers, self.say, self.show = study, workers, say, show
         self.known: set[Any] | None = None
-        self.rungs = 0
+        self.rungs, self.again = 0, 0.0
 
     def __call__(self, view: View) -> None:
         outcome = self.study.outcome(view)
@@ -79,10 +81,17 @@ class _Watch:
             self.say(f"rung {place}: {', '.join(parts)}")
         self.rungs = len(outcome.rungs)
         self.known |= set(ended)
-        if new:
-            self.study.write(outcome)
+        if new and time.monotonic() >= self.again:
+            self._write()
         if self.show is not None:
             self.show(_live(outcome, self.workers))
+
+    def _write(self) -> None:
+        """Write the tables, so rarely that it takes a twentieth of the time."""
+        began = time.monotonic()
+        self.study.write()
+        ended = time.monotonic()
+        self.again = ended + (ended - began) / _SHARE
 
 
 def _line(entry: Entry) -> str:
@@ -120,13 +129,13 @@ def _live(outcome: Outcome, workers: int) -> RenderableType:
 
 def progress_line(view: View, workers: int) -> str:
     """Return how far a search is, in words."""
-    entrants, rungs = view.entrants(), view.aim.schedule.rungs
+    entrants, rungs = view.entrants, view.aim.schedule.rungs
     failed = len(view.failed())
     ended, lost = len(view.done()) + failed, f", {failed} of them failed" if failed else ""
     running, left = len(view.running()), view.seconds_left(workers)
     parts = [f"rung {len(entrants)} of {len(rungs)}, {number(len(entrants[-1]), 'candidate')}"]
     parts += [f"{ended} of {view.planned()} trainings done{lost}, {running} running"]
-    parts += [] if left is None or view.finished() else [f"about {duration(left)} left"]
+    parts += [] if left is None or view.finished else [f"about {duration(left)} left"]
     return " · ".join(parts)
 
 
@@ -138,7 +147,7 @@ def records(frame: pd.DataFrame) -> list[dict[Any, Any]]:
 
 def standing_rows(outcome: Outcome) -> list[dict[str, Any]]:
     """Return a row a candidate, the best so far first: those of later rungs before others."""
-    rows = records(outcome.table())
+    rows = outcome.rows()
     running = {entry.key[0]: entry for entry in outcome.view.running()}
     rows.sort(key=lambda row: (row["diverged"] > 0, -row["rung"], -(row["accuracy"] or 0)))
     columns = ("name", *GREEK, "flops_ratio", "rung", "seeds", "accuracy")

@@ -70,6 +70,52 @@ class Candidate:
         """Doublings between the ray of α, β, γ and a network that was brought to the target; None at φ = 1."""
         return None if self.scaling.solution is None else self.scaling.solution.distance
 
+    def facts(self) -> Facts:
+        """Return what tables and answers say of the candidate."""
+        model = self.config.model
+        return Facts(
+            name=self.name,
+            alpha=self.alpha,
+            beta=self.beta,
+            gamma=self.gamma,
+            nominal=round(self.nominal, 6),
+            flops=self.cost.flops,
+            flops_ratio=self.flops_ratio,
+            distance=self.distance,
+            params=self.cost.params,
+            activations=self.cost.activations,
+            depth=sum(stage.depth for stage in model.stages),
+            width=model.stages[-1].width,
+            resolution="x".join(map(str, dict.fromkeys(model.size))),
+            rounding=self.rounding,
+            merged=self.merged,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What tables and answers say of a candidate: its coefficients, its costs, and its size.
+
+    `nominal` is αβ²γ², `flops_ratio` relative to the baseline, `depth` the blocks of all stages, `width` that of the
+    last stage, and `merged` the labels of other points that gave the same network.
+    """
+
+    name: str
+    alpha: float
+    beta: float
+    gamma: float
+    nominal: float
+    flops: int
+    flops_ratio: float
+    distance: float | None
+    params: int
+    activations: int
+    depth: int
+    width: int
+    resolution: str
+    rounding: str
+    merged: tuple[str, ...] = ()
+
 
 @dataclass(frozen=True, slots=True)
 class Enumeration:

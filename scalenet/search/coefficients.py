@@ -21,12 +21,13 @@ class Tie(Record):
 
     It was in this many rungs, and its accuracy is the mean over `seeds` in the last of them. With `seeds_to_part` more
     seeds for both, a difference as it was measured would tell it from the winner; None where that takes very many.
+    Where a training of it failed before it had any, nothing is known of it.
     """
 
     alpha: Multiplier
     beta: Multiplier
     gamma: Multiplier
-    accuracy: float
+    accuracy: float | None = None
     score: float | None = None
     rung: int = 1
     seeds: int | None = None

@@ -1,8 +1,8 @@
 """The folder of a search: what people and other programs read.
 
-It holds `search.yaml` (the plan), `base.yaml` (the baseline as it was searched), `candidates/NAME.yaml` (each
-candidate's config), `jobs/NAME_seedN/` (logs and checkpoints), `proxies.csv` (training-free scores, where they are
-wanted), `candidates.csv`, `jobs.csv` and `curves.csv` (what is known so far) and, once all is evaluated,
+It holds `search.yaml` (the plan), `base.yaml` (the baseline as it was searched), `candidates/NAME.yaml` (the config of
+each candidate that is trained), `jobs/NAME_seedN/` (logs and checkpoints), `proxies.csv` (training-free scores, where
+they are wanted), `candidates.csv`, `jobs.csv` and `curves.csv` (what is known so far) and, once all is evaluated,
 `coefficients.yaml`, `report.html` and `plots/`. The results themselves are in the storage, which by default is
 `search.db` in the folder.
 """
@@ -26,7 +26,7 @@ from scalenet.search.evaluators import Job
 from scalenet.search.plan import Plan
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection
     from pathlib import Path
 
     from scalenet.arch.config import Config
@@ -68,12 +68,17 @@ def recorded_plan(folder: Path) -> Plan | None:
     return None
 
 
-def write_plan(folder: Path, plan: Plan, configs: Mapping[str, Config]) -> None:
-    """Write the plan, the baseline and the candidates."""
+def write_plan(folder: Path, plan: Plan) -> None:
+    """Write the plan and the baseline."""
     write_text(folder / "search.yaml", strict_yaml.dump(as_data(plan)))
     save(Architecture(plan.base, plan.model, plan.grid.rounding or plan.rounding), folder / "base.yaml")
-    for name, config in configs.items():
-        write_text(folder / "candidates" / f"{name}.yaml", dumps(config), within=folder)
+
+
+def sweep(folder: Path) -> None:
+    """Remove files that killed processes left half-written; nobody may be at the search."""
+    for half in (*folder.glob(".*.????????"), *(folder / "candidates").glob(".*.yaml.????????")):
+        if half.name.lstrip(".").rpartition(".")[0] in OWN or half.parent.name == "candidates":
+            half.unlink(missing_ok=True)
 
 
 def forget_answer(folder: Path) -> None:
@@ -107,10 +112,10 @@ def discard(folder: Path, names: Collection[str]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Jobs:
-    """Makes the jobs of a search in a folder."""
+    """Makes the jobs of a search in a folder; `config` finds a candidate's."""
 
     folder: Path
-    configs: Mapping[str, Config]
+    config: Callable[[str], Config]
 
     def __post_init__(self) -> None:
         """Keep the folder as it is found from anywhere: an evaluator may change the working directory."""
@@ -121,9 +126,16 @@ class Jobs:
         candidate, seed, budget = key
         return Job(
             candidate=candidate,
-            config=self.configs[candidate],
+            config=self.config(candidate),
             file=self.folder / "candidates" / f"{candidate}.yaml",
             seed=seed,
             budget=budget,
             folder=self.folder / "jobs" / f"{candidate}_seed{seed}",
         )
+
+    def prepared(self, key: Key) -> Job:
+        """Return a job whose candidate's file lies there."""
+        job = self(key)
+        if not job.file.exists():
+            write_text(job.file, dumps(job.config), within=self.folder)
+        return job

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean
@@ -13,7 +12,7 @@ from scalenet.arch.config import digest
 from scalenet.arch.convention import CONVENTION
 from scalenet.arch.errors import RunError
 from scalenet.search.coefficients import Coefficients, Evidence, Round, Separation, Tie
-from scalenet.search.jobs import ENDED, State
+from scalenet.search.queue.jobs import ENDED, State
 from scalenet.search.ranking import agreement, rank
 
 if TYPE_CHECKING:
@@ -21,9 +20,9 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from scalenet.search.candidates import Candidate
-    from scalenet.search.jobs import Entry, View
+    from scalenet.search.candidates import Facts
     from scalenet.search.plan import Plan
+    from scalenet.search.queue.jobs import Entry, View
     from scalenet.search.ranking import Ranking, Standing
     from scalenet.search.schedule import Key, Rung
 
@@ -36,14 +35,14 @@ class Outcome:
     """What a search has found: its plan and candidates, its jobs, and the candidates' training-free scores."""
 
     plan: Plan
-    candidates: Mapping[str, Candidate]
+    candidates: Mapping[str, Facts]
     view: View
     proxies: Mapping[str, dict[str, float | None]]
 
     @cached_property
     def rungs(self) -> list[tuple[Rung, tuple[str, ...]]]:
         """The rungs that are known, and the candidates in each."""
-        return list(zip(self.view.aim.schedule.rungs, self.view.entrants(), strict=False))
+        return list(zip(self.view.aim.schedule.rungs, self.view.entrants, strict=False))
 
     @cached_property
     def ranking(self) -> Ranking:
@@ -78,12 +77,37 @@ class Outcome:
         """Return a row a candidate: coefficients, cost, and accuracy in its last rung; best first where known."""
         import pandas as pd  # noqa: PLC0415 - slow to import
 
-        frame = pd.DataFrame([self._row(candidate) for candidate in self.candidates.values()])
-        with suppress(RunError):
-            places = pd.DataFrame([_place(standing) for standing in self._final().standings])
-            places["rank"] = places["rank"].astype("Int64")
-            frame = frame.merge(places, on="name", how="left").sort_values("rank", ignore_index=True)
+        frame = pd.DataFrame(self.rows())
+        if "rank" in frame:
+            frame["rank"] = frame["rank"].astype("Int64")
         return frame.assign(convention=CONVENTION)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the table's rows as mappings, with None where nothing is known."""
+        rows = [self._row(facts) for facts in self.candidates.values()]
+        if not self.view.finished:
+            return rows
+        try:
+            places = {standing.name: _place(standing) for standing in self.ranking.standings}
+        except RunError:
+            return rows
+        for row in rows:
+            untold = {"rank": None, "score": None, "interval": None, "tied": row["name"] in self.untold or None}
+            row.update(places.get(row["name"], untold))
+        return sorted(rows, key=lambda row: (row["rank"] is None, row["rank"] or 0))
+
+    @cached_property
+    def untold(self) -> list[str]:
+        """The candidates of which nothing is known because a training failed in the first rung: any may be the best."""
+        ranked = {standing.name for standing in self.ranking.standings}
+        diverged = {entry.key[0] for entry in self.view.done() if entry.result and entry.result.accuracy is None}
+        failed = dict.fromkeys(entry.key[0] for entry in self.view.failed())
+        return [name for name in failed if name not in ranked and name not in diverged]
+
+    def contenders(self) -> list[str]:
+        """Return the winner, and the candidates that it cannot be told from."""
+        ranking = self.ranking
+        return [standing.name for standing in (ranking.winner, *ranking.ties)] + self.untold
 
     def jobs(self) -> pd.DataFrame:
         """Return a row a finished training."""
@@ -101,7 +125,7 @@ class Outcome:
         import pandas as pd  # noqa: PLC0415
 
         rows = []
-        for (name, seed, budget), entry in ((key, self._entry(key)) for key in self.view.needed()):
+        for (name, seed, budget), entry in ((key, self._entry(key)) for key in self.view.needed):
             curve = {} if entry is None else dict(entry.curve)
             if curve and entry is not None and budget is not None and entry.result is not None:
                 curve[budget] = math.nan if entry.result.accuracy is None else entry.result.accuracy
@@ -131,12 +155,6 @@ class Outcome:
         done = sum(entry.key[2] or 1 for entry in self.view.done())
         return done, len(self.candidates) * len(last.seeds) * (last.budget or 1)
 
-    def _final(self) -> Ranking:
-        """Return the ranking of a finished search."""
-        if not self.view.finished():
-            raise RunError("the search is not finished")
-        return self.ranking
-
     def failed_rungs(self) -> list[int]:
         """Return the numbers (from 1) of the rungs after the winner's: of all that took part a training failed."""
         return [number for number, (_, names) in enumerate(self.rungs, 1) if names][self.ranking.winner.rung + 1 :]
@@ -164,7 +182,7 @@ class Outcome:
                 latency=objective.latency,
                 grid=self.plan.grid.name,
                 rounding=best.rounding,
-                candidates=len(ranking.standings),
+                candidates=len(ranking.standings) + len(self.untold),
                 diverged=len({result.candidate for result in done if result is not None and result.accuracy is None}),
                 failed=len({entry.key[0] for entry in self.view.failed()}),
                 rungs=tuple(
@@ -188,7 +206,7 @@ class Outcome:
                     if value is not None and name in PROXIES
                 }
                 or None,
-                ties=tuple(self._tie(standing) for standing in ranking.ties),
+                ties=(*map(self._tie, ranking.ties), *map(self._untold_tie, self.untold)),
                 separation=self._separation(),
                 note=f"These coefficients speak for {self.plan.base} {self.plan.judged()} alone.",
             ),
@@ -199,7 +217,7 @@ class Outcome:
         ranking = self.ranking
         last = self.view.aim.schedule.rungs[ranking.winner.rung]
         parts = [standing.seeds_to_part for standing in ranking.ties if standing.seeds_to_part is not None]
-        names = [standing.name for standing in (ranking.winner, *ranking.ties)]
+        names = self.contenders()
         known = [self._entry((name, seed, last.budget)) for name in names for seed in last.seeds]
         seconds = [entry.result.seconds for entry in known if entry is not None and entry.result is not None]
         if not (parts and seconds):
@@ -219,6 +237,10 @@ class Outcome:
             seeds=standing.seeds,
             seeds_to_part=standing.seeds_to_part,
         )
+
+    def _untold_tie(self, name: str) -> Tie:
+        tie = self.candidates[name]
+        return Tie(alpha=tie.alpha, beta=tie.beta, gamma=tie.gamma)
 
     @property
     def _scored(self) -> bool:
@@ -240,55 +262,52 @@ class Outcome:
         return entry.result.accuracy if entry is not None and entry.result is not None else None
 
     def _score(self, name: str, score: str) -> float | None:
-        value = (
-            self.proxies[name].get(score) if score in self.proxies[name] else getattr(self.candidates[name].cost, score)
-        )
+        value = self.proxies[name].get(score) if score in self.proxies[name] else getattr(self.candidates[name], score)
         return None if value is None else float(value)
 
-    def _row(self, candidate: Candidate) -> dict[str, Any]:
-        number, rung = self._last(candidate.name)
-        keys = {seed: (candidate.name, seed, rung.budget) for seed in rung.seeds}
+    def _row(self, facts: Facts) -> dict[str, Any]:
+        number, rung = self._last(facts.name)
+        keys = {seed: (facts.name, seed, rung.budget) for seed in rung.seeds}
         done = {seed: self._accuracy(key) for seed, key in keys.items() if self._ended(key)}
-        failed = [entry.key for entry in self.view.failed() if entry.key[0] == candidate.name]
         known = _known_all(done.values())
+        failed = [entry.key for entry in self._own(facts.name) if entry.state is State.failed]
         every = dict.fromkeys(seed for one in self.view.aim.schedule.rungs for seed in one.seeds)
-        row: dict[str, Any] = {
-            "name": candidate.name,
-            "alpha": candidate.alpha,
-            "beta": candidate.beta,
-            "gamma": candidate.gamma,
-            "nominal": round(candidate.nominal, 6),
-            "flops": candidate.cost.flops,
-            "flops_ratio": candidate.flops_ratio,
-            "distance": candidate.distance,
-            "params": candidate.cost.params,
-            "activations": candidate.cost.activations,
-            "depth": sum(stage.depth for stage in candidate.config.model.stages),
-            "width": candidate.config.model.stages[-1].width,
-            "resolution": "x".join(map(str, dict.fromkeys(candidate.config.model.size))),
+        seconds = sum(entry.result.seconds for entry in self._own(facts.name) if entry.result)
+        own = {name: getattr(facts, name) for name in _FACTS}
+        found: dict[str, Any] = {
             "rung": number,
             "budget": rung.budget,
             "seeds": len(known),
             "diverged": len(done) - len(known) - len({*keys.values()} & {*failed}),
             "failed": len(failed),
             "accuracy": _tidy(_mean(done.values())),
-            "seconds": round(
-                sum(entry.result.seconds for entry in self._entries_of(candidate.name) if entry.result), 2
-            ),
+            "seconds": round(seconds, 2),
         }
         accuracies = {f"accuracy_seed{seed}": _tidy(done.get(seed)) for seed in every}
-        return row | accuracies | self.proxies.get(candidate.name, {}) | {"merged": " ".join(candidate.merged)}
+        return own | found | accuracies | self.proxies.get(facts.name, {}) | {"merged": " ".join(facts.merged)}
 
     def _last(self, name: str) -> tuple[int, Rung]:
         """Return the last rung that a candidate has results of and did not fail in, or the first one."""
-        for number, (rung, names) in reversed(list(enumerate(self.rungs, start=1))):
+        for number, (rung, names) in reversed(list(enumerate(self._members, start=1))):
             keys = [(name, seed, rung.budget) for seed in rung.seeds]
             if name in names and any(map(self._ended, keys)) and not any(map(self._failed, keys)):
                 return number, rung
         return 1, self.rungs[0][0]
 
-    def _entries_of(self, name: str) -> list[Entry]:
-        return [entry for key, entry in self.view.entries.items() if key[0] == name]
+    @cached_property
+    def _members(self) -> list[tuple[Rung, frozenset[str]]]:
+        return [(rung, frozenset(names)) for rung, names in self.rungs]
+
+    @cached_property
+    def _entries(self) -> dict[str, list[Entry]]:
+        found: dict[str, list[Entry]] = {}
+        for entry in self.view.entries.values():
+            found.setdefault(entry.key[0], []).append(entry)
+        return found
+
+    def _own(self, name: str) -> list[Entry]:
+        """Return the jobs of a candidate."""
+        return self._entries.get(name, [])
 
     def _why_none(self, gone: Sequence[int]) -> str:
         """Return why there is no ranking; in the rungs that are `gone` every candidate diverged."""
@@ -301,6 +320,10 @@ class Outcome:
         return "no candidate has all its trainings of the first rung yet"
 
 
+_FACTS = (
+    *("name", "alpha", "beta", "gamma", "nominal", "flops", "flops_ratio", "distance"),
+    *("params", "activations", "depth", "width", "resolution"),
+)
 _JOB = ("name", "seed", "budget", "rung", "accuracy", "loss", "seconds", "images", "attempts")
 
 

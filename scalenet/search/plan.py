@@ -34,9 +34,10 @@ class Plan(Record):
     """Everything that the results of a search follow from.
 
     `rounding` is the baseline's own. `evaluate` is the evaluator, as text; images and recipe are those of scalenet's
-    own trainings. `candidates` are the digests of the networks by name; `versions` those of scalenet and torch. A
+    own trainings. `sources` are digests of what an evaluator is made of: a table, a function's module, a command's own
+    files. `candidates` are the digests of the networks by name; `versions` those of scalenet and torch. A
     search may get another schedule, another goal and a grid of the same candidates later: each result belongs to one
-    candidate, one seed and one budget.
+    candidate, one seed and one budget. `search` is the mark that the search has in its database.
     """
 
     schema_: Literal["scalenet-search/1"] = Field(alias="schema")
@@ -53,6 +54,8 @@ class Plan(Record):
     threads: int = 1
     candidates: dict[str, str]
     versions: dict[str, str]
+    sources: dict[str, str] = Field(default_factory=dict)
+    search: str | None = None
 
     def differences(self, other: Plan) -> list[str]:
         """Return what differs so that the results of one plan are not those of the other."""
@@ -60,6 +63,10 @@ class Plan(Record):
         for data in (mine, theirs):
             data.get("recipe", {}).pop("epochs", None)  # each training has its own
         found = [key for key in Plan.model_fields if mine.get(key) != theirs.get(key) and key not in _FREE]
+        if "sources" in found:
+            names = sorted({*self.sources, *other.sources})
+            changed = [name for name in names if self.sources.get(name) != other.sources.get(name)]
+            found[found.index("sources")] = f"the contents of {' and '.join(changed)}"
         return found + ["latency"] * (self.objective.latency != other.objective.latency)
 
     def judged(self) -> str:
@@ -67,4 +74,4 @@ class Plan(Record):
         return "and this evaluator" if self.images is None else f"on {self.images.name} with this recipe"
 
 
-_FREE = ("grid", "objective", "schedule")
+_FREE = ("grid", "objective", "schedule", "search")

@@ -1,64 +1,60 @@
-"""A study: the candidates of a search, what is known of them in its storage, and what follows from it."""
+"""A study: the candidates of a search, what is known of them in its database, and what follows from it."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from scalenet.arch.config import as_data, as_record, digest
+from scalenet.arch.config import as_data, as_record
 from scalenet.arch.errors import ScalenetError
 from scalenet.arch.files import write_text
-from scalenet.arch.spec import Architecture
-from scalenet.search.candidates import enumerate_candidates
-from scalenet.search.folder import Jobs, discard, forget_answer, recorded_plan, write_plan
-from scalenet.search.jobs import Aim, State
+from scalenet.search.candidates import Facts
+from scalenet.search.folder import Jobs, discard, forget_answer, recorded_plan, sweep, write_plan
 from scalenet.search.outcome import PROXIES, Outcome
 from scalenet.search.plan import Plan
+from scalenet.search.queue.crew import work
+from scalenet.search.queue.jobs import Aim
+from scalenet.search.queue.worker import Task
 from scalenet.search.schedule import Schedule
-from scalenet.search.worker import Task
-from scalenet.search.workers import work
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from scalenet.search.board import Board, Place
     from scalenet.search.candidates import Candidate
     from scalenet.search.evaluators import Evaluator
-    from scalenet.search.jobs import View
+    from scalenet.search.queue.board import Board, Place
+    from scalenet.search.queue.jobs import View
 
 
 class Study:
     """The candidates of a plan, and what the board of its search says of them."""
 
-    def __init__(
-        self, folder: Path, plan: Plan, candidates: Sequence[Candidate], place: Place, board: Board | None = None
-    ) -> None:
-        """Open a search in its storage, where it may have been begun by another process."""
-        self.folder, self.plan, self.place = folder, plan, place
-        self.candidates = {candidate.name: candidate for candidate in candidates}
-        self.board: Board = board or place.board()
-        self.jobs = Jobs(folder, {name: candidate.config for name, candidate in self.candidates.items()})
-        self.proxies = self._scored()
+    def __init__(self, folder: Path, plan: Plan, facts: Mapping[str, Facts], place: Place, board: Board) -> None:
+        """Take a plan, what is known of its candidates by name, and the board."""
+        self.folder, self.plan, self.facts, self.place, self.board = folder, plan, facts, place, board
+        self.proxies = _scored(folder)
 
     def begin(
         self,
+        candidates: Sequence[Candidate],
         *,
         more: int = 0,
         force: bool = False,
         ready: Callable[[Plan], None],
         say: Callable[[str], None],
-        **attributes: Any,
+        request: dict[str, Any],
     ) -> None:
         """Begin the search, go on with it, or join it; the winner and its ties get `more` seeds.
 
         `ready` raises ScalenetError where a plan cannot be evaluated, and `say` hears of what is left out. The
-        attributes are recorded with the search. Raise ScalenetError where its name or its folder is another search's,
+        request is recorded with the search. Raise ScalenetError where its name or its folder is another search's,
         unless `force` discards that, and where others are at it with another plan.
         """
         if force:
             self._discard()
-        else:
-            self._check_same(recorded_plan(self.folder))
+        self.plan = self.plan.changed(search=self.board.token)
+        self._check_folder(recorded_plan(self.folder))
         recorded = self.board.plan()
         if recorded is not None:
             self._go_on(as_record(Plan, recorded, self.place.name), more, say)
@@ -67,10 +63,16 @@ class Study:
                 ready(self.plan)
                 forget_answer(self.folder)
         self._check_same(as_record(Plan, self.board.settle(as_data(self.plan)), self.place.name), shared=True)
-        write_plan(self.folder, self.plan, self.jobs.configs)
-        factors = {name: self._factor(candidate) for name, candidate in self.candidates.items()}
-        aim = Aim(schedule=self.plan.schedule, factors=factors)
-        self.board.begin(aim, plan=as_data(self.plan), **attributes)
+        write_plan(self.folder, self.plan)
+        self.board.add_candidates((one.name, asdict(self.facts[one.name]), one.config) for one in candidates)
+        if not self.board.has("running"):
+            sweep(self.folder)
+        self.board.begin(self._aim(), plan=as_data(self.plan), request=request)
+
+    def _aim(self) -> Aim:
+        objective, target = self.plan.objective, self.plan.grid.product
+        factors = {name: objective.factor(facts.flops_ratio, target=target) for name, facts in self.facts.items()}
+        return Aim(schedule=self.plan.schedule, factors=factors)
 
     def _discard(self) -> None:
         """Forget the search and remove its files, unless processes are at it."""
@@ -81,14 +83,13 @@ class Study:
         self.board = self.place.board()
 
     def _check_idle(self, how: str = "") -> None:
-        """Raise ScalenetError where processes are at the search."""
-        self.board.find_dead()
-        running = sum(entry.state is State.running for entry in self.board.entries().values())
+        """Raise ScalenetError where workers are at the search that gave a sign of life since they were killed."""
+        running = self.board.living()
         if running:
             jobs = "1 job is" if running == 1 else f"{running} jobs are"
             raise ScalenetError(
                 " ".join(filter(None, (f"{self.folder}: {jobs} running just now", how))),
-                hint=f"`scalenet search stop` ends them; one that was killed counts as dead after {self.place.grace} s",
+                hint="`scalenet search stop` ends them",
             )
 
     def _go_on(self, before: Plan, more: int, say: Callable[[str], None]) -> None:
@@ -101,12 +102,11 @@ class Study:
             say("the schedule is another: what --more-seeds added does not count, until it is asked for again")
         if more:
             outcome = self.outcome()
-            if not outcome.view.finished():
+            if not outcome.view.finished:
                 raise ScalenetError("--more-seeds is for a finished search", hint="go on with it without them first")
-            ranking = outcome.ranking
-            names = tuple(standing.name for standing in (ranking.winner, *ranking.ties))
             last = rungs[-1]
             seeds = (*last.seeds, *range(max(last.seeds) + 1, max(last.seeds) + 1 + more))
+            names = tuple(outcome.contenders())
             rungs = (*rungs, last.changed(names=names, seeds=seeds))
         self.plan = self.plan.changed(schedule=Schedule(rungs=rungs))
 
@@ -120,85 +120,89 @@ class Study:
     ) -> None:
         """Evaluate what is left, with a worker process for each evaluator and environment."""
         tasks = [
-            Task(self.place, evaluator, self.jobs, environment)
+            Task(self.place, self.folder, evaluator, environment)
             for evaluator, environment in zip(evaluators, environments, strict=True)
         ]
         work(self.board, tasks, look=look, say=say)
 
-    def score(self, scores: Callable[[Candidate], Mapping[str, float | None]]) -> None:
+    def score(self, candidates: Sequence[Candidate], scores: Callable[[Candidate], Mapping[str, float | None]]) -> None:
         """Compute the training-free scores of candidates that have none yet, and write `proxies.csv`."""
         import pandas as pd  # noqa: PLC0415 - slow to import
 
-        for name, candidate in self.candidates.items():
-            if name not in self.proxies:
-                self.proxies[name] = dict(scores(candidate))
-        rows = [{"name": name, **self.proxies[name]} for name in self.candidates]
+        for candidate in candidates:
+            if candidate.name not in self.proxies:
+                self.proxies[candidate.name] = dict(scores(candidate))
+        rows = [{"name": candidate.name, **self.proxies[candidate.name]} for candidate in candidates]
         write_text(self.folder / "proxies.csv", pd.DataFrame(rows).to_csv(index=False))
 
     def outcome(self, view: View | None = None) -> Outcome:
         """Return what is found so far."""
-        return Outcome(self.plan, self.candidates, view or self.board.view(), self.proxies)
+        return Outcome(self.plan, self.facts, view or self.board.view(), self.proxies)
 
-    def write(self, outcome: Outcome) -> None:
+    def write(self, outcome: Outcome | None = None) -> None:
         """Write the tables: candidates, jobs and curves."""
+        outcome = outcome or self.outcome(self.board.view(curves=True))
         tables = {"candidates": outcome.table(), "jobs": outcome.jobs(), "curves": outcome.curves()}
         for name, table in tables.items():
             write_text(self.folder / f"{name}.csv", table.to_csv(index=False))
 
-    def _factor(self, candidate: Candidate) -> float:
-        return self.plan.objective.factor(candidate.flops_ratio, target=self.plan.grid.product)
+    def _check_folder(self, before: Plan | None) -> None:
+        """Refuse a folder that another search is in."""
+        self._check_same(before)
+        if before is not None and before.search != self.board.token:
+            raise ScalenetError(
+                f"{self.folder} holds another search than {self.place.name!r} of {self.board.database.place}",
+                hint="give another folder with -o, the --name and --storage it has, or discard it with --force",
+            )
 
     def _check_same(self, before: Plan | None, *, shared: bool = False) -> None:
-        """Refuse a search that is not the one in the folder, or of this name in the `shared` storage."""
+        """Refuse a search that is not the one in the folder, or of this name in the `shared` database."""
         if before is not None and (changed := self.plan.differences(before)):
-            where = f"{self.board.storage.place}, {self.place.name!r}," if shared else self.folder
+            where = f"{self.board.database.place}, {self.place.name!r}," if shared else self.folder
             other = "name with --name" if shared else "folder with -o"
             raise ScalenetError(
                 f"{where} holds another search: {', '.join(changed)} differ",
                 hint=f"give another {other}, or discard that search with --force",
             )
 
-    def _scored(self) -> dict[str, dict[str, float | None]]:
-        """Return the training-free scores on file."""
-        import pandas as pd  # noqa: PLC0415
 
-        file = self.folder / "proxies.csv"
-        if not (file.exists() and (self.folder / "search.yaml").is_file()):
-            return {}
-        try:
-            frame = pd.read_csv(file)[["name", *PROXIES]].astype(object)
-        except (OSError, ValueError, KeyError):  # empty, cut off, or another program's
-            raise ScalenetError(
-                f"{file}: no table of training-free scores", hint="remove it: they are computed anew"
-            ) from None
-        rows = frame.where(frame.notna(), None).to_dict("records")
-        return {row["name"]: {name: row[name] for name in PROXIES} for row in rows}
+def _scored(folder: Path) -> dict[str, dict[str, float | None]]:
+    """Return the training-free scores on file."""
+    file = folder / "proxies.csv"
+    if not (file.exists() and (folder / "search.yaml").is_file()):
+        return {}
+    import pandas as pd  # noqa: PLC0415 - slow to import
+
+    try:
+        frame = pd.read_csv(file)[["name", *PROXIES]].astype(object)
+    except (OSError, ValueError, KeyError):  # empty, cut off, or another program's
+        hint = "remove it: they are computed anew"
+        raise ScalenetError(f"{file}: no table of training-free scores", hint=hint) from None
+    rows = frame.where(frame.notna(), None).to_dict("records")
+    return {row["name"]: {name: row[name] for name in PROXIES} for row in rows}
+
+
+def new_study(folder: Path, plan: Plan, candidates: Sequence[Candidate], place: Place, board: Board) -> Study:
+    """Return the study of candidates that were just enumerated."""
+    return Study(folder, plan, {candidate.name: candidate.facts() for candidate in candidates}, place, board)
+
+
+def load_study(folder: Path, place: Place) -> Study:
+    """Open a search that was begun, only to be read; raise ScalenetError where there is none."""
+    board = place.look()
+    plan = as_record(Plan, board.plan(), place.name)
+    facts = {name: Facts(**{**own, "merged": tuple(own["merged"])}) for name, own in board.candidates().items()}
+    return Study(folder, plan, {name: facts[name] for name in plan.candidates}, place, board)
 
 
 def check(evaluator: Evaluator, folder: Path, candidates: Sequence[Candidate], plan: Plan) -> None:
     """Raise ScalenetError where an evaluator cannot do the jobs of a plan, before anything is written."""
-    jobs = Jobs(folder, {candidate.name: candidate.config for candidate in candidates})
+    configs = {candidate.name: candidate.config for candidate in candidates}
+    jobs = Jobs(folder, configs.__getitem__)
     keys = [
         (name, seed, rung.budget)
         for rung in plan.schedule.rungs
         for seed in rung.seeds
-        for name in rung.names or jobs.configs
+        for name in rung.names or configs
     ]
     evaluator.check([jobs(key) for key in dict.fromkeys(keys)])
-
-
-def load_study(folder: Path, place: Place) -> Study:
-    """Open a search that was begun, only to be read, with the candidates of its plan.
-
-    Raise ScalenetError where there is none.
-    """
-    board = place.look()
-    plan = as_record(Plan, board.plan(), place.name)
-    base = Architecture(plan.base, plan.model, plan.rounding)
-    found = {candidate.name: candidate for candidate in enumerate_candidates(base, plan.grid).candidates}
-    same = [
-        name for name, known in plan.candidates.items() if name in found and digest(found[name].config.model) == known
-    ]
-    if len(same) < len(plan.candidates):
-        raise ScalenetError(f"search {place.name!r} was begun with another version of scalenet")
-    return Study(folder, plan, [found[name] for name in same], place, board)

@@ -15,22 +15,21 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 from interruption import interruptible
-from optuna.trial import TrialState
 
 from scalenet.arch.config import load_config
 from scalenet.arch.errors import RunError
-from scalenet.search.board import Board, Place
 from scalenet.search.evaluators import Function
-from scalenet.search.folder import Jobs
-from scalenet.search.jobs import Aim, State
+from scalenet.search.queue.board import Board, Place
+from scalenet.search.queue.crew import work
+from scalenet.search.queue.jobs import Aim, State
+from scalenet.search.queue.tables import ATTEMPTS
+from scalenet.search.queue.worker import Task
 from scalenet.search.schedule import Rung, Schedule
-from scalenet.search.worker import Task
-from scalenet.search.workers import work
 
 if TYPE_CHECKING:
     import subprocess
@@ -144,15 +143,13 @@ class Lab:
         return Board(self.url, name, grace=2)
 
     def check(self, kills: int = 0) -> None:
-        """Check that each planned job has one result, that no attempt was enqueued twice, and none in vain."""
+        """Check that each planned job has one result, and that no attempt was made in vain."""
         board = self.board()
-        trials, view = board.study.get_trials(), board.view()
-        jobs = [tuple(trial.user_attrs["job"]) for trial in trials]
-        assert len(set(jobs)) == len(jobs)
-        done = [job[:3] for job, trial in zip(jobs, trials, strict=True) if trial.state is TrialState.COMPLETE]
-        assert Counter(done) == Counter(view.needed())
-        lost = [trial for trial in trials if trial.state is not TrialState.COMPLETE]
-        assert {trial.state for trial in lost} <= {TrialState.FAIL}
+        rows, view = attempts(board), board.view()
+        done = [(row.candidate, row.seed, row.budget) for row in rows if row.state == "done"]
+        assert Counter(done) == Counter(view.needed)
+        lost = [row for row in rows if row.state != "done"]
+        assert {row.state for row in lost} <= {"lost"}
         assert len(lost) <= kills
         steps = Counter((line.job, line.budget, line.step) for line in self.log() if line.what == "step")
         ends = Counter((line.job, line.budget) for line in self.log() if line.what == "end")
@@ -167,6 +164,12 @@ class Lab:
         found = yaml.safe_load((self.folder / output / "coefficients.yaml").read_text())
         found["evidence"].get("separation", {}).pop("seconds", None)
         return rows, found
+
+
+def attempts(board: Board) -> list[Any]:
+    """Return all attempts at jobs of a search."""
+    (rows,) = board.database.rows(ATTEMPTS.select().where(ATTEMPTS.c.search == board.id))
+    return list(rows)
 
 
 def until(find: Callable[[], object]):
@@ -219,20 +222,21 @@ class Drain:
         self.where = Place(self.url, "drain", 60)
         self.board = self.where.board()
         rung = Rung(seeds=tuple(range(6)), budget=1)
+        config = load_config(self.tiny / "net.yaml")
+        self.board.add_candidates((name, {}, config) for name in self.names)
         self.board.begin(Aim(schedule=Schedule(rungs=(rung,)), factors=dict.fromkeys(self.names, 1.0)))
 
     def work(self, workers: int, judge: str = "judges:judge") -> None:
-        jobs = Jobs(self.folder, dict.fromkeys(self.names, load_config(self.tiny / "net.yaml")))
-        task = Task(self.where, Function(judge, str(self.folder)), jobs, {"PAUSE": "0", "STEPS": "1"})
+        task = Task(self.where, self.folder, Function(judge, str(self.folder)), {"PAUSE": "0", "STEPS": "1"})
         work(self.board, [task] * workers, look=lambda _: None, say=pytest.fail)
 
 
 def test_many_jobs_are_each_evaluated_once_and_none_is_invented(tiny, tmp_path, url):
     drain = Drain(tiny, tmp_path, url, 25)
     drain.work(3)
-    trials = drain.board.study.get_trials()
-    assert len(trials) == 150
-    assert {trial.state for trial in trials} == {TrialState.COMPLETE}
+    rows = attempts(drain.board)
+    assert len(rows) == 150
+    assert {row.state for row in rows} == {"done"}
     lines = [line.split() for line in (tmp_path / "log").read_text().splitlines()]
     assert len({line[-1] for line in lines}) == 3
     planned = Counter(f"{name}_seed{seed}" for name in drain.names for seed in range(6))
@@ -309,8 +313,7 @@ def test_a_worker_that_was_stopped_too_long_does_not_count(lab):
     lab.ended(process)
     ends = [line for line in lab.log() if line.what == "end"]
     assert first.pid not in [line.pid for line in ends if line.job == first.job], "its evaluation was ended"
-    trials = [trial for trial in lab.board().study.get_trials() if trial.state is TrialState.COMPLETE]
-    assert len(trials) == 2
+    lab.check()
 
 
 @pytest.mark.parametrize("url", ["postgresql"], indirect=True)

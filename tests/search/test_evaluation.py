@@ -14,9 +14,9 @@ import pytest
 from scalenet.arch import files
 from scalenet.arch.config import load_config
 from scalenet.arch.errors import RunError
-from scalenet.search import evaluation
-from scalenet.search.evaluation import Train
 from scalenet.search.evaluators import Job, Report, Result
+from scalenet.search.evaluators import train as evaluation
+from scalenet.search.evaluators.train import Train
 from scalenet.training import runs
 from scalenet.training.loop import Training
 from scalenet.training.recipe import change, load_recipe
@@ -38,7 +38,7 @@ from dataclasses import asdict
 from pathlib import Path
 from killing import die, die_at_write
 from scalenet.arch.config import load_config
-from scalenet.search.evaluation import Train
+from scalenet.search.evaluators.train import Train
 from scalenet.search.evaluators import Job
 from scalenet.training import runs
 from scalenet.training.recipe import change, load_recipe

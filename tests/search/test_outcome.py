@@ -11,10 +11,10 @@ from scalenet.scaling.scaler import load
 from scalenet.search.candidates import enumerate_candidates
 from scalenet.search.evaluators import Result
 from scalenet.search.grids import load_grid
-from scalenet.search.jobs import Aim, Entry, State, View
 from scalenet.search.objective import Objective
 from scalenet.search.outcome import Outcome
 from scalenet.search.plan import Plan
+from scalenet.search.queue.jobs import Aim, Entry, State, View
 from scalenet.search.schedule import Rung, Schedule
 from scalenet.search.selection import chance
 

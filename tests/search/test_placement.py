@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scalenet.arch.errors import ScalenetError
-from scalenet.search.placement import devices, environments
+from scalenet.search.queue.placement import devices, environments
 
 
 @pytest.fixture
@@ -74,6 +74,6 @@ def test_all_gpus_of_a_machine_without_any_are_refused(monkeypatch: pytest.Monke
 
 
 def test_devices_that_are_named_need_no_torch():
-    code = "from scalenet.search.placement import devices\ndevices('cpu', 2), devices('cuda:0,cuda:1', 2)\n"
+    code = "from scalenet.search.queue.placement import devices\ndevices('cpu', 2), devices('cuda:0,cuda:1', 2)\n"
     code += "import sys\nsys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -10,30 +10,34 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from optuna.storages import RDBStorage
-from optuna.trial import TrialState
+import sqlalchemy
 
 from scalenet.arch.errors import RunError, ScalenetError, UnknownNameError
-from scalenet.search.board import Board, Place
+from scalenet.search.evaluators import Result
 from scalenet.search.folder import database
-from scalenet.search.jobs import Aim
+from scalenet.search.queue.board import Board, Place
+from scalenet.search.queue.database import Database, open_database
+from scalenet.search.queue.jobs import Aim
+from scalenet.search.queue.storage_url import parsed
+from scalenet.search.queue.tables import ATTEMPTS
 from scalenet.search.schedule import Rung, Schedule
-from scalenet.search.storage import Storage, open_storage
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from scalenet.search.queue.jobs import Entry
+
 SECRET = "hunter2"
 
 
-def opened(url: str, **options: float) -> Storage:
-    return open_storage(url, grace=60, retry=lambda *_: None, **options)
+def opened(url: str, **options: float) -> Database:
+    return open_database(url, **options)
 
 
 @pytest.fixture
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fail a test that waits for a database."""
-    monkeypatch.setattr("scalenet.search.storage.time.sleep", lambda _: pytest.fail("it waits"))
+    monkeypatch.setattr("scalenet.search.queue.database.time.sleep", lambda _: pytest.fail("it waits"))
 
 
 @pytest.mark.parametrize(
@@ -75,7 +79,7 @@ def test_a_server_that_is_not_there_is_one_line_at_once(url, no_pause):
 def test_a_missing_driver_is_one_line(tmp_path):
     text = (
         "import sys; sys.modules['psycopg'] = None\n"
-        "from scalenet.search.board import Board\n"
+        "from scalenet.search.queue.board import Board\n"
         "try: Board('postgresql://host/db', 'x', grace=60)\n"
         "except ValueError as error: print(error)"
     )
@@ -142,28 +146,39 @@ def test_the_first_to_settle_is_heard_by_all(url):
 
 def test_a_queue_is_filled_once_however_many_fill_it(url):
     board = Board(url, "search", grace=60)
-    in_threads(4, lambda: board.storage.enqueue(board.id, [[f"c{number}", 0, None, 0] for number in range(20)]))
-    jobs = [trial.user_attrs["job"][0] for trial in board.study.get_trials()]
-    assert sorted(jobs) == sorted(f"c{number}" for number in range(20))
+    aim = Aim(schedule=Schedule(rungs=(Rung(seeds=(0,), budget=1),)), factors={f"c{n}": 1.0 for n in range(20)})
+    in_threads(4, lambda: board.begin(aim))
+    query = sqlalchemy.select(ATTEMPTS.c.candidate).where(ATTEMPTS.c.search == board.id)
+    (rows,) = board.database.rows(query)
+    assert sorted(name for (name,) in rows) == sorted(aim.factors)
 
 
-@pytest.mark.parametrize(("make", "handed", "patience"), [(RDBStorage, 2, 60), (opened, 1, 1)])
-def test_two_are_handed_one_trial_by_optuna_on_sqlite_and_not_here(tmp_path, monkeypatch, make, handed, patience):
-    """Let two have read that a trial waits before either takes it, where the database lets them."""
-    url, both, found = f"sqlite:///{tmp_path}/search.db", threading.Barrier(2), []
+def test_a_job_is_one_workers_however_many_claim_it(url):
+    board, found = Board(url, "search", grace=60), []
+    aim = Aim(schedule=Schedule(rungs=(Rung(seeds=(0,), budget=1),)), factors={f"c{n}": 1.0 for n in range(12)})
+    board.begin(aim)
+    names = iter("abcdefgh")
+    in_threads(8, lambda: found.extend(claims(board, next(names))))
+    keys = [entry.key for entry in found]
+    assert sorted(keys) == sorted(board.view().needed)
+
+
+def claims(board: Board, worker: str) -> list[Entry]:
+    """Return all jobs that a worker gets."""
+    return list(iter(lambda: board.claim(worker), None))
+
+
+def test_the_results_of_a_job_are_one(url):
     board = Board(url, "search", grace=60)
-    board.storage.enqueue(board.id, [["c0", 0, None, 0]])
-    trial = board.study.get_trials()[0]._trial_id
-    storage = make(url)
-
-    def wait(*_: object) -> None:
-        with contextlib.suppress(threading.BrokenBarrierError):
-            both.wait(timeout=patience)
-
-    monkeypatch.setattr(RDBStorage, "check_trial_is_updatable", wait)
-    in_threads(2, lambda: found.append(storage.set_trial_state_values(trial, TrialState.RUNNING)))
-    assert sum(found) == handed
-    storage.engine.dispose()
+    board.begin(Aim(schedule=Schedule(rungs=(Rung(seeds=(0,), budget=1),)), factors={"c0": 1.0}))
+    slow = board.claim("slow")
+    board.database.change(ATTEMPTS.update().values(state="lost"))
+    board.fill()
+    fast = board.claim("fast")
+    entries, accuracies = iter((slow, fast)), iter((0.1, 0.2))
+    in_threads(2, lambda: board.finish(next(entries), Result("c0", 0, next(accuracies), None, 1.0, None)))
+    (rows,) = board.database.rows(sqlalchemy.select(ATTEMPTS.c.accuracy).where(ATTEMPTS.c.state == "done"))
+    assert len(rows) == 1
 
 
 def locked(file: Path) -> sqlite3.Connection:
@@ -189,7 +204,11 @@ def test_who_only_looks_writes_nothing_and_waits_for_no_writer(tmp_path, no_paus
     with contextlib.closing(sqlite3.connect(tmp_path / "a b?%.db", isolation_level=None)) as writer:
         writer.execute("BEGIN IMMEDIATE")
         looking = place.look()
-        assert (looking.plan(), list(looking.entries()), looking.stopped()) == ({"of": "it"}, [("c0", 0, 1)], False)
+        assert (looking.plan(), list(looking.view().entries), looking.stopped()) == (
+            {"of": "it"},
+            [("c0", 0, 1)],
+            False,
+        )
         assert looking.view() == looking.view()
         writer.rollback()
     with pytest.raises(RunError, match="readonly"):
@@ -197,7 +216,7 @@ def test_who_only_looks_writes_nothing_and_waits_for_no_writer(tmp_path, no_paus
 
 
 def test_a_database_without_searches_stays_as_it_is_when_it_is_looked_at(url):
-    with pytest.raises(ScalenetError, match=r"holds no search|unable to open"):
+    with pytest.raises(RunError, match=r"holds no search|unable to open"):
         Place(url, "search", 60).look()
     Board(url, "another", grace=60)
     with pytest.raises(UnknownNameError, match="its storage has another"):
@@ -208,21 +227,20 @@ def test_a_database_without_searches_stays_as_it_is_when_it_is_looked_at(url):
 
 def test_patience_ends(tmp_path):
     board = Board(f"sqlite:///{tmp_path}/search.db", "search", grace=60)
-    board.storage.patience = 0
+    board.database.patience = 0
     lock = locked(tmp_path / "search.db")
     with pytest.raises(RunError, match=r"search\.db: database is locked .*the same command goes on from there"):
-        board.stopped()
+        board.stop()
+    assert not board.stopped(), "who reads waits for no lock"
     lock.close()
 
 
 def test_a_full_disk_is_said_at_once(tmp_path, no_pause):
-    import sqlalchemy
-
     board = Board(f"sqlite:///{tmp_path}/search.db", "search", grace=60)
     sqlalchemy.event.listen(
-        board.storage.engine, "connect", lambda connection, _: connection.execute("PRAGMA max_page_count = 1")
+        board.database.engine, "connect", lambda connection, _: connection.execute("PRAGMA max_page_count = 1")
     )
-    board.storage.engine.dispose()
+    board.database.engine.dispose()
     with pytest.raises(RunError, match=r"database or disk is full .*what is finished is kept"):
         board.settle({"plan": "x" * 100_000})
 
@@ -233,10 +251,29 @@ def test_a_server_that_starts_anew_is_waited_for(postgresql):
         postgresql.stop(how)
         timer = threading.Timer(1, postgresql.start)
         timer.start()
-        assert board.entries() == {}
+        assert not board.stopped()
         timer.join()
     postgresql.stop()
     timer = threading.Timer(1, postgresql.start)
     timer.start()
-    assert Board(board.storage.url, "search", grace=60, patience=30).id == board.id
+    assert Board(board.database.url, "search", grace=60, patience=30).id == board.id
     timer.join()
+
+
+def test_the_search_of_an_older_version_is_left_alone_and_that_is_said(url):
+    engine = sqlalchemy.create_engine(parsed(url))
+    with engine.begin() as connection:
+        connection.execute(sqlalchemy.text("CREATE TABLE studies (study_name TEXT)"))
+        connection.execute(sqlalchemy.text("INSERT INTO studies VALUES ('search')"))
+    for _ in range(2):
+        with pytest.raises(ScalenetError, match=r"made by scalenet 0\.1.*`search results` of that version"):
+            Board(url, "search", grace=60)
+    engine.dispose()
+
+
+def test_a_file_that_was_removed_is_not_written_to_and_nothing_is_said_to_be_kept(tmp_path):
+    board = Board(f"sqlite:///{tmp_path}/search.db", "search", grace=60)
+    (tmp_path / "search.db").unlink()
+    with pytest.raises(RunError, match="was removed, and the search's results with it"):
+        board.stop()
+    assert not board.there()

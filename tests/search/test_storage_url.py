@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scalenet.arch.errors import ScalenetError
-from scalenet.search.storage_url import parsed, scrubbed, shown
+from scalenet.search.queue.storage_url import parsed, scrubbed, shown
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,7 +14,7 @@ from scalenet._version import __version__
 from scalenet.arch.config import as_data
 from scalenet.arch.errors import ScalenetError
 from scalenet.model.builder import build
-from scalenet.search.evaluators import Report, Result
+from scalenet.search.evaluators.base import Report, Result
 from scalenet.training.checkpoint import read_state, sweep, write_state
 from scalenet.training.loop import DivergedError, Listener, Training
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from scalenet.search.evaluators import Job, Tell
+    from scalenet.search.evaluators.base import Job, Tell
     from scalenet.training.data import Splits
     from scalenet.training.loop import Progress
     from scalenet.training.recipe import Recipe
@@ -43,6 +43,10 @@ class Train:
 
     def check(self, jobs: Sequence[Job]) -> None:
         """Take any job."""
+
+    def sources(self) -> dict[str, str]:
+        """Return nothing: the plan has recipe, images and versions."""
+        return {}
 
     def evaluate(self, job: Job, tell: Tell) -> Result:
         """Train one candidate with one seed, stopped in between or not.

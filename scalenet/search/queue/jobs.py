@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ _HOPELESS = 3
 
 
 class State(StrEnum):
-    """What is known of a job."""
+    """What is known of a job; a lost one will be tried again."""
 
     waiting = "waiting"
     running = "running"
@@ -40,19 +41,26 @@ class Aim(Record):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A job, by its last attempt; a lost one will be tried again.
+    """A job, by the attempt that counts: the one with a result, or else the last.
 
-    `trial` and `number` are the attempt's id and number in Optuna, `worker` the process that has it or had it, `share`
-    how much of it is done, `curve` the accuracies on the way by epoch, and `error` why it failed.
+    `id` is the attempt's, `place` the job's in the order of evaluation, `worker` who has it or had it, in which
+    `process`, `beat` how many signs of life it gave, `share` how much of it is done, and `reached` how much attempts
+    before had done. `errors` says how often those failed, `deaths` how often their workers died since one got further.
+    `curve` has the accuracies on the way by epoch, where they were asked for, and `error` is why the attempt failed.
     """
 
     key: Key
     state: State
     attempt: int
-    trial: int
-    number: int
+    id: int
+    place: int
     worker: str | None = None
+    process: str | None = None
+    beat: int = 0
     share: float = 0.0
+    reached: float = 0.0
+    errors: int = 0
+    deaths: int = 0
     result: Result | None = None
     error: str | None = None
     curve: Mapping[int, float] = field(default_factory=dict)
@@ -69,7 +77,7 @@ class Entry:
         return self.error or f"{self.job}: its worker died {self.attempt + 1} times"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class View:
     """The jobs of a search and its aim at one moment."""
 
@@ -81,63 +89,70 @@ class View:
         """The names of the candidates."""
         return tuple(self.aim.factors)
 
+    @cached_property
     def scores(self) -> dict[Key, float | None]:
-        """Return what is known to rank by; None for what diverged or failed."""
+        """What is known to rank by; None for what diverged or failed."""
         found: dict[Key, float | None] = {}
         for key, entry in self.entries.items():
-            if entry.state is State.failed:
-                found[key] = None
-            elif entry.result is not None:
+            if entry.result is not None:
                 accuracy = entry.result.accuracy
                 found[key] = None if accuracy is None else accuracy * self.aim.factors.get(key[0], 1.0)
+            elif entry.state is State.failed:
+                found[key] = None
         return found
 
-    def needed(self) -> list[Key]:
-        """Return the jobs of the rungs that are known, in the order of their evaluation."""
-        return needed(self.aim.schedule, self.names, self.scores())
-
+    @cached_property
     def entrants(self) -> list[tuple[str, ...]]:
-        """Return the candidates of the rungs that are known."""
-        return entrants(self.aim.schedule, self.names, self.scores())
+        """The candidates of the rungs that are known."""
+        return entrants(self.aim.schedule, self.names, self.scores)
 
-    def missing(self) -> list[tuple[Key, int]]:
-        """Return the jobs that are needed and neither waiting, running nor ended, with the number of their attempt."""
-        found = [(key, self.entries.get(key)) for key in self.needed()]
-        new = [(key, 0) for key, entry in found if entry is None]
-        return new + [(key, entry.attempt + 1) for key, entry in found if entry and entry.state is State.lost]
+    @cached_property
+    def needed(self) -> list[Key]:
+        """The jobs of the rungs that are known, in the order of their evaluation."""
+        return needed(self.aim.schedule, self.names, self.scores)
+
+    @cached_property
+    def finished(self) -> bool:
+        """Whether nothing is left to be evaluated."""
+        return finished(self.aim.schedule, self.names, self.scores)
+
+    @cached_property
+    def _by_state(self) -> dict[State, list[Entry]]:
+        found: dict[State, list[Entry]] = {state: [] for state in State}
+        for key in self.needed:
+            if (entry := self.entries.get(key)) is not None:
+                found[entry.state].append(entry)
+        return found
+
+    def missing(self) -> list[tuple[int, Key]]:
+        """Return the jobs that are needed and neither wait, run nor ended, with their place in the order."""
+        there = {key for key, entry in self.entries.items() if entry.state is not State.lost}
+        return [(place, key) for place, key in enumerate(self.needed) if key not in there]
 
     def waiting(self) -> list[Entry]:
         """Return the needed jobs that wait, in the order of their evaluation."""
-        return self._all(State.waiting)
+        return self._by_state[State.waiting]
 
     def running(self) -> list[Entry]:
-        """Return the needed jobs that a process has."""
-        return self._all(State.running)
+        """Return the needed jobs that a worker has."""
+        return self._by_state[State.running]
 
     def done(self) -> list[Entry]:
         """Return the needed jobs that have a result."""
-        return self._all(State.done)
+        return self._by_state[State.done]
 
     def failed(self) -> list[Entry]:
         """Return the needed jobs that failed, and are not tried again."""
-        return self._all(State.failed)
+        return self._by_state[State.failed]
 
     def planned(self) -> int:
         """Return how many trainings there are, those of the rungs that are not known yet included."""
-        return len(self.needed()) + len(self.later())
-
-    def _all(self, state: State) -> list[Entry]:
-        entries = (self.entries.get(key) for key in self.needed())
-        return [entry for entry in entries if entry is not None and entry.state is state]
-
-    def finished(self) -> bool:
-        """Return whether nothing is left to be evaluated."""
-        return finished(self.aim.schedule, self.names, self.scores())
+        return len(self.needed) + len(self.later())
 
     def later(self) -> list[int | None]:
         """Return the budgets of the trainings of the rungs that are not known yet."""
         rungs, budgets = self.aim.schedule.rungs, []
-        for before, rung in list(pairwise(rungs))[len(self.entrants()) - 1 :]:
+        for before, rung in list(pairwise(rungs))[len(self.entrants) - 1 :]:
             seeds = set(rung.seeds) - set(before.seeds if before.budget == rung.budget else ())
             budgets += [rung.budget] * (rung.keep or len(rung.names or self.names)) * len(seeds)
         return budgets
@@ -145,7 +160,7 @@ class View:
     def seconds_left(self, workers: int) -> float | None:
         """Return about how long so many workers need for the rest, None before anything is done."""
         done = [(entry.result.seconds, key[2] or 1) for key, entry in self.entries.items() if entry.result is not None]
-        open_ = [self.entries[key] for key in self.needed() if key in self.entries]
+        open_ = [self.entries[key] for key in self.needed if key in self.entries]
         left = sum((entry.key[2] or 1) * (1 - entry.share) for entry in open_ if entry.state not in ENDED)
         left += sum(budget or 1 for budget in self.later())
         units = sum(budget for _, budget in done)
@@ -153,5 +168,5 @@ class View:
 
     def hopeless(self) -> str | None:
         """Return why the first jobs failed where none has succeeded: so will the others."""
-        failed, enough = self.failed(), min(_HOPELESS, len(self.needed()))
+        failed, enough = self.failed(), min(_HOPELESS, len(self.needed))
         return failed[0].why() if len(failed) >= enough and not self.done() else None

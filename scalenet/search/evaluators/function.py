@@ -1,0 +1,129 @@
+"""A function of the user's, named or given."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import sys
+import textwrap
+import time
+import traceback
+from dataclasses import dataclass
+from importlib import import_module
+from operator import attrgetter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scalenet.arch.errors import PlainError, RunError, ScalenetError, one_line
+from scalenet.search.evaluators.base import Report, Result, fingerprint, fraction
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from scalenet.search.evaluators.base import Job, Tell
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function, as `package.module:function`, found in `folder` or where Python looks.
+
+    It is called as `function(architecture, budget=, seed=, folder=, report=)` with the candidate's
+    `scalenet.Architecture` and returns its accuracy, a fraction, or None where the training diverged. It may call
+    `report(epochs, accuracy)` meanwhile. What it prints goes to stderr.
+    """
+
+    path: str
+    folder: str
+
+    def check(self, jobs: Sequence[Job]) -> None:
+        """Refuse a function that cannot be imported, and jobs without a budget."""
+        self._found()
+        _check_budgets(jobs, self.path)
+
+    def sources(self) -> dict[str, str]:
+        """Return a digest of the module that the function lies in, whatever its comments and its layout."""
+        function = inspect.unwrap(self._found())
+        file = inspect.getsourcefile(function) if inspect.isfunction(function) else None
+        if file is None:
+            return {}
+        return {Path(file).name: _code_digest(Path(file).read_text(encoding="utf-8"))}
+
+    def evaluate(self, job: Job, tell: Tell) -> Result:
+        """Call the function; the traceback of what it raises goes to `log.txt` in the job's folder."""
+        return _call(self._found(), job, tell)
+
+    def _found(self) -> Callable[..., Any]:
+        if self.folder not in sys.path:
+            sys.path.insert(0, self.folder)
+        place, _, name = self.path.partition(":")
+        try:
+            found: Callable[..., Any] = attrgetter(name)(import_module(place))
+        except (Exception, SystemExit) as error:
+            raise ScalenetError(f"--evaluate {self.path}: cannot be imported: {_said(error)}") from None
+        if not callable(found):
+            raise ScalenetError(f"--evaluate {self.path}: is {type(found).__name__}, not a function")
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A function that a program has at hand, called as `Function` says: for a search in that program's own process."""
+
+    function: Callable[..., Any]
+
+    def __str__(self) -> str:
+        name = getattr(self.function, "__qualname__", type(self.function).__name__)
+        return f"{getattr(self.function, '__module__', '?')}:{name}"
+
+    def check(self, jobs: Sequence[Job]) -> None:
+        """Refuse jobs without a budget."""
+        _check_budgets(jobs, str(self))
+
+    def sources(self) -> dict[str, str]:
+        """Return a digest of the function's source, where there is one."""
+        try:
+            source = inspect.getsource(self.function)
+        except (OSError, TypeError):
+            return {}
+        return {str(self): _code_digest(textwrap.dedent(source))}
+
+    def evaluate(self, job: Job, tell: Tell) -> Result:
+        """Call the function; the traceback of what it raises goes to `log.txt` in the job's folder."""
+        return _call(self.function, job, tell)
+
+
+def _check_budgets(jobs: Sequence[Job], what: str) -> None:
+    if any(job.budget is None for job in jobs):
+        raise ScalenetError(f"--evaluate {what} wants a budget", hint="--epochs says how much it is")
+
+
+def _call(function: Callable[..., Any], job: Job, tell: Tell) -> Result:
+    started = time.perf_counter()
+    job.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        accuracy = function(
+            job.config.architecture(),
+            budget=job.budget,
+            seed=job.seed,
+            folder=job.folder,
+            report=lambda done, accuracy=None: tell(Report(float(done), fraction(accuracy, f"report({done})"))),
+        )
+    except (Exception, SystemExit) as error:
+        log = job.folder / "log.txt"
+        log.write_text(traceback.format_exc(), encoding="utf-8")
+        raise RunError(f"{job}: {_said(error)}, see {log}") from None
+    seconds = round(time.perf_counter() - started, 2)
+    return Result(job.candidate, job.seed, fraction(accuracy, str(job)), None, seconds, None)
+
+
+def _code_digest(source: str) -> str:
+    """Return a digest of what code does, without its comments and its layout."""
+    try:
+        source = ast.unparse(ast.parse(source))
+    except SyntaxError:  # an expression within another one, such as a lambda
+        source = " ".join(source.split())
+    return fingerprint(source.encode())
+
+
+def _said(error: BaseException) -> str:
+    return str(error) if isinstance(error, PlainError) else one_line(error)

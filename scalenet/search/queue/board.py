@@ -1,0 +1,436 @@
+"""The board: the jobs of a search as all its processes see them, on any number of machines.
+
+A job is put on the board once it is needed, whoever notices; a worker claims the first that waits, gives signs of life
+while it evaluates it, and records the result. Each step is one short transaction whose conditions say whose the job
+must be. The first result of a job counts, whoever has the job by then: a worker that was taken to be dead and only was
+slow may still bring it.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import sqlalchemy as sql
+from sqlalchemy.exc import IntegrityError
+
+from scalenet.arch.config import Config, as_data, as_record
+from scalenet.arch.errors import RunError, ScalenetError, UnknownNameError
+from scalenet.search.evaluators import Result
+from scalenet.search.queue.database import open_database
+from scalenet.search.queue.jobs import Aim, Entry, State, View
+from scalenet.search.queue.processes import lives, this_process
+from scalenet.search.queue.silence import PULSE, Silence
+from scalenet.search.queue.tables import ATTEMPTS, CANDIDATES, CURVES, LONGEST_NAME, SEARCHES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from scalenet.search.evaluators import Report
+    from scalenet.search.queue.database import Database
+    from scalenet.search.schedule import Key
+
+ERRORS, DEATHS = 2, 10
+"""So many attempts at a job may fail, and so many of its workers may die without getting further, before it failed."""
+
+_S, _C, _A = SEARCHES.c, CANDIDATES.c, ATTEMPTS.c
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a board is: the database's URL, the search's name, and after how many seconds a silent worker is dead."""
+
+    url: str
+    name: str
+    grace: int
+
+    def board(self, *, patience: float = 0.0, say: Callable[[str], None] | None = None) -> Board:
+        """Open the board; its database may be away for `patience` seconds, and `say` hears that it is."""
+        return Board(self.url, self.name, grace=self.grace, patience=patience, say=say)
+
+    def look(self) -> Board:
+        """Open the board of a search that was begun, only to be read; raise UnknownNameError where there is none."""
+        return Board(self.url, self.name, grace=self.grace, reading=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """What a worker hears when it gives a sign of life: is its job still wanted, is the search being stopped?"""
+
+    wanted: bool
+    stopping: bool
+
+
+class Board:
+    """The jobs of one search in a database."""
+
+    def __init__(
+        self,
+        url: str,
+        name: str,
+        *,
+        grace: int,
+        reading: bool = False,
+        patience: float = 0.0,
+        say: Callable[[str], None] | None = None,
+    ) -> None:
+        """Open the search of that name, and make it where there is none; only for `reading` it must have been begun."""
+        if not 0 < len(name) <= LONGEST_NAME:
+            raise ScalenetError(f"the name of a search has 1 to {LONGEST_NAME} characters, this one {len(name)}")
+        self.name, self.grace = name, grace
+        self.database: Database = open_database(url, reading=reading, patience=patience, say=say)
+        if not reading:
+            self._make()
+        elif ((names := search_names(self.database)) and name not in names) or not names:
+            listing = f"its storage has {', '.join(names) or 'none'}"
+            raise UnknownNameError("search", name, names, listing=listing)
+        ((found,),) = self.database.rows(sql.select(_S.id, _S.token).where(_S.name == name))
+        self.id: int = found.id
+        self.token: str = found.token
+        self.silence = Silence(grace)
+
+    def _make(self) -> None:
+        """Make the search, unless it is there."""
+        (there,) = self.database.rows(sql.select(_S.id).where(_S.name == self.name))
+        if not there:
+            self.database.check_new(self.name)
+            self.database.add(SEARCHES, [{"name": self.name, "token": uuid4().hex}])
+
+    # What is searched
+
+    def settle(self, plan: dict[str, Any]) -> dict[str, Any]:
+        """Record the plan of the search, unless one is recorded; return what is."""
+        self.database.change(self._own().values(plan=plan).where(_S.plan.is_(None)))
+        found: dict[str, Any] = self._column(_S.plan)
+        return found
+
+    def plan(self) -> dict[str, Any] | None:
+        """Return the plan of the search, None where it was not begun."""
+        plan: dict[str, Any] | None = self._column(_S.plan)
+        return None if self._column(_S.aim) is None else plan
+
+    def request(self) -> dict[str, Any]:
+        """Return what was asked for when the search was last begun."""
+        found: dict[str, Any] = self._column(_S.request)
+        return found
+
+    def begin(self, aim: Aim, *, plan: dict[str, Any] | None = None, request: dict[str, Any] | None = None) -> None:
+        """Say what is to be evaluated, from now on by all workers, and put it on the board.
+
+        What failed is tried again, unless others are at this search just now; what waits and is not wanted any more is
+        taken off.
+        """
+        values = {"aim": as_data(aim), "stopping": False, "plan": plan, "request": request}
+        self.database.change(self._own().values(**{name: value for name, value in values.items() if value is not None}))
+        view = self.view()
+        wanted = set(view.needed)
+        entries = view.entries.items()
+        if unwanted := [entry.id for key, entry in entries if entry.state is State.waiting and key not in wanted]:
+            self._take_off(unwanted)
+        if not any(entry.state is State.running for entry in view.entries.values()):
+            self._forgive(view.failed())
+        self.fill()
+
+    def add_candidates(self, candidates: Iterable[tuple[str, dict[str, Any], Config]]) -> None:
+        """Record candidates that are not there: their names, facts and configs."""
+        rows = [
+            {"search": self.id, "name": name, "place": place, "facts": facts, "config": as_data(config)}
+            for place, (name, facts, config) in enumerate(candidates)
+        ]
+        self.database.add(CANDIDATES, rows)
+
+    def candidates(self) -> dict[str, dict[str, Any]]:
+        """Return what is known of each candidate by name."""
+        (rows,) = self.database.rows(sql.select(_C.name, _C.facts).where(_C.search == self.id).order_by(_C.place))
+        return {row.name: row.facts for row in rows}
+
+    def config(self, name: str) -> Config:
+        """Return the config of a candidate."""
+        ((row,),) = self.database.rows(sql.select(_C.config).where(_C.search == self.id, _C.name == name))
+        return as_record(Config, row.config, name)
+
+    def remove(self) -> None:
+        """Forget the search, unless another process has done so."""
+        self.database.change(SEARCHES.delete().where(_S.id == self.id))
+
+    def stop(self) -> None:
+        """Ask all processes of the search to give back what they are at, and to end."""
+        self.database.change(self._own().values(stopping=True))
+
+    def there(self) -> bool:
+        """Return whether the database is there, as far as that can be told without asking it."""
+        return self.database.there()
+
+    def stopped(self) -> bool:
+        """Return whether the search was asked to stop."""
+        return bool(self._column(_S.stopping))
+
+    # What a worker does
+
+    def claim(self, worker: str) -> Entry | None:
+        """Return a job that is now this worker's, or None where nothing waits just now."""
+        first = (
+            sql.select(_A.id)
+            .where(_A.search == self.id, _A.state == "waiting")
+            .order_by(_A.place, _A.id)
+            .limit(1)
+            .with_for_update(skip_locked=True)
+            .scalar_subquery()
+        )
+        stopping = sql.select(_S.stopping).where(_S.id == self.id).scalar_subquery()
+        take = ATTEMPTS.update().where(_A.id == first, _A.state == "waiting", ~stopping)
+        held = sql.select(ATTEMPTS).where(_A.search == self.id, _A.state == "running", _A.worker == worker)
+        mine = {"state": "running", "worker": worker, "process": this_process()}
+
+        def work(connection: sql.Connection, again: bool) -> Any:
+            taken = connection.execute(held).first() if again else None
+            return taken or connection.execute(take.values(**mine).returning(ATTEMPTS)).first()
+
+        row = self.database.transact(work)
+        return None if row is None else _entry(row)
+
+    def beat(self, entry: Entry, share: float) -> Sign:
+        """Give a sign of life.
+
+        A job is wanted no longer once it has a result, or its search was removed. A worker that was taken to be dead
+        may go on: the first result counts.
+        """
+        mine = ATTEMPTS.update().where(_A.id == entry.id, _A.state == "running", _A.worker == entry.worker)
+        open_ = sql.select(_A.id).where(_A.id == entry.id, ~sql.exists(_results_of(entry, self.id)))
+        stopping = sql.select(_S.stopping).where(_S.id == self.id)
+
+        def work(connection: sql.Connection, _: bool) -> Sign:
+            beaten = connection.execute(mine.values(beat=_A.beat + 1, share=round(share, 4))).rowcount
+            wanted = beaten or connection.execute(open_).first()
+            return Sign(wanted=bool(wanted), stopping=bool(connection.execute(stopping).scalar()))
+
+        return self.database.transact(work)
+
+    def note(self, entry: Entry, report: Report) -> None:
+        """Keep an accuracy on the way, unless the search was removed."""
+        if report.accuracy is not None:
+            row = {"attempt": entry.id, "epoch": round(report.done), "accuracy": report.accuracy}
+            self._unless_refused(lambda: self.database.add(CURVES, [row]))
+
+    def finish(self, entry: Entry, result: Result) -> None:
+        """Record the result of a job that has none, whoever has the job by now."""
+        known = {name: getattr(result, name) for name in ("accuracy", "loss", "seconds", "images", "one_class")}
+        done = ATTEMPTS.update().where(_A.id == entry.id, _A.worker == entry.worker, _A.state != "done")
+        others = ATTEMPTS.update().where(_same_job(entry, self.id), _A.state.in_(("waiting", "running")))
+
+        def work(connection: sql.Connection, _: bool) -> None:
+            if connection.execute(done.values(state="done", error=None, share=1.0, **known)).rowcount:
+                connection.execute(others.values(state="lost"))
+
+        self._unless_refused(lambda: self.database.transact(work))  # another attempt was first
+
+    def fail(self, entry: Entry, error: str) -> None:
+        """Record why an attempt failed; another one follows, or the job has failed."""
+        self._lose(entry, error=error, errors=entry.errors + 1)
+
+    def give_back(self, entry: Entry) -> None:
+        """Leave a job to others."""
+        self._lose(entry)
+
+    def has(self, state: str) -> bool:
+        """Return whether an attempt is in this state."""
+        (rows,) = self.database.rows(sql.select(_A.id).where(_A.search == self.id, _A.state == state).limit(1))
+        return bool(rows)
+
+    def count_done(self) -> int:
+        """Return how many results there are."""
+        count = sql.select(sql.func.count()).where(_A.search == self.id, _A.state == "done")
+        ((row,),) = self.database.rows(count)
+        return int(row[0])
+
+    def fill(self) -> View:
+        """Put on the board what is needed and not there, such as the jobs of the next rung; return the jobs then."""
+        view = self.view()
+        new = [self._attempt(key, place, view.entries.get(key)) for place, key in view.missing()]
+        if not new:
+            return view
+        self.database.add(ATTEMPTS, new)
+        return self.view()
+
+    # What those who watch over workers do
+
+    def bury(self, worker: str) -> list[Entry]:
+        """Take the jobs of a worker that is known to be dead, and return them."""
+        taken = [entry for entry in self._running() if entry.worker == worker]
+        for entry in taken:
+            self._die(entry)
+        return taken
+
+    def find_dead(self) -> list[Entry]:
+        """Take the jobs of workers that are dead, and return them.
+
+        Processes of this machine are dead when they are gone, and not before. Others are when they were silent for too
+        long, which this process must have watched by its own clock: it is to ask again and again.
+        """
+        running = {entry.id: entry for entry in self._running()}
+        alive = {number: lives(entry.process) for number, entry in running.items()}
+        silent = self.silence.after({number: running[number].beat for number, here in alive.items() if here is None})
+        dead = [running[number] for number, here in alive.items() if here is False or number in silent]
+        for entry in dead:
+            self._die(entry)
+        return dead
+
+    def living(self) -> int:
+        """Return how many jobs are being evaluated: by workers of this machine, or that give a sign of life now."""
+        self.find_dead()
+        before = {entry.id: entry for entry in self._running()}
+        if any(lives(entry.process) for entry in before.values()):
+            return len(before)
+        looks = 30 if before else 0
+        for _ in range(looks):
+            time.sleep(3 * PULSE / looks)
+            if any(entry.beat != before[entry.id].beat for entry in self._running() if entry.id in before):
+                return len(before)
+        return 0
+
+    def view(self, *, curves: bool = False) -> View:
+        """Return the jobs and what is to be evaluated, as they are now; with the `curves` of accuracies if asked."""
+        attempts = sql.select(ATTEMPTS).where(_A.search == self.id).order_by(_A.id)
+        points = sql.select(CURVES).join(ATTEMPTS).where(_A.search == self.id).order_by(CURVES.c.attempt)
+        rows, noted, aims = self.database.rows(
+            attempts, points if curves else points.limit(0), sql.select(_S.aim).where(_S.id == self.id)
+        )
+        if not aims:
+            raise self._removed()
+        aim = as_record(Aim, aims[0].aim, self.name)
+        return View(aim, _entries(rows, noted))
+
+    def _running(self) -> list[Entry]:
+        running = sql.select(ATTEMPTS).where(_A.search == self.id, _A.state == "running").order_by(_A.place)
+        (rows,) = self.database.rows(running)
+        return [_entry(row) for row in rows]
+
+    def _die(self, entry: Entry) -> None:
+        """Take the job of a worker that is dead, unless it gave a sign of life meanwhile."""
+        further = entry.share > entry.reached
+        self._lose(entry, beat=entry.beat, deaths=1 if further else entry.deaths + 1)
+
+    def _lose(
+        self,
+        entry: Entry,
+        *,
+        error: str | None = None,
+        errors: int | None = None,
+        deaths: int | None = None,
+        beat: int | None = None,
+    ) -> None:
+        """End an attempt that is its worker's, and let another one follow unless there were too many."""
+        lost = ATTEMPTS.update().where(_A.id == entry.id, _A.state == "running", _A.worker == entry.worker)
+        lost = lost if beat is None else lost.where(_A.beat == beat)
+        errors = entry.errors if errors is None else errors
+        deaths = entry.deaths if deaths is None else deaths
+        failed = errors >= ERRORS or deaths >= DEATHS
+        counts = {"errors": errors, "deaths": deaths, "reached": max(entry.reached, entry.share)}
+        follower = self._attempt(entry.key, entry.place, entry) | counts
+
+        def work(connection: sql.Connection, _: bool) -> None:
+            ended = connection.execute(lost.values(state="failed" if failed else "lost", error=error))
+            if ended.rowcount and not failed:
+                connection.execute(self.database.insert(ATTEMPTS).on_conflict_do_nothing(), [follower])
+
+        self.database.transact(work)
+
+    def _forgive(self, failed: Iterable[Entry]) -> None:
+        """Let a new attempt follow at jobs that failed."""
+        rows = [self._attempt(entry.key, entry.place, entry) for entry in failed]
+        if rows:
+            self.database.add(ATTEMPTS, rows)
+
+    def _take_off(self, numbers: Iterable[int]) -> None:
+        """Delete attempts that nobody has claimed."""
+        rows = [{"number": number} for number in numbers]
+        waiting = ATTEMPTS.delete().where(_A.id == sql.bindparam("number"), _A.state == "waiting")
+        self.database.transact(lambda connection, _: connection.execute(waiting, rows))
+
+    def _attempt(self, key: Key, place: int, before: Entry | None) -> dict[str, Any]:
+        """Return the row of an attempt at a job that follows another one, or none."""
+        name, seed, budget = key
+        number = 0 if before is None else before.attempt + 1
+        own = {"search": self.id, "candidate": name, "seed": seed, "budget": budget or 0}
+        return {**own, "attempt": number, "place": place}
+
+    def _own(self) -> sql.Update:
+        return SEARCHES.update().where(_S.id == self.id)
+
+    def _column(self, column: sql.ColumnElement[Any]) -> Any:
+        (rows,) = self.database.rows(sql.select(column).where(_S.id == self.id))
+        if not rows:
+            raise self._removed()
+        return rows[0][0]
+
+    def _removed(self) -> RunError:
+        return RunError(f"the search {self.name} was removed from {self.database.place}")
+
+    @staticmethod
+    def _unless_refused(change: Callable[[], None]) -> None:
+        """Make a change that a key of the tables may refuse."""
+        try:
+            change()
+        except IntegrityError:
+            return
+
+
+def search_names(database: Database) -> list[str]:
+    """Return the names of the searches in a database that were begun."""
+    (rows,) = database.rows(sql.select(_S.name).where(_S.aim.is_not(None)).order_by(_S.name))
+    return [row.name for row in rows]
+
+
+def _same_job(entry: Entry, search: int) -> sql.ColumnElement[bool]:
+    name, seed, budget = entry.key
+    same = (_A.search == search, _A.candidate == name, _A.seed == seed, _A.budget == (budget or 0))
+    return sql.and_(*same, _A.id != entry.id)
+
+
+def _results_of(entry: Entry, search: int) -> Any:
+    other = ATTEMPTS.alias()
+    name, seed, budget = entry.key
+    same = (other.c.search == search, other.c.candidate == name, other.c.seed == seed)
+    return sql.select(other.c.id).where(*same, other.c.budget == (budget or 0), other.c.state == "done")
+
+
+def _entries(rows: Iterable[Any], points: Iterable[Any]) -> Mapping[Key, Entry]:
+    """Return the jobs by their attempts, which come in order: a result counts, or else the last attempt."""
+    curves: dict[int, dict[int, float]] = {}
+    for point in points:
+        curves.setdefault(point.attempt, {})[point.epoch] = point.accuracy
+    counted: dict[Key, Any] = {}
+    joined: dict[Key, dict[int, float]] = {}
+    for row in rows:
+        key = (row.candidate, row.seed, row.budget or None)
+        if row.id in curves:
+            joined.setdefault(key, {}).update(curves[row.id])
+        if key not in counted or counted[key].state != "done":
+            counted[key] = row
+    return {key: _entry(row, joined.get(key)) for key, row in counted.items()}
+
+
+def _entry(row: Any, curve: Mapping[int, float] | None = None) -> Entry:
+    key = (row.candidate, row.seed, row.budget or None)
+    result = None
+    if row.state == "done":
+        result = Result(row.candidate, row.seed, row.accuracy, row.loss, row.seconds, row.images, row.one_class)
+    return Entry(
+        key=key,
+        state=State(row.state),
+        attempt=row.attempt,
+        id=row.id,
+        place=row.place,
+        worker=row.worker,
+        process=row.process,
+        beat=row.beat,
+        share=row.share,
+        reached=row.reached,
+        errors=row.errors,
+        deaths=row.deaths,
+        result=result,
+        error=row.error,
+        curve=curve or {},
+    )

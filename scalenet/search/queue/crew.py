@@ -1,0 +1,159 @@
+"""The worker processes of this machine: started, watched, followed by others when they die, and ended."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import time
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import wait
+from typing import TYPE_CHECKING
+
+from scalenet.arch.errors import RunError
+from scalenet.search.queue.database import KEPT
+from scalenet.search.queue.worker import FAREWELL, be_worker, new_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from scalenet.search.queue.board import Board
+    from scalenet.search.queue.jobs import View
+    from scalenet.search.queue.worker import Task
+
+_POLL, _DEATHS = 1.0, 10
+_SHARE = 0.05
+
+
+def work(board: Board, tasks: Sequence[Task], *, look: Callable[[View], None], say: Callable[[str], None]) -> None:
+    """Let a worker do each task until nothing is left, and meanwhile `look` at the board now and then.
+
+    Looking takes at most a twentieth of the time. A worker that dies is followed by another one, and its job is tried
+    again. Leaving this gives back what still runs. Raise RunError where a worker cannot go on, or where the first jobs
+    all fail.
+    """
+    crew = _Crew(board, say)
+    glance = _Glance(board, look)
+    try:
+        crew.start(tasks)
+        while not board.stopped():
+            if not crew.at_work():
+                glance.now()
+                return
+            board.find_dead()
+            glance.now_and_then()
+            crew.wait(min(_POLL, board.grace / 4))
+        glance.now()
+    finally:
+        crew.end()
+
+
+class _Glance:
+    """Looks at the board, so rarely that it takes little of the time."""
+
+    def __init__(self, board: Board, look: Callable[[View], None]) -> None:
+        self.board, self.look, self.again = board, look, 0.0
+
+    def now_and_then(self) -> None:
+        """Look if it is time to."""
+        if time.monotonic() >= self.again:
+            self.now()
+
+    def now(self) -> None:
+        """Look; raise RunError where the first jobs all failed."""
+        began = time.monotonic()
+        view = self.board.view()
+        self.look(view)
+        ended = time.monotonic()
+        self.again = ended + max(_POLL, (ended - began) / _SHARE)
+        if not view.finished and (error := view.hopeless()):
+            raise RunError(error)
+
+
+class _Crew:
+    """The workers of this machine."""
+
+    def __init__(self, board: Board, say: Callable[[str], None]) -> None:
+        self.board, self.say = board, say
+        self.workers: list[_Worker] = []
+        self.died, self.done = 0, 0
+
+    def start(self, tasks: Sequence[Task]) -> None:
+        """Start a worker for each task."""
+        for task in tasks:
+            self.workers.append(_Worker(task))
+
+    def at_work(self) -> bool:
+        """Return whether any is at work; bury the dead, and let others follow them.
+
+        Raise RunError where too many died, or all were asked to leave before the end.
+        """
+        for number, worker in enumerate(self.workers):
+            if worker.process.is_alive() or worker.ended():
+                continue
+            self._bury(worker)
+            self.workers[number] = _Worker(worker.task)
+        if any(worker.process.is_alive() for worker in self.workers):
+            return True
+        if not (self.board.stopped() or self.board.fill().finished):
+            raise RunError("every worker here was asked to leave", hint=KEPT)
+        return False
+
+    def wait(self, seconds: float) -> None:
+        """Wait until one ends, or for so long."""
+        wait([worker.process.sentinel for worker in self.workers if worker.process.is_alive()], timeout=seconds)
+
+    def end(self) -> None:
+        """End them: what they are at goes back to the board, if that does not take too long."""
+        deadline = time.monotonic() + FAREWELL
+        try:
+            for worker in self.workers:
+                worker.process.terminate()
+            for worker in self.workers:
+                worker.process.join(max(0.0, deadline - time.monotonic()))
+        finally:
+            for worker in self.workers:
+                worker.process.kill()
+
+    def _bury(self, worker: _Worker) -> None:
+        """Take a dead worker's job; raise RunError where one after the other died, and nothing was done between."""
+        done = self.board.count_done()
+        self.died, self.done = (1, done) if done > self.done else (self.died + 1, self.done)
+        taken = self.board.bury(worker.name)
+        jobs = ", ".join(entry.job for entry in taken) or "no job"
+        code = worker.process.exitcode
+        how = f"worker {worker.name} died with exit code {code}, at {jobs}"
+        if self.died > _DEATHS:
+            hint = "is there enough memory? take fewer --workers" if code == -signal.SIGKILL else None
+            raise RunError(f"{how}; others before it too", hint=hint)
+        self.say(f"{how}; another one takes over")
+
+
+class _Worker:
+    """A worker process, as the one that started it sees it."""
+
+    def __init__(self, task: Task) -> None:
+        context = multiprocessing.get_context("spawn")  # torch, where loaded, lends its images instead of copying
+        self.task, self.name = task, new_name()
+        self.errors, sender = context.Pipe(duplex=False)
+        self.process = context.Process(target=be_worker, args=(task, self.name, sender))
+        with _unheard():
+            self.process.start()
+        sender.close()
+
+    def ended(self) -> bool:
+        """Return whether a process that is not alive ended by itself; raise RunError for the reason it gave."""
+        with suppress(EOFError, OSError):
+            if self.errors.poll():
+                message, hint = self.errors.recv()
+                raise RunError(message, hint=hint)
+        return self.process.exitcode == 0
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """Let Ctrl-C wait, and not reach at all what is started in here: it would print a traceback while it loads."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
