@@ -233,7 +233,7 @@ def _ties(study: Study, evidence: Evidence) -> list[str]:
     if evidence.diverged:
         lines.append(f"{number(evidence.diverged, 'candidate')} diverged: not ranked")
     if evidence.failed:
-        lines.append(f"{number(evidence.failed, 'candidate')} failed: ranked by the rungs before, if at all")
+        lines.append(f"{number(evidence.failed, 'candidate')} failed: ranked by the rungs before, or else a tie without evidence")
     return lines
 
 
@@ -262,7 +262,9 @@ def _spent(evidence: Evidence) -> str:
 
 
 def _doubts(outcome: Outcome, evidence: Evidence) -> Iterator[str]:
-    if evidence.interval is None:
+    if evidence.interval is None and evidence.seeds > 1:
+        yield "so few accuracies agree exactly, which may be chance: nothing is known of the noise; take more --seeds"
+    elif evidence.interval is None:
         yield "with one seed nothing is known of the noise: every candidate may be as good; take more --seeds"
     elif evidence.seeds == 1:
         yield "with one seed the noise of training is not known: ± and margin are only those of the number of images"

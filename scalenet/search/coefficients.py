@@ -60,7 +60,7 @@ class Evidence(Record):
     on other images; that of a single candidate is for its mean over seeds. `margin` is how far below the winner's score
     that of the best may lie in the last rung. Both are missing where nothing is known of the noise. `seed_correlation`
     is the mean rank correlation between seeds, `diverged` how many candidates were left out because a training of
-    theirs diverged, and `failed` of how many one failed: they are ranked by the rungs before, if at all. `proxies` are
+    theirs diverged, and `failed` of how many one failed: they are ranked by the rungs before, or tie. `proxies` are
     the rank correlations of training-free scores with the accuracies of this search. `flops_ratio` is the winner's, and
     `target` the grid's product; with a `tolerance` the winner was brought to it by closed-loop rounding, and is not
     what φ = 1 gives. `rungs` say how the trainings were spent, `spent` how much that was in units of the budget

@@ -35,6 +35,9 @@ CONFIDENCE = 0.95
 RESERVED = 0.2
 """How much of the remaining 5 % is kept for tie rounds."""
 
+AGREEING = 3
+"""Degrees of freedom below which scores without any noise say nothing of it: two accuracies may agree by chance."""
+
 MOST_SEEDS = 50
 """Where more additional seeds than this would be needed, none are suggested."""
 
@@ -168,9 +171,16 @@ def _layouts(
             weights = np.array([1.0 if factors is None else factors[name] for name in rung])
             table, image = plain * weights[:, None], None if held_out is None else float(weights.max()) / held_out
             unmeasured = layouts[-1].noise if layouts else counting_noise(plain, image)
-            noise = (measured(table) or unmeasured).at_least(rounding_noise(image))
+            found = measured(table) if image is not None else _credible(measured(table))
+            noise = (found or unmeasured).at_least(rounding_noise(image))
             layouts.append(_layout(number, tuple(rung), plain, table, noise, error))
     return layouts
+
+
+def _credible(noise: Noise | None) -> Noise | None:
+    """Return noise that was measured, unless so few scores show none that they may agree by chance."""
+    by_chance = noise is not None and noise.deviation == 0 and noise.freedom < AGREEING
+    return None if by_chance else noise
 
 
 def _layout(

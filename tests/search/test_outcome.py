@@ -59,16 +59,16 @@ def outcome(
             key,
             State.done,
             0,
-            trial=0,
-            number=0,
+            id=0,
+            place=0,
             result=Result(key[0], key[1], accuracy, None, seconds * (key[2] or 1), None),
             curve={} if accuracy is None else {1: accuracy},
         )
         for key, accuracy in accuracies.items()
     }
-    entries |= {key: Entry(key, State.failed, 1, trial=0, number=0, error="no memory") for key in failed}
+    entries |= {key: Entry(key, State.failed, 1, id=0, place=0, error="no memory") for key in failed}
     aim = Aim(schedule=HALVED, factors=dict.fromkeys((candidate.name for candidate in found), 1.0))
-    return Outcome(own, {candidate.name: candidate for candidate in found}, View(aim, entries), {})
+    return Outcome(own, {candidate.name: candidate.facts() for candidate in found}, View(aim, entries), {})
 
 
 def test_trainings_of_another_schedule_are_no_part_of_what_was_spent_or_drawn(tiny):
@@ -102,6 +102,17 @@ def test_a_failure_is_no_evidence_against_a_candidate(tiny):
     assert (row["rung"], row["accuracy"], row["failed"], row["diverged"]) == (1, 0.61, 2, 0)
     evidence = found.answer().evidence
     assert (evidence.candidates, evidence.failed, evidence.diverged, found.failed_rungs()) == (3, 1, 0, [])
+
+
+def test_a_candidate_that_failed_before_it_had_any_result_is_a_tie_without_evidence(tiny):
+    rest = {key: accuracy for key, accuracy in (SHORT | LONG).items() if key[0] != POOR}
+    found = outcome(tiny, rest | {(POOR, 0, 1): 0.57}, failed=[(POOR, 1, 1)])
+    assert [one.name for one in found.ranking.standings] == [GOOD, FAIR]
+    assert found.contenders()[-1] == POOR
+    evidence = found.answer().evidence
+    assert (evidence.candidates, evidence.ties[-1].accuracy, evidence.ties[-1].seeds) == (3, None, None)
+    table = found.table().set_index("name")
+    assert (table.loc[POOR, "tied"], table["rank"].isna()[POOR]) == (True, True)
 
 
 def test_a_rung_of_which_all_failed_leaves_the_answer_of_the_rungs_before(tiny):

@@ -87,6 +87,14 @@ def test_a_single_candidate_with_one_seed_is_as_sure_as_its_images():
     assert (unknown.margin, unknown.winner.interval) == (0.0, np.inf)
 
 
+def test_few_accuracies_that_agree_say_nothing_of_the_noise_where_images_are_not_known():
+    assert rank([{"a": [0.9, 0.9]}], held_out=None).winner.interval == np.inf
+    two = rank([{"a": [0.9, 0.9], "b": [0.8, 0.8]}], held_out=None)
+    assert (two.margin, two.ties[0].name) == (np.inf, "b")
+    four = rank([{"a": [0.9] * 4, "b": [0.8] * 4, "c": [0.7] * 4}], held_out=None)
+    assert (four.margin, four.ties) == (0.0, ()), "an evaluator without chance"
+
+
 def test_equal_accuracies_are_no_surer_than_one_held_out_image():
     rounding, pair = 0.05 / np.sqrt(12), {"a": [1.0, 1.0], "b": [0.9, 0.9]}
     for rows in (pair, {"a": [1.0, 1.0]}, {"a": [1.0]}):
