@@ -38,6 +38,8 @@ RESERVED = 0.2
 AGREEING = 3
 """Degrees of freedom below which scores without any noise say nothing of it: two accuracies may agree by chance."""
 
+_DIGITS = 1e-12  # below it differences are those of summing
+
 MOST_SEEDS = 50
 """Where more additional seeds than this would be needed, none are suggested."""
 
@@ -179,7 +181,7 @@ def _layouts(
 
 def _credible(noise: Noise | None) -> Noise | None:
     """Return noise that was measured, unless so few scores show none that they may agree by chance."""
-    by_chance = noise is not None and noise.deviation == 0 and noise.freedom < AGREEING
+    by_chance = noise is not None and noise.deviation < _DIGITS and noise.freedom < AGREEING
     return None if by_chance else noise
 
 
