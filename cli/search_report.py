@@ -233,7 +233,9 @@ def _ties(study: Study, evidence: Evidence) -> list[str]:
     if evidence.diverged:
         lines.append(f"{number(evidence.diverged, 'candidate')} diverged: not ranked")
     if evidence.failed:
-        lines.append(f"{number(evidence.failed, 'candidate')} failed: ranked by the rungs before, or else a tie without evidence")
+        lines.append(
+            f"{number(evidence.failed, 'candidate')} failed: ranked by the rungs before, or else a tie without evidence"
+        )
     return lines
 
 

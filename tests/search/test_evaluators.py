@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -454,6 +455,80 @@ def test_ctrl_c_ends_the_trainers_too(tiny, tmp_path):
     for file in files:
         with pytest.raises(ProcessLookupError):
             os.kill(int(file.read_text()), 0)
+
+
+FAMILY = """
+import os, subprocess, sys, time
+kind = sys.argv[1]
+with open(sys.argv[2], "a") as file:
+    print(os.getpid(), file=file)
+if kind == "trainer":
+    subprocess.Popen([sys.executable, __file__, "child", sys.argv[2]], start_new_session=True)
+elif kind == "child":
+    subprocess.Popen([sys.executable, __file__, "grandchild", sys.argv[2]])
+if kind != "child":  # its own child has lost its parent then
+    time.sleep(300)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a trainer ends when it writes to stdout next")
+def test_all_that_a_trainer_has_started_ends_at_once_with_a_worker_that_is_killed(tiny, tmp_path):
+    trainer, pids = f"{script(tmp_path, FAMILY)} trainer {tmp_path}/pids", tmp_path / "pids"
+    code = f"""
+from pathlib import Path
+from scalenet.arch.config import load_config
+from scalenet.search.evaluators import Command, Job
+net = Path({str(tiny / "net.yaml")!r})
+Command({trainer!r}).evaluate(Job("tiny", load_config(net), net, 0, None, Path({str(tmp_path / "job")!r})), print)
+"""
+    worker, deadline = subprocess.Popen([PYTHON, "-c", code]), time.monotonic() + 60
+    while not (pids.exists() and len(pids.read_text().split()) == 3):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    worker.kill()
+    worker.wait(timeout=60)
+    while any(alive(pid) for pid in pids.read_text().split()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def alive(pid: str) -> bool:
+    """Return whether a process is there, and not only a zombie."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    return False
+
+
+def test_what_a_trainer_leaves_running_ends_with_it_and_its_exit_code_is_its_own(job, tmp_path):
+    left = "import subprocess, sys\nleft = subprocess.Popen(['sleep', '300'], start_new_session=True)\n"
+    left += f"open({str(tmp_path / 'left')!r}, 'w').write(str(left.pid))\n"
+    done = script(tmp_path, left + """print('{"accuracy": 0.5}')""")
+    assert evaluate(Command(done + " {config} {seed}"), job)[0].accuracy == 0.5
+    assert not alive((tmp_path / "left").read_text())
+    killed = script(tmp_path, "import os\nos.kill(os.getpid(), 9)")
+    with pytest.raises(RunError, match="exit code -9"):
+        evaluate(Command(killed + " {config} {seed}"), job)
+
+
+@pytest.mark.parametrize("kind", ["table", "function", "command"])
+def test_results_of_what_has_changed_since_are_not_taken(tiny, tmp_path, kind):
+    rows = [f"{name},0.9,0.8" for name in ("tiny_a2_b1_g1", "tiny_a1_b1.5_g1", "tiny_a1_b1_g1.5")]
+    write_table(tmp_path, "name,accuracy_seed0,accuracy_seed1", *rows)
+    trainer = script(tmp_path, TRAINER) + " {config} {seed} {budget}"
+    (tmp_path / "judges.py").write_text(FUNCTIONS)
+    how, file = {
+        "table": ("table:known.csv", tmp_path / "known.csv"),
+        "function": ("judges:judge", tmp_path / "judges.py"),
+        "command": (trainer, tmp_path / "trainer.py"),
+    }[kind]
+    words = ("--evaluate", how, *(() if kind == "table" else ("--epochs", "1", "--seed", "1")))
+    search(tiny, tmp_path / "run", *words)
+    kept = (tmp_path / "run" / "coefficients.yaml").read_text()
+    file.write_text(file.read_text().replace("0.9", "0.7"))
+    refused = search(tiny, tmp_path / "run", *words, code=2)
+    assert f"the contents of {file.name if kind != 'command' else file} differ" in refused.stderr
+    assert (tmp_path / "run" / "coefficients.yaml").read_text() == kept
+    search(tiny, tmp_path / "run", *words, "--force")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a trainer ends when it writes to stdout next")

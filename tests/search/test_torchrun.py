@@ -74,7 +74,7 @@ def working(command: Command, job: Job) -> subprocess.Popen[str]:
         [sys.executable, "-c", WORKER, command.text, str(job.file), str(job.folder)], job.folder.parent
     )
     wait(lambda: len(list(job.folder.glob(f"{EPOCHS}/checkpoints/step-*"))) == 2)
-    assert len(running(job.folder)) == 4, "the worker, torchrun and two trainers"
+    assert len(running(job.folder)) == 5, "the worker, torchrun, its guard and two trainers"
     return worker
 
 
