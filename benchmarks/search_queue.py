@@ -3,8 +3,8 @@
     python benchmarks/search_queue.py [CANDIDATES …]
 
 Of 100, 1,000 and 10,000 candidates with two seeds unless said otherwise, on SQLite and, where its server is installed,
-on PostgreSQL. A job is a claim, a sign of life and a result; some are done by one worker and by eight at once, when half
-of the queue is done. To look is to read all jobs and to rank the candidates so far. Prints Markdown.
+on PostgreSQL. A job is a claim, a sign of life and a result; some are done by one worker and by eight at once, when
+half of the queue is done. To look is to read all jobs and to rank the candidates so far. Prints Markdown.
 """
 
 from __future__ import annotations
