@@ -54,7 +54,8 @@ class Study:
         if force:
             self._discard()
         self.plan = self.plan.changed(search=self.board.token)
-        self._check_folder(recorded_plan(self.folder))
+        if not force:
+            self._check_folder(recorded_plan(self.folder))
         recorded = self.board.plan()
         if recorded is not None:
             self._go_on(as_record(Plan, recorded, self.place.name), more, say)
