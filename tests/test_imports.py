@@ -32,7 +32,7 @@ RUNS_NETWORKS = (
     "model/",
     "running.py",
     "training/",
-    "search/evaluation.py",
+    "search/evaluators/train.py",
     "search/proxies.py",
 )
 
