@@ -196,7 +196,8 @@ def _write(configs: list[Config], output: Path | None, *, force: bool) -> None:
     if output == Path("-"):
         sys.stdout.write("---\n".join(dumps(config) for config in configs))
         return
-    folder = len(configs) > 1 or output.is_dir() or not output.suffix
+    device = output.exists() and not (output.is_file() or output.is_dir())
+    folder = len(configs) > 1 or output.is_dir() or not (output.suffix or device)
     if folder and output.is_file():
         raise ScalenetError(f"{output}: is a file", hint="several configs go into a folder")
     paths = [output / f"{config.name}.yaml" if folder else output for config in configs]

@@ -23,6 +23,7 @@ from scalenet.arch.plain import LONGEST, plain
         ("postgresql:/me@srv:hunter2@host/db", "postgresql:/***@host/db"),
         ("postgresql://me:***@host/db", "postgresql://me:***@host/db"),
         ("x://host/db?PassWord=hunter2&a=b", "x://host/db?PassWord=***&a=b"),
+        ("x://host/db?password=***: refused", "x://host/db?password=***: refused"),
         ("write postgresql://USER@HOST/DATABASE", "write postgresql://USER@HOST/DATABASE"),
     ],
 )

@@ -30,6 +30,7 @@ def run(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
         ("scalenet --help | true; exit ${PIPESTATUS[0]}", 0, ""),
         ("scalenet grids --json | head -1 >/dev/null; exit ${PIPESTATUS[0]}", 0, ""),
         ("scalenet --help >/dev/full", 3, "scalenet: stdout cannot be written: No space left on device\n"),
+        ("scalenet scale --base resnet18 --phi 1 -o /dev/null 2>/dev/null >&2", 0, ""),
         ("scalenet grids >&-", 3, "scalenet: stdout cannot be written: Bad file descriptor\n"),
         ("scalenet grids >/dev/null 2>&-", 0, ""),
         ("scalenet grids nowhere 2>&-", 2, ""),
