@@ -12,7 +12,8 @@ MATRIX_OPERATORS = (
     *("conv", "linear", "addmm", "bmm", "einsum", "matmul", "mm", "baddbmm", "addbmm", "mv", "addmv", "dot", "vdot"),
     *("inner", "tensordot", "chain_matmul", "linalg_matmul", "linalg_multi_dot", "linalg_vecdot", "bilinear"),
     *("scaled_dot_product_attention", "lstm", "gru", "rnn_tanh", "rnn_relu", "lstm_cell", "gru_cell"),
-    *("rnn_tanh_cell", "rnn_relu_cell", "affine_grid_generator"),
+    *("rnn_tanh_cell", "rnn_relu_cell", "affine_grid_generator", "conv_tbc", "_int_mm", "matrix_power"),
+    *("linalg_matrix_power", "cov", "corrcoef"),
 )
 
 

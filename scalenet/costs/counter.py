@@ -7,6 +7,7 @@ whatever depends on the input's values or on chance, is a doubt that names the o
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -18,8 +19,8 @@ from torch import Tensor, nn
 from scalenet.arch.convention import matrix_flops
 from scalenet.arch.errors import ScalenetError, one_line
 from scalenet.costs.observing import Observation, observing
-from scalenet.costs.operators import reported
-from scalenet.costs.running import Call, Input, RandomStates, as_call, prepared, seed_all
+from scalenet.costs.operators import is_free_by_name, reported
+from scalenet.costs.running import Call, Input, RandomStates, as_call, prepared, same_random_state, seed_all
 from scalenet.costs.tracing import traced
 
 if TYPE_CHECKING:
@@ -119,12 +120,12 @@ def _anywhere(call: Call, tensors: list[Tensor]) -> Measurement:
 def _measured(call: Call, tensors: list[Tensor], device: torch.device | None) -> Measurement:
     seen, drew = _observed(call, tensors, device)
     doubts = [*_unknown(seen), *_left(seen)]
-    if seen.read:
-        doubts += _by_values(call, tensors, device, seen)
-    if drew:
-        doubts += _by_chance(call, tensors, device, seen)
+    unsteady = [*(_by_chance(call, tensors, device, seen) if drew else ())]
+    if seen.read and not unsteady:
+        unsteady += _by_values(call, tensors, device, seen)
     measurement = _as_fvcore(call, tensors, device, seen) or _as_seen(call, seen)
-    return replace(measurement, doubts=(*doubts, *_differences(measurement, seen)))
+    different = [] if unsteady else _differences(measurement, seen)
+    return replace(measurement, doubts=(*doubts, *unsteady, *different))
 
 
 def _observed(
@@ -156,14 +157,14 @@ def _unknown(seen: Observation) -> Iterator[Doubt]:
         what = f"{operator} in {_place(module)} has no rule for its multiply-adds"
         own = operator.startswith("aten::")
         ways = [] if own else ["give it one with torch.utils.flop_counter.register_flop_formula"]
-        hint = " or ".join([*ways, f'count it as nothing with accept = ["{operator}"]'])
+        hint = " or ".join([*ways, f"count it as nothing with {_accepting((operator,))}"])
         yield Doubt((operator,), module, f"{what}, and runs {times} times" if times > 1 else what, hint)
 
 
 def _left(seen: Observation) -> Iterator[Doubt]:
     for what, module in seen.left:
         message = f"{what} in {_place(module)} hands values out of torch, and what becomes of them is not counted"
-        yield Doubt((what,), module, message, f'do it in torch, or count it as nothing with accept = ["{what}"]')
+        yield Doubt((what,), module, message, f"do it in torch, or count it as nothing with {_accepting((what,))}")
 
 
 def _by_values(call: Call, tensors: list[Tensor], device: torch.device | None, seen: Observation) -> Iterator[Doubt]:
@@ -200,7 +201,7 @@ def _unsteady(name: str, what: str, seen: Observation, again: Observation) -> Do
         f"the count depends on {what}: {operator} in {_place(module)} has {seen.flops[operator, module]:,} "
         f"or {again.flops[operator, module]:,} multiply-adds"
     )
-    return Doubt((name,), module, message, f'count the parts by themselves, or take one with accept = ["{name}"]')
+    return Doubt((name,), module, message, f"count the parts by themselves, or take one with {_accepting((name,))}")
 
 
 _OTHERS = 4
@@ -208,15 +209,26 @@ _OTHERS = 4
 
 def _other_values(tensors: list[Tensor]) -> Iterator[list[Tensor]]:
     """Yield inputs of the same shapes with other values: zeros, ones, random ones, their own in another order."""
-    whole = [not (tensor.is_floating_point() or tensor.is_complex()) for tensor in tensors]
-    yield [torch.zeros_like(tensor) for tensor in tensors]
-    yield [torch.ones_like(tensor) for tensor in tensors]
-    pairs = list(zip(tensors, whole, strict=True))
-    yield [_shuffled(tensor) if is_whole else torch.randn_like(tensor) * 10 for tensor, is_whole in pairs]
-    yield [tensor if is_whole else -torch.rand_like(tensor) for tensor, is_whole in pairs]
+    with same_random_state():
+        seed_all(0)
+        drawn = [_drawn(tensor) for tensor in tensors]
+    yield [_filled(tensor, 0) for tensor in tensors]
+    yield [_filled(tensor, 1) for tensor in tensors]
+    yield drawn
+    yield [-new if new.is_floating_point() else old for old, new in zip(tensors, drawn, strict=True)]
 
 
-def _shuffled(tensor: Tensor) -> Tensor:
+def _filled(tensor: Tensor, value: int) -> Tensor:
+    if 0 in tensor.stride():
+        return tensor.new_full((), value).expand(tensor.shape)
+    return torch.full_like(tensor, value)
+
+
+def _drawn(tensor: Tensor) -> Tensor:
+    if 0 in tensor.stride():
+        return _filled(tensor, 2)
+    if tensor.is_floating_point() or tensor.is_complex():
+        return torch.randn_like(tensor) * 10
     return tensor.flatten()[torch.randperm(tensor.numel())].reshape(tensor.shape)
 
 
@@ -227,7 +239,7 @@ def _as_fvcore(call: Call, tensors: list[Tensor], device: torch.device | None, s
             trace = traced(call, _given(tensors, device))
         except Exception:
             return None
-    blind = any(name.startswith("prim::PythonOp") for name in trace.unsupported[""])
+    blind = any(name.startswith("prim::PythonOp") for name in trace.unsupported)
     if blind and matrix_flops(trace.flops[""]) != seen.total:
         return None
     called = {name for module, name in call.names().items() if module in seen.ran}
@@ -238,7 +250,7 @@ def _as_fvcore(call: Call, tensors: list[Tensor], device: torch.device | None, s
         activations=trace.activations[""],
         flops_by_module=trace.flops,
         activations_by_module=trace.activations,
-        unsupported=trace.unsupported[""],
+        unsupported=trace.unsupported,
         uncalled=tuple(sorted(trace.uncalled - called)),
     )
 
@@ -290,5 +302,14 @@ def _differences(measurement: Measurement, seen: Observation) -> Iterator[Doubt]
         f"fvcore counts {fvcore:,} multiply-adds in {_place(module)}, torch's dispatcher {torchs:,}, "
         f"there of {', '.join(operators)}"
     )
-    way = "a result that nothing depends on is not in fvcore's trace: return it or leave it out"
-    yield Doubt(operators, module, message, f"{way}, or take fvcore's count with accept = {list(operators)}")
+    uncounted = [name.removeprefix("aten::") for name in measurement.unsupported if not is_free_by_name(name)]
+    way = (
+        f"fvcore has no rule for {', '.join(uncounted)}: write it with matmul"
+        if uncounted
+        else "a result that nothing depends on is not in fvcore's trace: return it or leave it out"
+    )
+    yield Doubt(operators, module, message, f"{way}, or take fvcore's count with {_accepting(operators)}")
+
+
+def _accepting(operators: tuple[str, ...]) -> str:
+    return f"accept = {json.dumps(operators)}"

@@ -20,17 +20,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MOVES = """
-    _conj _conj_physical _copy_from _copy_from_and_resize _efficientzerotensor _index_put_impl _lazy_clone _neg_view
-    _pack_padded_sequence _pin_memory _reshape_alias _resize_output _stack _to_copy _unsafe_index _unsafe_index_put
-    _unsafe_masked_index _unsafe_masked_index_put_accumulate _unsafe_view alias as_strided as_strided_scatter
-    block_diag bucketize cat channel_shuffle clone col2im complex constant_pad_nd contiguous copy detach diag_embed
-    diagonal_scatter embedding embedding_renorm empty_like fill flip full_like gather im2col index index_add
-    index_copy index_fill index_put index_reduce index_select lift lift_fresh masked_fill masked_scatter
-    masked_select max_unpool2d max_unpool3d narrow_copy new_empty new_empty_strided new_full new_ones new_zeros
-    nonzero nonzero_static ones_like pixel_shuffle pixel_unshuffle put reflection_pad1d reflection_pad2d
-    reflection_pad3d repeat repeat_interleave replication_pad1d replication_pad2d replication_pad3d resize resize_as
-    roll rot90 scatter scatter_add scatter_reduce searchsorted select_scatter set slice_scatter split_with_sizes
-    stack take tril triu unfold unsafe_split unsafe_split_with_sizes where zero zeros_like
+    _conj _conj_physical _copy_from _copy_from_and_resize _efficientzerotensor _index_put_impl _lazy_clone
+    _neg_view _pack_padded_sequence _pin_memory _reshape_alias _resize_output _stack _to_copy _to_dense _to_sparse
+    _unsafe_index _unsafe_index_put _unsafe_masked_index _unsafe_masked_index_put_accumulate _unsafe_view alias
+    as_strided as_strided_scatter block_diag bucketize cat channel_shuffle clone col2im complex constant_pad_nd
+    contiguous copy detach diag_embed diagonal_scatter embedding embedding_renorm empty_like fill flip full_like
+    gather im2col index index_add index_copy index_fill index_put index_reduce index_select lift lift_fresh
+    masked_fill masked_scatter masked_select max_unpool2d max_unpool3d narrow_copy new_empty new_empty_strided
+    new_full new_ones new_zeros nonzero nonzero_static ones_like pixel_shuffle pixel_unshuffle put
+    reflection_pad1d reflection_pad2d reflection_pad3d repeat repeat_interleave replication_pad1d
+    replication_pad2d replication_pad3d resize resize_as roll rot90 scatter scatter_add scatter_reduce
+    searchsorted select_scatter set slice_scatter split_with_sizes stack take tril triu unfold unsafe_split
+    unsafe_split_with_sizes where zero zeros_like
 """
 MAPS = """
     _log_softmax _masked_softmax _prelu_kernel _safe_softmax _softmax _thnn_fused_gru_cell _thnn_fused_lstm_cell
@@ -42,19 +43,20 @@ REDUCES = """
     _adaptive_avg_pool2d _adaptive_avg_pool3d _aminmax _cummax_helper _cummin_helper _embedding_bag
     _embedding_bag_forward_only _unique _unique2 adaptive_avg_pool1d adaptive_max_pool2d adaptive_max_pool3d
     allclose avg_pool1d avg_pool2d avg_pool3d bincount dist fractional_max_pool2d fractional_max_pool3d histc
-    histogram kthvalue max_pool2d_with_indices max_pool3d_with_indices median mkldnn_max_pool2d mode nanmedian norm
-    segment_reduce sort topk trace unique_consecutive unique_dim unique_dim_consecutive
+    histogram kthvalue max_pool2d_with_indices max_pool3d_with_indices median mkldnn_max_pool2d mode nanmedian
+    norm segment_reduce sort topk trace unique_consecutive unique_dim unique_dim_consecutive
 """
 NORMS = """
     _batch_norm_no_update _batch_norm_with_update _batch_norm_with_update_functional _fused_rms_norm
     _native_batch_norm_legit _native_batch_norm_legit_functional _native_batch_norm_legit_no_training
-    _weight_norm_interface cudnn_batch_norm miopen_batch_norm native_batch_norm native_group_norm native_layer_norm
+    _weight_norm_interface cudnn_batch_norm miopen_batch_norm native_batch_norm native_group_norm
+    native_layer_norm
 """
 INTERPOLATES = """
     _grid_sampler_2d_cpu_fallback _upsample_bicubic2d_aa _upsample_bilinear2d_aa _upsample_lanczos2d_aa
-    _upsample_nearest_exact1d _upsample_nearest_exact2d _upsample_nearest_exact3d cudnn_grid_sampler grid_sampler_2d
-    grid_sampler_3d upsample_bicubic2d upsample_bilinear2d upsample_linear1d upsample_nearest1d upsample_nearest2d
-    upsample_nearest3d upsample_trilinear3d
+    _upsample_nearest_exact1d _upsample_nearest_exact2d _upsample_nearest_exact3d cudnn_grid_sampler
+    grid_sampler_2d grid_sampler_3d upsample_bicubic2d upsample_bilinear2d upsample_linear1d upsample_nearest1d
+    upsample_nearest2d upsample_nearest3d upsample_trilinear3d
 """
 DRAWS = """
     bernoulli binomial cauchy exponential geometric log_normal multinomial normal poisson rand_like randint_like
@@ -62,7 +64,7 @@ DRAWS = """
 """
 ASKS = """
     _assert_async _assert_tensor_metadata _fused_sdp_choice _has_same_storage_numel _is_all_true _is_any_true
-    _local_scalar_dense _nnz is_pinned is_same_size is_set_to item
+    _linalg_check_errors _local_scalar_dense _nnz is_pinned is_same_size is_set_to item
 """
 _KNOWN = " ".join((MOVES, MAPS, REDUCES, NORMS, INTERPOLATES, DRAWS, ASKS))
 FREE = frozenset(f"aten::{name}" for name in _KNOWN.split())
@@ -98,6 +100,9 @@ _OWN: dict[str, Callable[..., int]] = {
         query.numel() * key.shape[-2] + query.shape[:-1].numel() * key.shape[-2] * value.shape[-1]
     ),
     "_trilinear": _trilinear,
+    "conv_tbc": lambda input, weight, _, pad=0: (
+        (input.shape[0] + 2 * pad - weight.shape[0] + 1) * input.shape[1] * weight.numel()
+    ),
     "addbmm": lambda _, left, right, *__: left.numel() * right.shape[-1],
     "addmv": lambda _, matrix, *__: matrix.numel(),
     "affine_grid_generator": lambda theta, size, *_: theta.shape[0] * math.prod(size[2:]) * theta[0].numel(),
@@ -112,7 +117,9 @@ _OWN: dict[str, Callable[..., int]] = {
 
 def name_of(operator: Any) -> str:
     """Return the name of an operator without its overload, in place or not: `aten::addmm`."""
-    name = str(operator.name()).partition(".")[0]
+    name = str(operator.name()).partition(".")[0].removesuffix("::")
+    if "::" not in name:
+        return f"higher_order::{name}"
     space, _, plain = name.partition("::")
     return name if plain.startswith("__") else f"{space}::{plain.rstrip('_')}"
 
@@ -149,6 +156,13 @@ def is_free(operator: Any) -> bool:
     tags = {tag for one in (operator, *family) for tag in one.tags}
     plain = {torch.Tag.pointwise, torch.Tag.reduction, torch.Tag.inplace_view, torch.Tag.view_copy}
     return operator.is_view or bool(tags & plain)
+
+
+def is_free_by_name(name: str) -> bool:
+    """Return whether the operator of this name (`aten::add_`) is known to do no more than move or map elements."""
+    space, _, plain = name.partition("::")
+    packet = getattr(getattr(torch.ops, space, None), plain, None)
+    return packet is not None and any(is_free(getattr(packet, overload)) for overload in packet.overloads())
 
 
 def is_dense(*values: Any) -> bool:

@@ -101,7 +101,9 @@ def prepared(call: Call, device: torch.device | None = None) -> Iterator[None]:
     with ExitStack() as stack:
         for context in (_as_before(call, device), _calm(), torch.no_grad(), _one_thread(), same_random_state()):
             stack.enter_context(context)
-        call.eval()
+        for child in call.modules():
+            with suppress(NotImplementedError):  # exported modules have no mode
+                child.train(mode=False)
         for child in list(call.modules()):
             vars(child).pop("_compiled_call_impl", None)
             for name, inner in child._modules.items():

@@ -35,7 +35,7 @@ class Trace:
 
     flops: dict[str, dict[str, int]]
     activations: dict[str, int]
-    unsupported: dict[str, dict[str, int]]
+    unsupported: dict[str, int]
     uncalled: frozenset[str]
 
 
@@ -48,12 +48,13 @@ def traced(call: Call, tensors: list[Tensor]) -> Trace:
     outputs = {**dict.fromkeys(_products(), _elements), **ActivationCountAnalysis(call, ())._op_handles}
     analysis.set_op_handle(**{kind: _both(kind, flops.get(kind), outputs.get(kind)) for kind in {**flops, **outputs}})
     with _RecordedConvolutions():
-        by_module = {inner_name(name): counts for name, counts in analysis.by_module_and_operator().items()}
-    names = {inner_name(name): name for name, _ in call.named_modules()}
+        by_module = dict(analysis.by_module_and_operator())
+    del by_module["module"]  # the whole is the call, with what hooks of its module do
+    counted = {inner_name(name): counts for name, counts in by_module.items()}
     return Trace(
-        flops={name: _part(counts, "flops") for name, counts in by_module.items()},
-        activations={name: sum(_part(counts, "activations").values()) for name, counts in by_module.items()},
-        unsupported={name: dict(sorted(analysis.unsupported_ops(names[name]).items())) for name in by_module},
+        flops={name: _part(counts, "flops") for name, counts in counted.items()},
+        activations={name: sum(_part(counts, "activations").values()) for name, counts in counted.items()},
+        unsupported=dict(sorted(analysis.unsupported_ops().items())),
         uncalled=frozenset(map(inner_name, analysis.uncalled_modules())),
     )
 
@@ -89,6 +90,7 @@ def _stand_ins(known: dict[str, Handle]) -> dict[str, Handle]:
             again[kind] = _or_else(known[kind], _done_again)
         else:
             again[kind] = _done_again
+    again["aten::linear"] = _linear(known["aten::linear"])
     affine = {"layer_norm": 2, "group_norm": 2, "instance_norm": 1, "rms_norm": 2}
     return {**again, **{f"aten::{name}": _norm(place) for name, place in affine.items()}}
 
@@ -98,6 +100,11 @@ def _products() -> list[str]:
     own = [f"aten::{name}{end}" for name in MATRIX_OPERATORS for end in ("", "_")]
     others = (str(operator).replace(".", "::", 1) for operator in formulas())
     return ["aten::_convolution_mode", *own, *(kind for kind in others if not kind.startswith("aten"))]
+
+
+def _linear(count: Handle) -> Handle:
+    """Return fvcore's count of a linear layer, which takes the weights for a matrix; ours where they are a vector."""
+    return lambda inputs, outputs: (count if len(_shape(inputs[1])) == 2 else _done_again)(inputs, outputs)
 
 
 def _or_else(count: Handle, other: Handle) -> Handle:
