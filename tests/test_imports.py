@@ -23,6 +23,7 @@ HEAVY = {"torch", "fvcore", "pandas", "matplotlib"}
 RUNS_NETWORKS = (
     "costs/allocation.py",
     "costs/counter.py",
+    "costs/doubts.py",
     "costs/latency.py",
     "costs/live.py",
     "costs/observing.py",

@@ -7,8 +7,6 @@ whatever depends on the input's values or on chance, is a doubt that names the o
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -18,8 +16,8 @@ from torch import Tensor, nn
 
 from scalenet.arch.convention import matrix_flops
 from scalenet.arch.errors import ScalenetError, one_line
+from scalenet.costs.doubts import Doubt, differences, left, place, unknown, unsteady, within
 from scalenet.costs.observing import Observation, observing
-from scalenet.costs.operators import is_free_by_name, reported
 from scalenet.costs.running import Call, Input, RandomStates, as_call, prepared, same_random_state, seed_all
 from scalenet.costs.tracing import traced
 
@@ -27,19 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
 __all__ = ["Doubt", "Input", "Measurement", "is_large", "measure"]
-
-
-@dataclass(frozen=True, slots=True)
-class Doubt:
-    """Why a count may not be whole: the operators in question, the module that they run in, and what to do."""
-
-    operators: tuple[str, ...]
-    module: str
-    message: str
-    hint: str
-
-    def __str__(self) -> str:
-        return self.message
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +104,12 @@ def _anywhere(call: Call, tensors: list[Tensor]) -> Measurement:
 
 def _measured(call: Call, tensors: list[Tensor], device: torch.device | None) -> Measurement:
     seen, drew = _observed(call, tensors, device)
-    doubts = [*_unknown(seen), *_left(seen)]
+    doubts = [*unknown(seen), *left(seen)]
     unsteady = [*(_by_chance(call, tensors, device, seen) if drew else ())]
     if seen.read and not unsteady:
         unsteady += _by_values(call, tensors, device, seen)
     measurement = _as_fvcore(call, tensors, device, seen) or _as_seen(call, seen)
-    different = [] if unsteady else _differences(measurement, seen)
+    different = [] if unsteady else differences(measurement.flops_by_module, measurement.unsupported, seen)
     return replace(measurement, doubts=(*doubts, *unsteady, *different))
 
 
@@ -148,25 +133,6 @@ def _given(tensors: list[Tensor], device: torch.device | None) -> list[Tensor]:
     return [tensor if 0 in tensor.stride() else tensor.detach().clone() for tensor in tensors]
 
 
-def _place(module: str) -> str:
-    return f"module {module!r}" if module else "the module itself"
-
-
-def _unknown(seen: Observation) -> Iterator[Doubt]:
-    for (operator, module), times in seen.unknown.items():
-        what = f"{operator} in {_place(module)} has no rule for its multiply-adds"
-        own = operator.startswith("aten::")
-        ways = [] if own else ["give it one with torch.utils.flop_counter.register_flop_formula"]
-        hint = " or ".join([*ways, f"count it as nothing with {_accepting((operator,))}"])
-        yield Doubt((operator,), module, f"{what}, and runs {times} times" if times > 1 else what, hint)
-
-
-def _left(seen: Observation) -> Iterator[Doubt]:
-    for what, module in seen.left:
-        message = f"{what} in {_place(module)} hands values out of torch, and what becomes of them is not counted"
-        yield Doubt((what,), module, message, f"do it in torch, or count it as nothing with {_accepting((what,))}")
-
-
 def _by_values(call: Call, tensors: list[Tensor], device: torch.device | None, seen: Observation) -> Iterator[Doubt]:
     """Yield a doubt if other values of the input give another count."""
     failures = []
@@ -177,11 +143,12 @@ def _by_values(call: Call, tensors: list[Tensor], device: torch.device | None, s
             failures.append(one_line(error))
             continue
         if again.flops != seen.flops:
-            yield _unsteady("values", "the input's values", seen, again)
+            yield unsteady("values", "the input's values", seen, again)
             return
+        yield from unknown(again, besides=seen)
     if len(failures) == _OTHERS:
         operator, module = next(iter(seen.read))
-        message = f"{operator} in {_place(module)} reads values, and with others it fails: {failures[0]}"
+        message = f"{operator} in {place(module)} reads values, and with others it fails: {failures[0]}"
         yield Doubt(("values",), module, message, 'take the count for these values with accept = ["values"]')
 
 
@@ -190,18 +157,8 @@ def _by_chance(call: Call, tensors: list[Tensor], device: torch.device | None, s
     for seed in range(_SEEDS):
         again, _ = _observed(call, tensors, device, seed)
         if again.flops != seen.flops:
-            yield _unsteady("chance", "chance", seen, again)
+            yield unsteady("chance", "chance", seen, again)
             return
-
-
-def _unsteady(name: str, what: str, seen: Observation, again: Observation) -> Doubt:
-    differing = {place for place in {**seen.flops, **again.flops} if seen.flops[place] != again.flops[place]}
-    operator, module = min(differing)
-    message = (
-        f"the count depends on {what}: {operator} in {_place(module)} has {seen.flops[operator, module]:,} "
-        f"or {again.flops[operator, module]:,} multiply-adds"
-    )
-    return Doubt((name,), module, message, f"count the parts by themselves, or take one with {_accepting((name,))}")
 
 
 _OTHERS = 4
@@ -258,8 +215,8 @@ def _as_fvcore(call: Call, tensors: list[Tensor], device: torch.device | None, s
 def _as_seen(call: Call, seen: Observation) -> Measurement:
     """Return what the dispatcher saw, in fvcore's words."""
     names = call.names().values()
-    flops = {name: _within(name, seen.flops) for name in names}
-    activations = {name: _within(name, seen.activations).total() for name in names}
+    flops = {name: within(name, seen.flops) for name in names}
+    activations = {name: within(name, seen.activations).total() for name in names}
     called = {name for module, name in call.names().items() if module in seen.ran}
     return Measurement(
         flops=seen.total,
@@ -275,41 +232,3 @@ def _as_seen(call: Call, seen: Observation) -> Measurement:
 
 def _parameters(call: Call) -> int:
     return sum(parameter.numel() for parameter in call.parameters())
-
-
-def _within(module: str, counts: Counter[tuple[str, str]]) -> Counter[str]:
-    """Return the counts by operator of a module and all that is below it."""
-    found = Counter[str]()
-    for (operator, place), count in counts.items():
-        if not module or place == module or place.startswith(f"{module}."):
-            found[reported(operator)] += count
-    return found
-
-
-def _differences(measurement: Measurement, seen: Observation) -> Iterator[Doubt]:
-    """Yield a doubt where the counters differ, for the innermost module in which they do."""
-    if measurement.flops == seen.total:
-        return
-    pairs = {
-        name: (matrix_flops(counts), _within(name, seen.flops).total())
-        for name, counts in measurement.flops_by_module.items()
-    }
-    differing = [name for name, (one, other) in pairs.items() if one != other]
-    module = max(differing, key=lambda name: (name.count("."), len(name)))
-    operators = tuple(sorted({operator for operator, place in seen.flops if place == module})) or ("counters",)
-    fvcore, torchs = pairs[module]
-    message = (
-        f"fvcore counts {fvcore:,} multiply-adds in {_place(module)}, torch's dispatcher {torchs:,}, "
-        f"there of {', '.join(operators)}"
-    )
-    uncounted = [name.removeprefix("aten::") for name in measurement.unsupported if not is_free_by_name(name)]
-    way = (
-        f"fvcore has no rule for {', '.join(uncounted)}: write it with matmul"
-        if uncounted
-        else "a result that nothing depends on is not in fvcore's trace: return it or leave it out"
-    )
-    yield Doubt(operators, module, message, f"{way}, or take fvcore's count with {_accepting(operators)}")
-
-
-def _accepting(operators: tuple[str, ...]) -> str:
-    return f"accept = {json.dumps(operators)}"

@@ -90,7 +90,7 @@ def _rows(tensor: Tensor) -> int:
 def _trilinear(first: Tensor, weight: Tensor, second: Tensor, *_: Any) -> int:
     """Return the products of `einsum("bi,oij,bj->bo")` from left to right, which is what `nn.Bilinear` asks for."""
     rows = _rows(second)
-    return rows * weight.numel() + rows * weight.numel() // first.shape[-2]
+    return rows * weight.numel() + rows * weight.numel() // first.shape[-1]
 
 
 _OWN: dict[str, Callable[..., int]] = {
