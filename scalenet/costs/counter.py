@@ -114,12 +114,11 @@ def _measured(call: Call, tensors: list[Tensor], device: torch.device | None) ->
 
 
 def _observed(
-    call: Call, tensors: list[Tensor], device: torch.device | None, seed: int | None = None
+    call: Call, tensors: list[Tensor], device: torch.device | None, seed: int = 0
 ) -> tuple[Observation, bool]:
     """Return what ran, and whether random numbers were drawn meanwhile."""
     with prepared(call, device):
-        if seed is not None:
-            seed_all(seed)
+        seed_all(seed)
         before = RandomStates()
         with observing(call.names()) as seen:
             call(*_given(tensors, device))
@@ -154,7 +153,7 @@ def _by_values(call: Call, tensors: list[Tensor], device: torch.device | None, s
 
 def _by_chance(call: Call, tensors: list[Tensor], device: torch.device | None, seen: Observation) -> Iterator[Doubt]:
     """Yield a doubt if other random numbers give another count."""
-    for seed in range(_SEEDS):
+    for seed in range(1, 1 + _SEEDS):
         again, _ = _observed(call, tensors, device, seed)
         if again.flops != seen.flops:
             yield unsteady("chance", "chance", seen, again)
@@ -192,6 +191,7 @@ def _drawn(tensor: Tensor) -> Tensor:
 def _as_fvcore(call: Call, tensors: list[Tensor], device: torch.device | None, seen: Observation) -> Measurement | None:
     """Return fvcore's count; None where the tracer does not see it all, as in Python functions with a gradient."""
     with prepared(call, device):
+        seed_all(0)
         try:
             trace = traced(call, _given(tensors, device))
         except Exception:

@@ -239,6 +239,11 @@ def test_an_operator_can_be_accepted(name: str) -> None:
     assert scalenet.measure(net, X, accept=[name]).flops == 0
 
 
+def test_a_count_that_chance_decides_is_the_same_each_time_once_it_is_accepted() -> None:
+    net = Net(lambda net, x: net.layer(x) if torch.rand(1) > 0.5 else x)
+    assert len({scalenet.measure(net, X, accept=["chance"]).flops for _ in range(6)}) == 1
+
+
 def test_what_is_accepted_and_does_not_run_is_refused() -> None:
     with pytest.raises(scalenet.ScalenetError, match="accepts aten::linalg_qr, where there is nothing to accept"):
         scalenet.measure(nn.Linear(8, 8), X, accept=["linalg_qr"])
