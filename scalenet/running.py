@@ -15,6 +15,8 @@ from scalenet.model import builder
 from scalenet.scaling.scaler import load
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from scalenet.costs.counter import Input, Measurement
     from scalenet.scaling.scaler import Network
 
@@ -22,15 +24,18 @@ build = of_any(builder.build)
 latency = of_any(latencies.latency)
 
 
-def measure(network: nn.Module | Network, input: Input | None = None) -> Measurement:
+def measure(
+    network: nn.Module | Network, input: Input | None = None, *, partial: bool = False, accept: Collection[str] = ()
+) -> Measurement:
     """Count a module with fvcore for an input, as `scalenet.costs.counter.measure` does.
 
+    A count that is not whole raises ScalenetError unless `partial`; `accept` names operators that may be nothing.
     A network in place of a module is built; without an input it is counted for one image of its own size.
     """
     if isinstance(network, nn.Module):
         if input is None:
             raise ScalenetError("a module is measured for an input", hint="give a tensor of images")
-        return counter.measure(network, input)
+        return counter.measure(network, input, partial=partial, accept=accept)
     if input is None:
         return measured(load(network).model)
-    return counter.measure(build(network), input)
+    return counter.measure(build(network), input, partial=partial, accept=accept)

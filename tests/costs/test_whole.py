@@ -51,8 +51,8 @@ class Product(torch.autograd.Function):
         raise NotImplementedError
 
 
-def attention(x: Tensor) -> Tensor:
-    return functional.scaled_dot_product_attention(x, x, x)
+def attention(x: Tensor, *, is_causal: bool = False) -> Tensor:
+    return functional.scaled_dot_product_attention(x, x, x, is_causal=is_causal)
 
 
 PRODUCTS: dict[str, tuple[Callable[[Any, Tensor], Any], int]] = {
@@ -69,6 +69,7 @@ PRODUCTS: dict[str, tuple[Callable[[Any, Tensor], Any], int]] = {
     "multi_dot": (lambda net, x: torch.linalg.multi_dot([x, net.matrix, net.matrix]), 2 * 4 * 8 * 8),
     "matrix_power": (lambda net, x: torch.linalg.matrix_power(net.matrix, 2) + x[0], 8 * 8 * 8),
     "attention": (lambda _, x: attention(x[None, None]), 2 * 4 * 4 * 8),
+    "masked attention": (lambda _, x: attention(x[None, None], is_causal=True), 2 * 4 * 4 * 8),
     "a function with a gradient": (lambda net, x: Product.apply(x, net.matrix), 4 * 8 * 8),
     "reentrant checkpoint": (lambda net, x: checkpoint(net.layer, x, use_reentrant=True), 4 * 8 * 8),
     "functional_call": (lambda net, x: functional_call(net.layer, {"weight": net.matrix}, (x,)), 4 * 8 * 8),
@@ -187,6 +188,8 @@ REFUSED: dict[str, tuple[Callable[[Any, Tensor], Any], str]] = {
     "sparse": (lambda net, x: torch.sparse.mm(net.matrix.detach().to_sparse(), x.T), "aten::_sparse_addmm"),
     "NumPy": (lambda net, x: torch.from_numpy(x.numpy() @ net.matrix.detach().numpy()), "Tensor.numpy"),
     "asarray": (lambda _, x: torch.as_tensor(np.asarray(x)), "Tensor.__array__"),
+    "DLPack": (lambda _, x: torch.as_tensor(np.from_dlpack(x)), "Tensor.__dlpack__"),
+    "a pointer": (lambda _, x: x + x.data_ptr() % 2, "Tensor.data_ptr"),
     "no result depends on it": (lambda net, x: (net.layer(x), x + 1)[1], "aten::addmm in module|module 'layer'"),
 }
 
