@@ -205,3 +205,14 @@ def test_an_unknown_rounding_set_lists_the_known() -> None:
 def test_every_set_names_its_source_and_version(rounding: object) -> None:
     assert rounding.source  # type: ignore[attr-defined]
     assert rounding.version >= 1  # type: ignore[attr-defined]
+
+
+def test_groups_ask_for_no_more_than_their_common_multiple_with_the_divisor() -> None:
+    assert rounding_set("efficientnet").round_width(40, 1.2, groups=4) == 48
+    assert rounding_set("efficientnet").round_width(40, 1.2, groups=3) == 48
+    assert rounding_set("efficientnet").round_width(40, 1.2, groups=5) == 80  # 40 loses more than a tenth
+
+
+def test_the_smallest_size_is_one_multiple() -> None:
+    assert rounding_set("nearest").round_resolution(224, 0.001) == 4
+    assert rounding_set("efficientnet").round_resolution(224, 0.001) == 1

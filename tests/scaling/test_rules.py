@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 
 import scalenet
 from scalenet.arch.config import CompoundRule, MultipliersRule, SharesRule
+from scalenet.arch.errors import ScalenetError
 from scalenet.scaling.presets import preset
 from scalenet.scaling.rules import (
     PAPER_COEFFICIENTS,
     SHARES,
     Multipliers,
+    checked,
     compound,
     multipliers,
     shares,
@@ -123,3 +125,11 @@ def test_the_tiny_curves_go_through_the_tinynets(name: str) -> None:
 
 def test_the_tiny_curves_start_at_the_base() -> None:
     assert np.array(tiny_curves(np.zeros(1))).tolist() == [[0], [0]]
+
+
+def test_the_ends_of_the_range_of_multipliers_belong_to_it() -> None:
+    ends = Multipliers(1e-6, 1e6, 1.0)
+    assert checked(ends) == ends
+    for wrong in (0.99e-6, 1.01e6, float("nan")):
+        with pytest.raises(ScalenetError, match="out of range"):
+            checked(ends._replace(resolution=wrong))

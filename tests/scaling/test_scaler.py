@@ -28,7 +28,7 @@ from scalenet.arch.errors import ScalenetError, UnknownNameError
 from scalenet.arch.spec import Architecture, ConvHead
 from scalenet.scaling.causes import deviations
 from scalenet.scaling.presets import preset, presets
-from scalenet.scaling.scaler import find_config, rescale, scale_by, scaled_dropout
+from scalenet.scaling.scaler import applied, find_config, rescale, scale_by, scaled_dropout
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 B0 = scalenet.load("efficientnet_b0")
@@ -354,3 +354,10 @@ def test_a_preset_takes_another_number_of_classes() -> None:
     other = Architecture("efficientnet_b0", B0.model.with_classes(10))
     config = scale_by(other, PresetRule(name="efficientnet_b1"))
     assert config.model.head.classes == 10
+
+
+def test_both_sides_of_an_input_count_in_the_applied_resolution() -> None:
+    base = B0.model.at((100, 201))
+    scaled = scalenet.scale(base, resolution=1.1, rounding="efficientnet").model
+    assert scaled.size == (110, 221)
+    assert applied(base, scaled).resolution == pytest.approx((110 * 221 / (100 * 201)) ** 0.5)
