@@ -636,5 +636,5 @@ def streams(chance: Random, folder: Path) -> Case:
     )
     choice = ("file", "closed", "full", "gone")
     streams = chance.choice([(out, err) for out in choice for err in choice])
-    codes = _codes(code, 3) if streams[0] == "full" else _codes(code)
+    codes = _codes(code, 3) if streams[0] in ("full", "closed") else _codes(code)
     return Case(words, codes, streams=streams, installed=True)
