@@ -286,7 +286,7 @@ def test_lines_of_json_are_an_epochs_held_out_accuracy_and_the_result_at_the_end
 
 
 def test_with_lines_of_json_a_training_that_diverges_has_no_accuracy(tiny, tmp_path):
-    words = ["train", "net.yaml", "--data", "images", *FAST, "--learning-rate", "1e30", "-o", tmp_path / "run"]
+    words = ["train", "net.yaml", "--data", "images", *FAST, "--set", "optimizer.lr=1e30", "-o", tmp_path / "run"]
     done = run(tiny, *words, "--json-lines")
     assert (done.returncode, json.loads(done.stdout.splitlines()[-1])["accuracy"]) == (0, None)
     assert "training diverged at step" in done.stderr
