@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from scalenet.training.loop import Progress
     from scalenet.training.runs import Reading
+    from scalenet.training.sources import Source
 
 CACHES = ("auto", "memory", "none")
 
@@ -98,6 +99,7 @@ def train(
     import torch
 
     from scalenet.arch.errors import ScalenetError
+    from scalenet.training.checkpoint import read_trained
     from scalenet.training.distributed import world
 
     if json and json_lines:
@@ -117,15 +119,17 @@ def train(
         torch.set_num_threads(threads)
     with world(the_device(device)) as here:
         speak = note if here.leads else _silent
+        # All that may be asked wrongly is looked at before anything is trained or discarded.
+        sources = {folder: the_source(directory, layout, speak) for folder, directory in folders.items()}
+        weights = None if init is None else read_trained(init)
         rows = [
             _train(
                 architecture,
-                directory,
+                source,
                 folder,
                 recipe=wanted,
                 reading=reading,
-                layout=layout,
-                init=init,
+                init=weights,
                 world=here,
                 workers=the_workers(workers),
                 every=checkpoint_every,
@@ -133,7 +137,7 @@ def train(
                 lines=json_lines,
                 note=speak,
             )
-            for folder, directory in folders.items()
+            for folder, source in sources.items()
         ]
     if here.leads:
         _answer(rows, architecture.name, json=json, lines=json_lines)
@@ -164,13 +168,11 @@ def _folders(output: Path, data: list[Path] | None) -> dict[Path, Path | None]:
 
 def _train(
     architecture: Any,
-    directory: Path | None,
+    source: Source | None,
     folder: Path,
     *,
     recipe: Any,
     reading: Reading,
-    layout: str | None,
-    init: Path | None,
     force: bool,
     lines: bool,
     note: Callable[[str], None],
@@ -178,16 +180,11 @@ def _train(
 ) -> dict[str, Any]:
     """Read the images, train in the folder, and return the row of the results."""
     from scalenet.training import runs
-    from scalenet.training.checkpoint import read_trained
     from scalenet.training.data import stakes
     from scalenet.training.folder import discard, recorded_plan
     from scalenet.training.loop import DivergedError
 
-    if force and others["world"].leads:
-        discard(folder)
-    before = recorded_plan(folder)
-    weights = None if init is None else read_trained(init)
-    source = the_source(directory, layout, note)
+    before = None if force else recorded_plan(folder)
     with _bar("reading images", shown=others["world"].leads) as update:
         splits = runs.read_images(
             source,
@@ -200,6 +197,8 @@ def _train(
     for line in splits.skipped:
         note(f"skipped {line}")
     note(f"{stakes(splits)}; in {folder}")
+    if force and others["world"].leads:
+        discard(folder)
 
     def tell(progress: Progress) -> None:
         speed = progress.images / progress.seconds
@@ -214,7 +213,6 @@ def _train(
                 folder,
                 recipe=recipe,
                 reading=reading,
-                init=weights,
                 command=shlex.join(["scalenet", *sys.argv[1:]]),
                 tell=tell,
                 report=_report if lines else _silent,

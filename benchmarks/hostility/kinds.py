@@ -540,7 +540,8 @@ def _options() -> list[tuple[str, Any]]:
     program: Any = get_command(app)
     commands = {name: command for name, command in program.commands.items() if name != "search"}
     commands |= {f"search {name}": command for name, command in program.commands["search"].commands.items()}
-    return [(name, option) for name, command in sorted(commands.items()) for option in command.params]
+    found = [(name, option) for name, command in sorted(commands.items()) for option in command.params]
+    return [(name, option) for name, option in found if option.opts != ["--compile"]]  # that takes its time
 
 
 @kind(4)
@@ -636,5 +637,5 @@ def streams(chance: Random, folder: Path) -> Case:
     )
     choice = ("file", "closed", "full", "gone")
     streams = chance.choice([(out, err) for out in choice for err in choice])
-    codes = _codes(code, 3) if streams[0] in ("full", "closed") else _codes(code)
+    codes = _codes(3) if code == 0 and streams[0] in ("full", "closed") else _codes(code)  # its data are lost
     return Case(words, codes, streams=streams, installed=True)
