@@ -31,6 +31,8 @@ _TEMPORARY = re.compile(r"(^|/)\.[^/]+\.\w{6,10}$|\.(tmp|part)$|~$")
 
 def complaints(case: Case, outcome: Outcome, folder: Path) -> Iterator[str]:
     """Yield what is wrong with what a case did; nothing where all is well."""
+    if case.works and (outcome.code < 0 or outcome.seconds > SECONDS):
+        return
     yield from _limits(outcome)
     yield from _code(case, outcome)
     yield from _text("stdout", outcome.stdout)

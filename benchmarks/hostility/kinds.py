@@ -540,8 +540,7 @@ def _options() -> list[tuple[str, Any]]:
     program: Any = get_command(app)
     commands = {name: command for name, command in program.commands.items() if name != "search"}
     commands |= {f"search {name}": command for name, command in program.commands["search"].commands.items()}
-    found = [(name, option) for name, command in sorted(commands.items()) for option in command.params]
-    return [(name, option) for name, option in found if option.opts != ["--compile"]]  # that takes its time
+    return [(name, option) for name, command in sorted(commands.items()) for option in command.params]
 
 
 @kind(4)
@@ -554,12 +553,15 @@ def options(chance: Random, folder: Path) -> Case:
         _stock(folder, "images", "trained", "results.csv", "search")
     words = [*name.split(), *_GOOD.get(name, [])]
     others = [other for command, other in _options() if command == name]
-    for chosen in (option, *chance.sample(others, k=chance.choice((0, 0, 1)))):
-        words += _given(chance, chosen)
-    return Case(words, _codes(0, 1, 2, 3) if name in _RUNS else _codes(0, 1, 2) if name in _ASKS else _codes(0, 2))
+    chosen = [option, *chance.sample(others, k=chance.choice((0, 0, 1)))]
+    for one in chosen:
+        words += _given(chance, one)
+    codes = _codes(0, 1, 2, 3) if name in _RUNS else _codes(0, 1, 2) if name in _ASKS else _codes(0, 2)
+    return Case(words, codes, works=any(one.opts[0] in _WORK for one in chosen))
 
 
 _SEARCHES = ("grid-search", "search status", "search results", "search stop", "search resume")
+_WORK = ("--epochs", "--runs", "--warmup", "--seeds", "--compile")
 _ASKS = ("scale", "verify")
 _RUNS = ("lock", "check", "latency", "train", "evaluate", *_SEARCHES)
 

@@ -31,7 +31,7 @@ class Case:
 
     `codes` are the exit codes that may come, `wrong` says that it must be 2. `streams` say what stdout and stderr are:
     `file`, `closed`, `full` or `gone` (a pipe that nobody reads). `installed` runs the installed program, not its entry
-    in a fork of this process.
+    in a fork of this process. `works` says that hours of work may be asked for, which is no fault.
     """
 
     words: list[str]
@@ -40,6 +40,7 @@ class Case:
     environment: dict[str, str] = field(default_factory=dict)
     streams: tuple[str, str] = ("file", "file")
     installed: bool = False
+    works: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,3 +52,7 @@ def test_an_error_is_one_line_whatever_it_names() -> None:
     assert error.hint == r"see\x1b[2J"
     assert str(error).isprintable()
     assert one_line(OSError("a\u2028b")) == "OSError: a b"
+
+
+def test_a_password_in_words_is_hidden() -> None:
+    assert plain("device 'password=hunter2 host=x'") == "device 'password=*** host=x'"
