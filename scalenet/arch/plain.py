@@ -8,7 +8,9 @@ LONGEST = 1000
 """Characters of a line; what is longer is cut in its middle."""
 
 _USER = re.compile(r"(:/{1,3})([^\s'\"]*)@")
-_QUERY = re.compile(r"([?&][^\s'\"=&]*(?:pass|pwd|secret|token)[^\s'\"=&]*=)(?!\*\*\*)[^\s'\"&]*", re.IGNORECASE)
+_QUERY = re.compile(
+    r"((?:[?&\s'\"]|^)[^\s'\"=&]*(?:pass|pwd|secret|token)[^\s'\"=&]*=)(?!\*\*\*)[^\s'\"&]*", re.IGNORECASE
+)
 
 
 def plain(text: object, longest: int = LONGEST) -> str:
