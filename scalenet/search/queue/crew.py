@@ -10,6 +10,7 @@ from multiprocessing.connection import wait
 from typing import TYPE_CHECKING
 
 from scalenet.arch.errors import RunError
+from scalenet.arch.interpreters import off_the_path
 from scalenet.search.queue.database import KEPT
 from scalenet.search.queue.worker import FAREWELL, be_worker, new_name
 
@@ -136,7 +137,7 @@ class _Worker:
         self.task, self.name = task, new_name()
         self.errors, sender = context.Pipe(duplex=False)
         self.process = context.Process(target=be_worker, args=(task, self.name, sender))
-        with _unheard():
+        with _unheard(), off_the_path():
             self.process.start()
         sender.close()
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from scalenet.arch.errors import PlainError, RunError, one_line
+from scalenet.arch.interpreters import as_others_start
 from scalenet.search.folder import Jobs
 from scalenet.search.queue.database import KEPT, PATIENCE
 from scalenet.search.queue.silence import PULSE
@@ -59,6 +60,7 @@ def new_name() -> str:
 
 def be_worker(task: Task, name: str, errors: Any) -> None:
     """Be a worker process: stdout is for data, so that what an evaluator prints goes to stderr."""
+    as_others_start()
     signals = _Signals()
     signals.listen()
     threading.Thread(target=_follow, daemon=True).start()
