@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from decimal import Decimal
@@ -233,6 +234,8 @@ def parse_phis(text: str) -> list[float]:
             if not (steps.is_integer() and 1 <= steps <= 1000) or last.startswith("."):
                 raise ValueError
             phis = [float(first) + step for step in range(int(steps))]
+        if any(map(math.isnan, phis)):
+            raise ValueError
     except (ValueError, OverflowError):
         raise ScalenetError(f"phi {text!r} is not a number or a range", hint="write 3, 1,2,3.5 or 1..7") from None
     if not all(abs(phi) <= _LARGEST_PHI for phi in phis):
