@@ -31,9 +31,7 @@ _TEMPORARY = re.compile(r"(^|/)\.[^/]+\.\w{6,10}$|\.(tmp|part)$|~$")
 
 def complaints(case: Case, outcome: Outcome, folder: Path) -> Iterator[str]:
     """Yield what is wrong with what a case did; nothing where all is well."""
-    if case.works and (outcome.code < 0 or outcome.seconds > SECONDS):
-        return
-    yield from _limits(outcome)
+    yield from _limits(case, outcome)
     yield from _code(case, outcome)
     yield from _text("stdout", outcome.stdout)
     yield from _text("stderr", outcome.stderr)
@@ -43,17 +41,17 @@ def complaints(case: Case, outcome: Outcome, folder: Path) -> Iterator[str]:
         yield from _json("stdout", outcome.stdout)
 
 
-def _limits(outcome: Outcome) -> Iterator[str]:
-    if outcome.waited:
+def _limits(case: Case, outcome: Outcome) -> Iterator[str]:
+    if outcome.waited and not case.works:
         yield "waits"
-    elif outcome.seconds > SECONDS:
+    elif outcome.seconds > SECONDS and not case.works:
         yield f"takes more than {SECONDS} s"
     if outcome.memory > MEMORY:
         yield f"takes more than {MEMORY >> 20} MiB"
 
 
 def _code(case: Case, outcome: Outcome) -> Iterator[str]:
-    if outcome.code < 0 and not outcome.waited:
+    if outcome.code < 0 and not outcome.waited and not case.works:
         yield f"dies of signal {-outcome.code}"
     elif outcome.code >= 0 and outcome.code not in case.codes:
         yield f"ends with {outcome.code}"

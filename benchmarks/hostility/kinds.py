@@ -561,7 +561,7 @@ def options(chance: Random, folder: Path) -> Case:
 
 
 _SEARCHES = ("grid-search", "search status", "search results", "search stop", "search resume")
-_WORK = ("--epochs", "--runs", "--warmup", "--seeds", "--compile")
+_WORK = ("--epochs", "--runs", "--warmup", "--seeds", "--compile", "--storage")  # a database may come back
 _ASKS = ("scale", "verify")
 _RUNS = ("lock", "check", "latency", "train", "evaluate", *_SEARCHES)
 
@@ -615,7 +615,8 @@ def environments(chance: Random, folder: Path) -> Case:
     name = chance.choice(names)
     words = ["search", "status"] if name == "SCALENET_STORAGE" else ["train", "net.yaml", "--epochs", "1", "-o", "out"]
     pool = mutations.URLS if name == "SCALENET_STORAGE" else None
-    return Case(words, _codes(0, 2, 3), environment={name: word(chance, pool)})
+    works = name == "SCALENET_STORAGE"
+    return Case(words, _codes(0, 2, 3), environment={name: word(chance, pool)}, works=works)
 
 
 @kind(0.1)

@@ -31,7 +31,7 @@ class Case:
 
     `codes` are the exit codes that may come, `wrong` says that it must be 2. `streams` say what stdout and stderr are:
     `file`, `closed`, `full` or `gone` (a pipe that nobody reads). `installed` runs the installed program, not its entry
-    in a fork of this process. `works` says that hours of work may be asked for, which is no fault.
+    in a fork of this process. `works` says that it may be asked to work or to wait for hours.
     """
 
     words: list[str]
