@@ -88,7 +88,9 @@ def _report(results: Iterator[tuple[list[str], str, float, int]], jobs: list[tup
     """Print each case that failed, the same complaint three times at most, and a row a kind; return how many did."""
     failed, same = Counter[str](), Counter[str]()
     slowest, largest = defaultdict[str, float](float), defaultdict[str, int](int)
-    for (name, number), (found, command, seconds, memory) in zip(jobs, results, strict=True):
+    for done, ((name, number), (found, command, seconds, memory)) in enumerate(zip(jobs, results, strict=True)):
+        if done and done % 1000 == 0:
+            print(f"{done} of {len(jobs)}, {failed.total()} failed", flush=True)
         slowest[name], largest[name] = max(slowest[name], seconds), max(largest[name], memory)
         failed[name] += bool(found)
         for complaint in found:
