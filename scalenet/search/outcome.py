@@ -262,7 +262,7 @@ class Outcome:
         return entry.result.accuracy if entry is not None and entry.result is not None else None
 
     def _score(self, name: str, score: str) -> float | None:
-        value = self.proxies[name].get(score) if score in self.proxies[name] else getattr(self.candidates[name], score)
+        value = self.proxies.get(name, {}).get(score) if score in PROXIES else getattr(self.candidates[name], score)
         return None if value is None else float(value)
 
     def _row(self, facts: Facts) -> dict[str, Any]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from scalenet.arch.config import as_data, as_record
 from scalenet.arch.errors import ScalenetError
-from scalenet.arch.files import write_text
+from scalenet.arch.files import read_text, write_text
 from scalenet.search.candidates import Facts
 from scalenet.search.folder import Jobs, discard, forget_answer, recorded_plan, sweep, write_plan
 from scalenet.search.outcome import PROXIES, Outcome
@@ -172,15 +174,19 @@ def _scored(folder: Path) -> dict[str, dict[str, float | None]]:
     file = folder / "proxies.csv"
     if not (file.exists() and (folder / "search.yaml").is_file()):
         return {}
-    import pandas as pd  # noqa: PLC0415 - slow to import
-
+    hint = "remove it: they are computed anew"
+    rows = csv.DictReader(read_text(file, str(file), hint=hint).splitlines())
     try:
-        frame = pd.read_csv(file)[["name", *PROXIES]].astype(object)
-    except (OSError, ValueError, KeyError):  # empty, cut off, or another program's
-        hint = "remove it: they are computed anew"
+        return {row["name"]: {name: _score(row[name]) for name in PROXIES} for row in rows}
+    except (csv.Error, KeyError, TypeError, ValueError):  # empty, cut off, or another program's
         raise ScalenetError(f"{file}: no table of training-free scores", hint=hint) from None
-    rows = frame.where(frame.notna(), None).to_dict("records")
-    return {row["name"]: {name: row[name] for name in PROXIES} for row in rows}
+
+
+def _score(text: str) -> float | None:
+    score = float(text) if text else None
+    if score is not None and not math.isfinite(score):
+        raise ValueError(text)
+    return score
 
 
 def new_study(folder: Path, plan: Plan, candidates: Sequence[Candidate], place: Place, board: Board) -> Study:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from scalenet.arch.errors import RunError, ScalenetError, nearest
+from scalenet.arch.files import read_text
 from scalenet.search.evaluators.base import Result, fingerprint, fraction
 
 if TYPE_CHECKING:
@@ -33,12 +36,9 @@ class Table:
 
     def __post_init__(self) -> None:
         """Read the file."""
+        lines = io.StringIO(read_text(self.file, str(self.file)), newline="")
         try:
-            with self.file.open(encoding="utf-8-sig", newline="") as lines:  # Excel writes a byte-order mark
-                rows = self._read(csv.DictReader(lines))
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-            raise ScalenetError(f"{self.file}: {reason}") from None
+            rows = self._read(csv.DictReader(lines))
         except csv.Error as error:  # a cell without end, a null character
             raise ScalenetError(f"{self.file}: no table: {error}") from None
         object.__setattr__(self, "rows", rows)
@@ -81,9 +81,10 @@ class Table:
     def _read(self, reader: csv.DictReader[str]) -> dict[Key, float | None]:
         columns = [name.strip() for name in reader.fieldnames or ()]
         reader.fieldnames = columns
-        if twice := [name for name in filter(None, columns) if columns.count(name) > 1]:
-            raise ScalenetError(f"{self.file}:1: several columns {twice[0]}")
-        wide = {name: int(match[1]) for name in columns if (match := re.fullmatch(r"accuracy_seed(\d+)", name))}
+        often = Counter(filter(None, columns)).most_common(1)
+        if often and often[0][1] > 1:
+            raise ScalenetError(f"{self.file}:1: several columns {often[0][0]}")
+        wide = {name: int(match[1]) for name in columns if (match := re.fullmatch(r"accuracy_seed([0-9]{1,9})", name))}
         if "name" not in columns or not (wide or {"seed", "accuracy"} <= set(columns)):
             raise ScalenetError(
                 f"{self.file}: expected the columns name, seed, accuracy; found {', '.join(columns) or 'none'}"
