@@ -573,7 +573,7 @@ _POOLS = {
     "TIME": mutations.AMOUNTS,
     "PHI": mutations.RANGES,
     "D,W,R": mutations.SHARES,
-    "URL": mutations.URLS,
+    "URL": mutations.STORAGES,
     "SHAPE": mutations.SHAPES,
     "KEY=VALUE": mutations.SETTINGS,
     None: mutations.NUMBERS,
@@ -614,7 +614,7 @@ def environments(chance: Random, folder: Path) -> Case:
         return replace(case, codes=case.codes | {3})
     name = chance.choice(names)
     words = ["search", "status"] if name == "SCALENET_STORAGE" else ["train", "net.yaml", "--epochs", "1", "-o", "out"]
-    pool = mutations.URLS if name == "SCALENET_STORAGE" else None
+    pool = mutations.STORAGES if name == "SCALENET_STORAGE" else None
     works = name == "SCALENET_STORAGE"
     return Case(words, _codes(0, 2, 3), environment={name: word(chance, pool)}, works=works)
 

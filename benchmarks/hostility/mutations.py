@@ -106,24 +106,16 @@ PATHS = (
     ),
 )
 URLS = (
-    *(f"postgresql://user:{SECRET}@127.0.0.1:1/db", f"postgresql://user@x:{SECRET}@127.0.0.1:1/db", f"//u:{SECRET}@"),
-    *(f"postgresql://127.0.0.1:1/db?password={SECRET}", f"postgresql://127.0.0.1:1/db?PASSWORD={SECRET}", f":{SECRET}"),
-    *(f"postgresql://127.0.0.1:1/db?sslpassword={SECRET}", f"postgresql:///db?passfile={SECRET}", f"u:{SECRET}@h"),
-    *(
-        f"nosql://u:{SECRET}@127.0.0.1/x",
-        f"postgresql://u:{SECRET}@127.0.0.1:port/x",
-        f"postgresql://u:{SECRET}@[::1/x",
-    ),
-    *(f"postgresql+nope://u:{SECRET}@127.0.0.1/x", f"mysql://u:{SECRET}@127.0.0.1:1/x", f"password={SECRET} host=x"),
-    *(
-        f"sqlite://u:{SECRET}@/x.db",
-        "sqlite:///folder",
-        "sqlite:///missing/x.db",
-        "sqlite:///net.yaml",
-        "sqlite://",
-        "x",
-    ),
+    *(f"postgresql://user:{SECRET}@127.0.0.1:1/db", f"postgresql://user@x:{SECRET}@127.0.0.1:1/db"),
+    *(f"postgresql://127.0.0.1:1/db?password={SECRET}", f"postgresql://127.0.0.1:1/db?PASSWORD={SECRET}"),
+    *(f"postgresql://127.0.0.1:1/db?sslpassword={SECRET}", f"postgresql:///db?passfile={SECRET}"),
+    *(f"nosql://u:{SECRET}@127.0.0.1/x", f"postgresql://u:{SECRET}@127.0.0.1:port/x"),
+    *(f"postgresql+nope://u:{SECRET}@127.0.0.1/x", f"mysql://u:{SECRET}@127.0.0.1:1/x"),
+    *(f"postgresql://u:{SECRET}@[::1/x", f"sqlite://u:{SECRET}@/x.db", f"password={SECRET} host=x"),
+    *("sqlite:///folder", "sqlite:///missing/x.db", "sqlite:///net.yaml", "sqlite://", "x"),
 )
+STORAGES = (*URLS, f"//u:{SECRET}@", f":{SECRET}", f"u:{SECRET}@h")
+"""Also what only one who waits for a URL can know to hold a password."""
 SHAPES = ("1x3x8x8", "1x3", "0x3", "1x77:int64", "1x3:int65", "1000000000x1000000000", "1" + "x1" * 3000, "8" * 5000)
 SETTINGS = (
     "epochs=1",
