@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+DIVERGENT = ["--learning-rate", "1e9", "--set", "optimizer.kind=sgd", "--set", "optimizer.weight_decay=1e9"]
+"""Options with which every training diverges."""
+
 ENDLESS = ["--seeds", "200"]
 """Seeds of a search that does not end before it is stopped."""
 
@@ -188,7 +191,7 @@ def test_force_removes_the_search_and_nothing_else(finished, tiny, tmp_path):
     for file in (mine := [output / name for name in names]):
         file.parent.mkdir(exist_ok=True)
         file.write_text("kept")
-    result = search(tiny, output, "--seed", "5", "--force", "--learning-rate", "1e30")
+    result = search(tiny, output, "--seed", "5", "--force", *DIVERGENT)
     assert "every candidate diverged" in result.stderr
     assert [file.read_text() for file in mine] == ["kept"] * len(mine)
     assert yaml.safe_load((output / "search.yaml").read_text())["schedule"]["rungs"][0]["seeds"] == [5, 6]
@@ -201,7 +204,7 @@ def test_force_removes_nothing_where_there_is_no_search(tiny, tmp_path):
     for file in (mine := [tmp_path / "run" / name for name in names]):
         file.parent.mkdir(parents=True)
         file.write_text("kept")
-    assert "every candidate diverged" in search(tiny, tmp_path / "run", "--force", "--learning-rate", "1e30").stderr
+    assert "every candidate diverged" in search(tiny, tmp_path / "run", "--force", *DIVERGENT).stderr
     assert [file.read_text() for file in mine] == ["kept"] * len(mine)
 
 
@@ -238,7 +241,7 @@ def test_force_discards_a_search_whose_plan_cannot_be_read(finished, tiny, tmp_p
     (output / "search.yaml").write_text(plan, errors="surrogateescape")
     refused = search(tiny, output)
     assert (refused.returncode, "search.yaml" in refused.stderr) == (2, True), refused.stderr
-    assert "every candidate diverged" in search(tiny, output, "--force", "--learning-rate", "1e30").stderr
+    assert "every candidate diverged" in search(tiny, output, "--force", *DIVERGENT).stderr
     assert not kept.exists()
     assert not (output / "plots").exists()
 
@@ -402,9 +405,9 @@ def test_results_of_another_plan_are_not_taken(finished, tiny, tmp_path, old, ne
 
 def test_a_search_that_only_diverged_gives_no_answer(tiny, tmp_path):
     output = tmp_path / "diverged"
-    result = search(tiny, output, "--learning-rate", "1e30", "--seeds", "1")
+    result = search(tiny, output, *DIVERGENT, "--seeds", "1")
     assert result.returncode == 3
-    assert "every candidate diverged; try a --learning-rate below 1e+30" in result.stderr
+    assert "every candidate diverged; try a --learning-rate below 1e+09" in result.stderr
     assert not (output / "coefficients.yaml").exists()
 
 
