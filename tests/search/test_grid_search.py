@@ -453,7 +453,7 @@ def test_a_search_says_what_an_image_is_worth_and_goes_on_with_the_share_it_held
         (["--base", "resnt18"], "did you mean 'resnet18'"),
         (["--epochs", "0"], "--epochs"),
         (["--learning-rate", "-1"], "optimizer.lr: expected greater than 0"),
-        (["--images", "2", "--data", "grid.yaml"], "no such directory"),
+        (["--images", "2", "--data", "grid.yaml"], "grid.yaml: is a file"),
         (["--grid", "paper", "--resolution", "x"], "is not a size"),
         (["--device", "tpu"], "tpu"),
         (["--storage", "sqlite:///shared.db", "-o", "runs/grid-search"], "name the search with --name"),
