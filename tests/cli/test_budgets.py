@@ -112,7 +112,7 @@ def test_latency_is_met_by_measuring(scalenet):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--flops", "4X"), "'4X' is not an amount"),
+        (("--flops", "4Q"), "'4Q' is not an amount"),
         (("--flops", "0"), "'0' is not an amount"),
         (("--flops", "4G", "--phi", "3"), "--flops and --phi exclude each other"),
         (("--flops", "4G", "--preset", "efficientnet_b3"), "--preset and --flops exclude each other"),
