@@ -42,4 +42,12 @@ def test_the_example_network_is_valid(tmp_path):
 
 def test_the_documents_it_links_to_exist():
     for target in re.findall(r"\]\(([^):]+)\)", README):
-        assert (Path(__file__).parents[1] / target).exists(), target
+        name, _, anchor = target.partition("#")
+        page = Path(__file__).parents[1] / name
+        assert page.exists(), target
+        assert not anchor or anchor in anchors(page), target
+
+
+def anchors(page):
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]

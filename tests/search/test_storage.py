@@ -219,7 +219,7 @@ def test_a_database_without_searches_stays_as_it_is_when_it_is_looked_at(url):
     with pytest.raises(RunError, match=r"holds no search|unable to open"):
         Place(url, "search", 60).look()
     Board(url, "another", grace=60)
-    with pytest.raises(UnknownNameError, match="its storage has another"):
+    with pytest.raises(UnknownNameError, match="its storage has none"):
         Place(url, "search", 60).look()
     with pytest.raises(UnknownNameError):
         Place(url, "another", 60).look()
