@@ -23,14 +23,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from scalenet.search.ranking import agreement, rank
-from scalenet.search.schedule import entrants, finished, halving, needed, spent
+from scalenet.search.answer.ranking import agreement, rank
+from scalenet.search.rungs.schedule import entrants, finished, halving, needed, spent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from scalenet.search.ranking import Ranking
-    from scalenet.search.schedule import Key, Schedule
+    from scalenet.search.answer.ranking import Ranking
+    from scalenet.search.rungs.schedule import Key, Schedule
 
 BUDGETS, FACTORS, PAIRS = (1, 2, 5), (1, 2, 3, 5), 60
 FULL = max(BUDGETS)

@@ -21,7 +21,7 @@ from scalenet.search.evaluators import Result
 from scalenet.search.queue.board import Board
 from scalenet.search.queue.jobs import Aim
 from scalenet.search.queue.tables import ATTEMPTS
-from scalenet.search.schedule import Rung, Schedule
+from scalenet.search.rungs.schedule import Rung, Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

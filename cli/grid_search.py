@@ -42,12 +42,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from scalenet.arch.spec import Architecture
-    from scalenet.search.candidates import Candidate, Enumeration
     from scalenet.search.evaluators import Evaluator
-    from scalenet.search.grids import Grid
-    from scalenet.search.objective import Objective
     from scalenet.search.plan import Plan
     from scalenet.search.queue.board import Place
+    from scalenet.search.space.candidates import Candidate, Enumeration
+    from scalenet.search.space.grids import Grid
+    from scalenet.search.space.objective import Objective
     from scalenet.search.study import Study
     from scalenet.training.data import Splits
     from scalenet.training.selection import Selection
@@ -280,7 +280,7 @@ def _made(folder: Path) -> Iterator[None]:
 def finish(study: Study, *, write: bool = True, json: bool) -> None:
     """Write what a search found, and say it."""
     from scalenet.arch.errors import RunError
-    from scalenet.search.coefficients import save_coefficients
+    from scalenet.search.answer.coefficients import save_coefficients
     from scalenet.search.folder import sweep
 
     outcome = study.outcome(study.board.view(curves=True))
@@ -318,9 +318,9 @@ class _Asked:
 
 def _asked(options: Options) -> _Asked:
     """Check what was asked for, and list the candidates."""
-    from scalenet.search.candidates import enumerate_candidates
     from scalenet.search.evaluators import find_evaluator
-    from scalenet.search.grids import load_grid
+    from scalenet.search.space.candidates import enumerate_candidates
+    from scalenet.search.space.grids import load_grid
 
     _check_options(options)
     evaluator = None if options.evaluate == "train" else find_evaluator(options.evaluate)
@@ -387,7 +387,7 @@ def _device(options: Options) -> str:
 def _plan(asked: _Asked, budget: int | None, **trained: Any) -> Plan:
     from scalenet.arch.config import digest
     from scalenet.search.plan import Plan
-    from scalenet.search.schedule import FACTOR, halving
+    from scalenet.search.rungs.schedule import FACTOR, halving
 
     options, candidates = asked.options, asked.found.candidates
     seeds = range(options.seed, options.seed + options.seeds)
@@ -447,7 +447,7 @@ def _base(options: Options, source: Source | None) -> Architecture:
 def _objective(base: Architecture, options: Options) -> Objective:
     from scalenet.arch.errors import ScalenetError
     from scalenet.costs.formula import cost
-    from scalenet.search.objective import Objective
+    from scalenet.search.space.objective import Objective
 
     own, limits = cost(base), {}
     for name, most in {"params": options.max_params, "activations": options.max_activations}.items():
@@ -500,7 +500,7 @@ def _latencies(asked: _Asked) -> dict[str, float]:
 
 def _counts(found: Enumeration, grid: Grid, objective: Objective) -> None:
     """Say how many candidates there are, and where the other points went."""
-    from scalenet.search.grids import label
+    from scalenet.search.space.grids import label
 
     limits = " and ".join(f"{most:,} {name}" for name, most in objective.ceilings.items())
     above = f"{found.over_ceilings} above {limits}, " if limits else ""
@@ -556,7 +556,7 @@ def _scorer(evaluator: Evaluator | None, options: Options) -> Callable[[Candidat
     import torch
 
     from scalenet.search.evaluators.train import Train
-    from scalenet.search.proxies import sample, scores
+    from scalenet.search.space.proxies import sample, scores
 
     torch.set_num_threads(options.threads)
     splits = evaluator.splits if isinstance(evaluator, Train) else None

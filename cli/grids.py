@@ -17,7 +17,7 @@ def grids(
     json: Json = False,
 ) -> None:
     """List the shipped search grids, or print one to copy and change."""
-    from scalenet.search.grids import files, load_grid
+    from scalenet.search.space.grids import files, load_grid
 
     if name is not None:
         emit_record(load_grid(name), json=json)

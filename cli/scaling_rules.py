@@ -94,7 +94,7 @@ def phi_rule(ray: Ray, phi: float) -> Rule:
 
 def _found(file: Path, base: str) -> dict[str, float]:
     """Return the coefficients of a search, and say so where they were found for another baseline."""
-    from scalenet.search.coefficients import load_coefficients
+    from scalenet.search.answer.coefficients import load_coefficients
 
     coefficients = load_coefficients(file)
     if coefficients.evidence is not None and coefficients.evidence.base != base:

@@ -17,7 +17,7 @@ from .output import emit, emit_json, note, number
 from .search_report import FORMATS, progress_line, records, standing_rows, title
 
 if TYPE_CHECKING:
-    from scalenet.search.outcome import Outcome
+    from scalenet.search.answer.outcome import Outcome
     from scalenet.search.queue.jobs import Entry, View
     from scalenet.search.study import Study
 

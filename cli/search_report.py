@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import RenderableType
 
-    from scalenet.search.coefficients import Coefficients, Evidence
+    from scalenet.search.answer.coefficients import Coefficients, Evidence
+    from scalenet.search.answer.outcome import Outcome
     from scalenet.search.evaluators import Result
-    from scalenet.search.objective import Objective
-    from scalenet.search.outcome import Outcome
     from scalenet.search.plan import Plan
     from scalenet.search.queue.jobs import Entry, View
+    from scalenet.search.space.objective import Objective
     from scalenet.search.study import Study
 
 GREEK = ("alpha", "beta", "gamma")

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from scalenet.arch.config import Config, read_record
 from scalenet.arch.errors import PlainError
 from scalenet.checks.lock import Lock, TargetCost, dumps, parse_lock
-from scalenet.search.grids import Grid
+from scalenet.search.space.grids import Grid
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -34,7 +34,7 @@ RUNS_NETWORKS = (
     "running.py",
     "training/",
     "search/evaluators/train.py",
-    "search/proxies.py",
+    "search/space/proxies.py",
 )
 
 # What a folder, or a file in it, may import of scalenet; the first match counts.

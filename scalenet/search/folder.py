@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scalenet.arch.config import Config
-    from scalenet.search.schedule import Key
+    from scalenet.search.rungs.schedule import Key
 
 PlotName: TypeAlias = Literal["shares", "cost", "curves", "ties"]
 """What the files of a report's plots are called."""

@@ -8,9 +8,9 @@ from pydantic import Field
 
 from scalenet.arch.config import as_data
 from scalenet.arch.spec import Model, Record
-from scalenet.search.grids import Grid
-from scalenet.search.objective import Objective
-from scalenet.search.schedule import Schedule
+from scalenet.search.rungs.schedule import Schedule
+from scalenet.search.space.grids import Grid
+from scalenet.search.space.objective import Objective
 from scalenet.training.recipe import Recipe
 
 

@@ -10,23 +10,23 @@ from typing import TYPE_CHECKING, Any
 from scalenet.arch.config import as_data, as_record
 from scalenet.arch.errors import ScalenetError
 from scalenet.arch.files import read_text, write_text
-from scalenet.search.candidates import Facts
+from scalenet.search.answer.outcome import PROXIES, Outcome
 from scalenet.search.folder import Jobs, discard, forget_answer, recorded_plan, sweep, write_plan
-from scalenet.search.outcome import PROXIES, Outcome
 from scalenet.search.plan import Plan
 from scalenet.search.queue.crew import work
 from scalenet.search.queue.jobs import Aim
 from scalenet.search.queue.worker import Task
-from scalenet.search.schedule import Schedule
+from scalenet.search.rungs.schedule import Schedule
+from scalenet.search.space.candidates import Facts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from scalenet.search.candidates import Candidate
     from scalenet.search.evaluators import Evaluator
     from scalenet.search.queue.board import Board, Place
     from scalenet.search.queue.jobs import View
+    from scalenet.search.space.candidates import Candidate
 
 
 class Study:

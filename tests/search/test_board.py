@@ -19,7 +19,7 @@ from scalenet.search.queue.board import Board
 from scalenet.search.queue.jobs import Aim, State
 from scalenet.search.queue.silence import Silence
 from scalenet.search.queue.tables import ATTEMPTS
-from scalenet.search.schedule import Rung, Schedule
+from scalenet.search.rungs.schedule import Rung, Schedule
 
 if TYPE_CHECKING:
     from scalenet.search.queue.jobs import Entry

@@ -29,7 +29,7 @@ from scalenet.search.queue.crew import work
 from scalenet.search.queue.jobs import Aim, State
 from scalenet.search.queue.tables import ATTEMPTS
 from scalenet.search.queue.worker import Task
-from scalenet.search.schedule import Rung, Schedule
+from scalenet.search.rungs.schedule import Rung, Schedule
 
 if TYPE_CHECKING:
     import subprocess

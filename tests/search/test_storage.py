@@ -20,7 +20,7 @@ from scalenet.search.queue.database import Database, open_database
 from scalenet.search.queue.jobs import Aim
 from scalenet.search.queue.storage_url import parsed
 from scalenet.search.queue.tables import ATTEMPTS
-from scalenet.search.schedule import Rung, Schedule
+from scalenet.search.rungs.schedule import Rung, Schedule
 
 if TYPE_CHECKING:
     from pathlib import Path

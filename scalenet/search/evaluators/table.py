@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scalenet.search.evaluators.base import Job, Tell
-    from scalenet.search.schedule import Key
+    from scalenet.search.rungs.schedule import Key
 
 
 @dataclass(frozen=True)

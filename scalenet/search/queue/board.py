@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from scalenet.search.evaluators import Report
     from scalenet.search.queue.database import Database
-    from scalenet.search.schedule import Key
+    from scalenet.search.rungs.schedule import Key
 
 ERRORS, DEATHS = 2, 10
 """So many attempts at a job may fail, and so many of its workers may die without getting further, before it failed."""

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from scalenet.arch.spec import Record
-from scalenet.search.schedule import Key, Schedule, entrants, finished, needed
+from scalenet.search.rungs.schedule import Key, Schedule, entrants, finished, needed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,9 +8,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from scalenet.search.objective import Objective
-from scalenet.search.ranking import rank
-from scalenet.search.selection import reach
+from scalenet.search.answer.margins import reach
+from scalenet.search.answer.ranking import rank
+from scalenet.search.space.objective import Objective
 
 
 def table(means, noise, seeds, *, seed=0):

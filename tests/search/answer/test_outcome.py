@@ -8,21 +8,21 @@ import pytest
 
 from scalenet.arch.errors import RunError
 from scalenet.scaling.scaler import load
-from scalenet.search.candidates import enumerate_candidates
+from scalenet.search.answer.margins import chance
+from scalenet.search.answer.outcome import Outcome
 from scalenet.search.evaluators import Result
-from scalenet.search.grids import load_grid
-from scalenet.search.objective import Objective
-from scalenet.search.outcome import Outcome
 from scalenet.search.plan import Plan
 from scalenet.search.queue.jobs import Aim, Entry, State, View
-from scalenet.search.schedule import Rung, Schedule
-from scalenet.search.selection import chance
+from scalenet.search.rungs.schedule import Rung, Schedule
+from scalenet.search.space.candidates import enumerate_candidates
+from scalenet.search.space.grids import load_grid
+from scalenet.search.space.objective import Objective
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from scalenet.search.schedule import Key
+    from scalenet.search.rungs.schedule import Key
 
 GOOD, FAIR, POOR = "tiny_a2_b1_g1", "tiny_a1_b1.5_g1", "tiny_a1_b1_g1.5"
 HALVED = Schedule(rungs=(Rung(seeds=(0, 1), budget=1), Rung(keep=2, seeds=(0, 1), budget=4)))

@@ -9,15 +9,15 @@ from scalenet.arch.config import BudgetRule, CompoundRay, CompoundRule, Config, 
 from scalenet.arch.errors import ScalenetError
 from scalenet.costs.formula import cost
 from scalenet.scaling.scaler import scale_by
-from scalenet.search.grids import label
+from scalenet.search.space.grids import label
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from scalenet.arch.config import CostRecord, Scaling
     from scalenet.arch.spec import Architecture
-    from scalenet.search.grids import Coefficients, Grid
-    from scalenet.search.objective import Ceiling
+    from scalenet.search.space.grids import Coefficients, Grid
+    from scalenet.search.space.objective import Ceiling
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from scalenet.arch import strict_yaml
 from scalenet.arch.config import Multiplier, as_data, read_record
 from scalenet.arch.files import read_text, write_text
 from scalenet.arch.spec import Record, as_tuple
-from scalenet.search.objective import Ceiling, Goal
+from scalenet.search.space.objective import Ceiling, Goal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,7 +54,7 @@ class Evidence(Record):
     """What the answer rests on.
 
     `accuracy` is the winner's mean over `seeds` as `evaluate` measured it: held-out top-1 on `data` for `train`.
-    Candidates were ranked by `objective` (see `scalenet.search.objective`); where that is not the accuracy itself,
+    Candidates were ranked by `objective` (see `Objective`); where that is not the accuracy itself,
     `score` is the winner's. No candidate was above the `ceilings`, or slower than `latency` in seconds on the machine
     that began the search. `interval` is for comparing scores on these images and seeds at 95 %, not for the accuracy
     on other images; that of a single candidate is for its mean over seeds. `margin` is how far below the winner's score

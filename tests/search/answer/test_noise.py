@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from scalenet.search.noise import Noise, counting_noise, own_noise, residual_noise, rounding_noise
+from scalenet.search.answer.noise import Noise, counting_noise, own_noise, residual_noise, rounding_noise
 
 
 def test_the_noise_of_simulated_trainings_is_found_whatever_seeds_and_candidates_do():

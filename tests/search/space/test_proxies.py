@@ -17,8 +17,8 @@ from torch import nn
 from torch.nn import functional
 
 from scalenet.scaling.scaler import load
-from scalenet.search.proxies import naswot, perturbed, sample, scores, synflow
-from scalenet.search.ranking import agreement
+from scalenet.search.answer.ranking import agreement
+from scalenet.search.space.proxies import naswot, perturbed, sample, scores, synflow
 from scalenet.training.data import ImageSet
 
 if TYPE_CHECKING:

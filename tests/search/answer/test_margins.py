@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from scalenet.search.selection import chance, reach
+from scalenet.search.answer.margins import chance, reach
 
 DUNNETT = {  # one-sided, 1 to 9 treatments and a control (Dunnett 1955, tables 1a and 1b)
     (5, 0.05): [2.02, 2.44, 2.68, 2.85, 2.98, 3.08, 3.16, 3.24, 3.30],

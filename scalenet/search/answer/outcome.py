@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING, Any
 from scalenet.arch.config import digest
 from scalenet.arch.convention import CONVENTION
 from scalenet.arch.errors import RunError
-from scalenet.search.coefficients import Coefficients, Evidence, Round, Separation, Tie
+from scalenet.search.answer.coefficients import Coefficients, Evidence, Round, Separation, Tie
+from scalenet.search.answer.ranking import agreement, rank
 from scalenet.search.queue.jobs import ENDED, State
-from scalenet.search.ranking import agreement, rank
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     import pandas as pd
 
-    from scalenet.search.candidates import Facts
+    from scalenet.search.answer.ranking import Ranking, Standing
     from scalenet.search.plan import Plan
     from scalenet.search.queue.jobs import Entry, View
-    from scalenet.search.ranking import Ranking, Standing
-    from scalenet.search.schedule import Key, Rung
+    from scalenet.search.rungs.schedule import Key, Rung
+    from scalenet.search.space.candidates import Facts
 
 PROXIES = ("synflow", "naswot", "zen")
 """Training-free scores (see `proxies`)."""

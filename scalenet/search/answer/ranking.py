@@ -2,7 +2,7 @@
 
 In a rung all candidates are trained with the same seeds, so the model is additive: accuracy = candidate + seed + noise.
 The noise is what is left after both, and says how far below the highest mean the best may lie by chance (see
-`selection`). Who was dropped early is compared with the winner in the last rung that both were in, by that rung's own
+`margins`). Who was dropped early is compared with the winner in the last rung that both were in, by that rung's own
 noise: where trainings are longer or candidates better there is less of it.
 
 Each rung is another look at the same question, and may err. All of them together err in at most 5 % of searches: the
@@ -20,15 +20,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scalenet.search.noise import counting_noise, own_noise, residual_noise, rounding_noise
-from scalenet.search.selection import chance, reach
+from scalenet.search.answer.margins import chance, reach
+from scalenet.search.answer.noise import counting_noise, own_noise, residual_noise, rounding_noise
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from scalenet.search.noise import Noise
+    from scalenet.search.answer.noise import Noise
 
 CONFIDENCE = 0.95
 

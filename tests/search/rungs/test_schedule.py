@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scalenet.search.schedule import FEW_SEEDS, LEAST_KEPT, Rung, Schedule, entrants, finished, halving, needed, spent
+from scalenet.search.rungs.schedule import (
+    FEW_SEEDS,
+    LEAST_KEPT,
+    Rung,
+    Schedule,
+    entrants,
+    finished,
+    halving,
+    needed,
+    spent,
+)
 
 NAMES = tuple("abcdefgh")
 

@@ -14,8 +14,8 @@ from scalenet.arch.config import as_data
 from scalenet.arch.errors import ScalenetError
 from scalenet.costs.formula import cost
 from scalenet.scaling.scaler import load
-from scalenet.search.candidates import enumerate_candidates
-from scalenet.search.grids import Shares, files, label, load_grid
+from scalenet.search.space.candidates import enumerate_candidates
+from scalenet.search.space.grids import Shares, files, label, load_grid
 
 GREEK = ("alpha", "beta", "gamma")
 
