@@ -66,6 +66,15 @@ def write_bytes(path: Path, content: bytes, *, within: Path | None = None) -> No
         _replace(target, content)
 
 
+def sweep(folder: Path, pattern: str, *, older: float = 0.0) -> None:
+    """Remove what killed processes left half-written of the files of a pattern: what is `older`, in seconds."""
+    below, _, name = pattern.rpartition("/")
+    for half in (folder / below).glob(f".{name}.????????"):
+        with suppress(FileNotFoundError):
+            if time.time() - half.stat().st_mtime >= older:
+                half.unlink()
+
+
 def append_text(path: Path, text: str) -> None:
     """Add text to a file's end, or raise ScalenetError or RunError as `write_bytes` does."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND

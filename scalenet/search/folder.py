@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from sqlalchemy import URL
 
-from scalenet.arch import strict_yaml
+from scalenet.arch import files, strict_yaml
 from scalenet.arch.config import as_data, dumps, read_record, save
 from scalenet.arch.errors import ScalenetError
 from scalenet.arch.files import read_text, write_text
+from scalenet.arch.results import Results
 from scalenet.arch.spec import Architecture
 from scalenet.search.evaluators import Job
 from scalenet.search.plan import Plan
@@ -35,16 +36,20 @@ if TYPE_CHECKING:
 PlotName: TypeAlias = Literal["shares", "cost", "curves", "ties"]
 """What the files of a report's plots are called."""
 
-OWN = (
+RESULTS = Results(
+    "search",
     "search.yaml",
-    "base.yaml",
-    "proxies.csv",
-    "candidates.csv",
-    "jobs.csv",
-    "curves.csv",
-    "coefficients.yaml",
-    "report.html",
-    *(f"plots/{name}.{form}" for name in get_args(PlotName) for form in ("png", "svg")),
+    (
+        "search.yaml",
+        "base.yaml",
+        "proxies.csv",
+        "candidates.csv",
+        "jobs.csv",
+        "curves.csv",
+        "coefficients.yaml",
+        "report.html",
+        *(f"plots/{name}.{form}" for name in get_args(PlotName) for form in ("png", "svg")),
+    ),
 )
 """The files of a search, beside its folders `candidates` and `jobs`."""
 
@@ -59,13 +64,8 @@ def recorded_plan(folder: Path) -> Plan | None:
 
     Raise ScalenetError where files lie there that a search would write over.
     """
-    file = folder / "search.yaml"
-    if file.exists():
-        return read_record(Plan, read_text(file, str(file)), str(file))
-    if others := [folder / name for name in OWN if (folder / name).exists()]:
-        hint = "give another folder with -o, or write over it with --force"
-        raise ScalenetError(f"{others[0]}: is no search's", hint=hint)
-    return None
+    file = RESULTS.recorded(folder)
+    return None if file is None else read_record(Plan, read_text(file, str(file)), str(file))
 
 
 def write_plan(folder: Path, plan: Plan) -> None:
@@ -76,9 +76,8 @@ def write_plan(folder: Path, plan: Plan) -> None:
 
 def sweep(folder: Path) -> None:
     """Remove files that killed processes left half-written; nobody may be at the search."""
-    for half in (*folder.glob(".*.????????"), *(folder / "candidates").glob(".*.yaml.????????")):
-        if half.name.lstrip(".").rpartition(".")[0] in OWN or half.parent.name == "candidates":
-            half.unlink(missing_ok=True)
+    RESULTS.sweep(folder)
+    files.sweep(folder, "candidates/*.yaml")
 
 
 def forget_answer(folder: Path) -> None:
@@ -103,8 +102,7 @@ def discard(folder: Path, names: Collection[str]) -> None:
     for job in (folder / "jobs").glob("*"):
         if (match := re.fullmatch(r"(.+)_seed\d+", job.name)) and match[1] in names:
             shutil.rmtree(job) if job.is_dir() and not job.is_symlink() else job.unlink()
-    for name in OWN:
-        (folder / name).unlink(missing_ok=True)
+    RESULTS.discard(folder)
     for below in (folder / "candidates", folder / "jobs", folder / "plots"):
         if below.is_dir() and not any(below.iterdir()):
             below.rmdir()

@@ -5,10 +5,8 @@ A file is written under another name and renamed, so that none is ever half-writ
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -18,9 +16,10 @@ import torch
 from pydantic import BeforeValidator, Field
 from safetensors.torch import save
 
+from scalenet.arch import strict_json
 from scalenet.arch.config import Config, Finite, Multiplier, as_data, as_record
 from scalenet.arch.errors import ScalenetError
-from scalenet.arch.files import write_bytes
+from scalenet.arch.files import sweep, write_bytes
 from scalenet.arch.spec import Record, as_tuple
 from scalenet.model.builder import build
 from scalenet.model.names import names_of_today
@@ -159,7 +158,7 @@ def write_checkpoint(folder: Path, step: int, state: State, about: About) -> Non
     write_state(folder / f"step-{step:09}.safetensors", state, json.dumps(as_data(about)))
     for old in checkpoints(folder)[KEPT:]:
         old.unlink(missing_ok=True)
-    sweep(folder, "step-*.safetensors")
+    sweep(folder, "step-*.safetensors", older=ABANDONED)
 
 
 def write_state(path: Path, state: State, about: str) -> None:
@@ -167,14 +166,6 @@ def write_state(path: Path, state: State, about: str) -> None:
     texts = {"about": about, "state": json.dumps(state.numbers)}
     whole = _whole(state.tensors)
     write_bytes(path, save(whole, {**texts, "digest": _digest(whole, texts)}))
-
-
-def sweep(folder: Path, name: str) -> None:
-    """Remove what killed processes left half-written of files of a name, a pattern; its names begin with a dot."""
-    for half in folder.glob(f".{name}.*"):
-        with contextlib.suppress(FileNotFoundError):
-            if time.time() - half.stat().st_mtime > ABANDONED:
-                half.unlink()
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -280,8 +271,8 @@ def _about(texts: Mapping[str, str], tensors: Mapping[str, Tensor], path: Path) 
 def _data(texts: Mapping[str, str], name: str, path: Path) -> Any:
     """Return the data of one of a file's texts."""
     try:
-        return json.loads(texts[name])
+        return strict_json.loads(texts[name])
     except KeyError:
         raise ScalenetError(f"{path}: damaged: no record {name!r}", hint=_HINT) from None
-    except (ValueError, RecursionError):
-        raise ScalenetError(f"{path}: damaged: its record {name!r} is no JSON", hint=_HINT) from None
+    except ValueError as error:
+        raise ScalenetError(f"{path}: damaged: its record {name!r} is no JSON: {error}", hint=_HINT) from None

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import platform
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -21,8 +20,17 @@ from scalenet.arch import strict_json, strict_yaml
 from scalenet.arch.config import as_data, as_record, dumps
 from scalenet.arch.errors import ScalenetError
 from scalenet.arch.files import read_text, write_bytes, write_text
+from scalenet.arch.results import Results
 from scalenet.training.card import model_card
-from scalenet.training.checkpoint import About, Plan, checkpoints, read_checkpoint, write_checkpoint, write_weights
+from scalenet.training.checkpoint import (
+    ABANDONED,
+    About,
+    Plan,
+    checkpoints,
+    read_checkpoint,
+    write_checkpoint,
+    write_weights,
+)
 from scalenet.training.curves import curves_png
 from scalenet.training.decoding import some
 from scalenet.training.loop import Listener
@@ -33,8 +41,22 @@ if TYPE_CHECKING:
 
     from scalenet.training.loop import Outcome, Progress, Training
 
-OWN = ("config.yaml", "recipe.yaml", "environment.json", "log.csv", "curves.png", "model.safetensors", "MODEL_CARD.md")
-"""The files of a training, beside its folders `checkpoints` and `tensorboard`."""
+RESULTS = Results(
+    "training",
+    "environment.json",
+    (
+        "environment.json",
+        "config.yaml",
+        "recipe.yaml",
+        "log.csv",
+        "curves.png",
+        "model.safetensors",
+        "MODEL_CARD.md",
+        "checkpoints/step-*.safetensors",
+        "tensorboard/events.out.tfevents.*",
+    ),
+)
+"""The files of a training."""
 
 _COLUMNS = (
     "epoch",
@@ -53,24 +75,19 @@ _COLUMNS = (
 
 def discard(folder: Path) -> None:
     """Remove a training's files from a folder, and nothing else that lies there."""
-    parts = [*checkpoints(folder / "checkpoints"), *(folder / "tensorboard").glob("events.out.tfevents.*")]
-    for path in [*(folder / name for name in OWN), *parts]:
-        path.unlink(missing_ok=True)
+    RESULTS.discard(folder)
 
 
 def recorded_plan(folder: Path) -> Plan | None:
     """Return the plan of the training that a folder holds, if it holds one."""
-    file = folder / "environment.json"
-    if file.is_file():
-        try:
-            data = strict_json.loads(read_text(file, str(file)))["plan"]
-        except (ValueError, KeyError, TypeError):
-            raise ScalenetError(f"{file}: no training's", hint="give another folder with -o") from None
-        return as_record(Plan, data, str(file))
-    own = [name for name in OWN if (folder / name).exists()]
-    if own:
-        raise ScalenetError(f"{folder}: holds {own[0]} that is no training's", hint="give another folder with -o")
-    return None
+    file = RESULTS.recorded(folder)
+    if file is None:
+        return None
+    try:
+        data = strict_json.loads(read_text(file, str(file)))["plan"]
+    except (ValueError, KeyError, TypeError):
+        raise ScalenetError(f"{file}: is no training's, or damaged", hint="give another folder with -o") from None
+    return as_record(Plan, data, str(file))
 
 
 class Folder(Listener):
@@ -102,12 +119,10 @@ class Folder(Listener):
     ) -> None:
         """Write what the training is, if this process leads, and go back to the newest sound checkpoint."""
         if training.world.leads:
+            RESULTS.sweep(self.folder, older=ABANDONED)
             # First what says that the folder is a training's: the other processes look for it.
-            text = (
-                json.dumps({"plan": as_data(self.plan), **_environment(training, command), "found": found}, indent=2)
-                + "\n"
-            )
-            write_text(self.folder / "environment.json", text)
+            about = {"plan": as_data(self.plan), **_environment(training, command), "found": found}
+            write_text(self.folder / "environment.json", strict_json.dumps(about, indent=2) + "\n")
             write_text(self.folder / "config.yaml", dumps(self.plan.config))
             write_text(self.folder / "recipe.yaml", strict_yaml.dump(as_data(self.plan.recipe)))
         damaged: list[ScalenetError] = []

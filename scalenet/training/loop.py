@@ -440,7 +440,9 @@ class Training:
                 weights = {name: value.detach().clone() for name, value in evaluated.state_dict().items()}
                 self.best = _Best(self.epoch, scores.top1, weights)
         found = {"held_out_loss": scores.loss, "held_out_top1": scores.top1, "statistics_images": used}
-        return found if scores.top5 is None else {**found, "held_out_top5": scores.top5}
+        if scores.top5 is not None:
+            found["held_out_top5"] = scores.top5
+        return {name: value for name, value in found.items() if math.isfinite(value)}
 
     def _stale(self) -> bool:
         """Return whether no epoch was better for as long as the recipe waits."""

@@ -134,7 +134,7 @@ def test_a_folder_holds_one_training_and_force_removes_only_its_files(trained, t
 def test_a_folder_of_ones_own_is_left_alone(tiny, tmp_path):
     (tmp_path / "config.yaml").write_text("mine")
     refused = run(tiny, "train", "net.yaml", "--data", "images", *FAST, "-o", tmp_path)
-    assert (refused.returncode, "holds config.yaml that is no training's" in refused.stderr) == (2, True)
+    assert (refused.returncode, "config.yaml: is no training's" in refused.stderr) == (2, True)
     assert (tmp_path / "config.yaml").read_text() == "mine"
 
 

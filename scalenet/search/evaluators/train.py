@@ -13,9 +13,10 @@ import torch
 from scalenet._version import __version__
 from scalenet.arch.config import as_data
 from scalenet.arch.errors import ScalenetError
+from scalenet.arch.files import sweep
 from scalenet.model.builder import build
 from scalenet.search.evaluators.base import Report, Result
-from scalenet.training.checkpoint import read_state, sweep, write_state
+from scalenet.training.checkpoint import ABANDONED, read_state, write_state
 from scalenet.training.loop import DivergedError, Listener, Training
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ class _Keeper(Listener):
     def end(self) -> None:
         """Remove the checkpoint, and what killed processes left half-written of it."""
         self.file.unlink(missing_ok=True)
-        sweep(self.file.parent, self.file.name)
+        sweep(self.file.parent, self.file.name, older=ABANDONED)
 
     def _keep(self, training: Training) -> None:
         if time.monotonic() - self.kept < self.every or not training.sound:  # an older checkpoint is worth more
