@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .errors import plain_errors
-from .options import Device, Json, Layout, Strict, Workers, parse_size, the_device, the_source, the_workers
+from .options import (
+    IMAGES,
+    OUTPUT,
+    Device,
+    Json,
+    Layout,
+    Strict,
+    Workers,
+    parse_size,
+    the_device,
+    the_source,
+    the_workers,
+)
 from .output import emit, emit_json, must_not_exist, note, percentage
 
 if TYPE_CHECKING:
@@ -22,27 +34,43 @@ def evaluate(
     checkpoint: Annotated[Path, typer.Argument(help="A file of weights, or the folder of a training.")],
     data: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", envvar="SCALENET_DATA", help="Images as for `train`.  [default: embedded]"),
+        typer.Option(
+            metavar="DIR",
+            envvar="SCALENET_DATA",
+            help="Images as for `train`.  [default: embedded]",
+            rich_help_panel=IMAGES,
+        ),
     ] = None,
     layout: Layout = None,
     part: Annotated[
         str | None,
-        typer.Option(metavar="|".join(PARTS), help="Which images.  [default: held-out where there are some]"),
+        typer.Option(
+            metavar="|".join(PARTS),
+            help="Which images.  [default: held-out where there are some]",
+            rich_help_panel=IMAGES,
+        ),
     ] = None,
     resolution: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="Input size instead of the training's: 224 or 511x513.")
+        str | None,
+        typer.Option(
+            metavar="SIZE", help="Input size instead of the training's: 224 or 511x513.", rich_help_panel=IMAGES
+        ),
     ] = None,
     crop: Annotated[
-        float | None, typer.Option(help="Central share of the side to evaluate.  [default: the recipe's test_crop]")
+        float | None,
+        typer.Option(
+            help="Central share of the side to evaluate.  [default: the recipe's test_crop]", rich_help_panel=IMAGES
+        ),
     ] = None,
-    per_class: Annotated[bool, typer.Option("--per-class", help="A line a class.")] = False,
+    per_class: Annotated[bool, typer.Option("--per-class", help="A line a class.", rich_help_panel=OUTPUT)] = False,
     confusion: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write which class was taken for which, as CSV.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Write which class was taken for which, as CSV.", rich_help_panel=OUTPUT),
     ] = None,
     strict: Strict = False,
     device: Device = None,
     workers: Workers = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the confusion file.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the confusion file.", rich_help_panel=OUTPUT)] = False,
     json: Json = False,
 ) -> None:
     """Evaluate trained weights: top-1, top-5, loss, and the classes one by one."""

@@ -19,6 +19,7 @@ from .explain import explain
 from .exponents import exponents
 from .grid_search import grid_search
 from .grids import grids
+from .headings import WIDEST, Command
 from .latency import latency
 from .lock import lock
 from .output import note, note_lines
@@ -37,7 +38,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDEST},
 )
 _COMMANDS = (
     grid_search,
@@ -59,7 +60,7 @@ _COMMANDS = (
     schema,
 )
 for _command in _COMMANDS:
-    app.command()(_command)
+    app.command(cls=Command)(_command)
 app.add_typer(search, name="search")
 
 

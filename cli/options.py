@@ -26,15 +26,25 @@ if TYPE_CHECKING:
 
 R = TypeVar("R", bound="BaseModel")
 
-Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Write JSON.")]
+IMAGES, TRAINING, MACHINE = "Images", "How it is trained", "This machine"
+KEPT, OUTPUT = "Where it is kept", "Output"
+"""Headings of help, in `rich_help_panel`: those that commands have in common."""
+
+Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Write JSON.", rich_help_panel=OUTPUT)]
 FormatOption: TypeAlias = Annotated[
     Format | None,
-    typer.Option("--format", help="How to write.  [default: table on a terminal, csv in a pipe]"),
+    typer.Option(
+        "--format", help="How to write.  [default: table on a terminal, csv in a pipe]", rich_help_panel=OUTPUT
+    ),
 ]
 RecipeName: TypeAlias = Annotated[
     str | None,
     typer.Option(
-        "--recipe", envvar="SCALENET_RECIPE", metavar="NAME|FILE", help="How to train: see `scalenet recipes`."
+        "--recipe",
+        envvar="SCALENET_RECIPE",
+        metavar="NAME|FILE",
+        help="How to train: see `scalenet recipes`.",
+        rich_help_panel=TRAINING,
     ),
 ]
 Changes: TypeAlias = Annotated[
@@ -43,15 +53,26 @@ Changes: TypeAlias = Annotated[
         "--set",
         metavar="KEY=VALUE",
         help="Change a key of the recipe: optimizer.lr=0.1. Repeatable. [env: SCALENET_SET]",
+        rich_help_panel=TRAINING,
     ),
 ]
-Epochs: TypeAlias = Annotated[int | None, typer.Option(min=1, help="Epochs.  [default: the recipe's]")]
-BatchSize: TypeAlias = Annotated[int | None, typer.Option(min=2, help="Images a step.  [default: the recipe's]")]
+Epochs: TypeAlias = Annotated[
+    int | None, typer.Option(min=1, help="Epochs.  [default: the recipe's]", rich_help_panel=TRAINING)
+]
+BatchSize: TypeAlias = Annotated[
+    int | None, typer.Option(min=2, help="Images a step.  [default: the recipe's]", rich_help_panel=TRAINING)
+]
 LearningRate: TypeAlias = Annotated[
-    float | None, typer.Option(help="Peak learning rate (optimizer.lr).  [default: the recipe's]")
+    float | None,
+    typer.Option(help="Peak learning rate (optimizer.lr).  [default: the recipe's]", rich_help_panel=TRAINING),
 ]
 Device: TypeAlias = Annotated[
-    str | None, typer.Option(envvar="SCALENET_DEVICE", help="cpu, cuda or cuda:1.  [default: cuda where there is one]")
+    str | None,
+    typer.Option(
+        envvar="SCALENET_DEVICE",
+        help="cpu, cuda or cuda:1.  [default: cuda where there is one]",
+        rich_help_panel=MACHINE,
+    ),
 ]
 Workers: TypeAlias = Annotated[
     int | None,
@@ -59,6 +80,7 @@ Workers: TypeAlias = Annotated[
         min=0,
         envvar="SCALENET_WORKERS",
         help="Processes that decode images.  [default: one a core, at most 8]",
+        rich_help_panel=MACHINE,
     ),
 ]
 Storage: TypeAlias = Annotated[
@@ -67,20 +89,25 @@ Storage: TypeAlias = Annotated[
         envvar="SCALENET_STORAGE",
         metavar="URL",
         help="Database of the search: postgresql://USER@HOST/DATABASE.  [default: search.db in its folder]",
+        rich_help_panel=KEPT,
     ),
 ]
 SearchName: TypeAlias = Annotated[
-    str | None, typer.Option("--name", help="Name of the search in --storage.  [default: the folder's]")
+    str | None,
+    typer.Option("--name", help="Name of the search in --storage.  [default: the folder's]", rich_help_panel=KEPT),
 ]
-Strict: TypeAlias = Annotated[bool, typer.Option("--strict", help="Refuse data with images that cannot be used.")]
+Strict: TypeAlias = Annotated[
+    bool, typer.Option("--strict", help="Refuse data with images that cannot be used.", rich_help_panel=IMAGES)
+]
 Layout: TypeAlias = Annotated[
     str | None,
     typer.Option(
         metavar="auto|folders|classes|shards|cifar",
         help="How the images lie; `classes`: each folder is a class, also one called train or test.  [default: auto]",
+        rich_help_panel=IMAGES,
     ),
 ]
-Force: TypeAlias = Annotated[bool, typer.Option("--force", help="Replace files that exist.")]
+Force: TypeAlias = Annotated[bool, typer.Option("--force", help="Replace files that exist.", rich_help_panel=KEPT)]
 ResolutionText: TypeAlias = Annotated[
     str | None, typer.Option("--resolution", metavar="SIZE", help="Input size instead of its own: 224 or 511x513.")
 ]

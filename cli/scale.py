@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .errors import plain_errors
-from .options import Force, Json, parse_phis, parse_seconds, parse_size
+from .options import KEPT, Force, Json, parse_phis, parse_seconds, parse_size
 from .output import emit_json, must_not_exist, note, seconds_text
 from .scaling_report import print_reports, scaling_report
 from .scaling_rules import (
@@ -29,75 +29,130 @@ if TYPE_CHECKING:
     from scalenet.arch.config import Config, Rule
     from scalenet.arch.spec import Architecture
 
+WHAT, RULE, FAR, BUDGET = "What is scaled", "In which direction", "How far", "How a budget is met"
+
 _Amount = Annotated[
     str | None,
-    typer.Option(metavar="AMOUNT", help="Hit this cost, or keep below it: 4G, 8x the baseline's, 1G,2G for a family."),
+    typer.Option(
+        metavar="AMOUNT",
+        help="Hit this cost, or keep below it: 4G, 8x the baseline's, 1G,2G for a family.",
+        rich_help_panel=FAR,
+    ),
 ]
-_Factor = Annotated[float | None, typer.Option(help="Multiplier, instead of a rule.", min=0.0)]
+_Factor = Annotated[float | None, typer.Option(help="Multiplier, instead of a rule.", min=0.0, rich_help_panel=RULE)]
 
 
 @plain_errors
 def scale(
     base: Annotated[
         str | None,
-        typer.Option(metavar="NAME|FILE", help="The baseline to scale.  [default: the preset's, or efficientnet_b0]"),
+        typer.Option(
+            metavar="NAME|FILE",
+            help="The baseline to scale.  [default: the preset's, or efficientnet_b0]",
+            rich_help_panel=WHAT,
+        ),
     ] = None,
     phi: Annotated[
-        str | None, typer.Option(metavar="PHI", help="Compound coefficient: 3, -1.5, 1,2,3.5 or 1..7.")
+        str | None,
+        typer.Option(metavar="PHI", help="Compound coefficient: 3, -1.5, 1,2,3.5 or 1..7.", rich_help_panel=FAR),
     ] = None,
     rule: Annotated[
-        RuleName, typer.Option(help="What φ scales: dwr is mostly width, tiny shrinks.")
+        RuleName, typer.Option(help="What φ scales: dwr is mostly width, tiny shrinks.", rich_help_panel=RULE)
     ] = RuleName.compound,
-    alpha: Annotated[float | None, typer.Option(help="Base of depth.  [default: 1.2]")] = None,
-    beta: Annotated[float | None, typer.Option(help="Base of width.  [default: 1.1]")] = None,
-    gamma: Annotated[float | None, typer.Option(help="Base of resolution.  [default: 1.15]")] = None,
+    alpha: Annotated[float | None, typer.Option(help="Base of depth.  [default: 1.2]", rich_help_panel=RULE)] = None,
+    beta: Annotated[float | None, typer.Option(help="Base of width.  [default: 1.1]", rich_help_panel=RULE)] = None,
+    gamma: Annotated[
+        float | None, typer.Option(help="Base of resolution.  [default: 1.15]", rich_help_panel=RULE)
+    ] = None,
     coefficients: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Take α, β, γ from a grid search's coefficients.yaml.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Take α, β, γ from a grid search's coefficients.yaml.", rich_help_panel=RULE),
     ] = None,
     shares: Annotated[
         str | None,
-        typer.Option(metavar="D,W,R", help="Shares of the extra FLOPs, instead of a rule; they add up to 1."),
+        typer.Option(
+            metavar="D,W,R",
+            help="Shares of the extra FLOPs, instead of a rule; they add up to 1.",
+            rich_help_panel=RULE,
+        ),
     ] = None,
     depth: _Factor = None,
     width: _Factor = None,
     resolution: _Factor = None,
-    preset: Annotated[str | None, typer.Option(metavar="NAME", help="A published member: efficientnet_b7.")] = None,
+    preset: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A published member: efficientnet_b7.", rich_help_panel=RULE)
+    ] = None,
     flops: _Amount = None,
     params: _Amount = None,
     activations: _Amount = None,
     memory: Annotated[
-        str | None, typer.Option(metavar="BYTES", help="Peak memory at --batch, inference or --training: 2GiB, 0.5x.")
+        str | None,
+        typer.Option(
+            metavar="BYTES", help="Peak memory at --batch, inference or --training: 2GiB, 0.5x.", rich_help_panel=FAR
+        ),
     ] = None,
     latency: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Measured at --batch on --device, one thread: 20ms.")
+        str | None,
+        typer.Option(metavar="TIME", help="Measured at --batch on --device, one thread: 20ms.", rich_help_panel=FAR),
     ] = None,
-    exact: Annotated[bool, typer.Option("--exact", help="Hit 2^φ times the baseline's FLOPs.")] = False,
-    tolerance: Annotated[float, typer.Option(min=0.0, max=0.5, help="How near a budget is met.")] = 0.01,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Hit 2^φ times the baseline's FLOPs.", rich_help_panel=FAR)
+    ] = False,
+    tolerance: Annotated[
+        float, typer.Option(min=0.0, max=0.5, help="How near a budget is met.", rich_help_panel=BUDGET)
+    ] = 0.01,
     sizes: Annotated[
         str | None,
-        typer.Option(metavar="any|8|16|32|tight", help="Input sizes of budgets.  [default: the rounding set's]"),
+        typer.Option(
+            metavar="any|8|16|32|tight",
+            help="Input sizes of budgets.  [default: the rounding set's]",
+            rich_help_panel=BUDGET,
+        ),
     ] = None,
     per_stage: Annotated[
-        bool, typer.Option("--per-stage", help="Let one stage's width be a step off the uniform multiple.")
+        bool,
+        typer.Option(
+            "--per-stage", help="Let one stage's width be a step off the uniform multiple.", rich_help_panel=BUDGET
+        ),
     ] = False,
-    batch: Annotated[int, typer.Option(min=1, help="Images at once, for --memory and --latency.")] = 1,
-    training: Annotated[bool, typer.Option("--training", help="Memory of training, not of inference.")] = False,
-    device: Annotated[str, typer.Option(help="Where latency is measured: cpu, cuda.")] = "cpu",
+    batch: Annotated[
+        int, typer.Option(min=1, help="Images at once, for --memory and --latency.", rich_help_panel=BUDGET)
+    ] = 1,
+    training: Annotated[
+        bool, typer.Option("--training", help="Memory of training, not of inference.", rich_help_panel=BUDGET)
+    ] = False,
+    device: Annotated[str, typer.Option(help="Where latency is measured: cpu, cuda.", rich_help_panel=BUDGET)] = "cpu",
     rounding: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Rounding set.  [default: the baseline's]")
+        str | None, typer.Option(metavar="NAME", help="Rounding set.  [default: the baseline's]", rich_help_panel=WHAT)
     ] = None,
-    classes: Annotated[int | None, typer.Option(min=1, help="Number of classes, instead of the baseline's.")] = None,
+    classes: Annotated[
+        int | None, typer.Option(min=1, help="Number of classes, instead of the baseline's.", rich_help_panel=WHAT)
+    ] = None,
     input_size: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="The baseline's input size, instead of its own: 192x256.")
+        str | None,
+        typer.Option(
+            metavar="SIZE", help="The baseline's input size, instead of its own: 192x256.", rich_help_panel=WHAT
+        ),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE|DIR|-", help="Write the config; a folder for several φ."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE|DIR|-",
+            help="Write the config; a folder for several φ.",
+            rich_help_panel=KEPT,
+        ),
     ] = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Scale a baseline and show what was asked, what is nominal, and what is achieved."""
+    """Scale a baseline and show what was asked, what is nominal, and what is achieved.
+
+    \b
+    scalenet scale --base resnet50 --phi 1..4 -o family
+    scalenet scale --base resnet50 --flops 8G --params 30M -o budget.yaml
+    """
     from scalenet.scaling.scaler import scale_by
 
     coefficient = {"alpha": alpha, "beta": beta, "gamma": gamma}

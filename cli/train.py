@@ -12,6 +12,11 @@ import typer
 
 from .errors import plain_errors
 from .options import (
+    IMAGES,
+    KEPT,
+    MACHINE,
+    OUTPUT,
+    TRAINING,
     BatchSize,
     Changes,
     Device,
@@ -53,6 +58,7 @@ def train(
             envvar="SCALENET_DATA",
             help="Class folders, train/ and val/ with them, tar shards, or CIFAR's binary files. Repeatable: one "
             "training each.  [default: embedded]",
+            rich_help_panel=IMAGES,
         ),
     ] = None,
     recipe: RecipeName = None,
@@ -62,32 +68,52 @@ def train(
     learning_rate: LearningRate = None,
     resolution: ResolutionText = None,
     init: Annotated[
-        Path | None, typer.Option(metavar="CHECKPOINT", help="Start from these weights; other classes get a new head.")
+        Path | None,
+        typer.Option(
+            metavar="CHECKPOINT",
+            help="Start from these weights; other classes get a new head.",
+            rich_help_panel=TRAINING,
+        ),
     ] = None,
-    images: Annotated[int | None, typer.Option(min=2, help="Train on this many images only, drawn by --seed.")] = None,
-    held_out: Annotated[float, typer.Option(help="Share to hold out where the data have no held-out images.")] = 0.1,
+    images: Annotated[
+        int | None, typer.Option(min=2, help="Train on this many images only, drawn by --seed.", rich_help_panel=IMAGES)
+    ] = None,
+    held_out: Annotated[
+        float, typer.Option(help="Share to hold out where the data have no held-out images.", rich_help_panel=IMAGES)
+    ] = 0.1,
     layout: Layout = None,
     cache: Annotated[
-        str, typer.Option(metavar="|".join(CACHES), help="Decode once into memory, or each time.")
+        str,
+        typer.Option(metavar="|".join(CACHES), help="Decode once into memory, or each time.", rich_help_panel=IMAGES),
     ] = "auto",
     strict: Strict = False,
-    seed: Annotated[int, typer.Option(min=0, max=2**31, help="Seed of all random numbers.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**31, help="Seed of all random numbers.", rich_help_panel=TRAINING)
+    ] = 0,
     device: Device = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads of the CPU.  [default: torch's]")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads of the CPU.  [default: torch's]", rich_help_panel=MACHINE)
+    ] = None,
     workers: Workers = None,
     checkpoint_every: Annotated[
-        int, typer.Option(min=1, metavar="STEPS", help="Steps between checkpoints; each epoch has one too.")
+        int,
+        typer.Option(
+            min=1, metavar="STEPS", help="Steps between checkpoints; each epoch has one too.", rich_help_panel=KEPT
+        ),
     ] = 1000,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of the training.")] = Path(
-        "runs/train"
-    ),
-    force: Annotated[bool, typer.Option("--force", help="Discard another training in the folder.")] = False,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of the training.", rich_help_panel=KEPT)
+    ] = Path("runs/train"),
+    force: Annotated[
+        bool, typer.Option("--force", help="Discard another training in the folder.", rich_help_panel=KEPT)
+    ] = False,
     json: Json = False,
     json_lines: Annotated[
         bool,
         typer.Option(
             "--json-lines",
             help="Write a line of JSON after each epoch and at the end, as grid-search --evaluate reads.",
+            rich_help_panel=OUTPUT,
         ),
     ] = False,
 ) -> None:
@@ -95,6 +121,10 @@ def train(
 
     The same command goes on where it stopped. `torchrun --no-python --nproc-per-node 2 scalenet train …` trains with
     several processes. With --json-lines a training that diverges has the accuracy null, and is no failure.
+
+    \b
+    scalenet train resnet18 --data photos --recipe small_images -o runs/photos
+    scalenet train resnet18 --init runs/photos --data others -o runs/others
     """
     import torch
 

@@ -1,0 +1,49 @@
+"""Help: under headings, as wide as the terminal, every option once."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+from scalenet_cli.main import app
+from typer.main import get_command
+from typer.testing import CliRunner
+
+COMMANDS = sorted(name for name in get_command(app).commands if name != "search")
+
+
+def help_of(command: str, width: int) -> str:
+    result = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": str(width)})
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def sections(text: str) -> dict[str, str]:
+    parts = re.split(r"^(\w.*):\n", text, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_stands_once_under_a_heading(command):
+    found = "".join(sections(help_of(command, 120)).values())
+    options = {name for one in get_command(app).commands[command].params for name in one.opts if name.startswith("--")}
+    for option in options:
+        assert len(re.findall(rf"^  (?:-\w, )?{option}\b(?!-)", found, flags=re.MULTILINE)) == 1, option
+
+
+@pytest.mark.parametrize(("command", "headings"), [("train", "Images, This machine"), ("scale", "How far, Output")])
+def test_long_helps_have_headings_and_examples(command, headings):
+    text = help_of(command, 120)
+    assert set(headings.split(", ")) <= set(sections(text))
+    assert re.search(rf"^  scalenet {command} .*-o ", text, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize(("width", "least"), [(80, 70), (140, 120)])
+def test_help_is_as_wide_as_the_terminal(width, least):
+    command = [sys.executable, "-m", "scalenet_cli", "train", "--help"]
+    environment = {**os.environ, "COLUMNS": str(width)}
+    text = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+    assert least < max(map(len, text.splitlines())) <= width
