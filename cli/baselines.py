@@ -7,10 +7,11 @@ from typing import Annotated
 import typer
 
 from scalenet.arch.convention import CONVENTION
+from scalenet.arch.words import count
 
 from .errors import plain_errors
 from .options import Json
-from .output import count, emit, emit_json
+from .output import emit, emit_json
 
 
 @plain_errors

@@ -10,10 +10,12 @@ import typer
 
 from scalenet.arch.convention import CONVENTION, matrix_flops
 from scalenet.arch.errors import ScalenetError
+from scalenet.arch.quantities import parse_bytes
+from scalenet.arch.words import count
 
 from .errors import plain_errors
-from .options import Json, ResolutionText, Target, load_at, parse_bytes
-from .output import bytes_text, count, emit, emit_json, note
+from .options import Json, ResolutionText, Target, load_at
+from .output import bytes_text, emit, emit_json, note
 from .show import stage_rows
 
 if TYPE_CHECKING:

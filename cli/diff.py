@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scalenet.arch.convention import CONVENTION
+from scalenet.arch.words import count
 
 from .errors import plain_errors
 from .options import FormatOption, Json
-from .output import Format, change, chosen_format, count, emit_report, note, text
+from .output import Format, change, chosen_format, emit_report, note, text
 from .show import stage_rows
 
 if TYPE_CHECKING:

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from scalenet.arch.quantities import parse_size
+from scalenet.arch.words import percentage
+
 from .errors import plain_errors
 from .options import (
     IMAGES,
@@ -16,12 +19,11 @@ from .options import (
     Layout,
     Strict,
     Workers,
-    parse_size,
     the_device,
     the_source,
     the_workers,
 )
-from .output import emit, emit_json, must_not_exist, note, percentage
+from .output import emit, emit_json, must_not_exist, note
 
 if TYPE_CHECKING:
     from scalenet.training.scoring import Scores

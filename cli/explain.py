@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scalenet.arch.convention import CONVENTION
+from scalenet.arch.words import count, times
 
 from .errors import plain_errors
 from .options import FormatOption, Json, Target
-from .output import Format, chosen_format, count, emit_report, note, percent, points, signed_count, times
+from .output import Format, chosen_format, emit_report, note, percent, points, signed_count
 
 if TYPE_CHECKING:
     from scalenet.scaling.explanation import Explanation

@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 from scalenet.arch.convention import CONVENTION
+from scalenet.arch.words import times
 
 from .errors import plain_errors
 from .options import FormatOption, Json
-from .output import Format, chosen_format, emit_report, note, times
+from .output import Format, chosen_format, emit_report, note
 
 
 @plain_errors

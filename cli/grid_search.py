@@ -14,6 +14,8 @@ import typer
 
 from scalenet._version import __version__
 from scalenet.arch.convention import CONVENTION
+from scalenet.arch.quantities import parse_amounts, parse_seconds, parse_size
+from scalenet.arch.words import number, seconds_text
 
 from .errors import INTERRUPTED, plain_errors
 from .options import (
@@ -26,16 +28,13 @@ from .options import (
     Storage,
     check_folder,
     checked,
-    parse_amounts,
-    parse_seconds,
-    parse_size,
     place,
     search_command,
     the_device,
     the_recipe,
     the_source,
 )
-from .output import emit, emit_json, note, number, progress, seconds_text, text
+from .output import emit, emit_json, note, progress, text
 from .search_report import FORMATS, answer, progress_line, watch, write_page
 
 if TYPE_CHECKING:

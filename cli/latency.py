@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from scalenet.arch.words import seconds_text, times
+
 from .errors import plain_errors
 from .options import Json, ResolutionText, load_at
-from .output import emit, emit_json, progress, seconds_text, times
+from .output import emit, emit_json, progress
 
 if TYPE_CHECKING:
     from scalenet.costs.latency import Latency, Setup

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 import os
 import re
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, TypeVar
 
 import typer
 
-from .output import Format, quoted
+from scalenet.arch.quantities import parse_size
+from scalenet.arch.words import quoted
+
+from .output import Format
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,8 +116,8 @@ ResolutionText: TypeAlias = Annotated[
 Target: TypeAlias = Annotated[str, typer.Argument(metavar="NAME|FILE", help="A baseline, a preset or a YAML file.")]
 
 
-_LONGEST, _LARGEST_PHI = 40, 100
-"""Characters of a number with its unit, and the largest φ: 2^100 times the FLOPs."""
+_LARGEST_PHI = 100
+"""The largest φ: 2^100 times the FLOPs."""
 
 FOLDER = Path("runs/grid-search")
 """Where a search is unless its folder is named."""
@@ -173,68 +175,6 @@ def load_at(target: str, resolution: str | None) -> Architecture:
     if resolution is None:
         return architecture
     return replace(architecture, model=architecture.model.at(parse_size(resolution)))
-
-
-def parse_size(text: str) -> int | tuple[int, int]:
-    """Return pixels of `224` or `511x513` (height × width)."""
-    from scalenet.arch.errors import ScalenetError
-
-    match = re.fullmatch(r"([1-9][0-9]{0,9})(?:[x×]([1-9][0-9]{0,9}))?", text)
-    if match is None:
-        raise ScalenetError(f"resolution {text!r} is not a size", hint="write 224 or 511x513")
-    return int(match[1]) if match[2] is None or match[1] == match[2] else (int(match[1]), int(match[2]))
-
-
-def parse_bytes(text: str) -> int:
-    """Return the bytes of `2GiB`, `500MB` or `1.5G`: k, M, G, T are powers of 1000, with an `i` of 1024."""
-    from scalenet.arch.amounts import byte_amount
-
-    return _at_least_one(byte_amount, text, "is not a number of bytes", hint="write 2GiB, 500MB or 1.5G")
-
-
-def parse_amounts(text: str, own: int, *, unit: Callable[[str], int] | None = None) -> list[int]:
-    """Return the amounts of `4G`, `200M,400M` or `0.5x,2x`; `x` is times the baseline's `own`."""
-    amounts = []
-    for word in text.split(","):
-        times = _matched(r"([0-9]+(?:\.[0-9]+)?)\s*[x×]", word)
-        amounts.append(max(1, round(Decimal(times[1]) * own)) if times else (unit or parse_count)(word))
-    return amounts
-
-
-def _matched(pattern: str, text: str) -> re.Match[str] | None:
-    """Return how a pattern matches all of a short text, upper case or lower."""
-    return re.fullmatch(pattern, text.strip(), re.IGNORECASE) if len(text) <= _LONGEST else None
-
-
-def parse_count(text: str) -> int:
-    """Return the count of `4G`, `25M` or `4089184256`: k, M, G or B, and T are powers of 1000."""
-    from scalenet.arch.amounts import amount
-
-    hint = "write 4G, 25M, 1000000, or 8x for 8 times the baseline"
-    return _at_least_one(amount, text, "is not an amount", hint=hint)
-
-
-def _at_least_one(read: Callable[[str], int], text: str, wrong: str, *, hint: str) -> int:
-    from scalenet.arch.errors import ScalenetError
-
-    try:
-        value = read(text)
-    except ValueError:
-        value = 0
-    if value < 1:
-        raise ScalenetError(f"{text!r} {wrong}", hint=hint)
-    return value
-
-
-def parse_seconds(text: str) -> list[float]:
-    """Return the seconds of `20ms`, `1.5s` or `10ms,20ms`."""
-    from scalenet.arch.errors import ScalenetError
-
-    matches = [_matched(r"([0-9]+(?:\.[0-9]+)?)\s*(us|ms|s)", word) for word in text.split(",")]
-    seconds = [float(match[1]) * {"us": 1e-6, "ms": 1e-3, "s": 1}[match[2].lower()] for match in matches if match]
-    if len(seconds) < len(matches) or not all(seconds):
-        raise ScalenetError(f"{text!r} is not a time", hint="write 20ms or 1.5s")
-    return seconds
 
 
 def parse_sizes(text: str) -> int | Literal["tight"]:

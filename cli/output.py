@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import re
-import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scalenet.arch.plain import LONGEST, plain
+from scalenet.arch.words import count, times
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -193,48 +193,12 @@ def progress(*, shown: bool = True, auto_refresh: bool = True) -> Progress:
     )
 
 
-def number(count: int, what: str) -> str:
-    """Return so many of something: 1 seed, 2 seeds."""
-    return f"{count} {what}{'' if count == 1 else 's'}"
-
-
-def count(value: float) -> str:
-    """Return a count for reading: 385814752 is 385.8 M."""
-    for limit, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= limit:
-            return f"{value / limit:.4g} {unit}"
-    return f"{value:g}"
-
-
 def bytes_text(value: float) -> str:
     """Return a number of bytes for reading: 8589934592 is 8 GiB."""
     for limit, unit in ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
         if value >= limit:
             return f"{value / limit:.{3 if value < 100 * limit else 4}g} {unit}"
     return f"{value:g} B"
-
-
-def seconds_text(value: float) -> str:
-    """Return a time for reading: 0.0324 is 32.4 ms."""
-    return f"{value:.4g} s" if value >= 1 else f"{1e3 * value:.4g} ms"
-
-
-def duration(seconds: float) -> str:
-    """Return a time for people: 45 s, 12 min, 3 h 20 min."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
-
-
-def quoted(word: str | Path) -> str:
-    """Return a path or another word as a shell takes it."""
-    return shlex.quote(str(word))
-
-
-def times(value: float) -> str:
-    """Return a ratio for reading: 2.5728 is 2.573×."""
-    return f"{value:.4g}×"
 
 
 def percent(value: float) -> str:
@@ -255,11 +219,6 @@ def points(value: float) -> str:
 def signed_count(value: float) -> str:
     """Return a difference of counts for reading: +12.3 M."""
     return f"{'+' if value > 0 else ''}{count(round(value))}"
-
-
-def percentage(value: float) -> str:
-    """Return a fraction for reading: 0.9412 is 94.12 %."""
-    return f"{100 * value:.2f} %"
 
 
 def size_text(height: float, width: float) -> str:

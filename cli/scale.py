@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scalenet.arch.quantities import parse_seconds, parse_size
+from scalenet.arch.words import seconds_text
+
 from .errors import plain_errors
-from .options import KEPT, Force, Json, parse_phis, parse_seconds, parse_size
-from .output import emit_json, must_not_exist, note, seconds_text
+from .options import KEPT, Force, Json, parse_phis
+from .output import emit_json, must_not_exist, note
 from .scaling_report import print_reports, scaling_report
 from .scaling_rules import (
     RuleName,

@@ -6,8 +6,9 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from scalenet.arch.convention import CONVENTION
+from scalenet.arch.words import count, seconds_text, times
 
-from .output import bytes_text, count, emit, note, percent, seconds_text, times
+from .output import bytes_text, emit, note, percent
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,9 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .options import checked, parse_amounts, parse_bytes, parse_shares, parse_sizes
+from scalenet.arch.quantities import parse_amounts, parse_bytes
+
+from .options import checked, parse_shares, parse_sizes
 from .output import note
 
 if TYPE_CHECKING:

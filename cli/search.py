@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
+from scalenet.arch.words import number
+
 from .errors import plain_errors
 from .grid_search import Options, finish, search
 from .options import FOLDER, Json, SearchName, Storage, place, search_command
-from .output import emit, emit_json, note, number
+from .output import emit, emit_json, note
 from .search_report import FORMATS, progress_line, records, standing_rows, title
 
 if TYPE_CHECKING:

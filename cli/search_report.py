@@ -8,9 +8,10 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from scalenet.arch.convention import CONVENTION
+from scalenet.arch.words import count, duration, number, percentage, quoted, seconds_text, times
 
 from .options import search_command
-from .output import count, duration, emit, emit_json, note, number, percentage, quoted, seconds_text, text, times
+from .output import emit, emit_json, note, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from scalenet.arch.convention import CONVENTION
+from scalenet.arch.words import count
 
 from .errors import plain_errors
 from .options import Json, ResolutionText, Target, load_at
-from .output import count, emit, emit_json, size_text
+from .output import emit, emit_json, size_text
 
 if TYPE_CHECKING:
     from scalenet.arch.spec import Model, StageSpec

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from scalenet.arch.words import percentage
+
 from .errors import plain_errors
 from .options import (
     IMAGES,
@@ -36,7 +38,7 @@ from .options import (
     the_source,
     the_workers,
 )
-from .output import emit, emit_json, emit_line, note, percentage, progress
+from .output import emit, emit_json, emit_line, note, progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,11 +7,12 @@ import io
 import json
 
 import pytest
-from scalenet_cli.options import parse_bytes
-from scalenet_cli.output import bytes_text, seconds_text
+from scalenet_cli.output import bytes_text
 
 import scalenet as library
 from scalenet.arch.errors import ScalenetError
+from scalenet.arch.quantities import parse_bytes
+from scalenet.arch.words import seconds_text
 
 
 def figures(result):
