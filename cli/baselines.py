@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -21,34 +22,9 @@ def baselines(
     json: Json = False,
 ) -> None:
     """List the registered baselines and presets with their costs."""
-    from fnmatch import fnmatch
+    import scalenet
 
-    from scalenet.arch import registry
-    from scalenet.arch.errors import ScalenetError
-    from scalenet.costs.formula import cost
-    from scalenet.scaling.presets import presets as known_presets
-    from scalenet.scaling.scaler import find_config
-
-    names = {**dict.fromkeys(registry.names()), **dict.fromkeys(known_presets() if presets else ())}
-    pattern = pattern.replace("-", "_").lower()
-    found = [name for name in names if fnmatch(name, pattern) or pattern in name]
-    if not found:
-        raise ScalenetError(f"no baseline or preset matches {pattern!r}", hint="`scalenet baselines` lists all")
-    rows = []
-    for name in found:
-        config = find_config(name)
-        counts = cost(config.model)
-        rows.append(
-            {
-                "name": name,
-                "kind": "baseline" if config.baseline else "preset",
-                "resolution": config.model.resolution,
-                "flops": counts.flops,
-                "params": counts.params,
-                "rounding": config.architecture().rounding,
-                "source": config.baseline.source if config.baseline else f"of {known_presets()[name].base}",
-            }
-        )
+    rows = [asdict(listed) for listed in scalenet.baselines(pattern, presets=presets)]
     if json:
         emit_json(rows)
     else:

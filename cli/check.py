@@ -17,8 +17,6 @@ from .output import emit_json, emit_lines, order
 
 if TYPE_CHECKING:
     from scalenet.checks.outcome import Report
-    from scalenet.checks.project import Project
-    from scalenet.checks.selection import Selection
 
 Targets: TypeAlias = Annotated[
     list[str] | None,
@@ -63,16 +61,18 @@ def check(
     json: Json = False,
 ) -> None:
     """Measure costs and compare them with the lock file; exit 1 where a gate failed, 3 where a count is missing."""
-    from scalenet.checks.checking import check as checked
+    import scalenet
 
     files = dict(map(_report, report or ()))
     outcomes = []
-    for project, selection in chosen(folder, targets or (), input or (), every=every):
+    for place in folders(folder, targets, input, every=every):
         with measuring(quiet=fast) as progress:
-            outcome = checked(project, selection, base=base, fast=fast, progress=progress)
+            outcome = scalenet.check(
+                *(targets or ()), folder=place, inputs=input or (), base=base, fast=fast, progress=progress
+            )
         outcomes.append(outcome)
         if not json:
-            emit_lines(_lines(outcome, project, every=every))
+            emit_lines([*title(outcome, every=every), *str(outcome).splitlines()])
     if json:
         emit_json(_as_json(outcomes, every=every))
     for kind, path in files.items():
@@ -82,43 +82,21 @@ def check(
     raise typer.Exit(max(outcome.code for outcome in outcomes))
 
 
-def chosen(
-    folder: Path, targets: Sequence[str], inputs: Sequence[str], *, every: bool
-) -> Iterator[tuple[Project, Selection]]:
-    """Yield the project of a folder and what is chosen of it, or `every` project at or below the folder."""
+def folders(folder: Path, targets: list[str] | None, inputs: list[str] | None, *, every: bool) -> list[Path]:
+    """Return the folder whose project is meant, or those of `every` project at or below it."""
     from scalenet.arch.errors import ScalenetError
-    from scalenet.checks.project import find_project, find_projects
-    from scalenet.checks.selection import select
+    from scalenet.checks.calls import folders_of_projects
 
-    start = Path.cwd() / folder
-    if not start.is_dir():
-        raise ScalenetError(f"-C {folder}: no such folder")
     if not every:
-        project = find_project(start)
-        yield project, select(project, targets, inputs, start=start)
-        return
+        return [folder]
     if targets or inputs:
         raise ScalenetError("--all takes every project, and no targets", hint="name one project with -C DIR")
-    projects = find_projects(start)
-    if not projects:
-        raise ScalenetError("no projects", hint=f"no pyproject.toml at or below {start} has [tool.scalenet]")
-    for project in projects:
-        yield project, select(project, (), ())
+    return folders_of_projects(folder)
 
 
-def shown_folder(project: Project) -> str:
-    """Return how a project's folder is written from here: `.` where we are in it."""
-    here = Path.cwd()
-    return "." if here.is_relative_to(project.folder) else Path(os.path.relpath(project.folder, here)).as_posix()
-
-
-def _lines(outcome: Report, project: Project, *, every: bool) -> Iterator[str]:
-    from scalenet.checks.report import lines
-
-    folder = shown_folder(project)
-    if every:
-        yield f"{folder}/pyproject.toml"
-    yield from lines(outcome, folder)
+def title(outcome: Report, *, every: bool) -> list[str]:
+    """Return the line above a project's, where there may be several."""
+    return [f"{outcome.shown_folder}/pyproject.toml"] if every else []
 
 
 @contextmanager

@@ -16,7 +16,6 @@ from scalenet.arch.words import count
 from .errors import plain_errors
 from .options import Json, ResolutionText, Target, load_at
 from .output import bytes_text, emit, emit_json, note
-from .show import stage_rows
 
 if TYPE_CHECKING:
     from scalenet.arch.spec import Model
@@ -113,6 +112,7 @@ def _show_memory(name: str, held: dict[str, Any]) -> None:
 
 def _counted(model: Model) -> dict[str, Any]:
     from scalenet.costs.formula import cost_record
+    from scalenet.costs.tables import stage_rows
 
     figures = cost_record(model).model_dump(exclude={"convention"})
     return {**figures, "stages": stage_rows(model)}

@@ -12,7 +12,6 @@ from scalenet.arch.words import count
 from .errors import plain_errors
 from .options import FormatOption, Json
 from .output import Format, change, chosen_format, emit_report, note, text
-from .show import stage_rows
 
 if TYPE_CHECKING:
     from scalenet.arch.config import Config
@@ -83,6 +82,7 @@ def _report(before: Config, after: Config) -> dict[str, Any]:
 def _pairs(before: Model, after: Model) -> list[dict[str, Any]]:
     """Return stem, stages and head of both networks side by side; None where there is no counterpart."""
     from scalenet.arch.comparison import aligned_stages
+    from scalenet.costs.tables import stage_rows
 
     old, new = stage_rows(before), stage_rows(after)
     numbers = [(0, 0), *((_next(one), _next(two)) for one, two in aligned_stages(before, after)), (-1, -1)]

@@ -29,11 +29,10 @@ def explain(
     json: Json = False,
 ) -> None:
     """Explain a scaled config or a preset: the φ it really has, and why its FLOPs are not those asked for."""
-    from scalenet.scaling.explanation import explain
-    from scalenet.scaling.scaler import find_config, load
+    import scalenet
 
     form = chosen_format(form, json=json)
-    found = explain(find_config(target), None if base is None else load(base))
+    found = scalenet.explain(target, base)
     report = _report(found)
     if form is Format.csv:
         flops = report["axes"][-1]

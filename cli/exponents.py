@@ -22,13 +22,13 @@ def exponents(
     json: Json = False,
 ) -> None:
     """Measure how costs grow with depth, width and resolution, beside the paper's d · w² · r²."""
-    from scalenet.scaling.elasticity import exponents, growth
+    import scalenet
     from scalenet.scaling.rules import PAPER_COEFFICIENTS
-    from scalenet.scaling.scaler import load
 
     form = chosen_format(form, json=json)
-    architecture = load(base)
-    rows, step = [asdict(exponent) for exponent in exponents(architecture)], asdict(growth(architecture))
+    architecture = scalenet.load(base)
+    rows = [asdict(exponent) for exponent in scalenet.exponents(architecture)]
+    step = asdict(scalenet.growth(architecture))
     if form is Format.csv:
         note(", ".join(f"{name} {times(value)}" for name, value in step.items()))
     emit_report(

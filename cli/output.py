@@ -221,15 +221,6 @@ def signed_count(value: float) -> str:
     return f"{'+' if value > 0 else ''}{count(round(value))}"
 
 
-def size_text(height: float, width: float) -> str:
-    """Return 224 for a square map, 511×513 for another."""
-    return _whole(height) if height == width else f"{_whole(height)}×{_whole(width)}"
-
-
-def _whole(side: float) -> str:
-    return f"{side:.0f}" if side == int(side) else f"{side:g}"
-
-
 def must_not_exist(path: Path, *, force: bool) -> None:
     """Refuse to replace a file unless it is wanted."""
     from scalenet.arch.errors import ScalenetError

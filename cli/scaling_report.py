@@ -19,10 +19,9 @@ if TYPE_CHECKING:
 
 def scaling_report(base: Architecture, config: Config, latency: dict[str, float] | None = None) -> dict[str, Any]:
     """Return what a scaling asked, means and gives: the JSON of `scalenet scale`; `latency` as asked and measured."""
+    from scalenet.costs.tables import stage_rows
     from scalenet.scaling.causes import deviations
     from scalenet.scaling.resolutions import cliffs_below
-
-    from .show import stage_rows
 
     assert config.scaling is not None
     assert config.cost is not None

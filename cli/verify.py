@@ -17,14 +17,13 @@ def verify(
     json: Json = False,
 ) -> None:
     """Rebuild, re-measure and re-scale configs; exit 1 with a line for each difference."""
+    import scalenet
     from scalenet.arch.errors import ConfigError, ScalenetError
-    from scalenet.checks.verification import verify as differences_of
-    from scalenet.scaling.scaler import find_config
 
     results, code = [], 0
     for file in files:
         try:
-            differences, error = differences_of(find_config(file)), None
+            differences, error = scalenet.verify(file), None
         except ConfigError as wrong:
             differences, error = [wrong.message.removeprefix(f"{file}:")], None
         except ScalenetError as wrong:

@@ -25,14 +25,31 @@ if TYPE_CHECKING:
         TinyRay,
         load_config,
     )
-    from scalenet.arch.errors import PlainError, RunError, ScalenetError, UnknownNameError
-    from scalenet.arch.spec import Architecture
+    from scalenet.arch.errors import ConfigError, PlainError, RunError, ScalenetError, UnknownNameError
+    from scalenet.arch.spec import Architecture, Model
+    from scalenet.checks.calls import check, lock
+    from scalenet.checks.outcome import Locked, Report
     from scalenet.costs.counter import Measurement
     from scalenet.costs.formula import Cost
     from scalenet.costs.latency import Latency
     from scalenet.costs.memory import Memory
-    from scalenet.library import cost, largest_batch, memory, save, scale, scale_by
+    from scalenet.library import (
+        cost,
+        explain,
+        exponents,
+        growth,
+        largest_batch,
+        memory,
+        register_baseline,
+        save,
+        scale,
+        scale_by,
+        verify,
+    )
     from scalenet.running import build, latency, measure
+    from scalenet.scaling.elasticity import Exponent, Growth
+    from scalenet.scaling.explanation import Explanation
+    from scalenet.scaling.listing import Listed, baselines
     from scalenet.scaling.rules import Multipliers, compound
     from scalenet.scaling.scaler import load
 
@@ -42,33 +59,49 @@ _HOME = {
     "CompoundRay": "scalenet.arch.config",
     "CompoundRule": "scalenet.arch.config",
     "Config": "scalenet.arch.config",
+    "ConfigError": "scalenet.arch.errors",
     "Cost": "scalenet.costs.formula",
+    "Explanation": "scalenet.scaling.explanation",
+    "Exponent": "scalenet.scaling.elasticity",
+    "Growth": "scalenet.scaling.elasticity",
     "Latency": "scalenet.costs.latency",
+    "Listed": "scalenet.scaling.listing",
+    "Locked": "scalenet.checks.outcome",
     "Measurement": "scalenet.costs.counter",
     "Memory": "scalenet.costs.memory",
+    "Model": "scalenet.arch.spec",
     "Multipliers": "scalenet.scaling.rules",
     "MultipliersRule": "scalenet.arch.config",
     "PlainError": "scalenet.arch.errors",
     "PresetRule": "scalenet.arch.config",
+    "Report": "scalenet.checks.outcome",
     "RunError": "scalenet.arch.errors",
     "ScalenetError": "scalenet.arch.errors",
     "SharesRay": "scalenet.arch.config",
     "SharesRule": "scalenet.arch.config",
     "TinyRay": "scalenet.arch.config",
     "UnknownNameError": "scalenet.arch.errors",
+    "baselines": "scalenet.scaling.listing",
     "build": "scalenet.running",
+    "check": "scalenet.checks.calls",
     "compound": "scalenet.scaling.rules",
     "cost": "scalenet.library",
+    "explain": "scalenet.library",
+    "exponents": "scalenet.library",
+    "growth": "scalenet.library",
     "largest_batch": "scalenet.library",
     "latency": "scalenet.running",
     "load": "scalenet.scaling.scaler",
     "load_config": "scalenet.arch.config",
+    "lock": "scalenet.checks.calls",
     "measure": "scalenet.running",
     "memory": "scalenet.library",
+    "register_baseline": "scalenet.library",
     "register_block": "scalenet.arch.blocks",
     "save": "scalenet.library",
     "scale": "scalenet.library",
     "scale_by": "scalenet.library",
+    "verify": "scalenet.library",
 }
 
 _NAMES = {"register_block": "register"}
@@ -80,14 +113,22 @@ __all__ = [
     "CompoundRay",
     "CompoundRule",
     "Config",
+    "ConfigError",
     "Cost",
+    "Explanation",
+    "Exponent",
+    "Growth",
     "Latency",
+    "Listed",
+    "Locked",
     "Measurement",
     "Memory",
+    "Model",
     "Multipliers",
     "MultipliersRule",
     "PlainError",
     "PresetRule",
+    "Report",
     "RunError",
     "ScalenetError",
     "SharesRay",
@@ -95,19 +136,27 @@ __all__ = [
     "TinyRay",
     "UnknownNameError",
     "__version__",
+    "baselines",
     "build",
+    "check",
     "compound",
     "cost",
+    "explain",
+    "exponents",
+    "growth",
     "largest_batch",
     "latency",
     "load",
     "load_config",
+    "lock",
     "measure",
     "memory",
+    "register_baseline",
     "register_block",
     "save",
     "scale",
     "scale_by",
+    "verify",
 ]
 
 
@@ -117,3 +166,7 @@ def __getattr__(name: str) -> Any:
     value = getattr(import_module(_HOME[name]), _NAMES.get(name, name))
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *(name for name in globals() if name.startswith("__") and name not in __all__)])

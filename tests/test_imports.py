@@ -39,7 +39,7 @@ RUNS_NETWORKS = (
 
 # What a folder, or a file in it, may import of scalenet; the first match counts.
 FOUNDATIONS = {
-    "costs/formula.py": ("arch",),
+    "costs/formula.py": ("arch", "costs.tables"),
     "arch/": ("arch",),
     "scaling/": ("arch", "costs.formula", "costs.memory", "scaling", "_version"),
     "costs/allocation.py": ("arch", "model"),
@@ -155,8 +155,16 @@ scalenet.cost(network), scalenet.load("efficientnet_b3"), scalenet.compound(1.2,
     assert loaded_after(code) & HEAVY == set()
 
 
+def type_checked_names() -> list[ast.alias]:
+    """Return what `scalenet/__init__.py` imports for type checkers."""
+    (block,) = [node for node in parsed(ROOT / "__init__.py").body if isinstance(node, ast.If)]
+    return [alias for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names]
+
+
 def test_every_public_name_is_there_and_no_other() -> None:
     assert all(getattr(scalenet, name) is not None for name in scalenet.__all__)
-    assert set(dir(scalenet)) >= {"__version__", "load"}
+    assert {name for name in dir(scalenet) if not name.startswith("__")} == {*scalenet.__all__} - {"__version__"}
+    shown = {alias.asname or alias.name for alias in type_checked_names()}
+    assert shown == {*scalenet.__all__} - {"__version__"} == set(scalenet._HOME)
     with pytest.raises(AttributeError, match="no attribute 'lod'"):
         _ = scalenet.lod

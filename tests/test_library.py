@@ -6,10 +6,12 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 import torch
 
 import scalenet
+from scalenet.arch.convention import matrix_flops
 from scalenet.arch.errors import ScalenetError, UnknownNameError
 from scalenet.scaling.scaler import find_config
 
@@ -22,6 +24,11 @@ RULE = scalenet.CompoundRule(alpha=1.2, beta=1.1, gamma=1.15, phi=3)
 CALLS: dict[str, Callable[[Any], Any]] = {
     "load": lambda network: scalenet.load(network).model,
     "cost": scalenet.cost,
+    "cost of many": lambda network: scalenet.cost(network, width=[0.5, 2], rounding="fine").flops.tolist(),
+    "exponents": lambda network: [exponent.local for exponent in scalenet.exponents(network)],
+    "growth": lambda network: scalenet.growth(network).measured,
+    "verify": scalenet.verify,
+    "explain": lambda network: scalenet.explain(network, network).parts,
     "memory": lambda network: scalenet.memory(network, batch=2, training=True),
     "largest_batch": lambda network: scalenet.largest_batch(network, 2**30),
     "scale": lambda network: scalenet.scale(network, width=0.5, rounding="fine").model,
@@ -87,3 +94,99 @@ def test_a_module_is_measured_for_an_input_only() -> None:
     assert scalenet.measure("small_resnet", torch.zeros(1, 3, 24, 24)).flops == (
         scalenet.cost(scalenet.load("small_resnet").at(24)).flops
     )
+
+
+@pytest.mark.parametrize("rounding", [None, "fine"])
+@pytest.mark.parametrize("name", ["efficientnet_b0", "resnet50", "efficientnet_lite0"])
+def test_arrays_of_multipliers_cost_what_each_network_does(name: str, rounding: str | None) -> None:
+    random = np.random.default_rng(1)
+    depth, width, resolution = random.uniform(0.4, 2.2, (3, 12))
+    found = scalenet.cost(name, depth=depth, width=width, resolution=resolution, rounding=rounding)
+    assert found.flops.dtype == np.int64
+    for number, (d, w, r) in enumerate(zip(depth, width, resolution, strict=True)):
+        one = scalenet.cost(name, depth=d, width=w, resolution=r, rounding=rounding)
+        assert one == scalenet.cost(scalenet.scale(name, depth=d, width=w, resolution=r, rounding=rounding))
+        assert (found.flops[number], found.params[number]) == (one.flops, one.params)
+        assert found.activations[number] == one.activations
+        assert {key: values[number] for key, values in found.flops_by_operator.items()} == one.flops_by_operator
+
+
+def test_arrays_are_broadcast_against_each_other() -> None:
+    depth, width = np.array([1.0, 2.0]), np.array([0.5, 1.0, 1.5])
+    found = scalenet.cost("resnet18", depth=depth[:, None], width=width)
+    assert found.flops.shape == found.params.shape == (2, 3)
+    assert found.flops[1, 2] == scalenet.cost("resnet18", depth=2, width=1.5).flops
+    frame = found.frame()
+    assert list(frame.columns) == ["depth", "width", "resolution", "flops", "params", "activations"]
+    assert frame.flops.tolist() == found.flops.ravel().tolist()
+    assert frame.width.tolist() == [0.5, 1.0, 1.5] * 2
+
+
+@pytest.mark.parametrize(
+    ("factors", "said"),
+    [
+        ({"depth": [1, 2], "width": [1, 2, 3]}, r"shapes do not fit: depth \(2,\), width \(3,\)"),
+        ({"depth": ["x"]}, "depth: list is no array of numbers"),
+        ({"width": [1.0, 0.0]}, "out of range: width 0"),
+        ({"resolution": [float("nan")]}, "out of range: resolution nan"),
+        ({"depth": [1e6], "width": [1e6]}, r"2\*\*53"),
+    ],
+)
+def test_multipliers_that_are_none_are_refused(factors: dict[str, Any], said: str) -> None:
+    with pytest.raises(ScalenetError, match=said):
+        scalenet.cost("resnet18", **factors)
+
+
+@pytest.mark.parametrize("name", ["efficientnet_b0", "resnet50", "mobilenet_v1"])
+def test_the_table_of_layers_has_the_names_and_counts_of_the_module(name: str) -> None:
+    network = scalenet.load(name).at(33)
+    counts, module = scalenet.cost(network), scalenet.build(network)
+    frame = counts.frame("layer").set_index("layer")
+    measured = scalenet.measure(module, torch.zeros(1, 3, 33, 33))
+    for layer, row in frame.iterrows():
+        own = module.get_submodule(str(layer))
+        assert row.params == sum(values.numel() for values in own.parameters())
+        assert row.flops == matrix_flops(measured.flops_by_module[str(layer)])
+    names = [key.rpartition(".")[0] for key, _ in module.named_parameters()]
+    assert list(dict.fromkeys(names)) == [layer for layer, row in frame.iterrows() if row.params]
+    for by in ("stage", "layer"):
+        sums = counts.frame(by)[["flops", "params", "activations"]].sum()
+        assert tuple(sums) == (counts.flops, counts.params, counts.activations)
+    assert dict(counts.frame("operator").itertuples(index=False)) == counts.flops_by_operator
+
+
+def test_a_table_that_there_is_not_is_refused() -> None:
+    with pytest.raises(UnknownNameError, match="did you mean 'layer'"):
+        scalenet.cost("resnet18").frame("layers")  # type: ignore[arg-type]
+    with pytest.raises(ScalenetError, match="no table by candidate of one network"):
+        scalenet.cost("resnet18").frame("candidate")
+    with pytest.raises(ScalenetError, match="no table by stage of many candidates"):
+        scalenet.cost("resnet18", width=[1.0]).frame("stage")
+
+
+def test_baselines_are_listed_with_what_they_cost() -> None:
+    found = {one.name: one for one in scalenet.baselines()}
+    assert found["resnet18"].flops == scalenet.cost("resnet18").flops
+    assert found["efficientnet_b3"].kind == "preset"
+    assert [one.name for one in scalenet.baselines("ResNet1*")] == ["resnet101", "resnet152", "resnet18"]
+    assert not [one for one in scalenet.baselines(presets=False) if one.kind == "preset"]
+    with pytest.raises(ScalenetError, match="no baseline or preset matches 'zzz'"):
+        scalenet.baselines("zzz")
+
+
+def test_check_lock_and_verify_are_calls(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text('[tool.scalenet]\ntargets = ["small.yaml"]\n')
+    network = scalenet.load("small_resnet")
+    scalenet.save(network, tmp_path / "small.yaml")
+    assert scalenet.check(folder=tmp_path, fast=True).code == 1
+    locked = scalenet.lock(folder=tmp_path)
+    assert (locked.targets, locked.code, locked.path) == (("small.yaml",), 0, tmp_path / "scalenet.lock.json")
+    assert scalenet.check(folder=tmp_path, fast=True).code == 0
+    scalenet.save(scalenet.scale(network, width=2), tmp_path / "small.yaml")
+    report = scalenet.check(folder=tmp_path, fast=True)
+    assert report.failed
+    assert "accept with: scalenet lock -C" in str(report)
+    assert scalenet.lock(network, folder=tmp_path).targets == ("small.yaml", "small_resnet")
+    assert scalenet.check(network, folder=tmp_path, fast=True).code == 0
+    with pytest.raises(ScalenetError, match="no such folder"):
+        scalenet.check(folder=tmp_path / "none")

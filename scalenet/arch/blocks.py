@@ -218,7 +218,9 @@ def register(block: Block, *, name: str | None = None) -> Block:
     A function that was defined again, as in a notebook's cell, takes the place of its former self; any other block of
     that name raises ScalenetError. Processes that are started afresh register their blocks themselves.
     """
-    name = name or block.__name__
+    name = name or str(getattr(block, "__name__", ""))
+    if not (callable(block) and name.isidentifier()):
+        raise ScalenetError("no block", hint="give a function of a slot, or the name of what is none: name=…")
     known = _registered.get(name)
     if known is None and name in names():
         raise ScalenetError(f"block {name!r} is registered already", hint="give yours another name")
@@ -229,7 +231,8 @@ def register(block: Block, *, name: str | None = None) -> Block:
 
 
 def _home(block: Block) -> str:
-    return f"{block.__module__}.{block.__qualname__}"
+    made = block if hasattr(block, "__qualname__") else type(block)
+    return f"{made.__module__}.{made.__qualname__}"
 
 
 @cache

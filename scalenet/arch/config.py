@@ -325,12 +325,16 @@ def as_data(record: Record) -> dict[str, Any]:
     return record.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
+def config_of(architecture: Architecture) -> Config:
+    """Return the config that describes an architecture, and nothing more."""
+    rounding = architecture.rounding
+    baseline = None if rounding == DEFAULT_ROUNDING else Baseline(rounding=rounding)
+    return Config(schema="scalenet/1", name=architecture.name, baseline=baseline, model=architecture.model)
+
+
 def dumps(config: Architecture | Config) -> str:
     """Return the text of a config file, the same bytes for the same config."""
-    if isinstance(config, Architecture):
-        baseline = None if config.rounding == DEFAULT_ROUNDING else Baseline(rounding=config.rounding)
-        config = Config(schema="scalenet/1", name=config.name, baseline=baseline, model=config.model)
-    return strict_yaml.dump(as_data(config))
+    return strict_yaml.dump(as_data(config_of(config) if isinstance(config, Architecture) else config))
 
 
 def save(config: Architecture | Config, path: str | Path) -> None:

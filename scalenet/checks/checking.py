@@ -68,6 +68,7 @@ def check(
         bare=bool(earlier and earlier.bare),
         place=place_in_repository(project.folder),
         untimed=tuple(target.name for target, _ in costs if "latency" in target.limited and not target.latency),
+        folder=project.folder,
     )
 
 
@@ -88,7 +89,8 @@ def relock(
     wrong = {problem.name for problem in problems}
     kept = {name: cost for name, cost in old.targets.items() if name in wrong or not selection.whole}
     lock = Lock(targets={**kept, **{target.name: cost for target, cost in costs}})
-    return Report(selection.words, project.lock, None, tuple(results), (), tuple(problems), ()), lock
+    report = Report(selection.words, project.lock, None, tuple(results), (), tuple(problems), (), folder=project.folder)
+    return report, lock
 
 
 def _replaceable(path: Path, *, whole: bool) -> Lock:

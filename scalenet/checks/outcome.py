@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from scalenet.checks.targets import NOT_LOCKED
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from scalenet.checks.comparison import Change
     from scalenet.checks.limits import Budget
     from scalenet.checks.lock import TargetCost
@@ -42,8 +42,8 @@ class Report:
     """The outcome of a check. `lock` and `base` name what was compared with; `skipped` targets were not measured.
 
     `words` are those of the command that chose the targets. `unclear` are new targets that may be one of several gone
-    ones. `bare` is whether the base has no lock file at all. `place` is the project's folder from the repository's top;
-    `untimed` are targets whose latency is limited and was not measured.
+    ones. `bare` is whether the base has no lock file at all. `folder` is the project's, `place` the same from the
+    repository's top; `untimed` are targets whose latency is limited and was not measured.
     """
 
     words: tuple[str, ...]
@@ -57,6 +57,19 @@ class Report:
     bare: bool = False
     place: str = "."
     untimed: tuple[str, ...] = ()
+    folder: Path = field(default_factory=Path)
+
+    def __str__(self) -> str:
+        """Return what `scalenet check` prints: what changed, the limits, the verdict, the command that accepts."""
+        from scalenet.checks.report import lines  # noqa: PLC0415 - which is about reports
+
+        return "\n".join(lines(self, self.shown_folder))
+
+    @property
+    def shown_folder(self) -> str:
+        """How the project's folder is written from here: `.` where we are in it."""
+        here = Path.cwd()
+        return "." if here.is_relative_to(self.folder) else Path(os.path.relpath(self.folder, here)).as_posix()
 
     @property
     def code(self) -> int:
@@ -86,3 +99,32 @@ class Report:
     def of(self, status: Status) -> list[Result]:
         """Return the targets with this status."""
         return [result for result in self.results if result.status == status]
+
+
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """What became of a lock file: a report of what changed since it was written before, and the targets in it."""
+
+    report: Report
+    targets: tuple[str, ...]
+
+    @property
+    def path(self) -> Path:
+        """The lock file."""
+        return self.report.lock
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Why some targets are not locked anew."""
+        return self.report.problems
+
+    @property
+    def code(self) -> int:
+        """0 where all is locked, 2 where something was asked wrongly, 3 where a count is missing."""
+        return max((problem.code for problem in self.problems), default=0)
+
+    def __str__(self) -> str:
+        """Return what changed, in lines."""
+        from scalenet.checks.report import changes  # noqa: PLC0415 - which is about reports
+
+        return "\n".join(changes(self.report))

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING
 from scalenet.arch import registry
 from scalenet.arch.errors import ScalenetError
 from scalenet.checks.project import ModuleTarget, Project, find_projects
-from scalenet.checks.targets import Problem, Target, find_targets
+from scalenet.checks.targets import Problem, Target, described_target, find_targets
+from scalenet.scaling.scaler import find_config
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from scalenet.scaling.scaler import Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +35,25 @@ class Selection:
         return not self.words
 
 
-def select(project: Project, names: Sequence[str], inputs: Sequence[str], *, start: Path | None = None) -> Selection:
+def select(
+    project: Project, networks: Sequence[Network], inputs: Sequence[str], *, start: Path | None = None
+) -> Selection:
     """Return the listed targets, or of them those that match a name; what matches none is a target by itself.
 
-    `inputs` belong to a module that is named: `package.module:name`. Paths start from `start`, or from where we are.
+    `inputs` belong to a module that is named: `package.module:name`. Paths start from `start`, or from where we are. A
+    description is a target by its own name.
     """
+    names = [str(one) for one in networks if isinstance(one, str | Path)]
+    described = [described_target(find_config(one)) for one in networks if not isinstance(one, str | Path)]
     listed, problems = find_targets(project.settings.targets, project.folder)
-    if not names:
+    if not networks:
         if not (listed or problems):
             raise ScalenetError("no targets", hint=_where_targets_are(project))
         return Selection(listed, problems)
     all_names = *(target.name for target in listed), *(problem.name for problem in problems)
     names = [_from_folder(name, start or Path.cwd(), project.folder) for name in names]
-    chosen: dict[str, Target] = {}
+    chosen = {target.name: target for target in described}
+    own_names = tuple(chosen)
     wrong: list[Problem] = []
     for name in names:
         matches = [] if inputs else [target for target in listed if _is_called(target, name)]
@@ -53,7 +62,7 @@ def select(project: Project, names: Sequence[str], inputs: Sequence[str], *, sta
             matches, more = find_targets([entry], project.folder)
             wrong += more
         chosen.update({target.name: target for target in matches})
-    words = (*names, *(f"--input={one}" for one in inputs))
+    words = (*own_names, *names, *(f"--input={one}" for one in inputs))
     return Selection(list(chosen.values()), wrong, words, all_names)
 
 

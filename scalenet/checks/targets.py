@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from scalenet.arch.config import Config
     from scalenet.arch.spec import Model
     from scalenet.checks.amounts import Metric
 
@@ -127,6 +128,11 @@ def _names(pattern: str) -> list[str]:
     if not matches:
         raise ScalenetError("no baseline, preset or file", hint=nearest(pattern, known))
     return matches
+
+
+def described_target(config: Config) -> Target:
+    """Return the target that a description is, by its own name."""
+    return _described(config.name, config.model)
 
 
 def _described(name: str, model: Model, file: Path | None = None) -> Target:

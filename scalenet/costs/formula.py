@@ -40,7 +40,10 @@ from scalenet.arch.spec import Architecture, Dimensions, Model, layer_tree
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    import pandas as pd
     from numpy.typing import NDArray
+
+    from scalenet.costs.tables import By
 
 CONV, LINEAR, BATCH_NORM, ADAPTIVE_POOL = "conv", "linear", "batch_norm", "adaptive_avg_pool2d"
 OPERATORS = (CONV, LINEAR, BATCH_NORM, ADAPTIVE_POOL)
@@ -96,16 +99,31 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Counts of a network for a batch of one; see the module for what each counts.
+    """Counts of a network for a batch of one, as integers; of many candidates, as int64 arrays.
 
-    `flops` excludes what `flops_by_operator` counts beyond convolutions and linear layers.
+    `flops` are multiply-adds of convolutions and linear layers. `flops_by_operator` has fvcore's operators, of which
+    `batch_norm` and `adaptive_avg_pool2d` are not in `flops`. `params` are trainable numbers, `activations` elements of
+    the outputs of convolutions and linear layers. `parts` are stem, stages and head of one network, `model` its
+    description; `candidates` are the multipliers of many.
     """
 
     flops: Any
     flops_by_operator: dict[str, Any]
     params: Any
     activations: Any
-    parts: tuple[Part, ...] = ()
+    parts: tuple[Part, ...] = field(default=(), repr=False)
+    model: Model | None = field(default=None, repr=False, compare=False)
+    candidates: dict[str, NDArray[np.float64]] = field(default_factory=dict, repr=False, compare=False)
+
+    def frame(self, by: By | None = None) -> pd.DataFrame:
+        """Return a table: one network's by `stage` (the default), `layer` or `operator`; a row a `candidate` of many.
+
+        Layers are called as their modules; those that cost nothing are left out. `flops`, `params` and `activations` of
+        stages and of layers add up to the network's.
+        """
+        from scalenet.costs.tables import frame  # noqa: PLC0415 - tables are made of counts
+
+        return frame(self, by)
 
 
 def cost(architecture: Architecture | Model) -> Cost:
@@ -113,7 +131,7 @@ def cost(architecture: Architecture | Model) -> Cost:
     model = architecture.model if isinstance(architecture, Architecture) else architecture
     parts = tuple(walk(layer_tree(model)))
     whole = total(parts)
-    return Cost(whole.flops, _ordered(whole.operators), whole.params, whole.activations, parts)
+    return Cost(whole.flops, _ordered(whole.operators), whole.params, whole.activations, parts, model)
 
 
 def cost_record(model: Model) -> CostRecord:
@@ -184,27 +202,37 @@ def walk(network: Network, *, smooth: bool = False, gates: bool = True) -> Itera
     With `smooth`, strides divide a map's size without rounding up: the cost as if sizes need not be whole.
     Without `gates`, squeeze-excite costs nothing.
     """
-    walker = _Walker(network, smooth=smooth, gates=gates)
+    walker = Walker(network, smooth=smooth, gates=gates)
     yield walker.part("stem", network.stem)
     for number, stage in enumerate(network.stages):
         yield walker.part(f"stages.{number}", stage.first, stage.repeated, stage.depth)
     yield walker.part("head", network.head)
 
 
-class _Walker:
+class Walker:
     """Follows the map through the network, and sums what its layers cost *a pixel* until the map's size changes.
 
     `weights`, `outputs` and `normalized` are weights, output channels and normalised channels at the present size:
     multiplied by the area they are FLOPs and activations, by themselves parameters.
     """
 
-    def __init__(self, network: Network, *, smooth: bool, gates: bool) -> None:
+    def __init__(self, network: Network, *, smooth: bool = False, gates: bool = True) -> None:
         self.channels: Count = network.channels
         self.height, self.width = network.height, network.width
         self.area = network.height * network.width
         self.smooth, self.gates = smooth, gates
         self.tally = Tally()
         self.weights = self.outputs = self.normalized = cast("Count", 0)
+
+    @property
+    def map(self) -> tuple[Count, Count, Count]:
+        """Channels, height and width of the present map."""
+        return self.channels, self.height, self.width
+
+    @map.setter
+    def map(self, value: tuple[Count, Count, Count]) -> None:
+        self.channels, height, width = value
+        self.resize(height, width)
 
     def part(self, name: str, first: Layer, repeated: Layer | None = None, depth: Count = 1) -> Part:
         tally = self.counted(first)
@@ -262,10 +290,9 @@ class _Walker:
 
     def aside(self, branch: Layer) -> None:
         """Count a branch, and have the map as it was."""
-        channels, height, width = self.channels, self.height, self.width
+        entering = self.map
         self.visit(branch)
-        self.channels = channels
-        self.resize(height, width)
+        self.map = entering
 
     def stride(self, stride: int) -> None:
         """Divide the map's sides, rounding up: kernels are odd and padded by (kernel - 1) // 2."""

@@ -53,6 +53,10 @@ TINY_CURVES = np.array(
 """TinyNet E to A and the base: the published multipliers, in place of the paper's Gaussian processes, which are not."""
 
 
+LEAST, MOST = 1e-6, 1e6
+"""What a multiplier may be."""
+
+
 class Multipliers(NamedTuple):
     """Factors of depth, width and resolution: the paper's d, w, r."""
 
@@ -68,7 +72,7 @@ class Multipliers(NamedTuple):
 
 def checked(factors: Multipliers) -> Multipliers:
     """Return multipliers that a network can have; raise ScalenetError for others."""
-    if not all(1e-6 <= factor <= 1e6 for factor in factors):
+    if not all(LEAST <= factor <= MOST for factor in factors):
         text = ", ".join(f"{name} {factor:g}" for name, factor in factors._asdict().items())
         raise ScalenetError(f"multipliers out of range: {text}", hint="each must lie between 1e-6 and 1e6")
     return factors

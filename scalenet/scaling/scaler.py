@@ -28,6 +28,7 @@ from scalenet.arch.config import (
     SharesRay,
     SharesRule,
     TinyRay,
+    config_of,
     digest,
     is_digest_of,
 )
@@ -56,22 +57,26 @@ def load(network: Network) -> Architecture:
 
     A model alone is called `network`, and scales with the default rounding set.
     """
+    return network if isinstance(network, Architecture) else find_config(network).architecture()
+
+
+def find_config(network: Network) -> Config:
+    """Return the config of a registered baseline, a preset or a YAML file; of a description, one that holds it."""
     match network:
-        case Architecture():
-            return network
-        case Model():
-            return Architecture("network", network)
         case Config():
-            return network.architecture()
+            return network
+        case Architecture():
+            return config_of(network)
+        case Model():
+            return config_of(Architecture("network", network))
         case str() | Path():
-            return find_config(network).architecture()
+            return _named(network)
     raise ScalenetError(
         f"no network: {type(network).__name__}", hint="give a name, a path, a config, an architecture or a model"
     )
 
 
-def find_config(name_or_path: str | Path) -> Config:
-    """Return the config of a registered baseline, a preset or a YAML file."""
+def _named(name_or_path: str | Path) -> Config:
     name, known = str(name_or_path).replace("-", "_"), registry.names()
     if registry.is_path(name_or_path) or name in known:
         return registry.find_config(name_or_path)
@@ -147,7 +152,7 @@ def base_of(scaling: Scaling) -> Architecture:
 
 def reference(base: Architecture) -> BaseReference:
     """Return the record of a base: by name where a registry has just this model, with the whole model elsewhere."""
-    known = base.name in registry.names() and registry.load(base.name).model == base.model
+    known = base.name in registry.installed_names() and registry.load(base.name).model == base.model
     return BaseReference(name=base.name, digest=digest(base.model), model=None if known else base.model)
 
 
@@ -272,7 +277,7 @@ def _base_words(base: BaseReference) -> list[str]:
     if base.model is None:
         return [base.name]
     classes, (height, width) = base.model.head.classes, base.model.size
-    own = registry.load(base.name).model if base.name in registry.names() else None
+    own = registry.load(base.name).model if base.name in registry.installed_names() else None
     if own is None or own.with_classes(classes).at(base.model.resolution) != base.model:
         return [f"{base.name}.yaml"]
     words = [base.name]
