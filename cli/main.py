@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from typing import Annotated, Any
 
@@ -84,6 +85,7 @@ def root(
 
 def main() -> None:
     """Run the command line and exit with the command's code; lost data make a success a failure, lost notes nothing."""
+    gc.set_threshold(50_000)  # a large network is many small records without cycles: half the time went into looking
     streams = Streams()
     code = _run()
     lost = streams.lost()

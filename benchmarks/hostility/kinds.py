@@ -561,7 +561,7 @@ def options(chance: Random, folder: Path) -> Case:
 
 
 _SEARCHES = ("grid-search", "search status", "search results", "search stop", "search resume")
-_WORK = ("--epochs", "--runs", "--warmup", "--seeds", "--compile", "--storage")  # a database may come back
+_WORK = ("--epochs", "--runs", "--warmup", "--seeds", "--compile", "--workers", "--storage")  # a database may come back
 _ASKS = ("scale", "verify")
 _RUNS = ("lock", "check", "latency", "train", "evaluate", *_SEARCHES)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias, cast
 
 from pydantic import (
@@ -244,8 +244,13 @@ class Model(Record):
             groups = stage.options().get("groups", 1)
             if stage.width % groups:
                 raise ValueError(f"stages[{number}].width {stage.width} is not divisible by its {groups} groups")
-        check_fit(layer_tree(self))
+        check_fit(self.layers)
         return self
+
+    @cached_property
+    def layers(self) -> Network:
+        """The layer tree with the model's own numbers."""
+        return _layers(self, dimensions(self))
 
 
 DEFAULT_ROUNDING = "efficientnet"
@@ -316,7 +321,10 @@ def with_dimensions(model: Model, numbers: Dimensions) -> Model:
 
 def layer_tree(model: Model, numbers: Dimensions | None = None) -> Network:
     """Return the layers of `model`, with its own numbers or with `numbers` in their place."""
-    numbers = numbers or dimensions(model)
+    return model.layers if numbers is None else _layers(model, numbers)
+
+
+def _layers(model: Model, numbers: Dimensions) -> Network:
     style = Style(model.activation, model.norm, model.squeeze_excite or SqueezeExcite())
     stem: tuple[tuple[str, Layer], ...] = style.conv(
         model.channels,

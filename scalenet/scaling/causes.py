@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scalenet.arch.errors import ScalenetError
-from scalenet.arch.spec import Dimensions, dimensions, layer_tree
+from scalenet.arch.spec import dimensions, layer_tree
 from scalenet.costs.formula import walk
 from scalenet.scaling.multiply import unrounded
 from scalenet.scaling.rounding import rounding_set
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from scalenet.arch.config import Config
+    from scalenet.arch.layers import Network
     from scalenet.arch.spec import Architecture, Model
     from scalenet.scaling.rounding import Rounding
     from scalenet.scaling.rules import Multipliers
@@ -84,28 +85,29 @@ def _ladder(base: Model, model: Model, rounding: Rounding, asked: Multipliers, t
     grown = replace(before, depths=after.depths)
     deep = replace(after, depths=rounded.depths)
     wide = replace(deep, stem=rounded.stem, widths=rounded.widths, head=rounded.head)
-    exact, real = _flops(base, own, smooth=False), _flops(base, after)
-    lost = _ratio(exact, _flops(base, before))  # what rounding has cost the base
-    gates = real - _flops(base, after, gates=False)
+    grown_layers, after_layers = layer_tree(base, grown), layer_tree(base, after)
+    exact, real = _flops(layer_tree(base), smooth=False), _flops(after_layers)
+    lost = _ratio(exact, _flops(layer_tree(base, before)))  # what rounding has cost the base
+    gates = real - _flops(after_layers, gates=False)
     block = asked.width**2 * asked.resolution**2
     ends = np.array([True, *[False] * len(base.stages), True])
     return [
         exact * target,
         exact * asked.flops_ratio,
         np.where(ends, real * lost, exact * asked.flops_ratio),
-        np.where(ends, real, _flops(base, grown) * block) * lost,
-        np.where(ends, real, _flops(base, grown, gates=False) * block + gates) * lost,
+        np.where(ends, real, _flops(grown_layers) * block) * lost,
+        np.where(ends, real, _flops(grown_layers, gates=False) * block + gates) * lost,
         real * lost,
-        _flops(base, deep) * lost,
-        _flops(base, wide) * _ratio(exact, _flops(base, own)),
-        _flops(base, rounded, smooth=False),
-        _flops(model, dimensions(model), smooth=False),
+        _flops(layer_tree(base, deep)) * lost,
+        _flops(layer_tree(base, wide)) * _ratio(exact, _flops(layer_tree(base))),
+        _flops(layer_tree(base, rounded), smooth=False),
+        _flops(layer_tree(model), smooth=False),
     ]
 
 
-def _flops(model: Model, numbers: Dimensions, *, smooth: bool = True, gates: bool = True) -> NDArray[Any]:
+def _flops(layers: Network, *, smooth: bool = True, gates: bool = True) -> NDArray[Any]:
     """Return the FLOPs of each part; a fraction of one block costs that fraction of a stage's first block."""
-    parts = list(walk(layer_tree(model, numbers), smooth=smooth, gates=gates))
+    parts = list(walk(layers, smooth=smooth, gates=gates))
     return np.array([float(part.cost.flops if part.depth >= 1 else part.first.flops * part.depth) for part in parts])
 
 
