@@ -35,7 +35,7 @@ class Study:
     def __init__(self, folder: Path, plan: Plan, facts: Mapping[str, Facts], place: Place, board: Board) -> None:
         """Take a plan, what is known of its candidates by name, and the board."""
         self.folder, self.plan, self.facts, self.place, self.board = folder, plan, facts, place, board
-        self.proxies = _scored(folder)
+        self.proxies = {name: scores for name, scores in _scored(folder).items() if name in facts}
 
     def begin(
         self,

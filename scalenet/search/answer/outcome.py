@@ -284,7 +284,9 @@ class Outcome:
             "seconds": round(seconds, 2),
         }
         accuracies = {f"accuracy_seed{seed}": _tidy(done.get(seed)) for seed in every}
-        return own | found | accuracies | self.proxies.get(facts.name, {}) | {"merged": " ".join(facts.merged)}
+        unscored = dict.fromkeys(PROXIES) if self.proxies else {}
+        scores = self.proxies.get(facts.name, unscored)
+        return own | found | accuracies | scores | {"merged": " ".join(facts.merged)}
 
     def _last(self, name: str) -> tuple[int, Rung]:
         """Return the last rung that a candidate has results of and did not fail in, or the first one."""
