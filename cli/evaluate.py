@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,14 +19,12 @@ from .options import (
     Layout,
     Strict,
     Workers,
-    the_device,
     the_source,
-    the_workers,
 )
 from .output import emit, emit_json, must_not_exist, note
 
 if TYPE_CHECKING:
-    from scalenet.training.scoring import Scores
+    from scalenet.training.scoring import Evaluation
 
 PARTS = ("held-out", "all")
 
@@ -76,80 +74,37 @@ def evaluate(
     json: Json = False,
 ) -> None:
     """Evaluate trained weights: top-1, top-5, loss, and the classes one by one."""
-    from scalenet.training import runs
-    from scalenet.training.checkpoint import read_trained
+    import scalenet
 
-    _check(part, crop)
     if confusion is not None:
         must_not_exist(confusion, force=force)
-    trained = read_trained(checkpoint)
-    size = None if resolution is None else parse_size(resolution)
-    source = the_source(data, layout, note)
-    scores = runs.evaluate(
-        trained,
-        source,
+    found = scalenet.evaluate(
+        checkpoint,
+        the_source(data, layout, note),
         part=part,  # type: ignore[arg-type]
-        resolution=(size, size) if isinstance(size, int) else size,
-        test_crop=crop,
+        resolution=None if resolution is None else parse_size(resolution),
+        crop=crop,
         strict=strict,
-        device=the_device(device),
-        workers=the_workers(workers),
-        note=note,
+        device=device,
+        workers=workers,
+        say=note,
     )
-    classes = trained.about.plan.classes
     if confusion is not None:
-        _write_confusion(confusion, scores, classes)
-    for line in scores.doubts(classes):
-        note(line)
-    _answer(scores, classes, None if source is None else source.data(), per_class=per_class, json=json)
+        _write_confusion(confusion, found)
+    _answer(found, per_class=per_class, json=json)
 
 
-def _check(part: str | None, crop: float | None) -> None:
-    from scalenet.arch.errors import ScalenetError, nearest
-
-    if part is not None and part not in PARTS:
-        raise ScalenetError(f"unknown --part {part!r}", hint=nearest(part, PARTS) or f"known: {', '.join(PARTS)}")
-    if crop is not None and not 0 < crop <= 1:
-        raise ScalenetError(f"--crop {crop:g} is no share of the side", hint="give a number above 0, up to 1")
-
-
-def _write_confusion(path: Path, scores: Scores, classes: tuple[str, ...]) -> None:
-    import csv
-    import io
-
+def _write_confusion(path: Path, found: Evaluation) -> None:
     from scalenet.arch.files import write_text
 
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["class", *classes])
-    writer.writerows([name, *row] for name, row in zip(classes, scores.confusion().tolist(), strict=True))
-    write_text(path, text.getvalue())
+    write_text(path, found.confusion().to_csv(index_label="class", lineterminator="\n"))
 
 
-def _answer(
-    scores: Scores, classes: tuple[str, ...], found: dict[str, Any] | None, *, per_class: bool, json: bool
-) -> None:
-    whole = {"images": len(scores), **scores.figures()}
+def _answer(found: Evaluation, *, per_class: bool, json: bool) -> None:
+    whole = {"images": len(found), **found.figures()}
     if json:
-        emit_json({**whole, "classes": _by_class(scores, classes), "found": found})
+        emit_json({**whole, "classes": found.by_class(), "found": found.found})
     else:
-        rows = _by_class(scores, classes) if per_class else [whole]
-        hidden = ("top5",) if scores.top5 is None else ()
+        rows = found.by_class() if per_class else [whole]
+        hidden = ("top5",) if found.top5 is None else ()
         emit(rows, formats=dict.fromkeys(("top1", "top5", "precision"), percentage), hidden=hidden)
-
-
-def _by_class(scores: Scores, classes: tuple[str, ...]) -> list[dict[str, Any]]:
-    """Return a row a class: its images, how many of them are found, and how many of those taken for it are it."""
-    counts = scores.confusion()
-    rows = []
-    for number, name in enumerate(classes):
-        right, images, taken = (int(n) for n in (counts[number, number], counts[number].sum(), counts[:, number].sum()))
-        rows.append(
-            {
-                "class": name,
-                "images": images,
-                "top1": round(right / images, 6) if images else None,
-                "precision": round(right / taken, 6) if taken else None,
-            }
-        )
-    return rows

@@ -247,11 +247,6 @@ def the_device(name: str | None) -> str:
         raise ScalenetError(f"device {name!r} cannot be used here", hint="--device cpu works everywhere") from None
 
 
-def the_workers(count: int | None) -> int:
-    """Return the number of processes that decode images."""
-    return min(8, os.cpu_count() or 1) if count is None else count
-
-
 def check_folder(output: Path) -> None:
     """Refuse a folder that cannot be one before images are read."""
     from scalenet.arch.errors import ScalenetError

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,11 +34,7 @@ from .options import (
     Target,
     Workers,
     check_folder,
-    load_at,
-    the_device,
-    the_recipe,
     the_source,
-    the_workers,
 )
 from .output import emit, emit_json, emit_line, note, progress
 
@@ -44,7 +42,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from scalenet.training.loop import Progress
-    from scalenet.training.runs import Reading
     from scalenet.training.sources import Source
 
 CACHES = ("auto", "memory", "none")
@@ -128,61 +125,45 @@ def train(
     scalenet train resnet18 --data photos --recipe small_images -o runs/photos
     scalenet train resnet18 --init runs/photos --data others -o runs/others
     """
-    import torch
-
     from scalenet.arch.errors import ScalenetError
+    from scalenet.arch.quantities import parse_size
+    from scalenet.scaling.scaler import load
     from scalenet.training.checkpoint import read_trained
+    from scalenet.training.devices import usable_device
     from scalenet.training.distributed import world
 
     if json and json_lines:
         raise ScalenetError("--json and --json-lines exclude each other", hint="give one of them")
-
-    architecture = load_at(target, resolution)
-    wanted = the_recipe(
-        recipe or ("efficientnet" if init is None else "finetune"),
-        changes,
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-    )
-    reading = _reading(seed=seed, limit=images, fraction=held_out, cache=cache, strict=strict)
     folders = _folders(output, data)
-    if threads is not None:
-        torch.set_num_threads(threads)
-    with world(the_device(device)) as here:
+    asked = {
+        "recipe": recipe,
+        "changes": [*os.environ.get("SCALENET_SET", "").split(), *(changes or [])],
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "resolution": None if resolution is None else parse_size(resolution),
+        "images": images,
+        "held_out": held_out,
+        "cache": cache,
+        "strict": strict,
+        "seed": seed,
+        "device": device,
+        "threads": threads,
+        "workers": workers,
+        "checkpoint_every": checkpoint_every,
+        "force": force,
+    }
+    with world(usable_device(device)) as here:
         speak = note if here.leads else _silent
         # All that may be asked wrongly is looked at before anything is trained or discarded.
         sources = {folder: the_source(directory, layout, speak) for folder, directory in folders.items()}
         weights = None if init is None else read_trained(init)
         rows = [
-            _train(
-                architecture,
-                source,
-                folder,
-                recipe=wanted,
-                reading=reading,
-                init=weights,
-                world=here,
-                workers=the_workers(workers),
-                every=checkpoint_every,
-                force=force,
-                lines=json_lines,
-                note=speak,
-            )
+            _train(target, source, folder, init=weights, leads=here.leads, lines=json_lines, say=speak, **asked)
             for folder, source in sources.items()
         ]
     if here.leads:
-        _answer(rows, architecture.name, json=json, lines=json_lines)
-
-
-def _reading(**values: Any) -> Reading:
-    from scalenet.arch.errors import ScalenetError, nearest
-    from scalenet.training.runs import Reading
-
-    if values["cache"] not in CACHES:
-        hint = nearest(values["cache"], CACHES) or f"known: {', '.join(CACHES)}"
-        raise ScalenetError(f"unknown --cache {values['cache']!r}", hint=hint)
-    return Reading(**values)
+        _answer(rows, load(target).name, json=json, lines=json_lines)
 
 
 def _folders(output: Path, data: list[Path] | None) -> dict[Path, Path | None]:
@@ -199,59 +180,33 @@ def _folders(output: Path, data: list[Path] | None) -> dict[Path, Path | None]:
 
 
 def _train(
-    architecture: Any,
+    target: str,
     source: Source | None,
     folder: Path,
     *,
-    recipe: Any,
-    reading: Reading,
-    force: bool,
+    leads: bool,
     lines: bool,
-    note: Callable[[str], None],
-    **others: Any,
+    say: Callable[[str], None],
+    **asked: Any,
 ) -> dict[str, Any]:
-    """Read the images, train in the folder, and return the row of the results."""
-    from scalenet.training import runs
-    from scalenet.training.data import stakes
-    from scalenet.training.folder import discard, recorded_plan
+    """Train in the folder, and return the row of the results."""
+    import scalenet
     from scalenet.training.loop import DivergedError
+    from scalenet.training.runs import EMBEDDED
 
-    before = None if force else recorded_plan(folder)
-    with _bar("reading images", shown=others["world"].leads) as update:
-        splits = runs.read_images(
-            source,
-            recipe=recipe,
-            resolution=architecture.model.size,
-            reading=reading,
-            cached=None if before is None else before.images.cached,
-            progress=lambda done, total: update(completed=done, total=total),
-        )
-    for line in splits.skipped:
-        note(f"skipped {line}")
-    note(f"{stakes(splits)}; in {folder}")
-    if force and others["world"].leads:
-        discard(folder)
-
-    def tell(progress: Progress) -> None:
-        speed = progress.images / progress.seconds
-        text = f"epoch {progress.epoch} of {progress.epochs}, loss {progress.loss:.3f}, {speed:.0f} images/s"
-        update(completed=progress.step, total=progress.steps, description=text)
-
-    with _bar("training", shown=others["world"].leads) as update:
+    with _bar("reading images", shown=leads) as update:
         try:
-            row = runs.train(
-                architecture,
-                splits,
-                folder,
-                recipe=recipe,
-                reading=reading,
+            result = scalenet.train(
+                target,
+                source,
+                folder=folder,
                 command=shlex.join(["scalenet", *sys.argv[1:]]),
-                tell=tell,
-                report=_report if lines else _silent,
-                note=note,
-                **others,
+                say=say,
+                read=lambda done, total: update(completed=done, total=total),
+                progress=lambda progress: _show(progress, update),
+                epoch=_report if lines else None,
+                **asked,
             )
-            return {**row, "found": splits.found}
         except KeyboardInterrupt:
             note(f"stopped; the same command goes on from the newest checkpoint in {folder}")
             raise
@@ -259,7 +214,15 @@ def _train(
             if not lines:
                 raise
             note(str(error))
-            return {"data": splits.name, "top1": None, "loss": None, "found": splits.found}
+            name, found = (EMBEDDED, None) if source is None else (source.name, source.data())
+            return {"data": name, "top1": None, "loss": None, "found": found}
+    return {key: value for key, value in asdict(result).items() if key != "folder"}
+
+
+def _show(progress: Progress, update: Callable[..., None]) -> None:
+    speed = progress.images / progress.seconds
+    text = f"epoch {progress.epoch} of {progress.epochs}, loss {progress.loss:.3f}, {speed:.0f} images/s"
+    update(completed=progress.step, total=progress.steps, description=text)
 
 
 @contextmanager

@@ -52,6 +52,9 @@ if TYPE_CHECKING:
     from scalenet.scaling.listing import Listed, baselines
     from scalenet.scaling.rules import Multipliers, compound
     from scalenet.scaling.scaler import load
+    from scalenet.training.calls import TrainingResult, evaluate, train
+    from scalenet.training.recipe import Recipe, load_recipe
+    from scalenet.training.scoring import Evaluation
 
 _HOME = {
     "Architecture": "scalenet.arch.spec",
@@ -61,6 +64,7 @@ _HOME = {
     "Config": "scalenet.arch.config",
     "ConfigError": "scalenet.arch.errors",
     "Cost": "scalenet.costs.formula",
+    "Evaluation": "scalenet.training.scoring",
     "Explanation": "scalenet.scaling.explanation",
     "Exponent": "scalenet.scaling.elasticity",
     "Growth": "scalenet.scaling.elasticity",
@@ -74,18 +78,21 @@ _HOME = {
     "MultipliersRule": "scalenet.arch.config",
     "PlainError": "scalenet.arch.errors",
     "PresetRule": "scalenet.arch.config",
+    "Recipe": "scalenet.training.recipe",
     "Report": "scalenet.checks.outcome",
     "RunError": "scalenet.arch.errors",
     "ScalenetError": "scalenet.arch.errors",
     "SharesRay": "scalenet.arch.config",
     "SharesRule": "scalenet.arch.config",
     "TinyRay": "scalenet.arch.config",
+    "TrainingResult": "scalenet.training.calls",
     "UnknownNameError": "scalenet.arch.errors",
     "baselines": "scalenet.scaling.listing",
     "build": "scalenet.running",
     "check": "scalenet.checks.calls",
     "compound": "scalenet.scaling.rules",
     "cost": "scalenet.library",
+    "evaluate": "scalenet.training.calls",
     "explain": "scalenet.library",
     "exponents": "scalenet.library",
     "growth": "scalenet.library",
@@ -93,6 +100,7 @@ _HOME = {
     "latency": "scalenet.running",
     "load": "scalenet.scaling.scaler",
     "load_config": "scalenet.arch.config",
+    "load_recipe": "scalenet.training.recipe",
     "lock": "scalenet.checks.calls",
     "measure": "scalenet.running",
     "memory": "scalenet.library",
@@ -101,6 +109,7 @@ _HOME = {
     "save": "scalenet.library",
     "scale": "scalenet.library",
     "scale_by": "scalenet.library",
+    "train": "scalenet.training.calls",
     "verify": "scalenet.library",
 }
 
@@ -115,6 +124,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "Cost",
+    "Evaluation",
     "Explanation",
     "Exponent",
     "Growth",
@@ -128,12 +138,14 @@ __all__ = [
     "MultipliersRule",
     "PlainError",
     "PresetRule",
+    "Recipe",
     "Report",
     "RunError",
     "ScalenetError",
     "SharesRay",
     "SharesRule",
     "TinyRay",
+    "TrainingResult",
     "UnknownNameError",
     "__version__",
     "baselines",
@@ -141,6 +153,7 @@ __all__ = [
     "check",
     "compound",
     "cost",
+    "evaluate",
     "explain",
     "exponents",
     "growth",
@@ -148,6 +161,7 @@ __all__ = [
     "latency",
     "load",
     "load_config",
+    "load_recipe",
     "lock",
     "measure",
     "memory",
@@ -156,6 +170,7 @@ __all__ = [
     "save",
     "scale",
     "scale_by",
+    "train",
     "verify",
 ]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from scalenet.arch.config import read_record
-from scalenet.arch.errors import UnknownNameError
+from scalenet.arch.errors import ScalenetError, UnknownNameError
 from scalenet.arch.files import read_text
 from scalenet.arch.registry import is_path
 from scalenet.arch.spec import Record
@@ -25,6 +25,8 @@ def shipped_files(folder: Traversable) -> dict[str, Traversable]:
 
 def load_shipped(record: type[R], name_or_path: str | Path, files: dict[str, Traversable], *, kind: str) -> R:
     """Return the record of a shipped file or of a YAML file; `kind` says in errors what it is: a grid, a recipe."""
+    if not isinstance(name_or_path, str | Path):
+        raise ScalenetError(f"no {kind}: {type(name_or_path).__name__}", hint="give a name or a path")
     if not is_path(name_or_path):
         name = str(name_or_path).replace("-", "_")
         if name not in files:

@@ -91,3 +91,11 @@ def path_in(data: Any, location: tuple[str | int, ...]) -> list[str | int]:
         if here or (last and isinstance(data, dict if isinstance(step, str) else list)):
             path.append(step)
     return path
+
+
+def at_least(least: int, **named: Any) -> int:
+    """Return the one number that is named, or raise ScalenetError where it is no whole number from `least` on."""
+    ((name, value),) = named.items()
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ScalenetError(f"{name}: {value!r} is not a whole number from {least} on")
+    return value

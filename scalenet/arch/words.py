@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -48,3 +49,8 @@ def times(value: float) -> str:
 def percentage(value: float) -> str:
     """Return a fraction for reading: 0.9412 is 94.12 %."""
     return f"{100 * value:.2f} %"
+
+
+def tell(line: str) -> None:
+    """Write a line to stderr: what hears of a long call unless something else shall."""
+    print(line, file=sys.stderr, flush=True)

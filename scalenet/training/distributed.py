@@ -59,7 +59,10 @@ SINGLE = World()
 
 @contextmanager
 def world(device: str) -> Iterator[World]:
-    """Join the processes that `torchrun` started, or be alone; of several GPUs each process takes its own."""
+    """Join the processes that `torchrun` started, or be alone; of several GPUs each process takes its own.
+
+    In a world there is only itself.
+    """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         yield World(device=device)
@@ -67,6 +70,9 @@ def world(device: str) -> Iterator[World]:
     if device == "cuda":
         device = f"cuda:{os.environ['LOCAL_RANK']}"
         torch.cuda.set_device(device)
+    if distributed.is_initialized():
+        yield World(distributed.get_rank(), size, device)
+        return
     distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
     try:
         yield World(distributed.get_rank(), size, device)

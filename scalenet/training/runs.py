@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import torch
 
 from scalenet.arch.config import Config
-from scalenet.arch.errors import ScalenetError
+from scalenet.arch.errors import ScalenetError, UnknownNameError
+from scalenet.arch.validation import at_least
 from scalenet.model.builder import build
 from scalenet.training.checkpoint import Images, Plan, Trained
 from scalenet.training.data import FileSet, embedded_splits, read, read_part, stream, stream_part
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from scalenet.training.scoring import Scores
 
 Cache: TypeAlias = Literal["auto", "memory", "none"]
+Part: TypeAlias = Literal["held-out", "all"]
+CACHES, PARTS = get_args(Cache), get_args(Part)
 
 EMBEDDED = "embedded"
 """The name of the images that are rendered."""
@@ -50,16 +53,26 @@ def _ignore(_: object) -> None:
 class Reading:
     """How a training's images are read.
 
-    `limit` keeps that many training images; `fraction` is held out where the data have no held-out images. With
-    `cache` auto they are decoded once if the free memory holds them, and otherwise each time they are needed;
-    `strict` refuses data with images that cannot be decoded.
+    `images` keeps that many training images; `held_out` is the share that is held out where the data have no such
+    images. With `cache` auto they are decoded once if the free memory holds them, and otherwise each time they are
+    needed; `strict` refuses data with images that cannot be decoded.
     """
 
     seed: int
-    limit: int | None = None
-    fraction: float = HELD_OUT
+    images: int | None = None
+    held_out: float = HELD_OUT
     cache: Cache = "auto"
     strict: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant."""
+        at_least(0, seed=self.seed)
+        if self.images is not None:
+            at_least(2, images=self.images)
+        if not (isinstance(self.held_out, int | float) and 0 < self.held_out < 1):
+            raise ScalenetError(f"held_out: {self.held_out!r} does not lie between 0 and 1")
+        if self.cache not in CACHES:
+            raise UnknownNameError("cache", str(self.cache), CACHES, listing=f"known: {', '.join(CACHES)}")
 
 
 def read_images(
@@ -77,11 +90,11 @@ def read_images(
     """
     size = math.ceil(max(resolution) / recipe.test_crop)
     if data is None:
-        limit = {} if reading.limit is None else {"train": reading.limit}
+        limit = {} if reading.images is None else {"train": reading.images}
         return embedded_splits(size=rendered_size(size), minival=recipe.minival, **limit)
     source = data if isinstance(data, Source) else find_source(data)
     selection = select(
-        source, seed=reading.seed, limit=reading.limit, fraction=reading.fraction, minival=recipe.minival
+        source, seed=reading.seed, limit=reading.images, fraction=reading.held_out, minival=recipe.minival
     )
     size = min(size, native_size(source))
     # As read, and once more at the network's resolution; each process of this machine has its own.
@@ -149,7 +162,7 @@ def evaluate(
     trained: Trained,
     data: Path | Source | None,
     *,
-    part: Literal["held-out", "all"] | None = None,
+    part: Part | None = None,
     resolution: tuple[int, int] | None = None,
     test_crop: float | None = None,
     strict: bool = False,
@@ -216,7 +229,7 @@ def _plan(architecture: Architecture, splits: Splits, recipe: Recipe, reading: R
 def _evaluation_images(
     trained: Trained,
     data: Path | Source | None,
-    part: Literal["held-out", "all"] | None,
+    part: Part | None,
     size: int,
     strict: bool,
     note: Callable[[str], None],

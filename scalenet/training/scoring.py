@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,8 @@ from scalenet.training.guessing import guess_loss, is_guess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    import pandas as pd
 
     from scalenet.training.feed import Feed
 
@@ -85,6 +87,76 @@ class Scores:
             guess = f"{guess_loss(self.classes):.3f} for {self.classes} classes"
             lines.append(f"the loss, {self.loss:.3f}, is no better than a guess's, {guess}")
         return lines
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What trained weights said of images: `scores` of each, the names of `classes`, and what lay in their folder."""
+
+    scores: Scores
+    classes: tuple[str, ...]
+    found: dict[str, Any] | None = None
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.scores)
+
+    @property
+    def top1(self) -> float:
+        """The share of images whose first answer is right."""
+        return self.scores.top1
+
+    @property
+    def top5(self) -> float | None:
+        """The share of images whose class is among the first five answers; None for five classes or fewer."""
+        return self.scores.top5
+
+    @property
+    def loss(self) -> float:
+        """The mean cross-entropy, nats."""
+        return self.scores.loss
+
+    def __repr__(self) -> str:
+        """Return the figures in a line."""
+        figures = ", ".join(f"{name}={value}" for name, value in self.figures().items())
+        return f"Evaluation(images={len(self)}, {figures})"
+
+    def figures(self) -> dict[str, float | None]:
+        """Return `top1`, `top5` and `loss`, rounded as results show them."""
+        return self.scores.figures()
+
+    def doubts(self) -> list[str]:
+        """Return what speaks against the network, a line each."""
+        return self.scores.doubts(self.classes)
+
+    def by_class(self) -> list[dict[str, Any]]:
+        """Return a row a class: its images, how many of them are found, and how many of those taken for it are it."""
+        counts = self.scores.confusion()
+        rows = []
+        for number, name in enumerate(self.classes):
+            right, images = int(counts[number, number]), int(counts[number].sum())
+            taken = int(counts[:, number].sum())
+            rows.append(
+                {
+                    "class": name,
+                    "images": images,
+                    "top1": round(right / images, 6) if images else None,
+                    "precision": round(right / taken, 6) if taken else None,
+                }
+            )
+        return rows
+
+    def frame(self) -> pd.DataFrame:
+        """Return `by_class` as a table."""
+        import pandas as pd  # noqa: PLC0415 - slow to import
+
+        return pd.DataFrame(self.by_class())
+
+    def confusion(self) -> pd.DataFrame:
+        """Return how often a class (row) was taken for another (column)."""
+        import pandas as pd  # noqa: PLC0415 - slow to import
+
+        return pd.DataFrame(self.scores.confusion().numpy(), index=self.classes, columns=self.classes)
 
 
 def score(

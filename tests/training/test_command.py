@@ -246,7 +246,7 @@ def test_a_training_that_diverges_says_where_and_keeps_no_broken_weights(tiny, t
         (["evaluate", "nowhere"], "nowhere: no such file"),
         (["evaluate", "net.yaml"], "no safetensors file"),
         (["evaluate", "net.yaml", "--part", "train"], "known: held-out, all"),
-        (["evaluate", "net.yaml", "--crop", "1.5"], "--crop 1.5 is no share"),
+        (["evaluate", "net.yaml", "--crop", "1.5"], "crop 1.5 is no share"),
         (["recipes", "searh"], "did you mean 'search'"),
     ],
 )
