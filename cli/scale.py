@@ -3,33 +3,21 @@
 from __future__ import annotations
 
 import sys
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scalenet.arch.quantities import parse_seconds, parse_size
-from scalenet.arch.words import seconds_text
+from scalenet.arch.quantities import parse_size
 
 from .errors import plain_errors
-from .options import KEPT, Force, Json, parse_phis
+from .options import KEPT, Force, Json, parse_phis, parse_shares, parse_sizes
 from .output import emit_json, must_not_exist, note
 from .scaling_report import print_reports, scaling_report
-from .scaling_rules import (
-    RuleName,
-    amounts,
-    budget_rules,
-    check_ways,
-    multipliers_rule,
-    phi_rule,
-    preset_rule,
-    ray_of,
-)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from scalenet.arch.config import Config, Rule
+    from scalenet.arch.config import Config
     from scalenet.arch.spec import Architecture
 
 WHAT, RULE, FAR, BUDGET = "What is scaled", "In which direction", "How far", "How a budget is met"
@@ -42,6 +30,19 @@ _Amount = Annotated[
         rich_help_panel=FAR,
     ),
 ]
+
+
+class RuleName(StrEnum):
+    """Rules that take φ."""
+
+    compound = "compound"
+    depth = "depth"
+    width = "width"
+    resolution = "resolution"
+    dwr = "dwr"
+    tiny = "tiny"
+
+
 _Factor = Annotated[float | None, typer.Option(help="Multiplier, instead of a rule.", min=0.0, rich_help_panel=RULE)]
 
 
@@ -156,51 +157,46 @@ def scale(
     scalenet scale --base resnet50 --phi 1..4 -o family
     scalenet scale --base resnet50 --flops 8G --params 30M -o budget.yaml
     """
-    from scalenet.scaling.scaler import scale_by
+    from scalenet.library import scalings
+    from scalenet.scaling.scaler import shortfall
 
-    coefficient = {"alpha": alpha, "beta": beta, "gamma": gamma}
-    factors = {"depth": depth, "width": width, "resolution": resolution}
-    limits = {"flops": flops, "params": params, "activations": activations, "memory": memory, "latency": latency}
-    others = {"preset": preset, "coefficients": coefficients, "shares": shares, "phi": phi, "exact": exact or None}
-    others |= {"rule": None if rule is RuleName.compound else rule, "sizes": sizes, "per_stage": per_stage or None}
-    check_ways({name: value for name, value in (coefficient | factors | limits | others).items() if value is not None})
+    texts = {"flops": flops, "params": params, "activations": activations, "memory": memory, "latency": latency}
+    numbers = {"alpha": alpha, "beta": beta, "gamma": gamma, "depth": depth, "width": width, "resolution": resolution}
+    asked: dict[str, Any] = {
+        **texts,
+        **numbers,
+        "preset": preset,
+        "coefficients": coefficients,
+        "phi": None if phi is None else parse_phis(phi),
+        "shares": None if shares is None else parse_shares(shares),
+        "sizes": None if sizes is None else parse_sizes(sizes),
+    }
+    how: Any = {name: value for name, value in asked.items() if value is not None}
     network = _base(base, preset, classes, input_size)
-    if preset is not None:
-        rules = [preset_rule(preset)]
-    elif any(factor is not None for factor in factors.values()):
-        rules = [multipliers_rule(**factors)]
-    else:
-        ray, phis = ray_of(rule, shares, coefficients, coefficient, base=network.name), parse_phis(phi or "1")
-        hit = phis if exact or rule is RuleName.tiny else None
-        budgets = amounts(network, limits, hit, batch=batch, training=training)
-        options = {"tolerance": tolerance, "per_stage": per_stage, "batch": batch, "training": training}
-        rules = (
-            budget_rules(network, ray, budgets, rounding, sizes=sizes, **options)
-            if budgets
-            else [phi_rule(ray, value) for value in phis]
+    scaled = list(
+        scalings(
+            network,
+            rule.value,
+            rounding=rounding,
+            say=note,
+            exact=exact,
+            tolerance=tolerance,
+            per_stage=per_stage,
+            batch=batch,
+            training=training,
+            device=device,
+            **how,
         )
-    scaled: list[tuple[Config, dict[str, float] | None]]
-    if latency is None:
-        scaled = [(scale_by(network, one, rounding=rounding), None) for one in rules]
-    else:
-        measure = _stopwatch(device, batch)
-        capped = any(limits[metric] is not None for metric in limits if metric != "latency")
-        scaled = [
-            _within(network, one, seconds, measure, rounding=rounding, capped=capped)
-            for one in rules
-            for seconds in parse_seconds(latency)
-        ]
-    _write([config for config, _ in scaled], output, force=force)
-    reports = [scaling_report(network, config, timing) for config, timing in scaled]
+    )
+    _write([one.config for one in scaled], output, force=force)
+    reports = [scaling_report(network, one) for one in scaled]
     if json:
         emit_json(reports if len(reports) > 1 else reports[0])
     elif output != Path("-"):
         print_reports(reports)
-    missed = [report for report in reports if report.get("budget") and not report["budget"]["met"]]
-    for report in missed:
-        note(
-            f"{report['name']}: no network meets the budget, this is the nearest: {'; '.join(report['budget']['why'])}"
-        )
+    missed = [line for one in scaled for line in shortfall(network, one.config)]
+    for line in missed:
+        note(line)
     if missed:
         raise typer.Exit(1)
 
@@ -214,35 +210,6 @@ def _base(base: str | None, preset: str | None, classes: int | None, input_size:
     network = load(base or ("efficientnet_b0" if preset is None else known_preset(preset).base))
     model = network.model if classes is None else network.model.with_classes(classes)
     return replace(network, model=model if input_size is None else model.at(parse_size(input_size)))
-
-
-def _stopwatch(device: str, batch: int) -> Callable[[Architecture], float]:
-    """Return what measures a latency: the median of 20 runs, which other work on the machine moves least."""
-    from scalenet.costs.latency import latency
-
-    def measure(architecture: Architecture) -> float:
-        taken = latency(architecture, device=device, batch=batch).median
-        note(f"{architecture.name}: {seconds_text(taken)}")
-        return taken
-
-    return measure
-
-
-def _within(
-    base: Architecture,
-    rule: Rule,
-    seconds: float,
-    measure: Callable[[Architecture], float],
-    *,
-    rounding: str | None,
-    capped: bool,
-) -> tuple[Config, dict[str, float]]:
-    from scalenet.arch.config import BudgetRule
-    from scalenet.scaling.timing import scale_within
-
-    assert isinstance(rule, BudgetRule)
-    config, taken = scale_within(base, rule, seconds, measure, rounding=rounding, capped=capped)
-    return config, {"asked": seconds, "measured": taken}
 
 
 def _write(configs: list[Config], output: Path | None, *, force: bool) -> None:

@@ -15,16 +15,19 @@ if TYPE_CHECKING:
 
     from scalenet.arch.config import BudgetRule, Config
     from scalenet.arch.spec import Architecture
+    from scalenet.library import Scaled
 
 
-def scaling_report(base: Architecture, config: Config, latency: dict[str, float] | None = None) -> dict[str, Any]:
-    """Return what a scaling asked, means and gives: the JSON of `scalenet scale`; `latency` as asked and measured."""
+def scaling_report(base: Architecture, scaled: Scaled) -> dict[str, Any]:
+    """Return what a scaling asked, means and gives: the JSON of `scalenet scale`."""
     from scalenet.costs.tables import stage_rows
     from scalenet.scaling.causes import deviations
     from scalenet.scaling.resolutions import cliffs_below
 
+    config = scaled.config
     assert config.scaling is not None
     assert config.cost is not None
+    latency = None if scaled.asked is None else {"asked": scaled.asked, "measured": scaled.measured}
     scaling = config.scaling
     budget = _budget(base, config)
     return {

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         cost,
         explain,
         exponents,
+        family,
         growth,
         largest_batch,
         memory,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from scalenet.scaling.elasticity import Exponent, Growth
     from scalenet.scaling.explanation import Explanation
     from scalenet.scaling.listing import Listed, baselines
+    from scalenet.scaling.request import How
     from scalenet.scaling.rules import Multipliers, compound
     from scalenet.scaling.scaler import load
     from scalenet.training.calls import TrainingResult, evaluate, train
@@ -68,6 +70,7 @@ _HOME = {
     "Explanation": "scalenet.scaling.explanation",
     "Exponent": "scalenet.scaling.elasticity",
     "Growth": "scalenet.scaling.elasticity",
+    "How": "scalenet.scaling.request",
     "Latency": "scalenet.costs.latency",
     "Listed": "scalenet.scaling.listing",
     "Locked": "scalenet.checks.outcome",
@@ -95,6 +98,7 @@ _HOME = {
     "evaluate": "scalenet.training.calls",
     "explain": "scalenet.library",
     "exponents": "scalenet.library",
+    "family": "scalenet.library",
     "growth": "scalenet.library",
     "largest_batch": "scalenet.library",
     "latency": "scalenet.running",
@@ -128,6 +132,7 @@ __all__ = [
     "Explanation",
     "Exponent",
     "Growth",
+    "How",
     "Latency",
     "Listed",
     "Locked",
@@ -156,6 +161,7 @@ __all__ = [
     "evaluate",
     "explain",
     "exponents",
+    "family",
     "growth",
     "largest_batch",
     "latency",

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
+from scalenet_cli.main import app
+from typer.testing import CliRunner
 
 import scalenet
+from scalenet.arch.config import dumps
 from scalenet.arch.convention import matrix_flops
 from scalenet.arch.errors import ScalenetError, UnknownNameError
 from scalenet.scaling.scaler import find_config
@@ -78,6 +82,89 @@ def test_scale_by_gives_the_bytes_that_the_command_writes(base: str, dropout: fl
     scalenet.save(scaled, tmp_path / "library.yaml")
     assert (tmp_path / "library.yaml").read_bytes() == (tmp_path / "command.yaml").read_bytes()
     assert scaled.model.regularization.dropout == dropout
+
+
+LIKE_COMMANDS: list[tuple[str, dict[str, Any]]] = [
+    ("--phi 3", {"phi": 3}),
+    ("--phi 2 --exact", {"phi": 2, "exact": True}),
+    ("--alpha 1.3 --beta 1 --gamma 1.1", {"alpha": 1.3, "beta": 1, "gamma": 1.1}),
+    ("--rule dwr --phi 2", {"rule": "dwr", "phi": 2}),
+    ("--shares 0.2,0.5,0.3", {"shares": (0.2, 0.5, 0.3)}),
+    ("--depth 1.4 --width 1.2", {"depth": 1.4, "width": 1.2}),
+    ("--flops 2x --params 40M", {"flops": "2x", "params": 40_000_000}),
+    ("--flops 8G --sizes 32 --tolerance 0.05", {"flops": 8_000_000_000, "sizes": 32, "tolerance": 0.05}),
+    ("--memory 300MiB --batch 2", {"memory": "300MiB", "batch": 2}),
+    ("--flops 1.5x --rounding nearest", {"flops": "1.5x", "rounding": "nearest"}),
+]
+
+
+@pytest.mark.parametrize(("words", "options"), LIKE_COMMANDS)
+def test_what_scale_writes_scale_by_gives(words: str, options: dict[str, Any]) -> None:
+    done = CliRunner().invoke(app, ["scale", "--base", "resnet50", *words.split(), "-o", "-"])
+    assert done.exit_code == 0, done.stderr
+    assert dumps(scalenet.scale_by("resnet50", say=None, **options)) == done.stdout
+
+
+def test_a_family_is_several_networks() -> None:
+    found = scalenet.family("resnet18", phi=range(1, 4))
+    assert [config.name for config in found] == [f"resnet18_phi{phi}" for phi in (1, 2, 3)]
+    assert found[1] == scalenet.scale_by("resnet18", phi=2)
+    assert len(scalenet.family("resnet18", flops=["1x", "2G"])) == 2
+    with pytest.raises(ScalenetError, match=r"2 networks are asked for .*family"):
+        scalenet.scale_by("resnet18", phi=[1, 2])
+    assert scalenet.scale_by("resnet18", phi=1, name="mine").name == "mine"
+
+
+def test_coefficients_are_a_file_a_mapping_or_an_answer(tmp_path: Path) -> None:
+    numbers = {"alpha": 1.3, "beta": 1.05, "gamma": 1.1}
+    lines = [f"{name}: {value}" for name, value in numbers.items()]
+    (tmp_path / "found.yaml").write_text("\n".join(["schema: scalenet-coefficients/1", *lines]))
+    wanted = scalenet.scale_by("resnet18", phi=2, **numbers)  # type: ignore[arg-type]
+    for given in (tmp_path / "found.yaml", str(tmp_path / "found.yaml"), numbers, SimpleNamespace(**numbers)):
+        assert scalenet.scale_by("resnet18", coefficients=given, phi=2) == wanted
+    for wrong in ({"alpha": 1}, 3):
+        with pytest.raises(ScalenetError, match="no coefficients"):
+            scalenet.scale_by("resnet18", coefficients=wrong)
+
+
+def test_a_budget_that_is_not_met_is_told() -> None:
+    lines: list[str] = []
+    scalenet.scale_by("resnet18", flops=3_000_000_001, tolerance=0, sizes=32, say=lines.append)
+    assert "no network meets the budget" in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"phy": 3}, "did you mean 'phi'"),
+        ({"rule": "wdr"}, "unknown rule 'wdr'"),
+        ({"phi": "x"}, "phi 'x' is not a number"),
+        ({"phi": 101}, "too large"),
+        ({"phi": 1, "depth": 2}, "depth and phi exclude each other"),
+        ({"flops": "4Q"}, "'4Q' is not an amount"),
+        ({"flops": -1}, "-1 is not an amount"),
+        ({"flops": None, "latency": "1"}, "is not a time"),
+        ({"latency": -2}, "latency -2 is not a time"),
+        ({"shares": (1, 2)}, "not three numbers"),
+        ({"shares": (1, 2, 3)}, "add up to 6"),
+        ({"alpha": "x"}, "alpha: expected a valid number"),
+        ({"sizes": 8}, "sizes without a budget"),
+        ({"preset": "efficientnet_b77"}, "did you mean"),
+        ({"coefficients": "none.yaml"}, "No such file"),
+        ({"flops": "2x", "sizes": "x"}, "sizes"),
+        ({"flops": "2x", "tolerance": 3}, "tolerance"),
+        ({"flops": "2x", "batch": 0}, "batch"),
+    ],
+)
+def test_a_scaling_that_is_asked_wrongly_is_one_line(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(ScalenetError, match=said) as caught:
+        scalenet.scale_by("resnet18", **options)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_rule_of_ones_own_takes_no_options() -> None:
+    with pytest.raises(ScalenetError, match="a rule and phi exclude each other"):
+        scalenet.scale_by("resnet18", RULE, phi=3)
 
 
 def test_a_model_is_saved_as_a_network(tmp_path: Path) -> None:

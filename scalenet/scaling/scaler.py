@@ -35,7 +35,7 @@ from scalenet.arch.config import (
 from scalenet.arch.errors import ScalenetError, UnknownNameError
 from scalenet.arch.spec import Architecture, Dimensions, Model, dimensions, with_dimensions
 from scalenet.costs.formula import cost, cost_record
-from scalenet.scaling.budgets import solve
+from scalenet.scaling.budgets import shortfalls, solve
 from scalenet.scaling.multiply import scale_dimensions
 from scalenet.scaling.presets import preset, presets
 from scalenet.scaling.rounding import rounding_set
@@ -134,6 +134,15 @@ def scale_by(base: Architecture, rule: Rule, *, rounding: str | None = None, nam
         cost=counts,
         provenance=Provenance(scalenet=__version__, command=_command(scaling), counter="formula"),
     )
+
+
+def shortfall(base: Architecture, config: Config) -> list[str]:
+    """Return why a scaling does not meet its budget, in a line; nothing where it does."""
+    scaling = config.scaling
+    if scaling is None or not isinstance(scaling.rule, BudgetRule) or scaling.solution is None or scaling.solution.met:
+        return []
+    why = shortfalls(base.model, scaling.rule, rounding_set(scaling.rounding.name), dimensions(config.model))
+    return [f"{config.name}: no network meets the budget, this is the nearest: {'; '.join(why)}"]
 
 
 def rescale(scaling: Scaling, *, name: str) -> Config:

@@ -54,7 +54,7 @@ def network(folder: Path, *, depth: object = 1, width: object = 8, resolution: o
         (["scale", "--phi", "2000", "--exact"], "is too large to scale by"),
         (["scale", "--phi", "nan", "--exact"], "is not a number or a range"),
         (["scale", "--phi", ENDLESS], "is too large to scale by"),
-        (["scale", "--phi", "1", "--shares", "1e17,-1e17,1"], "depth: should be less than or equal to 100"),
+        (["scale", "--phi", "1", "--shares", "1e17,-1e17,1"], "depth: expected less than or equal to 100"),
         (["scale", "--input-size", "1000000000", "--flops", "2x"], "more networks than can be looked at"),
         (["cost", f"{NINES}.yaml"], "File name too long"),
     ],
