@@ -104,12 +104,13 @@ def crop(images: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def follow_policy(images: Tensor, policy: Policy, draws: Tensor) -> Tensor:
-    """Return float images [N, 3, H, W] from 0 to 255 changed as a policy says; `draws` as of `draw`."""
+    """Return images [N, 3, H, W] of values from 0 to 255, changed as a policy says, as uint8; `draws` as of `draw`."""
+    images = images.round().to(torch.uint8) if images.is_floating_point() else images.clone()
     chosen = (draws[:, :, 0] * len(policy.choices)).long()
     for place in range(policy.places):
         for number in range(policy.longest):
             whether, way = draws[:, place, 1 + 2 * number], draws[:, place, 2 + 2 * number]
-            images = _step(images, _steps_at(policy, number, chosen[:, place], whether), way)
+            _take(images, _steps_at(policy, number, chosen[:, place], whether), way)
     return images
 
 
@@ -123,17 +124,15 @@ def _steps_at(policy: Policy, number: int, chosen: Tensor, whether: Tensor) -> l
     ]
 
 
-def _step(images: Tensor, steps: list[Step | None], way: Tensor) -> Tensor:
-    """Make each kind of change on all images that take it."""
+def _take(images: Tensor, steps: list[Step | None], way: Tensor) -> None:
+    """Make each kind of change on all images that take it, in place."""
     for name in sorted({step.change for step in steps if step is not None}):
-        places = [place for place, step in enumerate(steps) if step is not None and step.change == name]
-        levels = torch.tensor([step.level for step in steps if step is not None and step.change == name])
+        taken = {place: step.level for place, step in enumerate(steps) if step is not None and step.change == name}
+        places, levels = torch.tensor(list(taken)), torch.tensor(list(taken.values()), dtype=torch.float64)
         if name in SIGNED:
             levels = torch.where(way[places] < 0.5, levels, -levels)
-        index = torch.tensor(places, device=images.device)
-        changed = CHANGES[name](images[index], levels.to(images.device))
-        images = images.index_copy(0, index, changed)
-    return images
+        index = places.to(images.device)
+        images[index] = CHANGES[name](images[index], levels.to(images.device))
 
 
 def flip_and_shift(images: Tensor, augmentation: Augmentation, draws: Draws) -> Tensor:

@@ -1,9 +1,10 @@
 """Changes of colour and shape that augmentation policies are made of, on batches of images as tensors.
 
-Each takes float images [N, 3, H, W] from 0 to 255 and levels [N] from 0 to 10, and returns images of the same range.
-Levels mean what they mean in the official EfficientNet code (tensorflow/tpu, `autoaugment.py`) but for two: images are
-shifted by a share of their side (0.45 at level 10, as the AutoAugment paper's 150 px of 331), where the code has 250 px
-for every size, and `posterize` keeps 8 to 4 bits as in the paper, where the code goes down to none.
+Each takes images [N, 3, H, W], uint8, and levels [N] from 0 to 10, float64, and returns such images. Changes of colour
+are Pillow's to the bit: what looks at a pixel's value alone is a table of 256 entries. Levels mean what they mean in
+the official EfficientNet code (tensorflow/tpu, `autoaugment.py`) but for two: images are shifted by a share of their
+side (0.45 at level 10, as the AutoAugment paper's 150 px of 331), where the code has 250 px for every size, and
+`posterize` keeps 8 to 4 bits as in the paper, where the code goes down to none.
 """
 
 from __future__ import annotations
@@ -20,14 +21,15 @@ if TYPE_CHECKING:
 GREY = 128.0
 """What comes in from outside an image."""
 
-_LUMA = (0.299, 0.587, 0.114)
+_LUMA = (19595 / 2**16, 38470 / 2**16, 7471 / 2**16)
 _TOP = 10.0
 
 
 def warp(images: Tensor, matrices: Tensor) -> Tensor:
     """Sample images where matrices [N, 2, 3] point, in coordinates from -1 to 1 (x, then y); outside is grey."""
     grid = functional.affine_grid(matrices, list(images.shape), align_corners=False)
-    return functional.grid_sample(images - GREY, grid, align_corners=False) + GREY
+    sampled = functional.grid_sample(images - GREY, grid, align_corners=False)
+    return sampled.add_(GREY + 0.5).to(torch.uint8)
 
 
 def _matrices(count: int, device: torch.device) -> Tensor:
@@ -55,72 +57,107 @@ def _rotate(images: Tensor, levels: Tensor) -> Tensor:
     return warp(images, matrices)
 
 
-def _blend(images: Tensor, others: Tensor, levels: Tensor) -> Tensor:
-    """Move images away from others: by 0.1 of the way at level 0 (nearly the others), by 1.9 at level 10."""
-    factors = (levels / _TOP * 1.8 + 0.1)[:, None, None, None]
-    return (others + factors * (images - others)).clamp(0, 255)
+def _looked_up(images: Tensor, tables: Tensor) -> Tensor:
+    """Replace each value by its entry of a table: tables [N, 3, 256], or [N, 1, 256] for all channels alike."""
+    entries = tables.clamp(0, 255).to(torch.uint8).expand(-1, images.shape[1], -1)
+    return entries.gather(2, images.flatten(2).long()).view(images.shape)
+
+
+def _values(levels: Tensor) -> Tensor:
+    """Return the values that tables are made for, [1, 1, 256]."""
+    return torch.arange(256.0, device=levels.device).view(1, 1, -1)
+
+
+def _per_image(numbers: Tensor) -> Tensor:
+    return numbers.view(-1, 1, 1)
+
+
+def _factors(levels: Tensor) -> Tensor:
+    """Return how far images are from others then: 0.1 of the way at level 0 (nearly the others), 1.9 at level 10."""
+    return (levels / _TOP * 1.8 + 0.1).float()
+
+
+def _blend(images: Tensor, others: Tensor, factors: Tensor) -> Tensor:
+    """Move values away from others, in the order in which Pillow rounds."""
+    return (images - others).mul_(factors).add_(others).clamp_(0, 255)
 
 
 def _grey(images: Tensor) -> Tensor:
-    weights = torch.tensor(_LUMA, device=images.device)[:, None, None]
-    return (images * weights).sum(1, keepdim=True)
+    """Return the luma of images as Pillow rounds it, whole numbers as floats [N, 1, H, W]."""
+    red, green, blue = images.float().split(1, dim=1)
+    return (red * _LUMA[0]).add_(green, alpha=_LUMA[1]).add_(blue, alpha=_LUMA[2]).add_(0.5).floor_()
 
 
 def _color(images: Tensor, levels: Tensor) -> Tensor:
-    return _blend(images, _grey(images), levels)
+    factors = _factors(levels).view(-1, 1, 1, 1)
+    return _blend(images.float(), _grey(images), factors).to(torch.uint8)
 
 
 def _brightness(images: Tensor, levels: Tensor) -> Tensor:
-    return _blend(images, torch.zeros_like(images), levels)
+    factors = _per_image(_factors(levels))
+    return _looked_up(images, _blend(_values(levels), torch.zeros_like(factors), factors))
 
 
 def _contrast(images: Tensor, levels: Tensor) -> Tensor:
-    return _blend(images, _grey(images).mean((2, 3), keepdim=True), levels)
+    mean = _grey(images).mean((1, 2, 3), dtype=torch.float64).add_(0.5).floor_().float()
+    return _looked_up(images, _blend(_values(levels), _per_image(mean), _per_image(_factors(levels))))
 
 
 def _sharpness(images: Tensor, levels: Tensor) -> Tensor:
-    kernel = torch.ones(3, 1, 3, 3, device=images.device)
-    kernel[:, :, 1, 1] = 5.0
-    smooth = images.clone()
-    smooth[:, :, 1:-1, 1:-1] = functional.conv2d(images, kernel / 13.0, groups=3)  # the border stays
-    return _blend(images, smooth, levels)
+    values = images.float()
+    rows = values[:, :, :-2] + values[:, :, 1:-1] + values[:, :, 2:]
+    around = rows[:, :, :, :-2] + rows[:, :, :, 1:-1] + rows[:, :, :, 2:]
+    centre = values[:, :, 1:-1, 1:-1]
+    smooth = (around + 4 * centre).div_(13).add_(0.5).floor_()
+    sharp = images.clone()  # the border stays
+    sharp[:, :, 1:-1, 1:-1] = _blend(centre, smooth, _factors(levels).view(-1, 1, 1, 1)).to(torch.uint8)
+    return sharp
 
 
 def _posterize(images: Tensor, levels: Tensor) -> Tensor:
-    steps = 2.0 ** (levels * 4 / _TOP).floor()[:, None, None, None]
-    return (images / steps).floor() * steps
+    steps = _per_image(2.0 ** (levels * 4 / _TOP).floor())
+    return _looked_up(images, (_values(levels) / steps).floor() * steps)
 
 
 def _solarize(images: Tensor, levels: Tensor) -> Tensor:
-    threshold = (levels / _TOP * 256).floor()[:, None, None, None]
-    return torch.where(images < threshold, images, 255 - images)
+    threshold, values = _per_image((levels / _TOP * 256).floor()), _values(levels)
+    return _looked_up(images, torch.where(values < threshold, values, 255 - values))
 
 
 def _solarize_add(images: Tensor, levels: Tensor) -> Tensor:
-    added = (levels / _TOP * 110).floor()[:, None, None, None]
-    return torch.where(images < GREY, (images + added).clamp(0, 255), images)
+    added, values = _per_image((levels / _TOP * 110).floor()), _values(levels)
+    return _looked_up(images, torch.where(values < GREY, values + added, values))
 
 
 def _invert(images: Tensor, levels: Tensor) -> Tensor:  # noqa: ARG001 - as the others
     return 255 - images
 
 
-def _autocontrast(images: Tensor, levels: Tensor) -> Tensor:  # noqa: ARG001 - as the others
-    low, high = images.amin((2, 3), keepdim=True), images.amax((2, 3), keepdim=True)
-    return torch.where(high > low, (images - low) * (255 / (high - low).clamp_min(1e-6)), images)
+def _autocontrast(images: Tensor, levels: Tensor) -> Tensor:
+    low, high = (limit.double()[:, :, None] for limit in images.flatten(2).aminmax(dim=2))
+    factor, values = torch.full_like(low, 255) / (high - low), _values(levels)  # 255 / … would multiply by 1 / …
+    return _looked_up(images, torch.where(high > low, values * factor - low * factor, values))
 
 
-def _equalize(images: Tensor, levels: Tensor) -> Tensor:  # noqa: ARG001 - as the others
+def _equalize(images: Tensor, levels: Tensor) -> Tensor:
     """Spread each channel's values evenly, as Pillow's `ImageOps.equalize`."""
-    values = images.round().clamp(0, 255).long().flatten(0, 1).flatten(1)  # [3 N, H W]
-    rows = torch.arange(len(values), device=images.device)[:, None]
-    counts = torch.bincount((values + 256 * rows).flatten(), minlength=256 * len(values)).view(-1, 256)
-    last = counts.gather(1, values.amax(1, keepdim=True))
-    step = (counts.sum(1, keepdim=True) - last) // 255
-    before = counts.cumsum(1) - counts
-    table = ((before + step // 2) // step.clamp_min(1)).clamp(0, 255)
-    spread = torch.where(step > 0, table.gather(1, values), values)
-    return spread.view(images.shape).to(images.dtype)
+    counts = _histograms(images)
+    last = counts.gather(2, images.flatten(2).amax(2, keepdim=True).long())
+    step = (counts.sum(2, keepdim=True) - last) // 255
+    before = counts.cumsum(2) - counts
+    spread = (before + step // 2) // step.clamp_min(1)
+    return _looked_up(images, torch.where(step > 0, spread, _values(levels).long()))
+
+
+def _histograms(images: Tensor) -> Tensor:
+    """Return how often each value stands in each channel, int64 [N, 3, 256]."""
+    rows = images.flatten(2).flatten(0, 1)
+    if images.device.type == "cpu":  # where counting bytes is many times faster than counting what is made of them
+        counts = torch.stack([torch.bincount(row, minlength=256) for row in rows])
+    else:
+        starts = 256 * torch.arange(len(rows), device=images.device)
+        counts = torch.bincount((rows + starts[:, None]).flatten(), minlength=256 * len(rows))
+    return counts.view(*images.shape[:2], 256)
 
 
 def _identity(images: Tensor, levels: Tensor) -> Tensor:  # noqa: ARG001 - as the others

@@ -395,7 +395,7 @@ class Training:
     def _augmented(self, images: Tensor, draws: Draws) -> Tensor:
         augmentation = self.recipe.augmentation
         if augmentation.policy is not None:
-            images = follow_policy(images.to(torch.float32), load_policy(augmentation.policy), draws["policy"])
+            images = follow_policy(images, load_policy(augmentation.policy), draws["policy"])
         return flip_and_shift(self.ready(images), augmentation, draws)
 
     def _autocast(self) -> AbstractContextManager[None]:
