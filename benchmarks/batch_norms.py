@@ -18,7 +18,8 @@ import torch
 
 from scalenet import build, load
 from scalenet.training import runs
-from scalenet.training.loop import Listener, Training
+from scalenet.training.loop import Training
+from scalenet.training.progress import Listener
 from scalenet.training.recipe import change, load_recipe
 from scalenet.training.statistics import batch_norms
 
@@ -39,12 +40,12 @@ class Watch(Listener):
 
     def row(self, training: Training, took: float) -> None:
         """Print a row; `took` is the CPU time of the epoch's steps."""
-        network = training.evaluated()
-        running = training._score(network, training.validation).top1
-        norms, began = training.norms.free(network), time.process_time()
-        with training.norms.judged(network, norms, step=training.step):
+        network = training.averages.evaluated
+        running = training.judge.score(network, training.inputs.validation).top1
+        norms, began = training.judge.norms.free(network), time.process_time()
+        with training.judge.norms.judged(network, norms, step=training.step):
             share = (time.process_time() - began) / took
-            estimated = training._score(network, training.validation).top1
+            estimated = training.judge.score(network, training.inputs.validation).top1
         figures = (training.curve[-1]["accuracy"], running, estimated, share)
         print(f"{training.step * self.momentum:17.2f}", *(f"{100 * figure:9.1f}" for figure in figures), flush=True)
 

@@ -27,7 +27,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from scalenet import build, load
 from scalenet.training.data import ImageSet, Splits, read, stream
-from scalenet.training.loop import Listener, Progress, Training
+from scalenet.training.loop import Training
+from scalenet.training.progress import Listener, Progress
 from scalenet.training.recipe import change, load_recipe
 from scalenet.training.selection import select
 from scalenet.training.sources import find_source
@@ -150,9 +151,8 @@ def our_pipeline(splits: Splits, size: int) -> Callable[[], float]:
 
     def measure() -> float:
         start = cpu_seconds()
-        keys, again = itertools.tee(training._keys())
-        for (images, _), (_, draws) in zip(training.data.augmented(keys), again, strict=True):
-            training._augmented(images, draws)
+        for _ in training.inputs.epoch(0):
+            pass
         return len(splits.train) / (cpu_seconds() - start)
 
     return measure

@@ -41,7 +41,7 @@ from .output import emit, emit_json, emit_line, note, progress
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from scalenet.training.loop import Progress
+    from scalenet.training.progress import Progress
     from scalenet.training.sources import Source
 
 CACHES = ("auto", "memory", "none")
@@ -191,7 +191,7 @@ def _train(
 ) -> dict[str, Any]:
     """Train in the folder, and return the row of the results."""
     import scalenet
-    from scalenet.training.loop import DivergedError
+    from scalenet.training.progress import DivergedError
     from scalenet.training.runs import EMBEDDED
 
     with _bar("reading images", shown=leads) as update:

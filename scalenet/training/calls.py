@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from scalenet.scaling.scaler import Network
-    from scalenet.training.loop import Progress
+    from scalenet.training.progress import Progress
     from scalenet.training.runs import Cache, Part
     from scalenet.training.sources import Layout
 

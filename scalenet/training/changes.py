@@ -84,7 +84,7 @@ def _blend(images: Tensor, others: Tensor, factors: Tensor) -> Tensor:
 
 def _grey(images: Tensor) -> Tensor:
     """Return the luma of images as Pillow rounds it, whole numbers as floats [N, 1, H, W]."""
-    red, green, blue = images.float().split(1, dim=1)
+    red, green, blue = images.float().chunk(3, dim=1)
     return (red * _LUMA[0]).add_(green, alpha=_LUMA[1]).add_(blue, alpha=_LUMA[2]).add_(0.5).floor_()
 
 

@@ -23,11 +23,12 @@ from scalenet.arch.files import sweep, write_bytes
 from scalenet.arch.spec import Record, as_tuple
 from scalenet.model.builder import build
 from scalenet.model.names import names_of_today
+from scalenet.training.data import FileSet
 from scalenet.training.decoding import some
 from scalenet.training.foreign import HINT, describe_file, describe_tensors
-from scalenet.training.loop import State
 from scalenet.training.optimizers import CLASSIFIER
 from scalenet.training.recipe import Recipe
+from scalenet.training.state import State
 from scalenet.training.tensors import below, mismatch
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
+    from scalenet.training.data import Splits
     from scalenet.training.feed import Normalization
 
 KEPT = 2
@@ -64,6 +66,19 @@ class Images(Record):
     minival: int
     cached: bool
     drawn: float | None = None
+
+    @classmethod
+    def of(cls, splits: Splits) -> Images:
+        """Return the record of a training's images."""
+        return cls(
+            name=splits.name,
+            digest=splits.names,
+            train=len(splits.train),
+            validation=len(splits.validation),
+            minival=0 if splits.minival is None else len(splits.minival),
+            cached=not isinstance(splits.train, FileSet),
+            drawn=splits.drawn,
+        )
 
 
 class Plan(Record):

@@ -33,13 +33,14 @@ from scalenet.training.checkpoint import (
 )
 from scalenet.training.curves import curves_png
 from scalenet.training.decoding import some
-from scalenet.training.loop import Listener
+from scalenet.training.progress import Listener
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from scalenet.training.loop import Outcome, Progress, Training
+    from scalenet.training.loop import Training
+    from scalenet.training.progress import Outcome, Progress
 
 RESULTS = Results(
     "training",
@@ -175,7 +176,7 @@ class Folder(Listener):
             write_checkpoint(self.folder / "checkpoints", training.step, state, self._about(training))
 
     def _about(self, training: Training) -> About:
-        mean, deviation = training.normalization
+        mean, deviation = training.inputs.normalization
         return About(schema="scalenet-weights/1", plan=self.plan, mean=mean, deviation=deviation)
 
     def _log(self, training: Training) -> None:

@@ -14,14 +14,15 @@ from scalenet.arch.errors import ScalenetError, UnknownNameError
 from scalenet.arch.validation import at_least
 from scalenet.model.builder import build
 from scalenet.training.checkpoint import Images, Plan, Trained
-from scalenet.training.data import FileSet, embedded_splits, read, read_part, stream, stream_part
+from scalenet.training.data import embedded_splits, read, read_part, stream, stream_part
 from scalenet.training.decoding import some
 from scalenet.training.distributed import SINGLE, World
 from scalenet.training.embedded import rendered_size
 from scalenet.training.feed import feed, normalizer
 from scalenet.training.folder import Folder
-from scalenet.training.loop import DivergedError, Training
+from scalenet.training.loop import Training
 from scalenet.training.memory import fits
+from scalenet.training.progress import DivergedError
 from scalenet.training.scoring import score
 from scalenet.training.selection import HELD_OUT, select
 from scalenet.training.sources import Source, find_source, native_size
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from scalenet.arch.spec import Architecture
     from scalenet.training.data import Splits
     from scalenet.training.decoding import Files
-    from scalenet.training.loop import Progress
+    from scalenet.training.progress import Progress
     from scalenet.training.recipe import Recipe
     from scalenet.training.scoring import Scores
 
@@ -147,7 +148,7 @@ def train(
         normalization=None if init is None else init.about.normalization,
     )
     keeper.begin(training, command=command, found=splits.found, note=note)
-    if (line := training.norms.remark(training.steps * recipe.accumulate)) is not None:
+    if (line := training.judge.norms.remark(training.steps * recipe.accumulate)) is not None:
         note(line)
     try:
         outcome = training.run(keeper)
@@ -204,22 +205,13 @@ def _plan(architecture: Architecture, splits: Splits, recipe: Recipe, reading: R
     model = architecture.model
     if model.channels != 3:
         raise ScalenetError(f"{architecture.name} takes images of {model.channels} colours; the images have 3")
-    images = Images(
-        name=splits.name,
-        digest=splits.names,
-        train=len(splits.train),
-        validation=len(splits.validation),
-        minival=0 if splits.minival is None else len(splits.minival),
-        drawn=splits.drawn,
-        cached=not isinstance(splits.train, FileSet),
-    )
     return Plan(
         schema="scalenet-training/1",
         config=Config(
             schema="scalenet/1", name=architecture.name, model=recipe.applied(model.with_classes(len(splits.classes)))
         ),
         recipe=recipe,
-        images=images,
+        images=Images.of(splits),
         classes=splits.classes,
         seed=reading.seed,
         init=None if init is None else init.digest,

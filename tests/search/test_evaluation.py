@@ -277,7 +277,7 @@ def test_a_training_that_diverges_leaves_no_checkpoint(train, job):
 
 def test_what_a_killed_process_left_half_written_is_removed_once_it_is_old(train, job, whole):
     job.folder.mkdir()
-    old, new = (job.folder / f".epochs-3.safetensors.{name}" for name in ("old", "new"))
+    old, new = (job.folder / f".epochs-3.safetensors.{name}" for name in ("old_5678", "new_5678"))
     old.touch()
     new.touch()
     os.utime(old, (0, 0))

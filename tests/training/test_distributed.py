@@ -25,7 +25,8 @@ from pathlib import Path
 from scalenet import build, load
 from scalenet.training import runs
 from scalenet.training.distributed import world
-from scalenet.training.loop import Listener, Training
+from scalenet.training.loop import Training
+from scalenet.training.progress import Listener
 from scalenet.training.recipe import change, load_recipe
 
 net, data, out = map(Path, sys.argv[1:])
@@ -43,8 +44,8 @@ with world("cpu") as here:
     torch.manual_seed(0)
     network = build(recipe.applied(load(net).model)).double()
     training = Training(network, splits, recipe=recipe, resolution=(8, 8), seed=0, world=here)
-    ready = training.ready
-    training.ready = training.norms.prepare = lambda images: ready(images).double()
+    ready = training.inputs.ready
+    training.inputs.ready = training.judge.norms.prepare = lambda images: ready(images).double()
     outcome = training.run(Ear())
     if here.leads:
         norm = training.module.stem.norm.running_var.tolist()

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from scalenet.training.augmentation import draw, flip_and_shift
 from scalenet.training.data import ImageSet, Splits, embedded_splits
-from scalenet.training.loop import DivergedError, Listener, Outcome, Progress, Training
+from scalenet.training.loop import Training
+from scalenet.training.progress import DivergedError, Listener, Outcome, Progress
 from scalenet.training.recipe import Augmentation, Recipe, change, load_recipe
 from scalenet.training.statistics import channel_statistics
 

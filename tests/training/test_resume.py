@@ -25,7 +25,7 @@ from scalenet.training.recipe import change, load_recipe
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from scalenet.training.loop import Progress
+    from scalenet.training.progress import Progress
 
 # One process imports torch; its forks train, and kill themselves where they are told to: after a step, while a
 # checkpoint is written (before and after it gets its name), or while the log is.

@@ -14,7 +14,8 @@ from scalenet import load
 from scalenet.training import runs
 from scalenet.training.checkpoint import checkpoints, read_trained
 from scalenet.training.data import Splits
-from scalenet.training.loop import Listener, Training
+from scalenet.training.loop import Training
+from scalenet.training.progress import Listener
 from scalenet.training.scoring import Scores
 from scalenet.training.statistics import ARRIVAL, LEAST, MOST, NormStatistics, estimate, sample_size
 
@@ -50,9 +51,9 @@ def training(module: nn.Module, splits: Splits, **changes: Any) -> Training:
 def exact_accuracy(module: Any, run: Training, splits: Splits) -> float:
     """Return the held-out accuracy with the exact statistics of all training images, worked out by hand."""
     with torch.no_grad():
-        seen = module[0](run.ready(splits.train.images)).double()  # type: ignore[union-attr]
+        seen = module[0](run.inputs.ready(splits.train.images)).double()  # type: ignore[union-attr]
         mean, variance = seen.mean((0, 2, 3)), seen.var((0, 2, 3))
-        maps = module[0](run.ready(splits.validation.images)).double()  # type: ignore[union-attr]
+        maps = module[0](run.inputs.ready(splits.validation.images)).double()  # type: ignore[union-attr]
         scale, shift = (module[1].weight / (variance + module[1].eps).sqrt()), module[1].bias
         normal = (maps - mean[:, None, None]) * scale[:, None, None] + shift[:, None, None]
         logits = module[6](normal.relu().mean((2, 3)).float())
@@ -144,14 +145,14 @@ def test_norms_without_running_statistics_need_none(splits: Splits, norm: nn.Mod
     module = network()
     module[1] = norm  # type: ignore[index]
     run = training(module, splits, epochs=2)
-    assert run.norms.remark(run.steps) is None
+    assert run.judge.norms.remark(run.steps) is None
     assert run.run().statistics_images == 0
 
 
 def test_a_mean_over_the_whole_training_never_counts(splits: Splits) -> None:
     module = slow(None)
     run = training(module, splits, epochs=3)
-    assert "the running ones are of the whole training" in (run.norms.remark(10**9) or "")
+    assert "the running ones are of the whole training" in (run.judge.norms.remark(10**9) or "")
     assert run.run().statistics_images == LEAST
     assert module[1].momentum is None  # type: ignore[index]
 
@@ -159,9 +160,9 @@ def test_a_mean_over_the_whole_training_never_counts(splits: Splits) -> None:
 def test_each_norm_has_its_own_momentum(splits: Splits) -> None:
     module = nn.Sequential(nn.BatchNorm2d(3, momentum=1.0), nn.BatchNorm2d(3, momentum=SLOW), *list(network())[:])
     run = training(module, splits)
-    assert run.norms.late(module, 1) == [module[0], module[1], module[3]]
-    assert run.norms.late(module, 200) == [module[1]]
-    assert run.norms.remark(200) == (
+    assert run.judge.norms.late(module, 1) == [module[0], module[1], module[3]]
+    assert run.judge.norms.late(module, 200) == [module[1]]
+    assert run.judge.norms.remark(200) == (
         f"batch-norm statistics are estimated from {LEAST} training images before each evaluation: "
         "the running ones need 10,000 batches at momentum 0.001, and there are 200"
     )
@@ -175,8 +176,8 @@ def test_an_interrupted_estimate_leaves_the_running_statistics(splits: Splits) -
     def interrupt(images: Tensor) -> Tensor:
         raise KeyboardInterrupt
 
-    run.norms.prepare = interrupt
-    with pytest.raises(KeyboardInterrupt), run.judged(module):
+    run.judge.norms.prepare = interrupt
+    with pytest.raises(KeyboardInterrupt), run.judge.judged(module, 0):
         pass
     assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
     assert module[1].momentum == SLOW  # type: ignore[index]
@@ -209,10 +210,10 @@ def test_broken_images_are_no_part_of_an_estimate(splits: Splits) -> None:
         def plain(self, chosen: Tensor) -> Any:  # noqa: ARG002 - as a feed has it
             yield images, torch.tensor([0, -1, 0, 0, -1, 0, 0, 0])
 
-    run.norms = NormStatistics(module, Broken(), prepare=run.ready, seed=0)  # type: ignore[arg-type]
+    run.judge.norms = NormStatistics(module, Broken(), prepare=run.inputs.ready, seed=0)  # type: ignore[arg-type]
     sizes: list[int] = []
     module.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
-    run.norms.estimate(module, run.norms.free(module))
+    run.judge.norms.estimate(module, run.judge.norms.free(module))
     assert sizes == [6]
 
 

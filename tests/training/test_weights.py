@@ -19,8 +19,8 @@ from scalenet.arch.errors import ScalenetError
 from scalenet.training import runs
 from scalenet.training.checkpoint import checkpoints, read_trained, write_state
 from scalenet.training.foreign import describe_tensors
-from scalenet.training.loop import State
 from scalenet.training.recipe import change, load_recipe
+from scalenet.training.state import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable

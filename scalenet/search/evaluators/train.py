@@ -17,7 +17,8 @@ from scalenet.arch.files import sweep
 from scalenet.model.builder import build
 from scalenet.search.evaluators.base import Report, Result
 from scalenet.training.checkpoint import ABANDONED, read_state, write_state
-from scalenet.training.loop import DivergedError, Listener, Training
+from scalenet.training.loop import Training
+from scalenet.training.progress import DivergedError, Listener
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from scalenet.search.evaluators.base import Job, Tell
     from scalenet.training.data import Splits
-    from scalenet.training.loop import Progress
+    from scalenet.training.progress import Progress
     from scalenet.training.recipe import Recipe
 
 
