@@ -1,165 +1,329 @@
-"""What does halving a search save, and does it find what the exhaustive grid finds?
+"""Which strategy gives STEP 1 the most useful answer for the least training?
 
-    python benchmarks/search.py [FOLDER] [SEEDS]
+    python benchmarks/search.py [--searches 40] [--only NAME] [--processes N]
 
-Trains all candidates of the embedded task with every budget and seed (`scalenet grid-search`; some hours of one core,
-and it goes on where it stopped), writes them to `table.csv`, and replays searches on it. The two searches of a pair
-have no seed in common. Prints Markdown: what a search trains as a share of the exhaustive grid's epochs, the rank
-correlation of a pair over all candidates, how far the winner lies below the best at full budget (both means over all
-seeds), how many candidates tie with it, and how often the best is the winner or among them.
+Replays searches, with the product's own judge, surface and race, on simulated truths and on recorded tables
+(`benchmarks/tables`). Every row is so many searches in pairs: the two of a pair search one truth with other seeds.
+Prints Markdown for docs/search.md, and the seeds it drew from:
+
+- trained: the training spent, of that of all candidates to the end with four seeds, where short ones begin anew;
+- regret: points by which the winner lies below the best in truth, in the mean and at the 95th percentile;
+- bound: by how many points a candidate may be better than the winner, as the search says; held: how often none is by
+  more (promised: 95 %);
+- ties: other candidates that may be the best; best in: how often the best is the winner or one of them;
+- again: rank correlation of the two searches of a pair; alike: how often each has the other's winner among its ties.
 """
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from dataclasses import dataclass
-from functools import cached_property
-from itertools import chain, product
+import argparse
+import math
+import os
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
-from statistics import fmean, stdev
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
 
+from scalenet.search.answer.finding import Trained, find
 from scalenet.search.answer.ranking import agreement, rank
-from scalenet.search.rungs.schedule import entrants, finished, halving, needed, spent
+from scalenet.search.answer.variances import shrink
+from scalenet.search.rungs.race import ERROR, Race, Training, next_round, spent, with_result
+from scalenet.search.rungs.schedule import halving
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from scalenet.search.answer.ranking import Ranking
-    from scalenet.search.rungs.schedule import Key, Schedule
+    from numpy.typing import NDArray
 
-BUDGETS, FACTORS, PAIRS = (1, 2, 5), (1, 2, 3, 5), 60
-FULL = max(BUDGETS)
-GRID = """\
-schema: scalenet-grid/1
-name: quarters
-description: Quarters of the extra FLOPs, each brought to twice the baseline within 2 %.
-points: {kind: shares, divisions: 4}
-product: 2.0
-include: [paper]
-constraint: measured
-achieved: 0.02
-rounding: fine
-"""
+TABLES = Path(__file__).parent / "tables"
+SEEDS = 24  # of each candidate in a search, more than any strategy takes
+EXHAUSTIVE = 4
+CAPS = (0.2, 0.35, 0.5, 1.0)
+
+
+class World(Protocol):
+    """A truth to be searched: candidates' shares, what each is worth in points, and trainings of it."""
+
+    shares: NDArray[np.float64]
+    truth: NDArray[np.float64]
+    ratio: float
+
+    def draw(self, random: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return tables (candidates × SEEDS) of short and of full trainings."""
+        ...
+
+
+def triangle(divisions: int) -> NDArray[np.float64]:
+    """Return all shares of depth, width and resolution that are multiples of 1 / divisions."""
+    steps = range(divisions + 1)
+    points = [(depth, width, divisions - depth - width) for depth in steps for width in steps[: divisions + 1 - depth]]
+    return np.array(points) / divisions
 
 
 @dataclass(frozen=True)
-class Table:
-    """The accuracy of every training of the exhaustive grid, by candidate, seed and budget."""
+class Simulation:
+    """What is simulated, in points: candidates' standard deviation at the full budget, one training's noise, and how
+    their truths at a tenth of the budget correlate with those at the full one.
 
-    scores: dict[Key, float]
+    The noise of the best is `best_noise` times that of the others, of the form of a t with `tail` degrees of freedom;
+    a share `collapse` of the trainings loses 15 points on the way. Candidates that are `equal` differ by nothing.
+    """
 
-    @cached_property
-    def names(self) -> tuple[str, ...]:
-        return tuple(sorted({name for name, _, _ in self.scores}))
-
-    @cached_property
-    def seeds(self) -> tuple[int, ...]:
-        return tuple(sorted({seed for _, seed, _ in self.scores}))
-
-    @cached_property
-    def means(self) -> dict[str, float]:
-        """Each candidate's mean over all seeds at full budget."""
-        return {name: fmean(self.scores[name, seed, FULL] for seed in self.seeds) for name in self.names}
-
-    def searched(self, schedule: Schedule) -> Ranking:
-        """Return what a search of this schedule finds."""
-        scores: dict[Key, float] = {}
-        while not finished(schedule, self.names, scores):
-            scores = {key: self.scores[key] for key in needed(schedule, self.names, scores)}
-        rungs = [
-            {name: [scores[name, seed, rung.budget] for seed in rung.seeds] for name in kept}
-            for kept, rung in zip(entrants(schedule, self.names, scores), schedule.rungs, strict=True)
-        ]
-        return rank(rungs, held_out=None)
-
-    def regret(self, ranking: Ranking) -> float:
-        """Return how far the winner lies below the best at full budget."""
-        return max(self.means.values()) - self.means[ranking.winner.name]
-
-    def holds(self, ranking: Ranking) -> bool:
-        """Return whether the best at full budget is the winner or ties with it."""
-        best = max(self.names, key=self.means.__getitem__)
-        return any(standing.name == best for standing in (ranking.winner, *ranking.ties))
+    spread: float = 1.5
+    noise: float = 1.0
+    agreement: float = 0.8
+    rough: bool = False
+    best_noise: float = 1.0
+    tail: float | None = None
+    collapse: float = 0.0
+    equal: bool = False
+    seed_effect: float = 0.3
+    divisions: int = 4
+    ratio: float = 0.2
 
 
-def trained(folder: Path, seeds: int) -> Table:
-    """Train what is left, and write and return the table."""
-    folder.mkdir(parents=True, exist_ok=True)
-    grid = folder / "quarters.yaml"
-    grid.write_text(GRID, encoding="utf-8")
-    scalenet = str(Path(sys.executable).parent / "scalenet")
-    parts = []
-    for budget in BUDGETS:
-        output = folder / f"epochs{budget}"
-        search = f"grid-search --grid {grid} --halving 1 --epochs {budget} --seeds {seeds} -o {output}"
-        subprocess.run([scalenet, *search.split()], check=True, stdout=subprocess.DEVNULL)
-        parts.append(pd.read_csv(output / "jobs.csv"))
-    table = pd.concat(parts)[["name", "seed", "budget", "accuracy", "seconds"]]
-    table.to_csv(folder / "table.csv", index=False)
-    return Table({(name, seed, budget): accuracy for name, seed, budget, accuracy, _ in table.itertuples(index=False)})
+class Simulated:
+    """A simulated truth: at smaller budgets candidates differ more (budget^-1/2), and so does noise (budget^-3/4)."""
+
+    def __init__(self, how: Simulation, random: np.random.Generator) -> None:
+        self.how, self.ratio, self.shares = how, how.ratio, triangle(how.divisions)
+        count = len(self.shares)
+        long, other = (_shape(self.shares, random, rough=how.rough) for _ in range(2))
+        own = 0.13 * how.spread * random.normal(size=count)
+        weight = 1 - (1 - how.agreement) * math.log(how.ratio) / math.log(0.1)
+        short = how.ratio**-0.5 * (weight * long + math.sqrt(1 - weight**2) * other)
+        spread = 0 if how.equal else how.spread
+        self.truth = spread * long + (0 if how.equal else own)
+        self.short = spread * short + (0 if how.equal else own)
+        self.noise = how.noise * np.where(np.arange(count) == self.truth.argmax(), how.best_noise, 1.0)[:, None]
+
+    def draw(self, random: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return accuracy = candidate + seed + noise; a long training's noise is a little like its short one's."""
+        how, shape = self.how, (len(self.shares), SEEDS)
+        size = np.sqrt(1 - 2 / how.tail) if how.tail else 1.0
+        draws = random.standard_t(how.tail, size=(2, *shape)) * size if how.tail else random.normal(size=(2, *shape))
+        first, second = draws[0], 0.2 * draws[0] + math.sqrt(0.96) * draws[1]
+        seeds = how.seed_effect * random.normal(size=(2, 1, SEEDS))
+        gone = random.random(shape) < how.collapse
+        early = gone & (random.random(shape) < how.ratio)
+        short = self.short[:, None] + how.ratio**-0.75 * self.noise * first + seeds[0] - 15 * early
+        full = self.truth[:, None] + self.noise * second + seeds[1] - 15 * gone
+        return short, full
 
 
-def correlation(one: Ranking, other: Ranking) -> float:
-    """Return the rank correlation of two searches over all candidates."""
-    places = [{standing.name: float(standing.rank) for standing in ranking.standings} for ranking in (one, other)]
-    found = agreement([places[0][name] for name in places[0]], [places[1][name] for name in places[0]])
-    assert found is not None
+def _shape(shares: NDArray[np.float64], random: np.random.Generator, *, rough: bool) -> NDArray[np.float64]:
+    """Return a quadratic with its peak in the triangle, or a rough Gaussian surface; of mean 0 and deviation 1."""
+    if rough:
+        squares = ((shares[:, None] - shares) ** 2).sum(axis=-1) / 2
+        covariance = np.exp(-squares / 2 / 0.35**2) + 1e-8 * np.eye(len(shares))
+        heights = np.linalg.cholesky(covariance) @ random.normal(size=len(shares))
+    else:
+        root = random.normal(size=(2, 2))
+        off = (shares - random.dirichlet((1.5, 1.5, 1.5)))[:, :2]
+        heights = -np.einsum("ni,ij,nj->n", off, root @ root.T + 0.3 * np.eye(2), off)
+    found: NDArray[np.float64] = (heights - heights.mean()) / heights.std()
     return found
 
 
-def row(table: Table, factor: int, seeds: int) -> str:
-    """Return a line of Markdown about searches with so many seeds."""
-    candidates = len(table.names)
-    draw = np.random.default_rng(0)
+class Recorded:
+    """A recorded table: candidates' means over its seeds are the truth, its residuals the noise.
 
-    def schedule(own: Sequence[int], factor: int = factor) -> Schedule:
-        return halving(candidates, seeds=own, budget=FULL, factor=factor)
+    Means of few seeds differ by their noise as well, so they are drawn together to the spread that is left without it.
+    The residuals of a training's short and full run stay together, and keep the size that its candidate's have.
+    """
 
-    pairs = []
-    for _ in range(PAIRS):
-        shuffled = draw.permutation(table.seeds).tolist()
-        own = shuffled[:seeds], shuffled[seeds : 2 * seeds]
-        pairs.append([table.searched(schedule(some)) for some in own])
-    regrets = [table.regret(ranking) for ranking in chain(*pairs)]
-    example = schedule(table.seeds[:seeds])
-    share = spent(example, candidates) / spent(schedule(table.seeds[:seeds], factor=1), candidates)
-    rungs = ", ".join(f"{rung.keep or candidates} × {len(rung.seeds)} × {rung.budget}" for rung in example.rungs)
+    def __init__(self, rows: pd.DataFrame) -> None:
+        table = {kind: _pivot(rows[rows.kind == kind]) for kind in ("short", "full")}
+        first = rows.drop_duplicates("candidate").set_index("candidate").loc[list(table["full"].index)]
+        self.shares = np.array([[float(part) for part in text.split()] for text in first.shares])
+        epochs = rows.groupby("kind").epochs.max()
+        self.ratio = float(epochs["short"] / epochs["full"])
+        found = {kind: _parts(own.to_numpy()) for kind, own in table.items()}
+        self.truth, self.short = found["full"][0], found["short"][0]
+        self.left = np.stack([found["short"][1], found["full"][1]])
+
+    def draw(self, random: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return trainings made of candidates' means and residuals of any candidate, scaled to those of its own."""
+        seeds = self.left.shape[2]
+        sizes = np.stack(
+            [np.sqrt(shrink(own.var(axis=1), np.full(len(own), seeds - 1.0)).variances) for own in self.left]
+        )
+        unit = (self.left / self.left.std(axis=2, keepdims=True)).reshape(2, -1)
+        picks = random.integers(0, unit.shape[1], (len(self.shares), SEEDS))
+        short, full = (sizes[level, :, None] * unit[level][picks] for level in (0, 1))
+        return self.short[:, None] + short, self.truth[:, None] + full
+
+
+def _pivot(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the last accuracies in points, candidates by seeds."""
+    last = rows[rows.epoch == rows.epochs]
+    table: pd.DataFrame = 100 * last.pivot_table(index="candidate", columns="seed", values="accuracy")
+    return table.dropna(axis=0)
+
+
+def _parts(table: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return candidates' worth and the residuals of trainings, both of the size that they have without each other."""
+    means, (count, seeds) = table.mean(axis=1), table.shape
+    left = table - means[:, None] - table.mean(axis=0) + table.mean()
+    left = left * math.sqrt(count * seeds / ((count - 1) * (seeds - 1)))
+    noise, observed = float(left.var()) / seeds, float(means.var(ddof=1))
+    shrunk = math.sqrt(max(0.0, 1 - noise / observed))
+    return means.mean() + shrunk * (means - means.mean()), left
+
+
+class Row(NamedTuple):
+    """What one search came to; `expected` is what its candidates are ranked by."""
+
+    trained: float
+    winner: int
+    bound: float
+    tied: NDArray[np.bool_]
+    expected: NDArray[np.float64]
+
+
+def searches(world: World, random: np.random.Generator, at_a_time: int) -> Iterator[tuple[str, Row]]:
+    """Search a truth with every strategy, all of them by the same trainings."""
+    short, full = world.draw(random)
+    yield "as shipped: halving", halved(world, short, full)
+    for seeds in (2, EXHAUSTIVE, 8):
+        yield f"exhaustive, {seeds} seeds", exhaustive(world, full, seeds)
+    yield from raced(world, short, full, at_a_time)
+
+
+def exhaustive(world: World, full: NDArray[np.float64], seeds: int) -> Row:
+    """Train all candidates to the end with so many seeds."""
+    trained = _trained(world)
+    trained.full[:, :seeds] = full[:, :seeds]
+    finding = find(trained)
+    return Row(seeds / EXHAUSTIVE, finding.winner, finding.bound, finding.tied, finding.expected)
+
+
+def halved(world: World, short: NDArray[np.float64], full: NDArray[np.float64]) -> Row:
+    """Halve as the product does; the bound is that of its trainings to the end."""
+    budget, count = round(1 / world.ratio), len(world.shares)
+    first, last = halving(count, seeds=range(EXHAUSTIVE), budget=budget, factor=budget).rungs
+    trained = _trained(world)
+    few = len(first.seeds)
+    trained.short[:, :few] = short[:, :few]
+    kept = np.argsort(-short[:, :few].mean(axis=1), kind="stable")[: last.keep]
+    trained.full[kept, :EXHAUSTIVE] = full[kept, :EXHAUSTIVE]
+    rungs = [{str(place): short[place, :few].tolist() for place in range(count)}]
+    rungs.append({str(place): full[place, :EXHAUSTIVE].tolist() for place in kept})
+    ranking = rank(rungs, held_out=None)
+    tied, expected = np.zeros(count, dtype=bool), np.zeros(count)
+    for standing in ranking.standings:
+        tied[int(standing.name)], expected[int(standing.name)] = standing.tied, -standing.rank
+    share = (few * count * world.ratio + EXHAUSTIVE * len(kept)) / count / EXHAUSTIVE
+    return Row(share, int(ranking.winner.name), find(trained).bound, tied, expected)
+
+
+def raced(
+    world: World, short: NDArray[np.float64], full: NDArray[np.float64], at_a_time: int
+) -> Iterator[tuple[str, Row]]:
+    """Race to each cap; a race to a larger one goes on from there."""
+    trained, whole = _trained(world), EXHAUSTIVE * len(world.shares)
+    for cap in CAPS:
+        race = Race(cap=cap * whole, at_a_time=at_a_time, seeds=SEEDS)
+        while wanted := next_round(race, trained):
+            for training in wanted:
+                trained = with_result(trained, training, _score(training, short, full))
+        finding = find(trained, error=ERROR)
+        share = spent(race, trained) / whole
+        yield f"race, {100 * cap:.0f} %", Row(share, finding.winner, finding.bound, finding.tied, finding.expected)
+
+
+def _score(training: Training, short: NDArray[np.float64], full: NDArray[np.float64]) -> float:
+    return float((full if training.full else short)[training.candidate, training.seed])
+
+
+def _trained(world: World) -> Trained:
+    nothing = np.full((len(world.shares), SEEDS), np.nan)
+    return Trained(world.shares, nothing.copy(), nothing, world.ratio, np.zeros(len(nothing), dtype=bool))
+
+
+def pair(make: Callable[..., World], at_a_time: int, seed: int) -> list[tuple[str, NDArray[np.float64]]]:
+    """Search one truth twice with every strategy; return what is shown, in order of the columns."""
+    random = np.random.default_rng(seed)
+    world = make(random=random)
+    best, found = int(world.truth.argmax()), []
+    for (name, one), (_, other) in zip(*(list(searches(world, random, at_a_time)) for _ in range(2)), strict=True):
+        again = agreement(one.expected.tolist(), other.expected.tolist())
+        alike = bool(one.tied[other.winner] and other.tied[one.winner])
+        for row in (one, other):
+            regret = float(world.truth[best] - world.truth[row.winner])
+            shown = (row.trained, regret, row.bound, regret <= row.bound + 1e-9, row.tied.sum() - 1, row.tied[best])
+            found.append((name, np.array([*shown, np.nan if again is None else again, alike], dtype=np.float64)))
+    return found
+
+
+def line(world: str, strategy: str, rows: Sequence[NDArray[np.float64]]) -> str:
+    """Return a line of Markdown about the searches of one strategy in one world."""
+    trained, regret, bound, held, ties, inside, again, alike = np.array(rows).T
     return (
-        f"| {seeds} | {factor} | {rungs} | {100 * share:.0f} % "
-        f"| {fmean(correlation(*pair) for pair in pairs):.2f} "
-        f"| {100 * fmean(regrets):.2f} | {100 * np.quantile(regrets, 0.95):.2f} "
-        f"| {fmean(len(ranking.ties) for ranking in chain(*pairs)):.1f} "
-        f"| {100 * fmean(table.holds(ranking) for ranking in chain(*pairs)):.0f} % |"
+        f"| {world} | {strategy} | {100 * trained.mean():.0f} % "
+        f"| {regret.mean():.2f} / {np.quantile(regret, 0.95):.2f} "
+        f"| {bound.mean():.2f} | {100 * held.mean():.1f} | {ties.mean():.1f} | {100 * inside.mean():.1f} "
+        f"| {np.nanmean(again) if not np.isnan(again).all() else math.nan:.2f} | {100 * alike.mean():.0f} |"
     )
 
 
-def spread(table: Table, budget: int) -> str:
-    """Return a line about the trainings of one budget."""
-    rows = {name: [table.scores[name, seed, budget] for seed in table.seeds] for name in table.names}
-    ranking = rank([rows], held_out=None)
-    own = stdev(standing.accuracy for standing in ranking.standings)
-    return (
-        f"{budget} epochs: candidates differ by {100 * own:.1f} points, one training by {100 * ranking.noise:.1f}, "
-        f"rank correlation of two seeds {ranking.seed_correlation or 0:.2f}"
-    )
+def recorded(rows: pd.DataFrame, random: np.random.Generator) -> World:  # noqa: ARG001 - as simulated ones
+    """Return the world of a table."""
+    return Recorded(rows)
+
+
+def worlds() -> dict[str, Callable[..., World]]:
+    """Return what makes each world, by name."""
+    plain = Simulation()
+    simulated = {
+        "smooth": plain,
+        "rough": replace(plain, rough=True),
+        "short and long disagree": replace(plain, agreement=0.2),
+        "noise = spread": replace(plain, noise=1.5),
+        "noise = 2 × spread": replace(plain, noise=3.0),
+        "best 2 × noisier": replace(plain, best_noise=2.0),
+        "best 4 × noisier": replace(plain, best_noise=4.0),
+        "heavy tails": replace(plain, tail=3.0),
+        "5 % collapse": replace(plain, collapse=0.05),
+        "all equal": replace(plain, equal=True),
+        "21 candidates": replace(plain, divisions=5),
+    }
+    found: dict[str, Callable[..., World]] = {name: partial(Simulated, how) for name, how in simulated.items()}
+    for file in sorted(TABLES.glob("*.csv.xz")):
+        for task, rows in pd.read_csv(file).groupby("task"):
+            found[str(task)] = partial(recorded, rows)
+    return found
 
 
 def main() -> None:
-    """Make the table, then print a row for every number of seeds and factor."""
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/search")
-    table = trained(folder, int(sys.argv[2]) if len(sys.argv) > 2 else 8)
-    for budget in BUDGETS:
-        print(spread(table, budget))
-    print("\n| seeds | factor | candidates × seeds × epochs | epochs | correlation | regret | 95 % | ties | best in |")
-    print("|---|---|---|---|---|---|---|---|---|")
-    for seeds, factor in product((2, 3, 4), FACTORS):
-        if 2 * seeds <= len(table.seeds):
-            print(row(table, factor, seeds), flush=True)
+    """Replay, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--searches", type=int, default=40, help="searches a row")
+    parser.add_argument("--first", type=int, default=0, help="seed of the first pair")
+    parser.add_argument("--at-a-time", type=int, default=1, help="trainings in a round of the race")
+    parser.add_argument("--only", help="worlds and strategies to be shown: a part of their line")
+    parser.add_argument("--processes", type=int, default=os.cpu_count())
+    asked = parser.parse_args()
+    seeds = range(asked.first, asked.first + asked.searches // 2)
+    print(f"{asked.searches} searches a row, seeds {seeds[0]} to {seeds[-1]}, {asked.at_a_time} at a time\n")
+    print("| world | strategy | trained | regret / 95 % | bound | held | ties | best in | again | alike |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))  # for processes that begin now
+    with ProcessPoolExecutor(asked.processes, mp_context=get_context("spawn")) as pool:
+        for name, make in worlds().items():
+            if asked.only and asked.only not in name:
+                continue
+            rows: dict[str, list[NDArray[np.float64]]] = {}
+            for found in pool.map(partial(pair, make, asked.at_a_time), seeds):
+                for strategy, shown in found:
+                    rows.setdefault(strategy, []).append(shown)
+            for strategy, own in rows.items():
+                print(line(name, strategy, own), flush=True)
 
 
 if __name__ == "__main__":

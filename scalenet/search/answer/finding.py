@@ -1,0 +1,91 @@
+"""What a search has found at one moment: the judge's verdict, and the surface's bounds for those it has not judged."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scalenet.search.answer.judge import ERROR, judge
+from scalenet.search.answer.margins import reach
+from scalenet.search.answer.surface import fit_surface
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from scalenet.search.answer.judge import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """The trainings that are finished, of candidates by place and seeds by column; nan where there is none.
+
+    `shares` has each candidate's shares of depth, width and resolution. `short` and `full` are scores at the two
+    budgets, `ratio` is the short one over the full one. Of candidates that are `out` a training diverged or failed.
+    """
+
+    shares: NDArray[np.float64]
+    short: NDArray[np.float64]
+    full: NDArray[np.float64]
+    ratio: float
+    out: NDArray[np.bool_]
+
+    @property
+    def seeds(self) -> NDArray[np.int64]:
+        """How many trainings to the end each candidate has."""
+        found: NDArray[np.int64] = (~np.isnan(self.full)).sum(axis=1)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What may be said of each candidate by its place, in the units of the scores.
+
+    `expected` is what candidates are ranked by: how they are expected to score at the full budget. `over`, `tied` and
+    `winner` are as in the `verdict`; those of `unjudged` candidates, which were never trained to the end, are by the
+    surface, and so is the `agreement` of short trainings with long ones, None where there is no surface. Candidates
+    that are `out` tie without evidence, and no bound speaks of them.
+    """
+
+    winner: int
+    expected: NDArray[np.float64]
+    over: NDArray[np.float64]
+    tied: NDArray[np.bool_]
+    unjudged: NDArray[np.bool_]
+    out: NDArray[np.bool_]
+    agreement: float | None
+    verdict: Verdict
+
+    @property
+    def bound(self) -> float:
+        """By how much any candidate that is not out may be better than the winner."""
+        return float(self.over[~self.out].max())
+
+
+def find(trained: Trained, *, error: float = ERROR, least: float = 0.0) -> Finding:
+    """Judge candidates by their trainings to the end, of which one at least is finished, and the others by the surface.
+
+    `error` and `least` are as for the judge.
+    """
+    out = trained.out
+    full = np.where(out[:, None], np.nan, trained.full)
+    verdict = judge(full, error=error, least=least)
+    unjudged = ~out & np.isnan(full).all(axis=1)
+    over = np.where(out, np.inf, verdict.over)
+    tied = out | verdict.tied
+    known = ~out & ~np.isnan(trained.short).all(axis=1)
+    if known.sum() < 2:
+        return Finding(verdict.winner, verdict.means, over, tied, unjudged, out, None, verdict)
+
+    sound = np.where(verdict.collapsed, np.nan, full)
+    short = np.where(out[:, None], np.nan, trained.short)
+    surface = fit_surface(trained.shares, short, sound, ratio=trained.ratio, least=least)
+    winner = verdict.winner
+    far = reach(max(2, int((~out).sum())), math.inf, error) / math.sqrt(2)
+    most = surface.means - surface.means[winner] + far * surface.deviations(winner)
+    over = np.where(unjudged, np.maximum(most, 0), over)
+    tied = np.where(unjudged, most > 0, tied)
+    expected = surface.means + np.nanmean(verdict.means)
+    return Finding(winner, expected, over, tied, unjudged, out, surface.agreement, verdict)

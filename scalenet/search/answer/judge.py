@@ -1,0 +1,176 @@
+"""The judge: what trainings to the end say of candidates, however many trainings each has had.
+
+Which candidate wins, which may be the best as well, and the bound: by how much any may be better than the winner. j may
+be the best unless some i lies further above it than `margin[i, j]`, which is Gupta's one-sided range in differences
+(see `margins`). If j is better than the winner w, then by no more than margin[w, j] - (mean[w] - mean[j]): the
+largest of these is the bound. Both hold together but for the `error`, where nobody looked at the results before (Hsu
+1984: multiple comparisons with the best).
+
+Candidates' noise may differ. Variances are drawn to a common one (see `variances`), and where a candidate's own is
+larger, its 5 % quantile of t counts instead of the common range: the protection from the one noisy candidate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scalenet.search.answer.layout import fit
+from scalenet.search.answer.margins import reach
+from scalenet.search.answer.variances import Shrunk, noisier, pooled, shrink
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from scalenet.search.answer.layout import Layout
+
+ERROR = 0.05
+"""How often a single look may err."""
+
+COLLAPSED = 8.0
+"""Robust standard deviations below candidate + seed from which on a training counts as collapsed."""
+
+TELLING = 12
+"""Residuals from which on their robust standard deviation is trusted: with six it is a lottery."""
+
+FEWEST = 3
+"""Trainings of a candidate from which on one of them can be told to have collapsed."""
+
+AGREEING = 3
+"""Degrees of freedom below which trainings that agree exactly may agree by chance."""
+
+SURE = 200
+"""Degrees of freedom from which on a variance counts as known."""
+
+OWN_ERROR = 0.05
+"""How often a candidate's own variance may err, where that is larger than the common one says."""
+
+_OWN_FREEDOM = 1.3  # with one degree of freedom a variance of its own would say next to anything
+_DIGITS = 1e-12  # below it differences are those of summing
+_SPREAD = 1e6  # of variances relative to each other, so that weights stay numbers
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What may be said, in the units of the table, by the place of each candidate.
+
+    `means` are nan where a candidate was never trained. `over` is how much better than the winner it may be: 0 where it
+    is told from the winner, inf where nothing is known of it or of the noise. `tied` candidates may be the best; the
+    winner is one of them. `noise` is the standard deviation of one training, nan where it is not known. `noisier`
+    candidates have more of it than the others; `collapsed` has the shape of the table.
+    """
+
+    winner: int
+    means: NDArray[np.float64]
+    over: NDArray[np.float64]
+    tied: NDArray[np.bool_]
+    noise: float
+    noisier: NDArray[np.bool_]
+    collapsed: NDArray[np.bool_]
+
+    @property
+    def bound(self) -> float:
+        """By how much any candidate may be better than the winner."""
+        return float(self.over.max())
+
+
+def judge(table: NDArray[np.float64], *, error: float = ERROR, least: float = 0.0) -> Verdict:
+    """Judge candidates (rows) by their trainings to the end (one a seed, nan where there is none).
+
+    At least one training is needed. `least` is the standard deviation below which no noise is credible, such as that of
+    rounding to one held-out image.
+    """
+    gone = collapsed(table)
+    sound = np.where(gone, np.nan, table)
+    plain = fit(sound)
+    noise = _noise(plain, least, float(np.nanmax(np.abs(sound))))
+    if noise is None:
+        means, margin = plain.means, np.full((len(table), len(table)), np.inf)
+    else:
+        unit = float(np.median(noise.variances))
+        weighted = fit(sound, noise.variances / unit) if unit > 0 else plain
+        means, margin = weighted.means, np.sqrt(weighted.differences * unit * _reaches(sound, plain, noise, error))
+    winner, over, tied = _compared(means, margin)
+    deviation = np.nan if noise is None else np.sqrt(max(pooled(plain.variances(), plain.freedom), least**2))
+    return Verdict(winner, means, over, tied, float(deviation), noisier(plain.variances(), plain.freedom), gone)
+
+
+def collapsed(table: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return which trainings are out of all proportion below the others of their candidate and seed."""
+    left = table - _row_medians(table)[:, None]
+    left = left - _row_medians(left.T)
+    trainings = (~np.isnan(table)).sum(axis=1)
+    sizes = np.abs(left[trainings > 1])
+    sizes = sizes[sizes > 0]  # neither nan, nor the trainings that are medians themselves
+    if len(sizes) < TELLING:
+        return np.zeros(table.shape, dtype=bool)
+    deviation = 1.4826 * float(np.median(sizes))  # the standard deviation of a normal distribution
+    found: NDArray[np.bool_] = (np.nan_to_num(left) < -COLLAPSED * deviation) & (trainings >= FEWEST)[:, None]
+    return found
+
+
+def _row_medians(table: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the median of what is known in each row; nan where nothing is."""
+    ordered, known = np.sort(table, axis=1), (~np.isnan(table)).sum(axis=1)  # nan comes last
+    middle = np.stack([np.maximum(known - 1, 0) // 2, known // 2], axis=1)
+    middle = np.minimum(middle, table.shape[1] - 1)
+    medians: NDArray[np.float64] = np.take_along_axis(ordered, middle, axis=1).mean(axis=1)
+    return medians
+
+
+def _noise(layout: Layout, least: float, size: float) -> Shrunk | None:
+    """Return the variances of one training; None where the table, with scores up to this `size`, does not tell them."""
+    freedom, variances = layout.freedom, layout.variances()
+    total = float(freedom.sum())
+    if total < 1:
+        return None
+    common = pooled(variances, freedom)
+    if common <= (_DIGITS * size) ** 2:  # seeds make no difference
+        everywhere = np.ones(len(freedom))
+        by_chance = total < AGREEING and not least
+        return None if by_chance else Shrunk(least**2 * everywhere, total * everywhere)
+    found = shrink(variances, freedom)
+    return replace(found, variances=np.maximum(found.variances, max(least**2, common / _SPREAD)))
+
+
+def _reaches(table: NDArray[np.float64], layout: Layout, noise: Shrunk, error: float) -> NDArray[np.float64]:
+    """Return how many standard errors two candidates may lie apart by chance, squared.
+
+    It is the range by the common noise, or where that is more, each candidate's own t. Of two candidates each counts by
+    its share in the variance of their difference.
+    """
+    from scipy import special  # noqa: PLC0415 - slow to import
+
+    trainings = (~np.isnan(table)).sum(axis=1)
+    candidates = max(2, int((trainings > 0).sum()))
+    known = np.clip(np.round(noise.freedom), 1, SURE)
+    common = np.array([reach(candidates, float(one), error) ** 2 / 2 for one in known])
+
+    variances = np.where(noise.variances > 0, noise.variances, 1.0)
+    quantiles = special.stdtrit(np.maximum(layout.freedom, 1), 1 - OWN_ERROR)
+    own = np.where(layout.freedom > _OWN_FREEDOM, quantiles**2 * layout.variances() / variances, 0.0)
+
+    part = variances / np.maximum(trainings, 1)
+    whole = np.add.outer(part, part)
+    shared = [np.add.outer(part * one, part * one) / whole for one in (common, own)]
+    found: NDArray[np.float64] = np.maximum(*shared)
+    return found
+
+
+def _compared(
+    means: NDArray[np.float64], margin: NDArray[np.float64]
+) -> tuple[int, NDArray[np.float64], NDArray[np.bool_]]:
+    """Return the winner, how much better than it each may be, and who may be the best.
+
+    Of those without a mean nothing is known.
+    """
+    winner = int(np.nanargmax(means))
+    above = np.nan_to_num(means[:, None] - means, nan=0.0)  # of i over j
+    margin = np.where(np.isnan(margin), np.inf, margin)
+    tied: NDArray[np.bool_] = np.all(above <= margin, axis=0)
+    tied[winner] = True
+    over = np.where(tied, np.maximum(margin[winner] - above[winner], 0), 0.0)
+    over[winner] = 0
+    return winner, over, tied

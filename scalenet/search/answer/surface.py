@@ -1,0 +1,196 @@
+"""The surface: what short and long trainings together say of every candidate, also of those never trained to the end.
+
+Candidates that lie near each other in the triangle of shares are alike, and short trainings order as long ones do, as
+far as the trainings themselves say so. Both are one Gaussian process over shares and two budgets: the score of
+candidate i at a budget is that budget's mean + its spread × u[i], where u is smooth over the shares but for some
+roughness, and u at the short and at the full budget correlate by an `agreement`. How smooth, how rough, how much
+agreement and how much spread is not known: each is tried, and weighted by its likelihood.
+
+The surface says whom to train, and how good those may be who were never trained to the end. It never judges those who
+were: by itself its bounds hold too rarely (docs/search.md).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scalenet.search.answer.layout import fit
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+LENGTHS = (0.3, 0.7)
+"""Lengths over which the surface changes, in shares: the triangle's sides are 1."""
+
+ROUGHNESSES = (0.05, 0.3)
+"""Parts of the candidates' variance that no smooth surface has."""
+
+LINEAR = 0.3
+"""Part of a plane in the smooth surface, relative to the rest."""
+
+AGREEMENTS = (0.1, 0.5, 0.8, 0.97)
+"""Correlations between the short and the full budget."""
+
+SPREADS = (0.4, 0.8, 1.6, 4.0)
+"""Variances of candidates at the full budget, relative to what is measured: few and chosen ones say little of it."""
+
+NOISES = (0.15, 0.5, 0.85)
+"""Parts of noise in the variance of short scores, where no candidate has two trainings."""
+
+MEASURED = 2.5
+"""Degrees of freedom from which on noise is measured."""
+
+ENOUGH = 5
+"""Candidates from which on their variance is measured."""
+
+_FLAT = 100.0  # variance of a budget's mean, relative to that of candidates: next to nothing is known of it
+_KEPT = 12  # hypotheses that the answer is made of; the others have next to no weight
+
+
+@dataclass(frozen=True, slots=True)
+class Surface:
+    """What is expected of candidates at the full budget.
+
+    `means` are relative to the mean of those trained to the end, or of all where none was. `agreement` is the expected
+    correlation between the two budgets. The other fields are those of single hypotheses, with their `weights`.
+    """
+
+    means: NDArray[np.float64]
+    agreement: float
+    weights: NDArray[np.float64]
+    each: NDArray[np.float64]
+    covariances: NDArray[np.float64]
+
+    def deviations(self, candidate: int) -> NDArray[np.float64]:
+        """Return the standard deviation of everybody's difference to a candidate."""
+        own = np.diagonal(self.covariances, axis1=1, axis2=2)
+        within = own + own[:, [candidate]] - 2 * self.covariances[:, :, candidate]
+        ahead = self.each - self.each[:, [candidate]]
+        between = (ahead - self.weights @ ahead) ** 2
+        found: NDArray[np.float64] = np.sqrt(np.maximum(self.weights @ (within + between), 0))
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Budget:
+    """Candidates with trainings of one budget: who, their means, how many trainings, the noise of one, and
+    the variance of the means; None where they are too few to tell."""
+
+    who: NDArray[np.int64]
+    means: NDArray[np.float64]
+    trainings: NDArray[np.int64]
+    noise: float | None
+    variance: float | None
+
+
+def fit_surface(
+    shares: NDArray[np.float64],
+    short: NDArray[np.float64],
+    full: NDArray[np.float64],
+    *,
+    ratio: float,
+    least: float = 0.0,
+) -> Surface:
+    """Fit the surface to tables of short and full trainings (candidates × seeds, nan where there is none).
+
+    `shares` has a row a candidate: its shares of depth, width and resolution. `ratio` is the short budget over the full
+    one. At least two candidates need a short training. `least` is the smallest credible noise, as for the judge.
+    """
+    budgets = [_budget(short), _budget(full)]
+    known = [level for level in (0, 1) if len(budgets[level].who)]
+    level = np.concatenate([np.full(len(budgets[one].who), one) for one in known])
+    who = np.concatenate([budgets[one].who for one in known])
+    values = np.concatenate([budgets[one].means - budgets[one].means.mean() for one in known])
+    trainings = np.concatenate([budgets[one].trainings for one in known])
+
+    kernels = _kernels(shares.tobytes(), shares.shape)
+    noises, spreads, agreements, kernel = _hypotheses(budgets, kernels, ratio, least)
+    scale = np.sqrt(spreads[:, level])
+    same = level[:, None] == level
+    agree = np.where(same, 1.0, agreements[:, None, None])
+    flat = _FLAT * same
+    covariance = scale[:, :, None] * scale[:, None, :] * (agree * kernel[:, who[:, None], who] + flat)
+    places = np.arange(len(who))
+    covariance[:, places, places] += noises[:, level] / trainings
+
+    root = np.linalg.cholesky(covariance)
+    white = np.linalg.solve(root, np.broadcast_to(values[:, None], (len(root), len(values), 1)))[..., 0]
+    likely = -0.5 * (white**2).sum(axis=1) - np.log(np.diagonal(root, axis1=1, axis2=2)).sum(axis=1)
+    kept = np.argsort(-likely, kind="stable")[:_KEPT]
+    weights = np.exp(likely[kept] - likely[kept[0]])
+    weights /= weights.sum()
+
+    own = np.sqrt(spreads[kept, 1])[:, None, None]
+    towards = np.where(level == 1, 1.0, agreements[kept, None])[:, None, :]
+    cross = own * scale[kept, None, :] * (towards * kernel[kept][:, :, who] + _FLAT * (level == 1))
+    half = np.linalg.solve(root[kept], np.swapaxes(cross, 1, 2))
+    each = np.einsum("kni,kn->ki", half, white[kept])
+    prior = own**2 * (kernel[kept] + _FLAT)
+    return Surface(
+        means=weights @ each,
+        agreement=float(weights @ agreements[kept]),
+        weights=weights,
+        each=each,
+        covariances=prior - np.swapaxes(half, 1, 2) @ half,
+    )
+
+
+def _budget(table: NDArray[np.float64]) -> _Budget:
+    trainings = (~np.isnan(table)).sum(axis=1)
+    who = np.nonzero(trainings)[0]
+    if not len(who):
+        return _Budget(who, np.zeros(0), trainings[who], None, None)
+    layout = fit(table)
+    freedom = float(layout.freedom.sum())
+    noise = float(np.nansum(layout.residuals**2)) / freedom if freedom >= MEASURED else None
+    means = layout.means[who]
+    variance = float(means.var(ddof=1)) if len(who) >= ENOUGH else None
+    return _Budget(who, means, trainings[who], noise, variance)
+
+
+def _hypotheses(
+    budgets: list[_Budget], kernels: NDArray[np.float64], ratio: float, least: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return for every hypothesis the noises and spreads at both budgets, the agreement, and the kernel."""
+    short, full = budgets
+    size = max(float(np.abs(one.means).max()) for one in budgets if len(one.who))
+    floor = max(least**2, (1e-9 * size) ** 2, np.finfo(float).tiny)
+    guesses: tuple[float | None, ...] = (None,) if short.noise or full.noise else NOISES
+    measured = []
+    for guess in guesses:
+        at_short = short.noise or (full.noise / ratio if full.noise else (guess or 0) * (short.variance or floor))
+        at_full = full.noise or at_short * ratio  # noise falls with the budget
+        noises = max(at_short, floor), max(at_full, floor)
+        at_short = _spread(short, noises[0]) or floor
+        measured.append((*noises, at_short, _spread(full, noises[1]) or at_short * ratio))
+    found = np.array([(*one, *tried) for one in measured for tried in product(SPREADS, AGREEMENTS)])
+    found[:, 3] *= found[:, 4]
+    table = np.repeat(found, len(kernels), axis=0)
+    return table[:, :2], table[:, 2:4], table[:, 5], np.tile(kernels, (len(found), 1, 1))
+
+
+def _spread(budget: _Budget, noise: float) -> float | None:
+    """Return the candidates' own variance at a budget: what noise leaves of that of the means, a tenth at least."""
+    if budget.variance is None:
+        return None
+    left = budget.variance - noise * float(np.mean(1 / budget.trainings))
+    return max(left, 0.1 * budget.variance, np.finfo(float).tiny)
+
+
+@lru_cache(maxsize=8)
+def _kernels(data: bytes, shape: tuple[int, int]) -> NDArray[np.float64]:
+    """Return the correlations of candidates by their shares, for each length and roughness; their mean is 0."""
+    shares = np.frombuffer(data).reshape(shape)
+    squares = ((shares[:, None] - shares) ** 2).sum(axis=-1) / 2
+    count = len(shares)
+    centre = np.eye(count) - 1 / count
+    found = []
+    for length, rough in product(LENGTHS, ROUGHNESSES):
+        smooth = centre @ (np.exp(-squares / 2 / length**2) + LINEAR * shares @ shares.T / 2) @ centre
+        found.append((1 - rough) * smooth * count / np.trace(smooth) + rough * np.eye(count))
+    return np.array(found)
