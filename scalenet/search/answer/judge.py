@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 ERROR = 0.05
 """How often a single look may err."""
 
-COLLAPSED = 8.0
+COLLAPSED = 10.0
 """Robust standard deviations below candidate + seed from which on a training counts as collapsed."""
 
 TELLING = 12

@@ -3,7 +3,8 @@
 What a candidate is worth is a fixed effect, what a seed does to all candidates a random one: seeds that only one
 candidate has had still say something of it (recovery of inter-block information, Yates 1940). Both are solved together
 as weighted least squares with a penalty on the seeds (Henderson 1950), and how large seeds' effects are is found by
-restricted maximum likelihood (Patterson & Thompson 1971).
+restricted maximum likelihood (Patterson & Thompson 1971). Small effects count as more likely beforehand: where one
+candidate alone has several seeds, theirs cannot be told from noise, and it is noise.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-SEED_EFFECTS = (0.01, 0.05, 0.2, 0.5, 2.0, 10.0, 1e4)
+SEED_EFFECTS = (0.01, 0.05, 0.2, 0.5, 2.0, 10.0, 100.0, 1e4)
 """Variances of the seeds' effects that are tried, relative to that of the noise. The largest leaves seeds free."""
+
+_LARGE = 2.0  # effects from which on none is less likely beforehand than another
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,8 @@ def fit(table: NDArray[np.float64], variances: NDArray[np.float64] | None = None
     residual = scores - effects @ design.T
     unexplained = np.maximum(residual @ (weights * scores), np.finfo(float).tiny)
     size = np.linalg.slogdet(normal)[1] + len(seeds) * np.log(SEED_EFFECTS)
-    best = int(np.argmin(size + (len(row) - len(seen)) * np.log(unexplained)))  # -2 log of the restricted likelihood
+    unlikely = size + (len(row) - len(seen)) * np.log(unexplained)  # -2 log of the restricted likelihood
+    best = int(np.argmin(unlikely + 2 * np.log1p(np.minimum(SEED_EFFECTS, _LARGE))))
 
     inverse, count = inverses[best], len(table)
     means, covariance = np.full(count, np.nan), np.full((count, count), np.nan)

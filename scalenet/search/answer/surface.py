@@ -36,17 +36,18 @@ LINEAR = 0.3
 AGREEMENTS = (0.1, 0.5, 0.8, 0.97)
 """Correlations between the short and the full budget."""
 
-SPREADS = (0.4, 0.8, 1.6, 4.0)
-"""Variances of candidates at the full budget, relative to what is measured: few and chosen ones say little of it."""
+SPREADS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+"""Variances of candidates at the full budget, relative to those at the short one times the budgets' ratio. They are
+not measured by themselves: those trained to the end were chosen, and lie close together."""
+
+LEAST_SPREAD = 0.1
+"""The least part of the variance of short scores that is the candidates' own."""
 
 NOISES = (0.15, 0.5, 0.85)
 """Parts of noise in the variance of short scores, where no candidate has two trainings."""
 
 MEASURED = 2.5
 """Degrees of freedom from which on noise is measured."""
-
-ENOUGH = 5
-"""Candidates from which on their variance is measured."""
 
 _FLAT = 100.0  # variance of a budget's mean, relative to that of candidates: next to nothing is known of it
 _KEPT = 12  # hypotheses that the answer is made of; the others have next to no weight
@@ -78,14 +79,12 @@ class Surface:
 
 @dataclass(frozen=True, slots=True)
 class _Budget:
-    """Candidates with trainings of one budget: who, their means, how many trainings, the noise of one, and
-    the variance of the means; None where they are too few to tell."""
+    """Candidates with trainings of one budget: who, their means, how many trainings, and the noise of one if known."""
 
     who: NDArray[np.int64]
     means: NDArray[np.float64]
     trainings: NDArray[np.int64]
     noise: float | None
-    variance: float | None
 
 
 def fit_surface(
@@ -144,13 +143,11 @@ def _budget(table: NDArray[np.float64]) -> _Budget:
     trainings = (~np.isnan(table)).sum(axis=1)
     who = np.nonzero(trainings)[0]
     if not len(who):
-        return _Budget(who, np.zeros(0), trainings[who], None, None)
+        return _Budget(who, np.zeros(0), trainings[who], None)
     layout = fit(table)
     freedom = float(layout.freedom.sum())
     noise = float(np.nansum(layout.residuals**2)) / freedom if freedom >= MEASURED else None
-    means = layout.means[who]
-    variance = float(means.var(ddof=1)) if len(who) >= ENOUGH else None
-    return _Budget(who, means, trainings[who], noise, variance)
+    return _Budget(who, layout.means[who], trainings[who], noise)
 
 
 def _hypotheses(
@@ -160,26 +157,16 @@ def _hypotheses(
     short, full = budgets
     size = max(float(np.abs(one.means).max()) for one in budgets if len(one.who))
     floor = max(least**2, (1e-9 * size) ** 2, np.finfo(float).tiny)
-    guesses: tuple[float | None, ...] = (None,) if short.noise or full.noise else NOISES
-    measured = []
-    for guess in guesses:
-        at_short = short.noise or (full.noise / ratio if full.noise else (guess or 0) * (short.variance or floor))
-        at_full = full.noise or at_short * ratio  # noise falls with the budget
-        noises = max(at_short, floor), max(at_full, floor)
-        at_short = _spread(short, noises[0]) or floor
-        measured.append((*noises, at_short, _spread(full, noises[1]) or at_short * ratio))
-    found = np.array([(*one, *tried) for one in measured for tried in product(SPREADS, AGREEMENTS)])
-    found[:, 3] *= found[:, 4]
-    table = np.repeat(found, len(kernels), axis=0)
-    return table[:, :2], table[:, 2:4], table[:, 5], np.tile(kernels, (len(found), 1, 1))
-
-
-def _spread(budget: _Budget, noise: float) -> float | None:
-    """Return the candidates' own variance at a budget: what noise leaves of that of the means, a tenth at least."""
-    if budget.variance is None:
-        return None
-    left = budget.variance - noise * float(np.mean(1 / budget.trainings))
-    return max(left, 0.1 * budget.variance, np.finfo(float).tiny)
+    variance = max(float(short.means.var(ddof=1)), floor)
+    trainings = float(np.mean(1 / short.trainings))
+    guesses = [part * variance for part in NOISES] if short.noise is None else [short.noise]
+    found = []
+    for guess, spread, agreement in product(guesses, SPREADS, AGREEMENTS):
+        own = max(variance - guess * trainings, LEAST_SPREAD * variance)
+        noise = guess * ratio if full.noise is None else full.noise  # it falls with the budget
+        found.append((max(guess, floor), max(noise, floor), own, spread * ratio * own, agreement))
+    table = np.repeat(np.array(found), len(kernels), axis=0)
+    return table[:, :2], table[:, 2:4], table[:, 4], np.tile(kernels, (len(found), 1, 1))
 
 
 @lru_cache(maxsize=8)

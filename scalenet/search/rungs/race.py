@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from scalenet.search.answer.finding import Finding
 
-ERROR = 0.03
+ERROR = 0.02
 """How often a look may err. It is looked at after every round: with 3 % a look, bounds hold in 95 % of searches, by
 replay (docs/search.md) and not by proof."""
 

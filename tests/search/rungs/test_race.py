@@ -1,0 +1,161 @@
+"""The race: who is trained next, when it ends, and what its answer is worth."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scalenet.search.answer.finding import Trained, find
+from scalenet.search.rungs.race import ERROR, Race, Training, next_round, run, spent, with_result
+
+DIVISIONS = 3
+STEPS = range(DIVISIONS + 1)
+SHARES = np.array([(d, w, DIVISIONS - d - w) for d in STEPS for w in STEPS if d + w <= DIVISIONS]) / DIVISIONS
+COUNT, SEEDS, RATIO = len(SHARES), 12, 0.2
+
+
+def untrained():
+    nothing = np.full((COUNT, SEEDS), np.nan)
+    return Trained(SHARES, nothing, nothing, RATIO, np.zeros(COUNT, dtype=bool))
+
+
+class Truth:
+    """Accuracies in points of a smooth surface, with noise 1 at the full budget."""
+
+    def __init__(self, seed=0, noise=1.0):
+        draw = np.random.default_rng(seed)
+        means = -np.square(SHARES - draw.dirichlet((1.5, 1.5, 1.5))).sum(axis=1)
+        self.means = 1.5 * (means - means.mean()) / means.std()
+        self.full = self.means[:, None] + noise * draw.normal(0, 1, (COUNT, SEEDS))
+        self.short = 2.2 * self.means[:, None] + 3.3 * noise * draw.normal(0, 1, (COUNT, SEEDS))
+
+    def __call__(self, training):
+        return float((self.full if training.full else self.short)[training.candidate, training.seed])
+
+
+def rounds(race, result):
+    trained, found = untrained(), []
+    while wanted := next_round(race, trained):
+        found.append(wanted)
+        for training in wanted:
+            trained = with_result(trained, training, result(training))
+    return found, trained
+
+
+def test_everybody_gets_one_short_training_and_the_best_three_two_seeds_to_the_end():
+    truth = Truth(noise=0.1)
+    found, _ = rounds(Race(cap=20), truth)
+    assert found[0] == [Training(candidate, 0, False) for candidate in range(COUNT)]
+    assert [(one.seed, one.full) for one in found[1]] == [(0, True)] * 3 + [(1, True)] * 3
+    assert int(truth.means.argmax()) in {one.candidate for one in found[1]}
+
+
+def test_then_one_at_a_time_whoever_may_be_better_by_most_or_the_winner():
+    race, truth = Race(cap=20), Truth(3)
+    found, _ = rounds(race, truth)
+    trained = untrained()
+    for wanted in found:
+        if len(wanted) == 1:
+            finding = find(trained, error=ERROR)
+            over = finding.over.copy()
+            over[finding.winner] = -1
+            assert wanted[0].candidate in {finding.winner, int(over.argmax())}
+            assert wanted[0].seed == trained.seeds[wanted[0].candidate]
+        for training in wanted:
+            trained = with_result(trained, training, truth(training))
+
+
+@settings(max_examples=6, deadline=None)
+@given(st.integers(0, 10**6), st.floats(6, 30), st.integers(1, 4), st.booleans())
+def test_the_cap_is_kept_no_training_is_repeated_and_seeds_come_in_order(seed, cap, at_a_time, continued):
+    race = Race(cap=cap, at_a_time=at_a_time, continued=continued, seeds=8)
+    found, trained = rounds(race, Truth(seed))
+    flat = [training for wanted in found for training in wanted]
+    assert len(set(flat)) == len(flat)
+    assert spent(race, trained) <= max(cap, RATIO * COUNT) + 1e-6
+    assert all(len(wanted) <= at_a_time for wanted in found[2:])
+    for candidate in range(COUNT):
+        own = [one.seed for one in flat if one.full and one.candidate == candidate]
+        assert own == list(range(len(own)))
+        assert len(own) <= 8
+
+
+@settings(max_examples=4, deadline=None)
+@given(st.integers(0, 10**6), st.randoms(use_true_random=False))
+def test_a_round_follows_from_those_before_whoever_finishes_first(seed, random):
+    race, truth = Race(cap=14, at_a_time=3), Truth(seed)
+    expected, _ = rounds(race, truth)
+    trained = untrained()
+    for wanted in expected:
+        assert next_round(race, trained) == wanted
+        for training in random.sample(wanted, len(wanted)):
+            trained = with_result(trained, training, truth(training))
+    assert next_round(race, trained) == []
+
+
+def test_it_ends_where_nothing_can_be_better_by_more_than_was_asked_for():
+    truth = Truth(1)
+    asked, all_of_it = (run(Race(cap=60, within=within, seeds=SEEDS), untrained(), truth) for within in (2.0, 0.0))
+    assert find(asked, error=ERROR).bound <= 2
+    assert np.isnan(asked.full).sum() > np.isnan(all_of_it.full).sum()
+
+
+def test_more_training_bounds_more_closely():
+    bounds = {cap: [find(run(Race(cap=cap), untrained(), Truth(seed)), error=ERROR).bound for seed in range(4)]
+              for cap in (9, 16, 32)}  # fmt: skip
+    means = [np.mean(one) for one in bounds.values()]
+    assert all(before > 1.15 * after for before, after in pairwise(means))
+
+
+def test_a_race_that_is_continued_costs_less():
+    trained = with_result(with_result(untrained(), Training(0, 0, False), 1.0), Training(0, 0, True), 1.0)
+    assert spent(Race(cap=9), trained) == pytest.approx(1.2)
+    assert spent(Race(cap=9, continued=True), trained) == pytest.approx(1.0)
+
+
+def test_a_candidate_of_which_a_training_failed_gets_no_further_and_ties_without_evidence():
+    truth = Truth(2)
+    best = int(truth.means.argmax())
+
+    def result(training):
+        return None if training.candidate == best and training.full else truth(training)
+
+    trained = run(Race(cap=16), untrained(), result)
+    finding = find(trained, error=ERROR)
+    assert trained.out.tolist() == [place == best for place in range(COUNT)]
+    assert finding.tied[best]
+    assert np.isfinite(finding.bound)
+    assert finding.winner != best
+    assert not finding.unjudged[best]
+
+
+def test_where_all_but_one_failed_it_wins_and_where_all_did_nobody_is_trained():
+    def only(training):
+        return 0.5 if training.candidate == 4 else None
+
+    trained = run(Race(cap=16, seeds=3), untrained(), only)
+    assert find(trained).winner == 4
+    assert run(Race(cap=16), untrained(), lambda _: None).out.all()
+
+
+def test_bounds_hold_by_replay():
+    held = []
+    for seed in range(20):
+        truth = Truth(seed)
+        finding = find(run(Race(cap=14), untrained(), truth), error=ERROR)
+        held.append(truth.means.max() - truth.means[finding.winner] <= finding.bound)
+    assert np.mean(held) >= 0.95
+
+
+def test_those_never_trained_to_the_end_are_bounded_by_the_surface():
+    trained = run(Race(cap=12), untrained(), Truth(5))
+    finding = find(trained, error=ERROR)
+    assert finding.unjudged.tolist() == (trained.seeds == 0).tolist()
+    assert finding.unjudged.any()
+    assert np.isinf(finding.verdict.over[finding.unjudged]).all()
+    assert np.isfinite(finding.over).all()
+    assert (finding.over >= 0).all()
