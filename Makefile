@@ -4,7 +4,7 @@ RUN ?= runs/first
 BIN := .venv/bin
 SCALENET := $(BIN)/scalenet
 
-.PHONY: help run test lint bench clean
+.PHONY: help run test lint docs bench clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -23,6 +23,10 @@ lint: .venv/ready ## check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: .venv/docs ## build the documentation into build/site; what is broken or missing fails
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "build/site/index.html"
+
 bench: .venv/ready ## measure the cost formula and the checks against fvcore, budgets, and training against plain PyTorch
 	$(BIN)/python benchmarks/costs.py
 	$(BIN)/python benchmarks/budgets.py
@@ -37,4 +41,8 @@ clean: ## remove .venv and caches
 	$(BIN)/pip install --quiet --disable-pip-version-check $$(grep '^torch==' requirements.txt)
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+.venv/docs: .venv/ready
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[docs]'
 	touch $@

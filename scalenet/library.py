@@ -39,8 +39,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def of_any(function: Callable[Concatenate[Architecture, P], R]) -> Callable[Concatenate[Network, P], R]:
-    """Return a function of architectures as one that `load`s its first argument; raise UnknownNameError there."""
+def of_any(function: Callable[Concatenate[Architecture, P], R], home: str) -> Callable[Concatenate[Network, P], R]:
+    """Return a function of architectures as one of module `home` that `load`s its first argument."""
 
     @wraps(function)
     def call(network: Network, /, *args: P.args, **options: P.kwargs) -> R:
@@ -49,15 +49,17 @@ def of_any(function: Callable[Concatenate[Architecture, P], R]) -> Callable[Conc
     own = inspect.signature(function)
     first = inspect.Parameter("network", inspect.Parameter.POSITIONAL_ONLY, annotation="Network")
     call.__signature__ = own.replace(parameters=[first, *list(own.parameters.values())[1:]])  # type: ignore[attr-defined]
+    call.__module__ = home
+    del call.__wrapped__  # else help shows the other one
     return call
 
 
-cost = of_any(many.scaled_cost)
-memory = of_any(memories.memory)
-largest_batch = of_any(memories.largest_batch)
-scale = of_any(scaler.scale)
-exponents = of_any(elasticity.exponents)
-growth = of_any(elasticity.growth)
+cost = of_any(many.cost, __name__)
+memory = of_any(memories.memory, __name__)
+largest_batch = of_any(memories.largest_batch, __name__)
+scale = of_any(scaler.scale, __name__)
+exponents = of_any(elasticity.exponents, __name__)
+growth = of_any(elasticity.growth, __name__)
 
 
 class Scaled(NamedTuple):

@@ -20,17 +20,19 @@ if TYPE_CHECKING:
     from scalenet.costs.counter import Input, Measurement
     from scalenet.scaling.scaler import Network
 
-build = of_any(builder.build)
-latency = of_any(latencies.latency)
+build = of_any(builder.build, __name__)
+latency = of_any(latencies.latency, __name__)
 
 
 def measure(
     network: nn.Module | Network, input: Input | None = None, *, partial: bool = False, accept: Collection[str] = ()
 ) -> Measurement:
-    """Count a module with fvcore for an input, as `scalenet.costs.counter.measure` does.
+    """Count a module with fvcore in evaluation mode; the module and torch's state are as before afterwards.
 
-    A count that is not whole raises ScalenetError unless `partial`; `accept` names operators that may be nothing.
-    A network in place of a module is built; without an input it is counted for one image of its own size.
+    `input` is a tensor, or a tuple of the tensors that `forward` takes, or a dictionary of those that it takes by name;
+    for images [N, channels, height, width]. A network in place of a module is built; without an input it is counted for
+    one image of its own size. A count that is not whole raises ScalenetError with the operator, its module and the next
+    step, unless `partial`; `accept` names operators that may count as nothing (`aten::fft_rfft`).
     """
     if isinstance(network, nn.Module):
         if input is None:

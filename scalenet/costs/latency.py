@@ -99,7 +99,11 @@ def latency(
     channels_last: bool = False,
     compiled: bool = False,
 ) -> Latency:
-    """Measure one network; `Setup` says what the options are."""
+    """Measure how long a network takes, after table 4 of the paper: batch 1, one core, 20 runs that count.
+
+    It is built with fresh weights and run in evaluation mode on random images. `threads` are those of one operator on
+    the CPU, `warmup` runs come before those that count, and `compiled` runs through `torch.compile`.
+    """
     setup = Setup(device, batch, dtype, threads, runs, warmup, channels_last, compiled)
     return latencies([architecture], setup)[0]
 

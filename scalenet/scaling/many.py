@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from scalenet.arch.errors import ScalenetError
-from scalenet.costs.formula import Cost, cost, cost_many
+from scalenet.costs import formula
+from scalenet.costs.formula import Cost, cost_many
 from scalenet.scaling.multiply import scale_dimensions
 from scalenet.scaling.rounding import rounding_set
 from scalenet.scaling.rules import LEAST, MOST
@@ -22,7 +23,7 @@ Factor: TypeAlias = "float | ArrayLike"
 """A multiplier, or an array of them."""
 
 
-def scaled_cost(
+def cost(
     architecture: Architecture,
     *,
     depth: Factor = 1.0,
@@ -40,9 +41,9 @@ def scaled_cost(
     arrays = {name: _numbers(name, factor) for name, factor in factors.items()}
     if all(array.ndim == 0 for array in arrays.values()):
         if rounding is None and all(array == 1 for array in arrays.values()):
-            return cost(architecture)
+            return formula.cost(architecture)
         numbers = {name: float(array) for name, array in arrays.items()}
-        return cost(scale(architecture, **numbers, rounding=rounding))
+        return formula.cost(scale(architecture, **numbers, rounding=rounding))
     return _many(architecture, _broadcast(arrays), rounding)
 
 
