@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from interruption import interruptible
+from interruption import interruptible, workers
 
 from scalenet.arch.config import load_config
 from scalenet.arch.errors import RunError
@@ -374,7 +374,7 @@ def test_a_full_disk_ends_a_search_that_goes_on_when_there_is_room(lab, undistur
     process = lab.start(PAUSE="0.2")
     lab.wait(bool)
     room = (8192, resource.RLIM_INFINITY)  # bytes a file: less than a transaction needs
-    for pid in (process.pid, *workers(process)):
+    for pid in (process.pid, *workers(process.pid)):
         resource.prlimit(pid, resource.RLIMIT_FSIZE, room)
     stderr = lab.ended(process, code=3)
     assert "search.db: " in stderr
@@ -383,17 +383,6 @@ def test_a_full_disk_ends_a_search_that_goes_on_when_there_is_room(lab, undistur
     lab.run()
     lab.check(kills=6)
     assert lab.answer() == undisturbed.answer()
-
-
-def workers(process: subprocess.Popen[str]) -> list[int]:
-    """Return the workers of a search: its children that were spawned to work."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-            if parent == process.pid and b"spawn_main" in (folder / "cmdline").read_bytes():
-                found.append(int(folder.name))
-    return found
 
 
 @pytest.mark.parametrize("url", ["sqlite"], indirect=True)
@@ -471,7 +460,7 @@ def test_a_command_ends_with_its_worker_though_that_is_killed(lab):
     process = lab.start(*words)
     file = lab.folder / "pid"
     (first,) = until(lambda: file.read_text().split() if file.exists() else None)
-    os.kill(workers(process)[0], signal.SIGKILL)
+    os.kill(workers(process.pid)[0], signal.SIGKILL)
     until(lambda: not running(first))
     until(lambda: len(file.read_text().split()) == 2)
     (lab.folder / "go").touch()

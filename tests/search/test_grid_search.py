@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 import yaml
-from interruption import interruptible
+from interruption import interruptible, workers
 
 from scalenet.arch.config import load_config
 from scalenet.checks.verification import verify
@@ -152,7 +151,7 @@ def test_a_worker_that_dies_is_followed_by_another(finished, tiny, tmp_path):
     output = tmp_path / "killed"
     process = interruptible(command(tiny, output, *ENDLESS), tiny)
     wait_for((output / "jobs.csv").exists)
-    (worker,) = children(process.pid)
+    (worker,) = workers(process.pid)
     os.kill(worker, signal.SIGKILL)
     assert process.stderr is not None
     assert any("died with exit code -9" in line for line in process.stderr)
@@ -163,17 +162,6 @@ def test_a_worker_that_dies_is_followed_by_another(finished, tiny, tmp_path):
     assert search(tiny, output).returncode == 0
     assert answer(output) == answer(finished[0])
     assert jobs(finished[0]).items() <= jobs(output).items()
-
-
-def children(pid: int) -> list[int]:
-    """Return the workers of a process: its children that were spawned to work (read from Linux's /proc)."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-            if parent == pid and b"spawn_main" in (folder / "cmdline").read_bytes():
-                found.append(int(folder.name))
-    return found
 
 
 def test_a_folder_holds_one_search(finished, tiny):
@@ -249,7 +237,7 @@ def test_force_discards_a_search_whose_plan_cannot_be_read(finished, tiny, tmp_p
 def test_a_plan_that_is_a_folder_is_one_plain_line(tiny, tmp_path):
     (tmp_path / "run" / "search.yaml").mkdir(parents=True)
     refused = search(tiny, tmp_path / "run")
-    assert (refused.returncode, "search.yaml: Is a directory" in refused.stderr) == (2, True), refused.stderr
+    assert (refused.returncode, "search.yaml: is no search's" in refused.stderr) == (2, True), refused.stderr
     forced = search(tiny, tmp_path / "run", "--force")
     assert (forced.returncode, "search.yaml: cannot be written" in forced.stderr) == (2, True), forced.stderr
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import time
 from contextlib import contextmanager, suppress
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from scalenet.search.queue.jobs import View
     from scalenet.search.queue.worker import Task
 
+_CONTEXT = multiprocessing.get_context("forkserver")
 _POLL, _DEATHS = 1.0, 10
 _SHARE = 0.05
 
@@ -79,7 +81,10 @@ class _Crew:
         self.died, self.done = 0, 0
 
     def start(self, tasks: Sequence[Task]) -> None:
-        """Start a worker for each task."""
+        """Start a worker for each task; a server that has imported what they need once is forked for each."""
+        modules = {type(task.evaluator).__module__ for task in tasks}
+        ours = sorted(name for name in modules if name.startswith("scalenet."))
+        _CONTEXT.set_forkserver_preload([be_worker.__module__, *ours])
         for task in tasks:
             self.workers.append(_Worker(task))
 
@@ -133,10 +138,10 @@ class _Worker:
     """A worker process, as the one that started it sees it."""
 
     def __init__(self, task: Task) -> None:
-        context = multiprocessing.get_context("spawn")  # torch, where loaded, lends its images instead of copying
         self.task, self.name = task, new_name()
-        self.errors, sender = context.Pipe(duplex=False)
-        self.process = context.Process(target=be_worker, args=(task, self.name, sender))
+        self.errors, sender = _CONTEXT.Pipe(duplex=False)
+        environment = {**os.environ, **task.environment}  # the server's is as old as the server
+        self.process = _CONTEXT.Process(target=be_worker, args=(task, self.name, environment, sender))
         with _unheard(), off_the_path():
             self.process.start()
         sender.close()

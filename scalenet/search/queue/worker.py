@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from scalenet.arch.errors import PlainError, RunError, one_line
-from scalenet.arch.interpreters import as_others_start
 from scalenet.search.folder import Jobs
 from scalenet.search.queue.database import KEPT, PATIENCE
 from scalenet.search.queue.silence import PULSE
@@ -58,13 +57,13 @@ def new_name() -> str:
     return f"{socket.gethostname()}-{uuid4().hex[:8]}"
 
 
-def be_worker(task: Task, name: str, errors: Any) -> None:
+def be_worker(task: Task, name: str, environment: Mapping[str, str], errors: Any) -> None:
     """Be a worker process: stdout is for data, so that what an evaluator prints goes to stderr."""
-    as_others_start()
+    os.environ.clear()
+    os.environ.update(environment)
     signals = _Signals()
     signals.listen()
     threading.Thread(target=_follow, daemon=True).start()
-    os.environ.update(task.environment)
     os.dup2(2, 1)
     try:
         board = task.place.board(patience=PATIENCE)
