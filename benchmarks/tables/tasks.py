@@ -1,0 +1,184 @@
+"""The tasks of the recorded tables: which baseline, which images, which candidates, how long."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from scalenet.arch.config import BudgetRule, SharesRay, as_record
+from scalenet.costs.formula import cost
+from scalenet.scaling.scaler import load, scale_by
+from scalenet.search.candidates import enumerate_candidates
+from scalenet.search.grids import Grid
+from scalenet.training.data import embedded_splits, read
+from scalenet.training.recipe import change, load_recipe
+from scalenet.training.selection import select
+from scalenet.training.sources import find_source
+from tables.trainings import Wanted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from scalenet.arch.config import Config
+    from scalenet.arch.spec import Architecture
+    from scalenet.search.candidates import Candidate
+    from scalenet.training.data import Splits
+    from scalenet.training.recipe import Recipe
+
+HERE = Path(__file__).parent
+SEEDS = 8
+SHORTER = 5
+"""How many times fewer epochs a short training has."""
+
+WITHIN = 0.02
+"""The largest deviation of a candidate's FLOPs from what all shall cost, as a share of it."""
+
+PILOT_EPOCHS, PILOT_SEEDS = 2, 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A baseline at a resolution, on so many images to train on and held out, for so many epochs.
+
+    `images` is a folder of class folders, or None for the embedded images.
+    """
+
+    name: str
+    base: str
+    resolution: int
+    train: int
+    held_out: int
+    epochs: int
+    embedded: bool = False
+
+    @property
+    def baseline(self) -> Architecture:
+        """The baseline, for ten or sixteen classes."""
+        shipped = HERE / f"{self.base}.yaml"
+        network = load(str(shipped) if shipped.exists() else self.base)
+        return network.at(self.resolution).with_classes(16 if self.embedded else 10)
+
+    @property
+    def pictures(self) -> str:
+        """The name that tasks of the same images share."""
+        return f"{'embedded' if self.embedded else 'folder'}-{self.train}-{self.held_out}"
+
+    def splits(self, folder: Path | None) -> Splits:
+        """Return the images, of a folder those that a search of so many would take."""
+        if self.embedded:
+            return embedded_splits(train=self.train, validation=self.held_out)
+        assert folder is not None, "give the folder of images"
+        source = find_source(folder)
+        count = sum(map(len, source.train.values()))
+        return read(select(source, seed=0, limit=self.train, fraction=self.held_out / count), size=32)
+
+    def candidates(self) -> tuple[Candidate, ...]:
+        """Return the networks on quarters of the extra FLOPs, each brought to twice the baseline."""
+        grid = {
+            "schema": "scalenet-grid/1",
+            "name": "quarters",
+            "points": {"kind": "shares", "divisions": 4},
+            "product": 2.0,
+            "include": [],
+            "constraint": "measured",
+            "achieved": WITHIN,
+            "rounding": "fine",
+        }
+        return enumerate_candidates(self.baseline, as_record(Grid, grid, "quarters")).candidates
+
+    def scaled(self, name: str, shares: Sequence[float], times: float) -> Config:
+        """Return the network of so many times the baseline's cost on a ray of shares: depth, width, resolution."""
+        ray = SharesRay(depth=shares[0], width=shares[1], resolution=shares[2])
+        value = round(times * cost(self.baseline).flops)
+        rule = BudgetRule(ray=ray, metric="flops", value=value, tolerance=WITHIN)
+        return scale_by(self.baseline, rule, rounding="fine", name=f"{self.base}_{name}_x{times:g}")
+
+    def recipe(self, rate: float, *, epochs: int | None = None, changes: Mapping[str, Any] | None = None) -> Recipe:
+        """Return the search's recipe at a rate, judged on all held-out images after every epoch."""
+        given = {"optimizer.lr": rate, "epochs": epochs or self.epochs, "evaluate_every": 1, **(changes or {})}
+        return change(load_recipe("search"), given.items())
+
+    def wanted(self, kind: str, network: Config | Architecture, recipe: Recipe, seed: int) -> Wanted:
+        """Return a training of the task."""
+        return Wanted(self.name, self.pictures, kind, network.name, network, recipe, seed)
+
+
+TASKS = {
+    task.name: task
+    for task in (
+        Task(name="cifar10-small_resnet", base="small_resnet", resolution=32, train=5000, held_out=5000, epochs=10),
+        Task(
+            name="cifar10-small_mobilenet", base="small_mobilenet", resolution=32, train=5000, held_out=5000, epochs=10
+        ),
+        Task(
+            name="embedded-small_resnet",
+            base="small_resnet",
+            resolution=22,
+            train=8000,
+            held_out=4000,
+            epochs=5,
+            embedded=True,
+        ),
+    )
+}
+
+PILOT_RATES = tuple(round(0.002 * 3.0**power, 9) for power in (-1, 0, 1))
+"""A factor of three apart, around the recipe's."""
+
+
+def pilot(task: Task, rates: Sequence[float] = PILOT_RATES) -> Iterator[Wanted]:
+    """Yield short trainings of the baseline at some rates."""
+    for seed in range(PILOT_SEEDS):
+        for rate in rates:
+            yield task.wanted("pilot", task.baseline, task.recipe(rate, epochs=PILOT_EPOCHS), seed)
+
+
+def fitted_rate(losses: Mapping[float, float]) -> float:
+    """Return the rate with the least loss, by a parabola through the lowest loss and its neighbours in log rate.
+
+    Where the lowest lies at an end it is that rate: nothing is known of what lies beyond.
+    """
+    rates = sorted(losses)
+    place = min(range(len(rates)), key=lambda number: losses[rates[number]])
+    if place in {0, len(rates) - 1}:
+        return rates[place]
+    left, middle, right = (math.log(rate) for rate in rates[place - 1 : place + 2])
+    low, least, high = (losses[rate] for rate in rates[place - 1 : place + 2])
+    down, up = (low - least) / (middle - left), (high - least) / (right - middle)
+    # The parabola's slope is linear: -down halfway to the left neighbour, up halfway to the right one.
+    share = down / (down + up)
+    return math.exp((left + middle) / 2 + share * (right - left) / 2)
+
+
+def half(rate: float) -> float:
+    """Return half a rate to three digits, the common rate of all candidates."""
+    return float(f"{rate / 2:.3g}")
+
+
+def mean_losses(records: Sequence[Mapping[str, Any]]) -> dict[float, float]:
+    """Return the mean held-out loss of each rate; a rate at which a training diverged has an infinite one."""
+    rates = sorted({record["rate"] for record in records})
+    return {
+        rate: fmean(math.inf if one["loss"] is None else one["loss"] for one in records if one["rate"] == rate)
+        for rate in rates
+    }
+
+
+def shares(candidate: Candidate) -> tuple[float, float, float]:
+    """Return what shares of the extra FLOPs a candidate was asked to give to depth, width and resolution."""
+    doublings = math.log2(candidate.nominal)
+    parts = math.log2(candidate.alpha), 2 * math.log2(candidate.beta), 2 * math.log2(candidate.gamma)
+    depth, width = (round(part / doublings, 2) for part in parts[:2])
+    return depth, width, round(1 - depth - width, 2)
+
+
+def table(task: Task, rate: float) -> Iterator[Wanted]:
+    """Yield the trainings of a table: every candidate to the end and shortly, seed by seed."""
+    candidates = task.candidates()
+    kinds = {"full": task.epochs, "short": max(1, task.epochs // SHORTER)}
+    for (kind, epochs), seed, candidate in product(kinds.items(), range(SEEDS), candidates):
+        yield task.wanted(kind, candidate.config, task.recipe(rate, epochs=epochs), seed)
