@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from tables.tasks import Task
 
-    from scalenet.search.candidates import Candidate
+    from scalenet.search.space.candidates import Candidate
 
 COLUMNS = (
     *("task", "candidate", "depth", "width", "resolution", "shares", "flops"),

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from scalenet.arch.config import BudgetRule, SharesRay, as_record
 from scalenet.costs.formula import cost
 from scalenet.scaling.scaler import load, scale_by
-from scalenet.search.candidates import enumerate_candidates
-from scalenet.search.grids import Grid
+from scalenet.search.space.candidates import enumerate_candidates
+from scalenet.search.space.grids import Grid
 from scalenet.training.data import embedded_splits, read
 from scalenet.training.recipe import change, load_recipe
 from scalenet.training.selection import select
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from scalenet.arch.config import Config
     from scalenet.arch.spec import Architecture
-    from scalenet.search.candidates import Candidate
+    from scalenet.search.space.candidates import Candidate
     from scalenet.training.data import Splits
     from scalenet.training.recipe import Recipe
 
