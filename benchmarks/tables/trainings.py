@@ -16,7 +16,8 @@ import torch
 from torch import multiprocessing
 
 from scalenet.model.builder import build
-from scalenet.training.loop import DivergedError, Training
+from scalenet.training.loop import Training
+from scalenet.training.progress import DivergedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
