@@ -6,6 +6,7 @@ Whoever is killed loses what runs and nothing else: the next run skips what has 
 from __future__ import annotations
 
 import json
+import math
 import queue
 import sys
 import time
@@ -88,11 +89,11 @@ def train_all(
 ) -> list[dict[str, Any]]:
     """Train in the given order what the log does not have yet, and return the log's records of all that is wanted.
 
-    After so many `seconds` none is begun any more.
+    After so many `seconds` none is begun any more; with 0, none at all.
     """
     known = {_key(record) for record in finished(log)}
     left = [one for one in wanted if one.key not in known]
-    if left:
+    if left and seconds != 0:
         _mend(log)
         began = time.monotonic()
         with log.open("a", encoding="utf-8") as file:
@@ -134,7 +135,7 @@ def _trained(
     crew = [context.Process(target=_work, args=(jobs, results, late, dict(images), device)) for _ in range(processes)]
     for process in crew:
         process.start()
-    end = time.monotonic() + (seconds or float("inf"))
+    end = math.inf if seconds is None else time.monotonic() + seconds
     at_work = True
     try:
         while at_work:
