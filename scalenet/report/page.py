@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 __all__ = ["Findings", "write_report"]
 
 _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
+UNFOLDED = 100
+"""Candidates that are seen at once."""
+
 _STANDINGS = {"best": "best", "tie": "tied", "other": "", "dropped": "dropped", "diverged": "not ranked"}
 
 
@@ -109,19 +112,26 @@ def _own(key: str, value: str, name: str) -> str:
 
 
 def _candidates(frame: pd.DataFrame) -> str:
-    """Return the table of candidates, best first."""
+    """Return the table of candidates, best first: of many, all but the best are folded."""
     columns = _columns(frame)
     heads = ["rank", "standing", *columns, "name"]
     own = (frame[name] for name in ("kind", "tied", "rank", "name", "merged"))
     body = [_row(*row) for row in zip(*own, zip(*columns.values(), strict=True), strict=True)]
-    head = "".join(_cell("th", head, head if head in ("standing", "name") else "number") for head in heads)
-    return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{''.join(body)}</tbody>\n</table>\n"
+    head = "".join(_cell("th", head, head if head in ("standing", "name") else "") for head in heads)
+    first, others = _table(head, body[:UNFOLDED]), body[UNFOLDED:]
+    if not others:
+        return first
+    return f"{first}<details>\n<summary>The other {len(others):,}</summary>\n{_table(head, others)}</details>\n"
+
+
+def _table(head: str, body: Iterable[str]) -> str:
+    return f'<table class="numbers">\n<thead><tr>{head}</tr></thead>\n<tbody>\n{"".join(body)}</tbody>\n</table>\n'
 
 
 def _row(kind: str, tied: object, rank: float, name: str, merged: object, texts: Iterable[str]) -> str:
     standing = "dropped, tied" if kind == "dropped" and tied is True else _STANDINGS[kind]
-    cells = [_cell("td", f"{rank:.0f}" if rank > 0 else "", "number"), _cell("td", standing, "standing")]
-    cells += [_cell("td", text, "number") for text in texts]
+    cells = [_cell("td", f"{rank:.0f}" if rank > 0 else ""), _cell("td", standing, "standing")]
+    cells += [_cell("td", text) for text in texts]
     return f'<tr class="{kind}">{"".join(cells)}{_name(name, merged)}</tr>\n'
 
 
@@ -143,8 +153,9 @@ def _columns(frame: pd.DataFrame) -> dict[str, list[str]]:
     return {head: texts for head, texts in columns.items() if any(texts)}
 
 
-def _cell(tag: str, text: str, kind: str) -> str:
-    return f'<{tag} class="{kind}">{escape(text)}</{tag}>'
+def _cell(tag: str, text: str, kind: str = "") -> str:
+    own = f' class="{kind}"' if kind else ""
+    return f"<{tag}{own}>{escape(text)}</{tag}>"
 
 
 def _name(name: str, merged: object) -> str:

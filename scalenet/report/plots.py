@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 MOST_ROWS = 40
 """Candidates of the plot of ties; the best are shown."""
 
+MOST_CURVES = 100
+"""Candidates whose curves are drawn; more of them hide each other."""
+
 _LABELS = 4
 _ACCURACY = "accuracy, %"
 _DASHES: dict[str, Any] = {"color": MUTED, "linewidth": 0.9, "linestyle": (0, (4, 3)), "zorder": 1}
@@ -59,11 +62,14 @@ def curves_plot(findings: Findings, frame: pd.DataFrame) -> Plot | None:
     curves, across = _curves(findings)
     kinds = frame.set_index("name")["kind"]
     curves = curves[curves["name"].isin(kinds.index)].dropna(subset=[across, "accuracy"])
+    learned = set(curves["name"])
+    shown = [name for name in kinds.index if name in learned][:MOST_CURVES]
+    curves = curves[curves["name"].isin(shown)]
     if curves.empty or (across == "budget" and curves["budget"].nunique() < 2):
         return None
     drawn, axes = figure(3.5)
     for name, rows in curves.groupby("name"):
-        _curve(axes, rows, across, kinds[name], crowded(len(kinds)))
+        _curve(axes, rows, across, kinds[name], crowded(len(shown)))
     axes.set(xlabel=across, ylabel=_ACCURACY)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
     legend(drawn, handles(set(kinds[curves["name"].unique()]), linestyle="-", linewidth=1.3))
@@ -71,7 +77,9 @@ def curves_plot(findings: Findings, frame: pd.DataFrame) -> Plot | None:
     caption = (
         f"{words} Thick lines are means over seeds, thin lines single seeds of the best and of those tied with it."
     )
-    return Plot("curves", "How they learned", caption, f"{words} {curves['name'].nunique()} candidates.", drawn)
+    if len(shown) < len(learned):
+        caption += f" The best {MOST_CURVES} of {len(learned)} are shown."
+    return Plot("curves", "How they learned", caption, f"{words} {len(shown)} candidates.", drawn)
 
 
 def ties_plot(findings: Findings, frame: pd.DataFrame) -> Plot | None:

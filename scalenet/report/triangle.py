@@ -83,18 +83,27 @@ def _scale(placed: pd.DataFrame) -> Normalize:
 
 def _marks(axes: Axes, placed: pd.DataFrame, colours: ScalarMappable) -> None:
     """Draw the best last; a ring is the larger, the longer its candidate was trained before it was dropped."""
-    rungs = placed["rung"].max() or 1.0
-    for row in placed.iloc[::-1].to_dict("records"):
-        mark = MARKS[row["kind"]]
-        size = mark.size * (1 if row["kind"] == "best" else crowded(len(placed)))
-        look = mark.line(markersize=size * (1 + np.nan_to_num(row["rung"]) / rungs))
-        if row["kind"] in FINAL:
-            colour = colours.to_rgba(row["accuracy"])
-            look = mark.line(markersize=1.25 * size, markerfacecolor=colour, markeredgecolor=INK, markeredgewidth=0.7)
-        axes.plot(*_place([row[column] for column in _COLUMNS]), **look)
+    crowd, last = crowded(len(placed)), placed["rung"].max() or 1.0
+    trained = placed["rung"].fillna(0) / last
+    final = placed["kind"].isin(FINAL)
+    for _, alike in placed[~final].groupby(["kind", trained]):
+        mark = MARKS[alike["kind"].iloc[0]]
+        size = crowd * mark.size * (1 + trained[alike.index[0]])
+        axes.plot(*_places(alike), **mark.line(markersize=size))
+    for kind, alike in placed[final].iloc[::-1].groupby("kind"):
+        mark = MARKS[str(kind)]
+        size = 1.25 * mark.size * (1 if kind == "best" else crowd)
+        look: dict[str, Any] = {"marker": mark.shape, "edgecolors": INK, "linewidths": 0.7, "zorder": mark.order}
+        across, up = _places(alike)
+        axes.scatter(across, up, size**2, colours.to_rgba(alike["accuracy"].to_numpy()), **look)
 
 
-def _place(parts: Sequence[float]) -> NDArray[np.float64]:
+def _places(placed: pd.DataFrame) -> NDArray[np.float64]:
+    """Return where candidates lie, across and up."""
+    return _place(placed[_COLUMNS].to_numpy()).T
+
+
+def _place(parts: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
     place: NDArray[np.float64] = np.asarray(parts) @ _CORNERS
     return place
 

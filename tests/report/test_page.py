@@ -16,7 +16,8 @@ from PIL import Image
 
 from scalenet.arch.convention import CONVENTION
 from scalenet.arch.errors import ScalenetError
-from scalenet.report.page import write_report
+from scalenet.report.page import UNFOLDED, write_report
+from scalenet.report.plots import MOST_CURVES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -182,3 +183,15 @@ assert "matplotlib.pyplot" not in sys.modules
     result = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | new, cwd=tmp_path)
     assert result.stdout == ""
     assert (tmp_path / "report.html").exists()
+
+
+def test_of_many_candidates_the_best_are_seen_at_once_and_all_are_there(tmp_path, invent):
+    findings = invent(UNFOLDED + 40, rungs=2, curves=True)
+    page = Strict(write_report(findings, tmp_path))
+    assert page.open == []
+    assert page.tags.count("details") == 1
+    text = (tmp_path / "report.html").read_text()
+    seen, _, folded = text.partition("<summary>The other 40</summary>")
+    assert (seen.count('<tr class="'), folded.count('<tr class="')) == (UNFOLDED, 40)
+    assert set(findings.candidates["name"]) <= set(page.cells)
+    assert f"The best {MOST_CURVES} of {UNFOLDED + 40} are shown." in seen

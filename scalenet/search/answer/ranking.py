@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scalenet.search.answer.margins import chance, reach
+from scalenet.search.answer.margins import reach
 from scalenet.search.answer.noise import counting_noise, own_noise, residual_noise, rounding_noise
 
 if TYPE_CHECKING:
@@ -229,7 +229,7 @@ class _TieRound:
         def parts(more: int) -> bool:
             seeds = self.seeds + more
             distance = gap * math.sqrt(seeds) / noise.deviation
-            return chance(distance, self.candidates, (self.candidates - 1) * (seeds - 1)) < self.error
+            return distance > reach(self.candidates, (self.candidates - 1) * (seeds - 1), self.error)
 
         more = 1 + bisect_left(range(1, MOST_SEEDS + 1), True, key=parts)
         return more if more <= MOST_SEEDS else None
