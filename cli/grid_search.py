@@ -499,6 +499,8 @@ def _latencies(asked: _Asked) -> dict[str, float]:
 
 def _counts(found: Enumeration, grid: Grid, objective: Objective) -> None:
     """Say how many candidates there are, and where the other points went."""
+    from scalenet.search.answer.sentences import unequal
+    from scalenet.search.answer.trainings import cost_spread
     from scalenet.search.space.grids import label
 
     limits = " and ".join(f"{most:,} {name}" for name, most in objective.ceilings.items())
@@ -507,6 +509,8 @@ def _counts(found: Enumeration, grid: Grid, objective: Objective) -> None:
         f"{grid.name}: {number(found.points, 'point')}, {found.duplicates} round to a network already there, {above}"
         f"{found.off_target} off the target cost; {number(len(found.candidates), 'candidate')}"
     )
+    if said := unequal(cost_spread([candidate.facts() for candidate in found.candidates])):
+        note(said)
     for point in grid.included():
         same = next((candidate for candidate in found.candidates if label(point) in candidate.merged), None)
         if same is not None:

@@ -202,9 +202,12 @@ def title(plan: Plan) -> str:
 
 def summary(study: Study, outcome: Outcome, found: Coefficients) -> list[str]:
     """Return what a finished search says, a sentence a line, the answer first."""
+    from scalenet.search.answer.sentences import bound_sentences, cost_sentences
+
     evidence = found.evidence
     assert evidence is not None
-    lines = [_best(found, evidence), *_ties(study, evidence), _spent(evidence), *_doubts(outcome, evidence)]
+    lines = [_best(found, evidence), *cost_sentences(evidence), *bound_sentences(evidence), *_ties(study, evidence)]
+    lines += [_spent(evidence), *_doubts(outcome, evidence)]
     return [*lines, *_agreements(outcome), evidence.note, _next(study, evidence)]
 
 
