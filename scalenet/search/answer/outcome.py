@@ -73,7 +73,8 @@ class Outcome:
         Of candidates of which a training diverged or failed it says nothing.
         """
         facts, winner = list(self.candidates.values()), self.ranking.winner.name
-        trained = tabled(facts, self.view.aim.schedule, self.view.scores)
+        scores = {key: self.view.scores[key] for key in self.view.needed if key in self.view.scores}
+        trained = tabled(facts, self.view.aim.schedule, scores)
         place = [one.name for one in facts].index(winner)
         if trained.out[place] or not trained.seeds[place]:
             return None
