@@ -14,6 +14,7 @@ from typing import Any, NoReturn, ParamSpec, TypeVar
 
 import typer
 
+from .entry import interrupt_as_usual
 from .output import note
 
 NO, ASKED_WRONGLY, FAILED, INTERRUPTED = 1, 2, 3, 130
@@ -28,6 +29,7 @@ def plain_errors(command: Callable[P, T]) -> Callable[P, T]:
     @wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
+            interrupt_as_usual()
             _check_numbers(kwargs)
             return command(*args, **kwargs)
         except (typer.Exit, typer.Abort):

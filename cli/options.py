@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, TypeVar
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, TypeVar
 import typer
 
 from scalenet.arch.quantities import parse_size
-from scalenet.arch.words import quoted
 
 from .output import Format
 
@@ -21,9 +19,6 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from scalenet.arch.spec import Architecture
-    from scalenet.search.queue.board import Place
-    from scalenet.search.study import Study
-    from scalenet.training.recipe import Recipe
     from scalenet.training.sources import Source
 
 R = TypeVar("R", bound="BaseModel")
@@ -119,36 +114,6 @@ Target: TypeAlias = Annotated[str, typer.Argument(metavar="NAME|FILE", help="A b
 _LARGEST_PHI = 100
 """The largest φ: 2^100 times the FLOPs."""
 
-FOLDER = Path("runs/grid-search")
-"""Where a search is unless its folder is named."""
-
-
-def place(folder: Path, storage: str | None, name: str | None, grace: int = 60) -> Place:
-    """Return where the board of a search is."""
-    from scalenet.arch.errors import ScalenetError
-    from scalenet.search.folder import database
-    from scalenet.search.queue.board import Place
-
-    if storage is None:
-        return Place(database(folder), name or "search", grace)
-    if name is None and folder == FOLDER:
-        raise ScalenetError(
-            "others may use this storage too", hint="name the search with --name, or its folder with -o"
-        )
-    return Place(storage, name or folder.absolute().name, grace)
-
-
-def search_command(verb: str, study: Study, *words: str) -> str:
-    """Return the command that does something with a search, as a shell takes it."""
-    from scalenet.search.folder import database
-    from scalenet.search.queue.storage_url import shown
-
-    own = study.place.url == database(study.folder)
-    storage = [] if own else ["--storage", shown(study.place.url)]
-    usual = "search" if own else study.folder.absolute().name
-    name = [] if study.place.name == usual else ["--name", study.place.name]
-    return " ".join(["scalenet search", verb, quoted(study.folder), *map(quoted, [*storage, *name, *words])])
-
 
 def the_source(data: Path | None, layout: str | None, say: Callable[[str], None]) -> Source | None:
     """Return the images of a folder, if one is given, and say what was found there."""
@@ -219,32 +184,6 @@ def parse_shares(text: str) -> tuple[float, float, float]:
     except ValueError:
         raise ScalenetError(f"shares {text!r} are not three numbers", hint="write depth,width,resolution") from None
     return depth, width, resolution
-
-
-def the_recipe(
-    name: str, changes: list[str] | None, *, epochs: int | None, batch_size: int | None, learning_rate: float | None
-) -> Recipe:
-    """Return a recipe changed by SCALENET_SET (words), then by `--set`, then by the options that stand for a key."""
-    from scalenet.training.recipe import change, load_recipe, read_changes
-
-    texts = [*os.environ.get("SCALENET_SET", "").split(), *(changes or [])]
-    options = {"epochs": epochs, "batch_size": batch_size, "optimizer.lr": learning_rate}
-    given = [(key, value) for key, value in options.items() if value is not None]
-    return change(load_recipe(name), [*read_changes(texts), *given])
-
-
-def the_device(name: str | None) -> str:
-    """Return a device, or the best there is; refuse one that torch cannot use here."""
-    import torch
-
-    from scalenet.arch.errors import ScalenetError
-
-    name = name or ("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        torch.zeros(1, device=name)
-        return name
-    except (RuntimeError, AssertionError):
-        raise ScalenetError(f"device {name!r} cannot be used here", hint="--device cpu works everywhere") from None
 
 
 def check_folder(output: Path) -> None:

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import os
-from contextlib import chdir
-from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
 from scalenet.arch.words import number
+from scalenet.search.request import FOLDER
 
 from .errors import plain_errors
-from .grid_search import Options, finish, search
-from .options import FOLDER, Json, SearchName, Storage, place, search_command
+from .grid_search import finish, run
+from .headings import Command
+from .options import Json, SearchName, Storage
 from .output import emit, emit_json, note
-from .search_report import FORMATS, progress_line, records, standing_rows, title
+from .search_report import FORMATS, emit_standings, records
 
 if TYPE_CHECKING:
-    from scalenet.search.answer.outcome import Outcome
-    from scalenet.search.queue.jobs import Entry, View
-    from scalenet.search.study import Study
+    from scalenet.search.search import Search
 
 SearchFolder: TypeAlias = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the search.")]
 
@@ -30,44 +28,59 @@ app = typer.Typer(
 )
 
 
-@app.command()
+@app.command("list", cls=Command)
+@plain_errors
+def list_searches(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that searches lie below.")] = Path("runs"),
+    storage: Storage = None,
+    json: Json = False,
+) -> None:
+    """List the searches below a folder, or those of a --storage: where they are, how far, and the best so far."""
+    from scalenet.search.search import searches
+
+    rows = [_summary(search) for search in searches(storage or folder)]
+    if json:
+        emit_json(rows)
+    elif rows:
+        emit(rows, formats=FORMATS)
+    else:
+        note(f"{storage or folder}: holds no search")
+
+
+@app.command(cls=Command)
 @plain_errors
 def status(folder: SearchFolder = FOLDER, storage: Storage = None, name: SearchName = None, json: Json = False) -> None:
     """Say how far a search is.
 
     Its rungs, the best candidates so far, and what each worker is at.
     """
-    study = _opened(folder, storage, name)
-    view, stopped = study.board.view(), study.board.stopped()
+    found = _opened(folder, storage, name).status()
     if json:
-        emit_json(_status(study, view, stopped=stopped))
+        emit_json(found.data())
         return
-    workers = len(view.running())
-    note(progress_line(view, max(1, workers)) + (" · asked to stop" if stopped and not view.finished else ""))
-    for entry in view.running():
+    note(str(found))
+    for entry in found.view.running():
         note(f"{entry.worker}: {entry.job}, {100 * entry.share:.0f} %")
-    for entry in view.failed():
+    for entry in found.view.failed():
         note(f"failed: {entry.error or f'its worker died {entry.attempt + 1} times'}")
-    _emit_standings(study.outcome(view))
+    emit_standings(found)
 
 
-@app.command()
+@app.command(cls=Command)
 @plain_errors
 def stop(folder: SearchFolder = FOLDER, storage: Storage = None, name: SearchName = None) -> None:
     """Ask all processes of a search to end.
 
     They give back what they are at, on all machines, and `resume` goes on from there.
     """
-    study = _opened(folder, storage, name)
-    view = study.board.view()
-    if view.finished:
+    search = _opened(folder, storage, name)
+    if search.status().finished:
         note("the search is finished")
         return
-    study.place.board().stop()
-    note(f"asked {number(len(view.running()), 'worker')} to stop; {search_command('resume', study)} goes on")
+    note(f"asked {number(search.stop(), 'worker')} to stop; {search.command('resume')} goes on")
 
 
-@app.command()
+@app.command(cls=Command)
 @plain_errors
 def resume(
     folder: SearchFolder = FOLDER,
@@ -83,22 +96,12 @@ def resume(
 
     As it was asked for; --more-seeds then tells its ties from the winner.
     """
-    folder = folder.absolute()
-    where, study = place(folder, storage, name), _opened(folder, storage, name)
-    request = study.board.request()
-    options = _options(request["options"])
-    options = replace(
-        options,
-        workers=workers or options.workers,
-        device=device or options.device,
-        data=options.data if data is None else str(data.absolute()),
-    )
-    begun = Path(request["directory"])
-    with chdir(begun if begun.is_dir() else "."):
-        search(options, folder, replace(where, grace=options.grace), more=more_seeds, json=json)
+    data = None if data is None else data.absolute()
+    search = _opened(folder.absolute(), storage, name)
+    run(search, workers=workers, device=device, data=data, more_seeds=more_seeds, json=json)
 
 
-@app.command()
+@app.command(cls=Command)
 @plain_errors
 def results(
     folder: SearchFolder = FOLDER,
@@ -111,34 +114,25 @@ def results(
 
     Of a finished search the files and the report are written again from its storage, where they may be.
     """
-    study = _opened(folder, storage, name)
-    outcome = study.outcome()
+    search = _opened(folder, storage, name)
+    found = search.status()
     if jobs:
-        rows = records(outcome.jobs())
+        rows = records(search.jobs())
         emit_json(rows) if json else emit(rows, formats=FORMATS)
-    elif outcome.view.finished:
-        finish(study, write=_may_write(folder), json=json)
+    elif found.finished:
+        if _may_write(folder):
+            note(f"report: {search.write()}")
+        finish(search, json=json)
     elif json:
-        emit_json({"candidates": records(outcome.table())})  # as a finished search has it, without an answer
+        emit_json({"candidates": records(search.results())})  # as a finished search has it, without an answer
     else:
-        _emit_standings(outcome)
+        emit_standings(found)
 
 
-def _options(recorded: dict[str, Any]) -> Options:
-    """Return what a search was asked for; raise ScalenetError where another version of scalenet asked."""
-    from scalenet.arch.errors import ScalenetError
+def _opened(folder: Path, storage: str | None, name: str | None) -> Search:
+    from scalenet.search.search import open_search
 
-    known = {field.name for field in fields(Options)}
-    if other := sorted(known ^ recorded.keys()):
-        raise ScalenetError(
-            f"the search was begun by another version of scalenet: {', '.join(other)} differ",
-            hint="the command that began it goes on with it, and `search results` reads it",
-        )
-    return Options(**recorded)
-
-
-def _emit_standings(outcome: Outcome) -> None:
-    emit(standing_rows(outcome), title=title(outcome.plan), formats=FORMATS, hidden=("name",))
+    return open_search(folder, storage=storage, name=name)
 
 
 def _may_write(folder: Path) -> bool:
@@ -150,38 +144,19 @@ def _may_write(folder: Path) -> bool:
     return may
 
 
-def _opened(folder: Path, storage: str | None, name: str | None) -> Study:
-    from scalenet.arch.errors import ScalenetError
-    from scalenet.search.study import load_study
-
-    if storage is None and not (folder / "search.db").exists():
-        raise ScalenetError(
-            f"{folder}: holds no search", hint="its storage is named with --storage, its name with --name"
-        )
-    return load_study(folder, place(folder, storage, name))
-
-
-def _status(study: Study, view: View, *, stopped: bool) -> dict[str, Any]:
-    outcome = study.outcome(view)
-    rungs = [
-        {"candidates": len(names), "seeds": len(rung.seeds), "budget": rung.budget} for rung, names in outcome.rungs
-    ]
+def _summary(search: Search) -> dict[str, Any]:
+    """Return a row of a list of searches."""
+    found = search.status()
+    best = found.rows()[0]
+    state = "finished" if found.finished else "running" if found.running else "stopped" if found.stopped else "idle"
     return {
-        "name": study.place.name,
-        "finished": view.finished,
-        "stopped": stopped,
-        "rungs": rungs,
-        "of": len(view.aim.schedule.rungs),
-        "done": len(view.done()),
-        "failed": len(view.failed()),
-        "planned": view.planned(),
-        "running": [_running(entry) for entry in view.running()],
-        "seconds_left": view.seconds_left(max(1, len(view.running()))),
-        "candidates": standing_rows(outcome),
+        "folder": str(search.folder),
+        "name": search.name,
+        "base": search.plan.base,
+        "state": state,
+        "done": f"{found.done + found.failed}/{found.planned}",
+        "alpha": best["alpha"],
+        "beta": best["beta"],
+        "gamma": best["gamma"],
+        "best": best["accuracy"],
     }
-
-
-def _running(entry: Entry) -> dict[str, Any]:
-    candidate, seed, budget = entry.key
-    own = {"worker": entry.worker, "share": entry.share, "attempt": entry.attempt + 1}
-    return {"candidate": candidate, "seed": seed, "budget": budget, **own}

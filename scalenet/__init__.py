@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from scalenet.scaling.request import How
     from scalenet.scaling.rules import Multipliers, compound
     from scalenet.scaling.scaler import load
+    from scalenet.search.search import Search, grid_search, open_search, searches
     from scalenet.training.calls import TrainingResult, evaluate, train
     from scalenet.training.recipe import Recipe, load_recipe
     from scalenet.training.scoring import Evaluation
@@ -85,6 +86,7 @@ _HOME = {
     "Report": "scalenet.checks.outcome",
     "RunError": "scalenet.arch.errors",
     "ScalenetError": "scalenet.arch.errors",
+    "Search": "scalenet.search.search",
     "SharesRay": "scalenet.arch.config",
     "SharesRule": "scalenet.arch.config",
     "TinyRay": "scalenet.arch.config",
@@ -99,6 +101,7 @@ _HOME = {
     "explain": "scalenet.library",
     "exponents": "scalenet.library",
     "family": "scalenet.library",
+    "grid_search": "scalenet.search.search",
     "growth": "scalenet.library",
     "largest_batch": "scalenet.library",
     "latency": "scalenet.running",
@@ -108,11 +111,13 @@ _HOME = {
     "lock": "scalenet.checks.calls",
     "measure": "scalenet.running",
     "memory": "scalenet.library",
+    "open_search": "scalenet.search.search",
     "register_baseline": "scalenet.library",
     "register_block": "scalenet.arch.blocks",
     "save": "scalenet.library",
     "scale": "scalenet.library",
     "scale_by": "scalenet.library",
+    "searches": "scalenet.search.search",
     "train": "scalenet.training.calls",
     "verify": "scalenet.library",
 }
@@ -147,6 +152,7 @@ __all__ = [
     "Report",
     "RunError",
     "ScalenetError",
+    "Search",
     "SharesRay",
     "SharesRule",
     "TinyRay",
@@ -162,6 +168,7 @@ __all__ = [
     "explain",
     "exponents",
     "family",
+    "grid_search",
     "growth",
     "largest_batch",
     "latency",
@@ -171,11 +178,13 @@ __all__ = [
     "lock",
     "measure",
     "memory",
+    "open_search",
     "register_baseline",
     "register_block",
     "save",
     "scale",
     "scale_by",
+    "searches",
     "train",
     "verify",
 ]

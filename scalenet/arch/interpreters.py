@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from contextlib import contextmanager
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,6 +29,21 @@ def off_the_path() -> Iterator[None]:
         yield
     finally:
         as_others_start()
+
+
+@contextmanager
+def without_main() -> Iterator[None]:
+    """Start processes in here that do not run this program's own file: a script without `if __name__ == "__main__"`.
+
+    `multiprocessing` runs the file of `__main__` in each of them, where it has one. What they are sent must be found
+    in other modules.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def as_others_start() -> None:

@@ -103,6 +103,11 @@ class Plot:
     shown: str
     figure: Figure
 
+    def _repr_png_(self) -> bytes:
+        """Show it in a notebook."""
+        with style():
+            return png(self.figure)
+
 
 def style() -> AbstractContextManager[None]:
     """Return the context in which figures are made and written, whatever a user's matplotlibrc says."""

@@ -25,6 +25,8 @@ from scalenet.arch.results import Results
 from scalenet.arch.spec import Architecture
 from scalenet.search.evaluators import Job
 from scalenet.search.plan import Plan
+from scalenet.search.queue.board import Place
+from scalenet.search.request import FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
 
     from scalenet.arch.config import Config
     from scalenet.search.rungs.schedule import Key
+
+OWN_NAME = "search"
+"""What a search is called in a database of its own."""
 
 PlotName: TypeAlias = Literal["shares", "cost", "curves", "ties"]
 """What the files of a report's plots are called."""
@@ -57,6 +62,17 @@ RESULTS = Results(
 def database(folder: Path) -> str:
     """Return the URL of the storage that a search has unless it is given one."""
     return URL.create("sqlite", database=str(folder.absolute() / "search.db")).render_as_string()
+
+
+def place_of(folder: Path, storage: str | None, name: str | None, grace: int = 60) -> Place:
+    """Return where the board of a search is, as commands name it."""
+    if storage is None:
+        return Place(database(folder), name or OWN_NAME, grace)
+    if name is None and folder == FOLDER:
+        raise ScalenetError(
+            "others may use this storage too", hint="name the search with --name, or its folder with -o"
+        )
+    return Place(storage, name or folder.absolute().name, grace)
 
 
 def recorded_plan(folder: Path) -> Plan | None:

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 from scalenet.arch.config import as_data, as_record
 from scalenet.arch.errors import ScalenetError
 from scalenet.arch.files import read_text, write_text
+from scalenet.arch.words import quoted
 from scalenet.search.answer.outcome import PROXIES, Outcome
-from scalenet.search.folder import Jobs, discard, forget_answer, recorded_plan, sweep, write_plan
+from scalenet.search.folder import OWN_NAME, Jobs, database, discard, forget_answer, recorded_plan, sweep, write_plan
 from scalenet.search.plan import Plan
-from scalenet.search.queue.crew import work
+from scalenet.search.queue.crew import work, work_alone
 from scalenet.search.queue.jobs import Aim
+from scalenet.search.queue.storage_url import shown
 from scalenet.search.queue.worker import Task
 from scalenet.search.rungs.schedule import Schedule
 from scalenet.search.space.candidates import Facts
@@ -36,6 +38,14 @@ class Study:
         """Take a plan, what is known of its candidates by name, and the board."""
         self.folder, self.plan, self.facts, self.place, self.board = folder, plan, facts, place, board
         self.proxies = {name: scores for name, scores in _scored(folder).items() if name in facts}
+
+    def command(self, verb: str, *words: str) -> str:
+        """Return the command that does something with the search, as a shell takes it."""
+        own = self.place.url == database(self.folder)
+        storage = [] if own else ["--storage", shown(self.place.url)]
+        usual = OWN_NAME if own else self.folder.absolute().name
+        name = [] if self.place.name == usual else ["--name", self.place.name]
+        return " ".join(["scalenet search", verb, quoted(self.folder), *map(quoted, [*storage, *name, *words])])
 
     def begin(
         self,
@@ -112,6 +122,10 @@ class Study:
             names = tuple(outcome.contenders())
             rungs = (*rungs, last.changed(names=names, seeds=seeds))
         self.plan = self.plan.changed(schedule=Schedule(rungs=rungs))
+
+    def run_here(self, evaluator: Evaluator, *, look: Callable[[View], None]) -> None:
+        """Evaluate what is left in this process."""
+        work_alone(self.board, self.folder, evaluator, look=look)
 
     def run(
         self,

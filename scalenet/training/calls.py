@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,14 +20,14 @@ from scalenet.training.data import stakes
 from scalenet.training.devices import usable_device
 from scalenet.training.distributed import world
 from scalenet.training.folder import discard, recorded_plan
-from scalenet.training.recipe import Recipe, change, load_recipe, read_changes
+from scalenet.training.recipe import Recipe, asked_recipe
 from scalenet.training.runs import PARTS, Reading
 from scalenet.training.scoring import Evaluation
 from scalenet.training.selection import HELD_OUT
 from scalenet.training.sources import Source, find_source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import pandas as pd
     from torch import nn
@@ -121,9 +120,8 @@ def train(
     Raise ScalenetError for what is asked wrongly, before anything is discarded, and RunError where a training diverges.
     """
     architecture = load(network) if resolution is None else load(network).at(resolution)
-    chosen = _recipe(
-        recipe or ("efficientnet" if init is None else "finetune"), changes, epochs, batch_size, learning_rate
-    )
+    usual = "efficientnet" if init is None else "finetune"
+    chosen = asked_recipe(recipe or usual, changes, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate)
     reading = Reading(seed=seed, images=images, held_out=held_out, cache=cache, strict=strict)
     every = at_least(1, checkpoint_every=checkpoint_every)
     decoding = decoders(workers)
@@ -208,22 +206,6 @@ def evaluate(
 
 def _ignore(*_: object) -> None:
     pass
-
-
-def _recipe(
-    recipe: str | Path | Recipe,
-    changes: Mapping[str, Any] | Sequence[str],
-    epochs: int | None,
-    batch_size: int | None,
-    learning_rate: float | None,
-) -> Recipe:
-    """Return a recipe with changes, then with what stands for a key of its own."""
-    base = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
-    if isinstance(changes, str) or not isinstance(changes, Mapping | Sequence):
-        raise ScalenetError(f"no changes: {type(changes).__name__}", hint='give {"optimizer.lr": 0.1}')
-    pairs = list(changes.items()) if isinstance(changes, Mapping) else read_changes(changes)
-    options = {"epochs": epochs, "batch_size": batch_size, "optimizer.lr": learning_rate}
-    return change(base, [*pairs, *((key, value) for key, value in options.items() if value is not None)])
 
 
 def _source(data: str | Path | Source | None, layout: Layout | None, hear: Callable[[str], None]) -> Source | None:

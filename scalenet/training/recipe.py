@@ -7,6 +7,7 @@ same recipe means the same training on one machine and on many.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args
@@ -15,7 +16,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from scalenet.arch import strict_yaml
 from scalenet.arch.config import Multiplier, Name, as_data, as_record, records_in
-from scalenet.arch.errors import ConfigError
+from scalenet.arch.errors import ConfigError, ScalenetError
 from scalenet.arch.shipped import load_shipped, shipped_files
 from scalenet.arch.spec import Record, as_tuple
 
@@ -100,10 +101,6 @@ class Falling(Record):
         done = (step - rising) / max(1, steps - rising)
         return 1.0 - done if self.kind == "linear" else 0.5 * (1.0 + math.cos(math.pi * done))
 
-    def alike(self, steps: int) -> int:  # noqa: ARG002 - as the others
-        """Return how many first steps a longer training takes with the same rates."""
-        return 0
-
 
 class Staircase(Record):
     """A rate times `factor` every `every` epochs, counted from the first step, after `warmup` epochs of rising.
@@ -123,35 +120,8 @@ class Staircase(Record):
             return float((step + 1) / rising) if step + 1 < rising else 1.0
         return float(self.gamma ** math.floor(step / (self.every * epoch_steps)))
 
-    def alike(self, steps: int) -> int:
-        """Return how many first steps a longer training takes with the same rates."""
-        return steps
 
-
-class Constant(Record):
-    """A rate that stays, after `warmup` epochs of rising, until it falls over the last share of all steps, `cooldown`.
-
-    It falls as 1 − √x (Hägele et al. 2024). Up to there a longer training is the same, so that it can go on from there.
-    """
-
-    kind: Literal["constant"]
-    cooldown: Fraction = 0.2
-    warmup: NotNegative = 0.0
-
-    def factor(self, step: int, *, steps: int, epoch_steps: int) -> float:
-        """Return the rate of a step, counted from 0, as a factor of the peak."""
-        rising, first = self.warmup * epoch_steps, self.alike(steps)
-        risen = min(1.0, (step + 1) / rising) if rising else 1.0
-        if step < first:
-            return risen
-        return risen * (1.0 - math.sqrt((step + 1 - first) / (steps + 1 - first)))
-
-    def alike(self, steps: int) -> int:
-        """Return how many first steps a longer training takes with the same rates."""
-        return steps - round(self.cooldown * steps)
-
-
-Schedule: TypeAlias = Annotated[Falling | Staircase | Constant, Field(discriminator="kind")]
+Schedule: TypeAlias = Annotated[Falling | Staircase, Field(discriminator="kind")]
 
 
 class Ema(Record):
@@ -170,10 +140,6 @@ class Tail(Record):
 
     kind: Literal["tail"]
     share: Fraction
-
-    def first(self, steps: int) -> int:
-        """Return the first step, counted from 0, whose weights are averaged."""
-        return steps - round(self.share * steps)
 
 
 Average: TypeAlias = Annotated[Ema | Tail, Field(discriminator="kind")]
@@ -212,8 +178,7 @@ class Recipe(Record):
     ends; the final figure then comes from images that chose nothing. `evaluate_every` counts epochs (0: at the end
     only). `dropout` and `drop_path` replace the config's. `test_crop` is the central share of the side that is
     evaluated. `accumulate` divides a batch into parts that are run one after the other. `clip` bounds the norm of all
-    gradients together. `channels_last` says how maps lie in memory (None: as is faster). `sync_batchnorm` takes the
-    statistics of a step over all processes.
+    gradients together. `sync_batchnorm` takes the statistics of a step over all processes.
     """
 
     schema_: Literal["scalenet-recipe/1"] = Field(alias="schema")
@@ -236,7 +201,7 @@ class Recipe(Record):
     accumulate: AtLeastOne = 1
     clip: Multiplier | None = None
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    channels_last: bool | None = None
+    channels_last: bool = True
     compile: bool = False
     sync_batchnorm: bool = False
 
@@ -258,11 +223,6 @@ class Recipe(Record):
         """Return the learning rate of one step, counted from 0, of `steps`; `batch` is the number of its images."""
         peak = self.optimizer.lr * (batch / self.optimizer.per if self.optimizer.per else 1.0)
         return peak * self.schedule.factor(step, steps=steps, epoch_steps=epoch_steps)
-
-    def alike(self, steps: int) -> int:
-        """Return how many first steps of a training of so many are the same, to the bit, in a longer one."""
-        alike = self.schedule.alike(steps)
-        return min(alike, self.average.first(steps)) if isinstance(self.average, Tail) else alike
 
 
 @cache
@@ -294,6 +254,23 @@ def change(recipe: Recipe, changes: Iterable[tuple[str, Any]]) -> Recipe:
         if last == "kind" and parents and parents[0] in Recipe.model_fields:
             data[parents[0]] = _fitting(parents[0], place)
     return as_record(Recipe, data, f"recipe {recipe.name}")
+
+
+def asked_recipe(
+    recipe: str | Path | Recipe,
+    changes: Mapping[str, Any] | Sequence[str],
+    *,
+    epochs: int | None,
+    batch_size: int | None,
+    learning_rate: float | None,
+) -> Recipe:
+    """Return a recipe with changes, then with what stands for a key of its own."""
+    base = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    if isinstance(changes, str) or not isinstance(changes, Mapping | Sequence):
+        raise ScalenetError(f"no changes: {type(changes).__name__}", hint='give {"optimizer.lr": 0.1}')
+    pairs = list(changes.items()) if isinstance(changes, Mapping) else read_changes(changes)
+    options = {"epochs": epochs, "batch_size": batch_size, "optimizer.lr": learning_rate}
+    return change(base, [*pairs, *((key, value) for key, value in options.items() if value is not None)])
 
 
 def read_changes(texts: Iterable[str]) -> list[tuple[str, Any]]:

@@ -8,20 +8,54 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from scalenet.arch.errors import ScalenetError, nearest
 from scalenet.search.evaluators.base import Evaluator, Job, Report, Result, Tell
 from scalenet.search.evaluators.command import Command
-from scalenet.search.evaluators.function import Function
+from scalenet.search.evaluators.function import Function, Given, by_name
 from scalenet.search.evaluators.table import Table
 
-__all__ = ["Command", "Evaluator", "Function", "Job", "Report", "Result", "Table", "Tell", "find_evaluator"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "Command",
+    "Evaluator",
+    "Function",
+    "Given",
+    "Job",
+    "Report",
+    "Result",
+    "Table",
+    "Tell",
+    "find_evaluator",
+    "the_evaluator",
+]
+
+
+def the_evaluator(evaluate: str | Callable[..., Any]) -> Evaluator | None:
+    """Return what judges candidates, None for scalenet's own training.
+
+    A function that other processes can import is theirs as well; any other is for this process alone.
+    """
+    if evaluate == "train":
+        return None
+    if isinstance(evaluate, str):
+        return find_evaluator(evaluate)
+    if not callable(evaluate):
+        raise ScalenetError(f"no evaluator: {type(evaluate).__name__}", hint="give a function, or text")
+    return by_name(evaluate) or Given(evaluate)
 
 
 def find_evaluator(text: str) -> Evaluator:
     """Return the evaluator of `table:FILE`, `package.module:function`, or a command with placeholders."""
     if text.startswith("table:"):
         return Table(Path(text.removeprefix("table:")).absolute())
+    if re.fullmatch(r"__main__:.+|[\w.]+:.*<.+>.*", text):
+        raise ScalenetError(
+            f"{text} is a function of a script or a notebook", hint="that goes on with it; `search results` reads it"
+        )
     if re.fullmatch(r"[\w.]+:[\w.]+", text):
         return Function(text, str(Path.cwd()))
     if not re.search(r"[\s{]", text):

@@ -19,6 +19,7 @@ from scalenet.search.evaluators.base import Report, Result, fingerprint, fractio
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from types import ModuleType
 
     from scalenet.search.evaluators.base import Job, Tell
 
@@ -34,6 +35,9 @@ class Function:
 
     path: str
     folder: str
+
+    def __str__(self) -> str:
+        return self.path
 
     def check(self, jobs: Sequence[Job]) -> None:
         """Refuse a function that cannot be imported, and jobs without a budget."""
@@ -90,6 +94,26 @@ class Given:
     def evaluate(self, job: Job, tell: Tell) -> Result:
         """Call the function; the traceback of what it raises goes to `log.txt` in the job's folder."""
         return _call(self.function, job, tell)
+
+
+def by_name(function: Callable[..., Any]) -> Function | None:
+    """Return a function as other processes find it; None where its module is a script, or it has no name there."""
+    place, name = getattr(function, "__module__", None), getattr(function, "__qualname__", "<unnamed>")
+    module = sys.modules[place or "__main__"]
+    file = getattr(module, "__file__", None)
+    if place is None or place == "__main__" or file is None or _there(module, name) is not function:
+        return None
+    path = Path(file).resolve()
+    steps = place.count(".") + (path.name == "__init__.py")
+    return Function(f"{place}:{name}", str(path.parents[steps]))
+
+
+def _there(module: ModuleType, name: str) -> Any:
+    """Return what a module has by that name, None where it has nothing: a function within another one."""
+    try:
+        return attrgetter(name)(module)
+    except AttributeError:
+        return None
 
 
 def _check_budgets(jobs: Sequence[Job], what: str) -> None:

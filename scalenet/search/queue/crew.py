@@ -11,13 +11,15 @@ from multiprocessing.connection import wait
 from typing import TYPE_CHECKING
 
 from scalenet.arch.errors import RunError
-from scalenet.arch.interpreters import off_the_path
+from scalenet.arch.interpreters import off_the_path, without_main
 from scalenet.search.queue.database import KEPT
-from scalenet.search.queue.worker import FAREWELL, be_worker, new_name
+from scalenet.search.queue.worker import FAREWELL, be_worker, new_name, work_here
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
+    from scalenet.search.evaluators import Evaluator
     from scalenet.search.queue.board import Board
     from scalenet.search.queue.jobs import View
     from scalenet.search.queue.worker import Task
@@ -48,6 +50,17 @@ def work(board: Board, tasks: Sequence[Task], *, look: Callable[[View], None], s
         glance.now()
     finally:
         crew.end()
+
+
+def work_alone(board: Board, folder: Path, evaluator: Evaluator, *, look: Callable[[View], None]) -> None:
+    """Do what is left in this process, and `look` at the board now and then, between two jobs.
+
+    Raise RunError where the first jobs all fail.
+    """
+    glance = _Glance(board, look)
+    glance.now()
+    work_here(board, folder, evaluator, between=glance.now_and_then)
+    glance.now()
 
 
 class _Glance:
@@ -142,7 +155,7 @@ class _Worker:
         self.errors, sender = _CONTEXT.Pipe(duplex=False)
         environment = {**os.environ, **task.environment}  # the server's is as old as the server
         self.process = _CONTEXT.Process(target=be_worker, args=(task, self.name, environment, sender))
-        with _unheard(), off_the_path():
+        with _unheard(), off_the_path(), without_main():
             self.process.start()
         sender.close()
 

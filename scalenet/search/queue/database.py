@@ -43,6 +43,10 @@ _REFUSED = re.compile(
 T = TypeVar("T")
 
 
+class NoSearchError(ScalenetError):
+    """Say that a database holds no search."""
+
+
 class Database:
     """A database of searches; what can fail is one plain line.
 
@@ -151,7 +155,7 @@ def open_database(
         except SQLAlchemyError as error:
             said = _said(error, url)
             if reading and re.search("no such table|relation .* does not exist", said):
-                raise RunError(f"{shown(url)}: holds no search") from None
+                raise NoSearchError(f"{shown(url)}: holds no search") from None
             away = _may_pass(error) and not _REFUSED.search(said)
             limit = max(_OPENING if _racing(error) else 0, patience if away else 0)
             if time.monotonic() - began >= limit:

@@ -157,14 +157,24 @@ class View:
             budgets += [rung.budget] * (rung.keep or len(rung.names or self.names)) * len(seeds)
         return budgets
 
-    def seconds_left(self, workers: int) -> float | None:
-        """Return about how long so many workers need for the rest, None before anything is done."""
+    def seconds_left(self, workers: int, unit: float | None = None) -> float | None:
+        """Return about how long so many workers need for the rest.
+
+        `unit` is how many seconds a unit of the budget takes as far as that is known before anything is done; where it
+        is not either, nothing is known of the rest.
+        """
         done = [(entry.result.seconds, key[2] or 1) for key, entry in self.entries.items() if entry.result is not None]
-        open_ = [self.entries[key] for key in self.needed if key in self.entries]
-        left = sum((entry.key[2] or 1) * (1 - entry.share) for entry in open_ if entry.state not in ENDED)
-        left += sum(budget or 1 for budget in self.later())
-        units = sum(budget for _, budget in done)
-        return left * sum(seconds for seconds, _ in done) / units / workers if units else None
+        if done:
+            unit = sum(seconds for seconds, _ in done) / sum(budget for _, budget in done)
+        return None if unit is None else self._units_left() * unit / workers
+
+    def _units_left(self) -> float:
+        left = float(sum(budget or 1 for budget in self.later()))
+        for key in self.needed:
+            entry = self.entries.get(key)
+            if entry is None or entry.state not in ENDED:
+                left += (key[2] or 1) * (1 - (entry.share if entry is not None else 0.0))
+        return left
 
     def hopeless(self) -> str | None:
         """Return why the first jobs failed where none has succeeded: so will the others."""

@@ -26,7 +26,7 @@ from scalenet.search.queue.database import KEPT, PATIENCE
 from scalenet.search.queue.silence import PULSE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from scalenet.search.evaluators import Evaluator, Job, Report, Result
@@ -74,10 +74,13 @@ def be_worker(task: Task, name: str, environment: Mapping[str, str], errors: Any
         sys.exit(1)
 
 
-def work_here(board: Board, folder: Path, evaluator: Evaluator) -> None:
-    """Evaluate what is left in this process, until nothing is or the search was asked to stop."""
+def work_here(board: Board, folder: Path, evaluator: Evaluator, *, between: Callable[[], None] = lambda: None) -> None:
+    """Evaluate what is left in this process, until nothing is or the search was asked to stop.
+
+    `between` is called after each job.
+    """
     ear = _Calls()
-    Worker(board, folder, evaluator, new_name(), ear, watching=True).work()
+    Worker(board, folder, evaluator, new_name(), ear, watching=True, between=between).work()
     if ear.leaving and not board.stopped():
         raise KeyboardInterrupt
 
@@ -164,12 +167,14 @@ class Worker:
     name: str
     ear: _Signals | _Calls
     watching: bool = False
+    between: Callable[[], None] = lambda: None
 
     def work(self) -> None:
         """Evaluate jobs until nothing is left, or it is to leave."""
         jobs = Jobs(self.folder, self.board.config)
         while (entry := self._next()) is not None:
             self._evaluate(entry, jobs.prepared(entry.key))
+            self.between()
 
     def _next(self) -> Entry | None:
         """Return a job, once there is one; None where there will be none."""

@@ -1,0 +1,29 @@
+"""Where the `scalenet` command begins: Ctrl-C is one line from the start, not only once a command runs."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+
+def main() -> None:
+    """Load the command line and run it."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _leave)
+    from .main import main as run
+
+    run()
+
+
+def interrupt_as_usual() -> None:
+    """Let Ctrl-C raise KeyboardInterrupt from here on: a command hears it."""
+    if signal.getsignal(signal.SIGINT) is _leave:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _leave(*_: object) -> None:
+    """End at once: an exception in the middle of an import may come out as another one, or not at all."""
+    try:
+        os.write(2, b"scalenet: interrupted\n")
+    finally:
+        os._exit(130)

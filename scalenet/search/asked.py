@@ -1,0 +1,351 @@
+"""What a search was asked for, read and checked: its baseline, its candidates, and what judges them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from scalenet._version import __version__
+from scalenet.arch.config import digest
+from scalenet.arch.errors import ScalenetError
+from scalenet.arch.quantities import parse_amounts, parse_seconds, parse_size
+from scalenet.arch.words import number, seconds_text
+from scalenet.costs.formula import cost
+from scalenet.scaling.scaler import load
+from scalenet.search.evaluators import Given, the_evaluator
+from scalenet.search.plan import Images, Plan
+from scalenet.search.request import EMBEDDED_BASE, TRAIN
+from scalenet.search.rungs.schedule import FACTOR, halving
+from scalenet.search.space.candidates import enumerate_candidates
+from scalenet.search.space.grids import Grid, label, load_grid
+from scalenet.search.space.objective import Objective
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from scalenet.arch.spec import Architecture
+    from scalenet.search.evaluators import Evaluator
+    from scalenet.search.request import Request
+    from scalenet.search.rungs.schedule import Schedule
+    from scalenet.search.space.candidates import Candidate, Enumeration
+    from scalenet.training.data import Splits
+    from scalenet.training.recipe import Recipe
+    from scalenet.training.selection import Selection
+    from scalenet.training.sources import Source
+
+    Bar = Callable[[str, int, int | None], None]
+    """Hears what takes a while, how much of it is done, and of how much, where that is known."""
+
+EMBEDDED_IMAGES = 8000
+"""Images that are rendered to train on, unless there are to be fewer."""
+
+_EMBEDDED_GRID, _GRID, _RECIPE = "small", "shares", "search"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was asked for, read and checked; `evaluator` is None for scalenet's own training, which has a `recipe`."""
+
+    request: Request
+    base: Architecture
+    grid: Grid
+    objective: Objective
+    found: Enumeration
+    source: Source | None
+    recipe: Recipe | None
+    evaluator: Evaluator | None
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """The candidates in the order of the grid."""
+        return self.found.candidates
+
+    @property
+    def judge(self) -> str:
+        """What judges candidates, in words."""
+        asked = self.request.evaluate
+        return asked if isinstance(asked, str) else str(self.evaluator)
+
+    @property
+    def budget(self) -> int | None:
+        """How long a whole training is."""
+        return self.request.epochs if self.recipe is None else self.recipe.epochs
+
+    def schedule(self) -> Schedule:
+        """Return who is trained with how many seeds for how long."""
+        seeds = range(self.request.seed, self.request.seed + self.request.seeds)
+        factor = self.request.halving or FACTOR
+        return halving(len(self.candidates), seeds=seeds, budget=self.budget, factor=factor)
+
+    def plan(self, images: Images | None = None, versions: dict[str, str] | None = None) -> Plan:
+        """Return all that results follow from; `images` and their `versions` are those of scalenet's own training."""
+        return Plan(
+            schema="scalenet-search/1",
+            base=self.base.name,
+            model=self.base.model,
+            rounding=self.base.rounding,
+            grid=self.grid,
+            objective=self.objective,
+            schedule=self.schedule(),
+            evaluate=self.judge,
+            recipe=self.recipe,
+            images=images,
+            device=self.device().partition(":")[0],
+            threads=self.request.threads,
+            candidates={candidate.name: digest(candidate.config.model) for candidate in self.candidates},
+            versions={"scalenet": __version__} | (versions or {}),
+        )
+
+    def device(self) -> str:
+        """Return where trainings run: other evaluators than scalenet's own see every GPU unless it is said which."""
+        if self.request.device is None and self.evaluator is None:
+            from scalenet.training.devices import usable_device  # noqa: PLC0415 - brings torch
+
+            return usable_device(None)
+        return self.request.device or "cpu"
+
+    def workers(self) -> list[str]:
+        """Return the device of each worker here."""
+        from scalenet.search.queue.placement import devices  # noqa: PLC0415
+
+        device, most = self.device(), len(self.candidates) * self.request.seeds
+        if isinstance(self.evaluator, Given):
+            return devices(device, self.request.workers or 1)
+        if self.request.workers is None and device != "cpu":
+            return list(dict.fromkeys(devices(device, most)))
+        return devices(device, min(most, self.request.workers or os.cpu_count() or 1))
+
+    def lines(self) -> Iterator[str]:
+        """Yield what lies in the folder of images, how many candidates there are, and where the other points went."""
+        if self.source is not None:
+            yield from self.source.lines()
+        found, ceilings = self.found, self.objective.ceilings
+        limits = " and ".join(f"{most:,} {name}" for name, most in ceilings.items())
+        above = f"{found.over_ceilings} above {limits}, " if limits else ""
+        yield (
+            f"{self.grid.name}: {number(found.points, 'point')}, {found.duplicates} round to a network already there, "
+            f"{above}{found.off_target} off the target cost; {number(len(self.candidates), 'candidate')}"
+        )
+        for point in self.grid.included():
+            same = next((candidate for candidate in self.candidates if label(point) in candidate.merged), None)
+            if same is not None:
+                yield f"{label(point)} gives the same network as {same.name}"
+        brought = [candidate.distance for candidate in self.candidates if candidate.distance is not None]
+        if brought:
+            yield (
+                f"{len(brought)} were brought to {self.grid.product:g}× the FLOPs within "
+                f"{100 * (self.grid.tolerance or 0):g} %, up to {max(brought):.2g} doublings off their ray"
+            )
+
+    def selection(self) -> Selection:
+        """Return which images of the folder are for what."""
+        from scalenet.training.selection import HELD_OUT, select  # noqa: PLC0415 - brings torch
+
+        assert self.source is not None
+        held_out = self.request.held_out
+        fraction = HELD_OUT if held_out is None else held_out
+        return select(self.source, seed=self.request.seed, limit=self.request.images, fraction=fraction)
+
+    def stakes(self) -> Iterator[str]:
+        """Yield how many images of the folder are for what, and what one of them is worth."""
+        from scalenet.training.data import stakes  # noqa: PLC0415 - brings torch
+
+        if self.source is not None:
+            yield stakes(self.selection())
+
+    def train_images(self) -> int:
+        """Return how many images there are to train on."""
+        if self.source is None:
+            return self.request.images or EMBEDDED_IMAGES
+        return sum(map(len, self.selection().train.values()))
+
+    def fast_enough(self, begun: Plan | None, *, say: Callable[[str], None], bar: Bar) -> Asked:
+        """Drop candidates that are too slow: those that were when the search was begun, or else are by measurement."""
+        limit = self.objective.latency
+        if limit is None:
+            return self
+        if begun is not None:
+            return self._with([one for one in self.candidates if one.name in begun.candidates])
+        seconds = self._latencies(bar)
+        kept = [candidate for candidate in self.candidates if seconds[candidate.name] <= limit]
+        slower = len(self.candidates) - len(kept)
+        say(f"{slower} are slower than {seconds_text(limit)} here; {number(len(kept), 'candidate')}")
+        if not kept:
+            raise ScalenetError(
+                f"every candidate is slower than {seconds_text(limit)} here",
+                hint=f"the fastest takes {seconds_text(min(seconds.values()))}",
+            )
+        return self._with(kept)
+
+    def _with(self, candidates: Sequence[Candidate]) -> Asked:
+        return replace(self, found=replace(self.found, candidates=tuple(candidates)))
+
+    def _latencies(self, bar: Bar) -> dict[str, float]:
+        """Return the median seconds of each candidate at batch 1."""
+        from scalenet.costs.latency import Setup, latencies  # noqa: PLC0415 - brings torch
+
+        setup = Setup(device=self.workers()[0], threads=self.request.threads)
+        turns = iter(range(1, setup.runs + 1))
+        networks = [candidate.config.architecture() for candidate in self.candidates]
+        measured = latencies(networks, setup, progress=lambda: bar("measuring", next(turns), setup.runs))
+        names = [candidate.name for candidate in self.candidates]
+        return {name: one.median for name, one in zip(names, measured, strict=True)}
+
+
+def ask(request: Request) -> Asked:
+    """Read and check what was asked for, and list the candidates; nothing is trained, and no image is read."""
+    evaluator = the_evaluator(request.evaluate)
+    source = _source(request)
+    base = _base(request, source)
+    grid = request.grid or (_EMBEDDED_GRID if base.name == EMBEDDED_BASE else _GRID)
+    grid = grid if isinstance(grid, Grid) else load_grid(grid)
+    objective = _objective(base, request)
+    found = enumerate_candidates(base, grid, ceilings=objective.ceilings)
+    recipe = _recipe(request) if evaluator is None else None
+    return Asked(request, base, grid, objective, found, source, recipe, evaluator)
+
+
+def _source(request: Request) -> Source | None:
+    from scalenet.training.sources import find_source  # noqa: PLC0415 - takes a while
+
+    if request.data is None:
+        return None
+    source = find_source(request.data, request.layout or "auto")
+    if request.strict:
+        source.check_whole()
+    return source
+
+
+def _base(request: Request, source: Source | None) -> Architecture:
+    architecture = load(request.base)
+    model = architecture.model
+    if model.channels != 3:
+        raise ScalenetError(f"{architecture.name} takes images of {model.channels} colours; searches have images of 3")
+    classes = _classes(source) if request.evaluate == TRAIN else request.classes
+    model = model if classes is None else model.with_classes(classes)
+    size = request.resolution
+    size = parse_size(size) if isinstance(size, str) else size
+    return replace(architecture, model=model if size is None else model.at(size))
+
+
+def _classes(source: Source | None) -> int:
+    from scalenet.training.embedded import CLASS_NAMES  # noqa: PLC0415
+
+    return len(CLASS_NAMES if source is None else source.classes)
+
+
+def _objective(base: Architecture, request: Request) -> Objective:
+    from pydantic import ValidationError  # noqa: PLC0415
+
+    own = cost(base)
+    asked = {"params": request.max_params, "activations": request.max_activations}
+    limits = {name: _limit(name, most, getattr(own, name)) for name, most in asked.items() if most is not None}
+    try:
+        return Objective.model_validate(
+            {"goal": request.objective, "ceilings": limits, "latency": _latency(request.max_latency)}
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ScalenetError(f"{first['loc'][0]}: {first['msg'].replace('Input should be', 'should be')}") from None
+
+
+def _limit(name: str, most: int | str, own: float) -> int:
+    amounts = parse_amounts(str(most), int(own))
+    if len(amounts) > 1:
+        raise ScalenetError(f"--max-{name} {most}: one amount is wanted")
+    return amounts[0]
+
+
+def _latency(most: float | str | None) -> float | None:
+    if not isinstance(most, str):
+        return most
+    seconds = parse_seconds(most)
+    if len(seconds) > 1:
+        raise ScalenetError(f"--max-latency {most}: one time is wanted")
+    return seconds[0]
+
+
+def _recipe(request: Request) -> Recipe:
+    from scalenet.training.recipe import asked_recipe  # noqa: PLC0415
+
+    return asked_recipe(
+        request.recipe or _RECIPE,
+        request.changes or (),
+        epochs=request.epochs,
+        batch_size=request.batch_size,
+        learning_rate=request.learning_rate,
+    )
+
+
+def read_images(asked: Asked, copies: int, *, say: Callable[[str], None], bar: Bar) -> Splits:
+    """Read or render the images once, at the largest candidate's size, or their own where that is smaller.
+
+    They are held `copies` times: each worker has them at its candidate's resolution.
+    """
+    from scalenet.training.data import embedded_splits, read  # noqa: PLC0415
+    from scalenet.training.embedded import rendered_size  # noqa: PLC0415
+    from scalenet.training.sources import native_size  # noqa: PLC0415
+
+    limit, source = asked.request.images, asked.source
+    largest = max(max(candidate.config.model.size) for candidate in asked.candidates)
+    if source is None:
+        size = rendered_size(largest)
+        return embedded_splits(size=size, train=limit or EMBEDDED_IMAGES)
+    splits = read(
+        asked.selection(),
+        size=min(largest, native_size(source)),
+        copies=copies,
+        strict=asked.request.strict,
+        progress=lambda done, total: bar("reading images", done, total),
+    )
+    for line in splits.skipped:
+        say(f"skipped {line}")
+    return splits
+
+
+def images_of(splits: Splits) -> Images:
+    """Return what a plan says of images."""
+    from scalenet.training.data import chance  # noqa: PLC0415
+
+    return Images(
+        name=splits.name,
+        digest=splits.digest,
+        train=len(splits.train),
+        validation=len(splits.validation),
+        classes=len(splits.classes),
+        drawn=splits.drawn,
+        chance=round(chance(splits), 6),
+    )
+
+
+def trainers(asked: Asked, devices: Sequence[str], splits: Splits) -> list[Evaluator]:
+    """Return scalenet's own training on each worker's device."""
+    from scalenet.search.evaluators.train import Train  # noqa: PLC0415 - brings torch
+
+    assert asked.recipe is not None
+    return [Train(splits, asked.recipe, device, asked.request.threads) for device in devices]
+
+
+def scorer(
+    asked: Asked, splits: Splits | None, say: Callable[[str], None]
+) -> Callable[[Candidate], dict[str, float | None]]:
+    """Return what computes a candidate's training-free scores, on training images where they are known, and says so."""
+    import torch  # noqa: PLC0415
+
+    from scalenet.search.space.proxies import sample, scores  # noqa: PLC0415
+
+    seed, threads = asked.request.seed, asked.request.threads
+
+    def score(candidate: Candidate) -> dict[str, float | None]:
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads)
+        model = candidate.config.model
+        images = None if splits is None else sample(splits.train, model.size, seed=seed)
+        found = scores(model, seed=seed, images=images)
+        torch.set_num_threads(before)
+        told = (f"{name} {'–' if value is None else f'{value:.4g}'}" for name, value in found.items())
+        say(f"{candidate.name}: {', '.join(told)}")
+        return found
+
+    return score

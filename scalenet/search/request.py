@@ -1,0 +1,126 @@
+"""The request of a search: what was asked for, with all defaults; a command and a call of the library fill it in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scalenet.arch.errors import ScalenetError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from scalenet.scaling.scaler import Network
+    from scalenet.search.plan import Plan
+    from scalenet.search.space.grids import Grid
+    from scalenet.training.recipe import Recipe
+    from scalenet.training.sources import Layout
+
+FOLDER = Path("runs/grid-search")
+"""Where a search is unless its folder is named."""
+
+EMBEDDED_BASE = "small_resnet"
+"""The baseline that was made for the rendered images."""
+
+TRAIN = "train"
+"""The evaluator that is scalenet's own training."""
+
+_OWN = ("data", "layout", "strict", "images", "held_out", "batch_size", "learning_rate", "recipe", "changes")
+_LEAST = {"images": 2, "batch_size": 2, "seed": 0} | dict.fromkeys(
+    ("classes", "epochs", "seeds", "halving", "workers", "threads", "grace"), 1
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a search is asked for: see `scalenet.grid_search` for each of them."""
+
+    base: Network = EMBEDDED_BASE
+    data: str | Path | None = None
+    grid: str | Path | Grid | None = None
+    resolution: int | tuple[int, int] | str | None = None
+    classes: int | None = None
+    evaluate: str | Callable[..., Any] = TRAIN
+    images: int | None = None
+    held_out: float | None = None
+    layout: Layout | None = None
+    strict: bool = False
+    epochs: int | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    recipe: str | Path | Recipe | None = None
+    changes: Sequence[str] | Mapping[str, Any] | None = None
+    objective: str = "accuracy"
+    max_params: int | str | None = None
+    max_activations: int | str | None = None
+    max_latency: float | str | None = None
+    seed: int = 0
+    seeds: int = 4
+    halving: int | None = None
+    workers: int | None = None
+    threads: int = 1
+    device: str | None = None
+    proxies: bool = False
+    grace: int = 60
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that are too small, and what the evaluator does not use."""
+        for name, least in _LEAST.items():
+            value = getattr(self, name)
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            if value is not None and not (whole and value >= least):
+                raise ScalenetError(f"{_option(name)}: {value!r} is not a whole number from {least} on")
+        if self.evaluate == TRAIN and self.classes:
+            raise ScalenetError("--classes is for other evaluators: classes are those of the images")
+        unused = [name for name in _OWN if self.evaluate != TRAIN and getattr(self, name)]
+        if unused:
+            raise ScalenetError(f"{_option(unused[0])} is for scalenet's own training, and --evaluate has its own")
+        if self.layout is not None and self.data is None:
+            raise ScalenetError("--layout is for the images of --data")
+
+    def recorded(self) -> dict[str, Any]:
+        """Return it as a storage keeps it; what the plan has in full is named only."""
+        found = {field.name: _named(getattr(self, field.name)) for field in fields(self)}
+        return found | ({} if self.data is None else {"data": str(Path(self.data).absolute())})
+
+    @classmethod
+    def again(cls, recorded: Mapping[str, Any], plan: Plan) -> Request:
+        """Return the request of a search that was begun: baseline, grid, recipe and evaluator are those of its plan.
+
+        Raise ScalenetError where another version of scalenet recorded what this one does not know.
+        """
+        from scalenet.arch.spec import Architecture  # noqa: PLC0415 - a command reads this file to show its help
+
+        if unknown := sorted(recorded.keys() - {field.name for field in fields(cls)}):
+            raise ScalenetError(
+                f"the search was begun by another version of scalenet: {', '.join(unknown)} not known here",
+                hint="that version goes on with it, and `search results` reads it",
+            )
+        own = {
+            "base": Architecture(plan.base, plan.model, plan.rounding),
+            "grid": plan.grid,
+            "evaluate": plan.evaluate,
+            "resolution": None,
+        }
+        if plan.recipe is not None:
+            own |= {"recipe": plan.recipe} | dict.fromkeys(("changes", "epochs", "batch_size", "learning_rate"))
+        return cls(**{**recorded, **own})
+
+
+def _option(name: str) -> str:
+    """Return what the command calls an option."""
+    return f"--{'set' if name == 'changes' else name.replace('_', '-')}"
+
+
+def _named(value: Any) -> Any:
+    """Return a value as JSON has it: a path as other processes find it, a record or a function by its name."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Path):
+        return str(value.absolute())
+    if isinstance(value, dict):
+        return value
+    if isinstance(value, list | tuple):
+        return list(value)
+    return str(getattr(value, "name", value))

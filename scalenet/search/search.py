@@ -1,0 +1,467 @@
+"""A search as a program has it: asked for, run, looked at from anywhere, and its answer."""
+
+from __future__ import annotations
+
+import os
+from contextlib import chdir, nullcontext, suppress
+from dataclasses import fields, replace
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scalenet.arch.errors import PlainError, ScalenetError, UnknownNameError
+from scalenet.arch.words import tell
+from scalenet.search.answer.coefficients import save_coefficients
+from scalenet.search.answer.outcome import Outcome
+from scalenet.search.answer.summary import answer_of, facts, title
+from scalenet.search.asked import ask, scorer
+from scalenet.search.folder import database, place_of, recorded_plan, sweep
+from scalenet.search.queue.board import search_names
+from scalenet.search.queue.database import NoSearchError, open_database
+from scalenet.search.queue.jobs import Aim, View
+from scalenet.search.request import FOLDER, Request
+from scalenet.search.running import Ears, begin, evaluate, expected, is_apart, judges
+from scalenet.search.status import Status, html_table
+from scalenet.search.study import load_study
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    import pandas as pd
+
+    from scalenet.report.figures import Plot
+    from scalenet.report.findings import Findings
+    from scalenet.scaling.scaler import Network
+    from scalenet.search.answer.summary import Answer
+    from scalenet.search.asked import Asked, Bar
+    from scalenet.search.folder import PlotName
+    from scalenet.search.plan import Plan
+    from scalenet.search.queue.board import Place
+    from scalenet.search.space.grids import Grid
+    from scalenet.search.study import Study
+    from scalenet.training.recipe import Recipe
+    from scalenet.training.sources import Layout
+
+
+class Search:
+    """A search for α, β, γ: what `grid_search` asked for, or one that was begun, which `open_search` reads.
+
+    It may run in another process, or on other machines: all but `run` and `stop` only read, and wait for no worker.
+    """
+
+    def __init__(self, folder: Path, place: Place, *, asked: Asked | None = None, force: bool = False) -> None:
+        """Take the folder, where its results are kept, and what was asked for, unless that is recorded there."""
+        self.folder, self.place, self._asked, self._force = folder, place, asked, force
+        self._study: Study | None = None
+
+    @property
+    def name(self) -> str:
+        """What the search is called in its storage."""
+        return self.place.name
+
+    @property
+    def request(self) -> Request:
+        """What was asked for, as far as it is known here."""
+        return self._needs_asked().request
+
+    @property
+    def plan(self) -> Plan:
+        """All that the results follow from; raise ScalenetError where nothing was begun."""
+        return self._begun().plan
+
+    def run(
+        self,
+        workers: int | None = None,
+        *,
+        device: str | None = None,
+        data: str | Path | None = None,
+        more_seeds: int = 0,
+        apart: bool | None = None,
+        say: Callable[[str], None] | None = tell,
+        progress: Callable[[Status], object] | None = None,
+        bar: Bar | None = None,
+    ) -> Search:
+        """Train what is left, write tables, coefficients and report into the folder, and return the search.
+
+        Goes on where it was stopped, and takes part where others are at it. One worker trains in this process, several
+        have one each (one too where it is to be `apart`), and by default there is one a core or GPU. `device` and
+        `data` are those of this machine. The winner and its ties get `more_seeds`. `say` hears a line for each thing
+        that happens, `progress` about once a second how far the search is, and `bar` what takes a while before it.
+        Ctrl-C gives back what runs and raises KeyboardInterrupt. Raise ScalenetError where folder and name are another
+        search's, RunError where the first trainings all fail.
+        """
+        ears = Ears(say or _nothing, bar or _nothing, progress)
+        with self._directory():
+            asked = self._to_run(workers, device, data)
+            _check_folder(self.folder)
+            asked = asked.fast_enough(None if self._force else recorded_plan(self.folder), say=ears.say, bar=ears.bar)
+            apart = is_apart(asked, len(asked.workers()), apart)
+            judged = judges(asked, ears)
+            place = replace(self.place, grace=asked.request.grace)
+            study = begin(asked, judged, self.folder, place, ears, more_seeds=more_seeds, force=self._force)
+            self._study, self._force = study, False
+            evaluate(study, asked, judged, ears, apart=apart)
+        self._conclude(ears.say)
+        return self
+
+    def stop(self) -> int:
+        """Ask all processes of the search to give back what they are at and to end; return how many trainings ran."""
+        study = self._begun()
+        running = len(study.board.view().running())
+        study.place.board().stop()
+        return running
+
+    def status(self) -> Status:
+        """Return how far the search is."""
+        study = self._known()
+        if study is None:
+            return Status(self.name, self._outcome(), len(self._needs_asked().workers()), begun=False)
+        view = study.board.view()
+        workers = max(1, len(view.running()))
+        return Status(self.name, study.outcome(view), workers, stopped=study.board.stopped())
+
+    def expected(self) -> list[str]:
+        """Return how many images and trainings there are, and about how long those take here, a sentence each.
+
+        Times a step of training for it.
+        """
+        asked = self._needs_asked()
+        return [*asked.stakes(), expected(asked)]
+
+    def candidates(self, *, proxies: bool = False, say: Callable[[str], None] | None = None) -> pd.DataFrame:
+        """Return a row a candidate: its name, α, β, γ, αβ²γ² (`nominal`), costs, and other points that gave it too.
+
+        With `proxies` training-free scores as well, which reads the images. Latencies are measured where the search
+        has a limit.
+        """
+        import pandas as pd  # noqa: PLC0415 - slow to import
+
+        ears = Ears(say or _nothing, _nothing, None)
+        asked = self._needs_asked().fast_enough(None, say=ears.say, bar=ears.bar)
+        score = scorer(asked, judges(asked, ears).splits, ears.say) if proxies else None
+        rows = [
+            {
+                "name": candidate.name,
+                **{name: getattr(candidate, name) for name in ("alpha", "beta", "gamma")},
+                "nominal": round(candidate.nominal, 6),
+                "flops_ratio": candidate.flops_ratio,
+                "distance": candidate.distance,
+                **{name: getattr(candidate.cost, name) for name in ("flops", "params", "activations")},
+                **({} if score is None else score(candidate)),
+                "merged": " ".join(candidate.merged),
+            }
+            for candidate in asked.candidates
+        ]
+        return pd.DataFrame(rows)
+
+    def results(self) -> pd.DataFrame:
+        """Return a row a candidate: costs and accuracies as far as they are known, of a finished search best first."""
+        return self._outcome().table()
+
+    def jobs(self) -> pd.DataFrame:
+        """Return a row a finished training."""
+        return self._outcome().jobs()
+
+    def curves(self) -> pd.DataFrame:
+        """Return the accuracies on the way, by training and epoch."""
+        return self._outcome(curves=True).curves()
+
+    @property
+    def answer(self) -> Answer:
+        """The answer: α, β, γ, their evidence, and sentences; raise ScalenetError while the search is not finished."""
+        outcome = self._finished()
+        return answer_of(self._begun(), outcome)
+
+    def plot(self, name: PlotName = "shares") -> Plot:
+        """Return a plot of a finished search, which a notebook shows and whose `figure` is matplotlib's.
+
+        `shares` is the triangle of the extra FLOPs, `cost` accuracy against FLOPs, `curves` accuracy by epoch, and
+        `ties` accuracies by rank.
+        """
+        from scalenet.report.figures import style  # noqa: PLC0415 - slow to import
+        from scalenet.report.findings import standings  # noqa: PLC0415
+        from scalenet.report.plots import plots  # noqa: PLC0415
+
+        found = self._findings(self._finished(curves=True))
+        with style():
+            drawn = {plot.name: plot for plot in plots(found, standings(found))}
+        if name not in drawn:
+            raise UnknownNameError("plot", name, drawn, listing=f"there are {', '.join(drawn)}")
+        return drawn[name]
+
+    def write(self) -> Path:
+        """Write the files of a finished search from its storage: tables, `coefficients.yaml`, plots and the report.
+
+        Return the report.
+        """
+        from scalenet.report.page import write_report  # noqa: PLC0415 - slow to import
+
+        study, outcome = self._begun(), self._finished(curves=True)
+        study.write(outcome)
+        sweep(self.folder)
+        save_coefficients(outcome.answer(), self.folder / "coefficients.yaml")
+        return write_report(self._findings(outcome), self.folder)
+
+    def command(self, verb: str, *words: str) -> str:
+        """Return the command that does something with the search, as a shell takes it."""
+        return self._begun().command(verb, *words)
+
+    def __repr__(self) -> str:
+        return f"<Search {self.name!r} in {self.folder}: {self.status()}>"
+
+    def _repr_html_(self) -> str:
+        status = self.status()
+        where = f"<p>{escape(str(self.folder))}</p>\n"
+        if not status.finished:
+            return where + status._repr_html_()
+        study = self._begun()
+        columns = ("rank", "alpha", "beta", "gamma", "flops_ratio", "rung", "seeds", "accuracy", "interval", "tied")
+        rows = [{column: row.get(column) for column in columns} for row in status.outcome.rows()]
+        answer = answer_of(study, status.outcome)
+        return f"{where}<p>{escape(title(study.plan))}</p>\n{answer._repr_html_()}\n{html_table(rows)}"
+
+    # What is known, and where from
+
+    def _known(self) -> Study | None:
+        """Return the study as it is recorded, None where it was not begun."""
+        if self._study is None and not self._force:
+            self._study = self._looked_up()
+        return self._study
+
+    def _looked_up(self) -> Study | None:
+        if self.place.url == database(self.folder) and not (self.folder / "search.db").exists():
+            return None
+        try:
+            study = load_study(self.folder, self.place)
+        except (NoSearchError, UnknownNameError):
+            if self._asked is None:
+                raise
+            return None
+        if self._asked is not None:
+            _check_same(self._asked, study)
+        return study
+
+    def _begun(self) -> Study:
+        study = self._known()
+        if study is None:
+            raise ScalenetError(f"{self.folder}: no search was begun here", hint="`run()` begins it")
+        return study
+
+    def _needs_asked(self) -> Asked:
+        if self._asked is None:
+            request = self._begun().board.request()
+            self._asked = ask(Request.again(request["options"], self._begun().plan))
+        return self._asked
+
+    def _outcome(self, *, curves: bool = False) -> Outcome:
+        study = self._known()
+        if study is not None:
+            return study.outcome(study.board.view(curves=curves))
+        asked = self._needs_asked()
+        plan, facts_of = asked.plan(), {candidate.name: candidate.facts() for candidate in asked.candidates}
+        aim = Aim(schedule=plan.schedule, factors=dict.fromkeys(facts_of, 1.0))
+        return Outcome(plan, facts_of, View(aim, {}), {})
+
+    def _finished(self, *, curves: bool = False) -> Outcome:
+        outcome = self._outcome(curves=curves)
+        if not outcome.view.finished:
+            hint = "`run()` goes on with it, and `status()` and `results()` say what is known"
+            raise ScalenetError(f"{self.folder}: the search is not finished: {self.status()}", hint=hint)
+        return outcome
+
+    def _findings(self, outcome: Outcome) -> Findings:
+        from scalenet.report.findings import Findings  # noqa: PLC0415 - slow to import
+
+        study = self._begun()
+        return Findings(
+            title=title(study.plan),
+            summary=answer_of(study, outcome).sentences,
+            candidates=outcome.table(),
+            jobs=outcome.jobs(),
+            curves=outcome.curves(),
+            target=study.plan.grid.product,
+            margin=outcome.ranking.margin,
+            facts=facts(study.plan),
+        )
+
+    # What a run needs
+
+    def _directory(self) -> Any:
+        """Return the context of a run: a search that was opened is gone on with in the directory it was begun in."""
+        if self._asked is not None:
+            return nullcontext()
+        begun = Path(self._begun().board.request()["directory"])
+        return chdir(begun) if begun.is_dir() else nullcontext()
+
+    def _to_run(self, workers: int | None, device: str | None, data: str | Path | None) -> Asked:
+        """Return what is to be done on this machine, which may have other workers, devices and folders."""
+        own = {"workers": workers, "device": device, "data": data}
+        changes: dict[str, Any] = {name: value for name, value in own.items() if value is not None}
+        if self._asked is None:
+            study = self._begun()
+            request = Request.again(study.board.request()["options"], study.plan)
+            return ask(replace(request, **changes))
+        if data is not None:
+            return ask(replace(self._asked.request, **changes))
+        return replace(self._asked, request=replace(self._asked.request, **changes))
+
+    def _conclude(self, say: Callable[[str], None]) -> None:
+        """Write what was found, and say so."""
+        study = self._begun()
+        if not study.board.view().finished:
+            study.write()
+            say(f"the search was asked to stop; {study.command('resume')} goes on")
+            return
+        say(f"report: {self.write()}")
+
+
+def grid_search(
+    base: Network = Request.base,
+    *,
+    data: str | Path | None = Request.data,
+    grid: str | Path | Grid | None = Request.grid,
+    resolution: int | tuple[int, int] | str | None = Request.resolution,
+    classes: int | None = Request.classes,
+    evaluate: str | Callable[..., Any] = Request.evaluate,
+    images: int | None = Request.images,
+    held_out: float | None = Request.held_out,
+    layout: Layout | None = Request.layout,
+    strict: bool = Request.strict,
+    epochs: int | None = Request.epochs,
+    batch_size: int | None = Request.batch_size,
+    learning_rate: float | None = Request.learning_rate,
+    recipe: str | Path | Recipe | None = Request.recipe,
+    changes: Sequence[str] | Mapping[str, Any] | None = Request.changes,
+    objective: str = Request.objective,
+    max_params: int | str | None = Request.max_params,
+    max_activations: int | str | None = Request.max_activations,
+    max_latency: float | str | None = Request.max_latency,
+    seed: int = Request.seed,
+    seeds: int = Request.seeds,
+    halving: int | None = Request.halving,
+    workers: int | None = Request.workers,
+    threads: int = Request.threads,
+    device: str | None = Request.device,
+    proxies: bool = Request.proxies,
+    grace: int = Request.grace,
+    folder: str | Path = FOLDER,
+    storage: str | None = None,
+    name: str | None = None,
+    force: bool = False,
+    say: Callable[[str], None] | None = tell,
+) -> Search:
+    """Return a search for a network's α, β, γ (STEP 1); nothing is trained or written before its `run()`.
+
+    What is searched: the candidates that a `grid` (a name of `scalenet grids`, a file or a record) gives for `base` at
+    a `resolution`, without those above `max_params` and `max_activations` (5_000_000, "5M", or "1.5x" the baseline's)
+    or slower than `max_latency` here (seconds, or "30ms").
+
+    How a candidate is judged: by scalenet's own training on the images of `data` (rendered ones without), or by what
+    `evaluate` gives: a function `judge(architecture, *, budget, seed, folder, report)` that returns an accuracy, "a
+    command with {config} {seed} {budget}", or "table:results.csv"; then `classes` are the baseline's. A function of the
+    running script or notebook is called in this process, one of a module that can be imported in several. `images`
+    limits training images, `held_out` is the share held out where none are, `layout` and `strict` are as in `train`,
+    `recipe` and its `changes` ({"optimizer.lr": 0.1}, or text as `--set` takes it), `batch_size` and `learning_rate`
+    say how it is trained.
+
+    How much is trained: `epochs` (the budget of other evaluators) with so many `seeds`, from `seed` on, and each rung
+    has `halving` times fewer candidates. What wins: the most accurate, or by the `objective` "accuracy-flops" the
+    best accuracy × (FLOPs / target)^-0.07. `proxies` adds training-free scores.
+
+    This machine: `workers` at a time with `threads` each on a `device`. Where it is kept: in the `folder`, or in the
+    `storage` of many machines under a `name`; a worker silent for `grace` seconds counts as dead, and `force` discards
+    another search there. `say` hears what lies in the data and how many candidates there are.
+
+    Raise ScalenetError for what cannot be done.
+    """
+    given = locals()
+    request = Request(**{field.name: given[field.name] for field in fields(Request)})
+    if name is not None and storage is None:
+        raise ScalenetError("--name is the search's name in a --storage", hint="-o names another folder")
+    return begin_search(request, Path(folder), storage, name, force=force, say=say)
+
+
+def begin_search(
+    request: Request,
+    folder: Path,
+    storage: str | None = None,
+    name: str | None = None,
+    *,
+    force: bool = False,
+    say: Callable[[str], None] | None = None,
+) -> Search:
+    """Return the search of a request, as `grid_search` does."""
+    place = place_of(folder, storage, name, request.grace)
+    asked = ask(request)
+    for line in asked.lines():
+        (say or _nothing)(line)
+    return Search(folder, place, asked=asked, force=force)
+
+
+def open_search(folder: str | Path = FOLDER, *, storage: str | None = None, name: str | None = None) -> Search:
+    """Return a search that was begun, by this program or another one, to be looked at or gone on with.
+
+    Raise ScalenetError where there is none.
+    """
+    folder = Path(folder)
+    if storage is None and not (folder / "search.db").exists():
+        raise ScalenetError(
+            f"{folder}: holds no search", hint="its storage is named with --storage, its name with --name"
+        )
+    search = Search(folder, place_of(folder, storage, name))
+    _ = search.plan
+    return search
+
+
+def searches(place: str | Path = "runs") -> list[Search]:
+    """Return the searches below a folder, or those of a storage: postgresql://USER@HOST/DATABASE.
+
+    What is no database, or one of scalenet 0.1, is left out.
+    """
+    if "://" in str(place):
+        names = search_names(open_database(str(place), reading=True))
+        return [_of_storage(str(place), name) for name in names]
+    root = Path(place)
+    if not root.is_dir():
+        raise ScalenetError(f"{root}: no such directory", hint="name the folder that searches lie below")
+    found = []
+    for folder in sorted(_folders(root)):
+        with suppress(PlainError):
+            found.append(open_search(folder))
+    return found
+
+
+def _of_storage(storage: str, name: str) -> Search:
+    """Return a search of a storage that many share, in the folder that began it last."""
+    search = Search(Path(name), place_of(Path(name), storage, name))
+    search.folder = Path(search._begun().board.request().get("folder", name))
+    return Search(search.folder, search.place)
+
+
+def _folders(root: Path) -> Iterator[Path]:
+    """Yield the folders with the database of a search, the root too; nothing lies below one."""
+    for place, names, files in os.walk(root):
+        if "search.db" in files:
+            names.clear()
+            yield Path(place)
+        names[:] = [name for name in names if not name.startswith(".")]
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuse a folder that cannot be one before images are read."""
+    if folder.exists() and not folder.is_dir():
+        raise ScalenetError(f"{folder}: is a file", hint="-o names the folder of the results")
+
+
+def _check_same(asked: Asked, study: Study) -> None:
+    """Refuse to take another search's results for those that are asked for."""
+    plan, recorded = asked.plan(), study.plan
+    same = all(getattr(plan, name) == getattr(recorded, name) for name in ("base", "model", "evaluate"))
+    if not same or not recorded.candidates.items() <= plan.candidates.items():
+        raise ScalenetError(
+            f"{study.folder} holds another search", hint="give another folder, or discard that search with force"
+        )
+
+
+def _nothing(*_: object) -> None:
+    """Hear nothing."""

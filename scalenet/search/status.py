@@ -1,0 +1,235 @@
+"""How far a search is, at one moment: in words, as a table, as data, and as it changes."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from html import escape
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+from scalenet.arch.errors import RunError
+from scalenet.arch.words import duration, number, percentage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pandas as pd
+
+    from scalenet.search.answer.outcome import Outcome
+    from scalenet.search.queue.jobs import Entry, View
+    from scalenet.search.study import Study
+
+_SHARE = 0.05
+_COLUMNS = ("name", "alpha", "beta", "gamma", "flops_ratio", "rung", "seeds", "accuracy")
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far a search is; `workers` are those that the time left is for.
+
+    `epoch` is about how many seconds a unit of the budget takes, where it was measured before the first training;
+    `begun` and `stopped` say whether the search was.
+    """
+
+    name: str
+    outcome: Outcome
+    workers: int = 1
+    epoch: float | None = None
+    begun: bool = True
+    stopped: bool = False
+
+    @property
+    def view(self) -> View:
+        """The trainings as they are known."""
+        return self.outcome.view
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to be trained."""
+        return self.view.finished
+
+    @property
+    def planned(self) -> int:
+        """How many trainings there are, those of later rungs included."""
+        return self.view.planned()
+
+    @property
+    def done(self) -> int:
+        """How many trainings have a result."""
+        return len(self.view.done())
+
+    @property
+    def failed(self) -> int:
+        """How many trainings failed, and are not tried again by themselves."""
+        return len(self.view.failed())
+
+    @property
+    def running(self) -> int:
+        """How many trainings a worker has."""
+        return len(self.view.running())
+
+    @property
+    def seconds_left(self) -> float | None:
+        """About how long the rest takes, 0 where nothing is left; None where nothing is known of it yet."""
+        return 0.0 if self.finished else self.view.seconds_left(self.workers, self.epoch)
+
+    def __str__(self) -> str:
+        entrants, rungs = self.view.entrants, self.view.aim.schedule.rungs
+        lost = f", {self.failed} of them failed" if self.failed else ""
+        parts = [f"rung {len(entrants)} of {len(rungs)}, {number(len(entrants[-1]), 'candidate')}"]
+        parts += [f"{self.done + self.failed} of {self.planned} trainings done{lost}, {self.running} running"]
+        parts += [] if self.finished else [self.left()]
+        parts += ["asked to stop"] if self.stopped and not self.finished else []
+        return " · ".join(parts)
+
+    def left(self) -> str:
+        """Return about how long the rest takes, in words."""
+        seconds = self.seconds_left
+        return "time left unknown before the first training" if seconds is None else f"about {duration(seconds)} left"
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return a row a candidate, the best so far first: those of later rungs before others."""
+        rows = self.outcome.rows()
+        running = {entry.key[0]: entry for entry in self.view.running()}
+        rows.sort(key=lambda row: (row["diverged"] > 0, -row["rung"], -(row["accuracy"] or 0)))
+        intervals = self._intervals()
+        return [
+            {column: row[column] for column in _COLUMNS}
+            | {"interval": intervals.get((row["name"], row["rung"], row["seeds"]))}
+            | {"done": running[row["name"]].share if row["name"] in running else None}
+            for row in rows
+        ]
+
+    def table(self) -> pd.DataFrame:
+        """Return a row a candidate, the best so far first."""
+        import pandas as pd  # noqa: PLC0415 - slow to import
+
+        return pd.DataFrame(self.rows())
+
+    def data(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        view = self.view
+        rungs = [
+            {"candidates": len(names), "seeds": len(rung.seeds), "budget": rung.budget}
+            for rung, names in self.outcome.rungs
+        ]
+        return {
+            "name": self.name,
+            "finished": self.finished,
+            "stopped": self.stopped,
+            "rungs": rungs,
+            "of": len(view.aim.schedule.rungs),
+            "done": self.done,
+            "failed": self.failed,
+            "planned": self.planned,
+            "running": [_running(entry) for entry in view.running()],
+            "seconds_left": self.seconds_left,
+            "candidates": self.rows(),
+        }
+
+    def _intervals(self) -> dict[tuple[str, int, int], float]:
+        """Return the intervals of what is finished, by candidate, rung and seeds."""
+        with suppress(RunError):
+            ranked = self.outcome.ranking.standings
+            known = [one for one in ranked if isfinite(one.interval)]
+            return {(one.name, one.rung + 1, one.seeds): round(one.interval, 5) for one in known}
+        return {}
+
+    def _repr_html_(self) -> str:
+        return f"<p>{escape(str(self))}</p>\n{html_table(self.rows())}"
+
+
+def _running(entry: Entry) -> dict[str, Any]:
+    candidate, seed, budget = entry.key
+    own = {"worker": entry.worker, "share": entry.share, "attempt": entry.attempt + 1}
+    return {"candidate": candidate, "seed": seed, "budget": budget, **own}
+
+
+class Watch:
+    """Tells what is new each time it looks at a search, and keeps the tables of the folder up to date."""
+
+    def __init__(
+        self,
+        study: Study,
+        *,
+        workers: int,
+        epoch: float | None = None,
+        say: Callable[[str], None],
+        progress: Callable[[Status], object] | None = None,
+    ) -> None:
+        self.study, self.workers, self.epoch, self.say, self.progress = study, workers, epoch, say, progress
+        self.known: set[Any] | None = None
+        self.rungs, self.again = 0, 0.0
+
+    def __call__(self, view: View) -> None:
+        """Look."""
+        status = self.status(view)
+        ended = {entry.key: entry for entry in (*view.done(), *view.failed())}
+        if self.known is None:
+            self.known, self.rungs = set(ended), len(status.outcome.rungs)
+        new = [entry for key, entry in ended.items() if key not in self.known]
+        for place, entry in enumerate(new, start=len(ended) - len(new) + 1):
+            left = "" if status.finished else f" · {status.left()}"
+            self.say(f"[{place}/{status.planned}] {_line(entry)}{left}")
+        self._tell_rungs(status.outcome)
+        self.known |= set(ended)
+        if new and time.monotonic() >= self.again:
+            self._write()
+        if self.progress is not None:
+            self.progress(status)
+
+    def status(self, view: View) -> Status:
+        """Return how far the search is."""
+        return Status(self.study.place.name, self.study.outcome(view), self.workers, self.epoch)
+
+    def _tell_rungs(self, outcome: Outcome) -> None:
+        for place, (rung, names) in list(enumerate(outcome.rungs, start=1))[self.rungs :]:
+            parts = [number(len(names), "candidate"), number(len(rung.seeds), "seed")]
+            parts += [] if rung.budget is None else [number(rung.budget, "epoch")]
+            self.say(f"rung {place}: {', '.join(parts)}")
+        self.rungs = len(outcome.rungs)
+
+    def _write(self) -> None:
+        """Write the tables, so rarely that it takes a twentieth of the time."""
+        began = time.monotonic()
+        self.study.write()
+        ended = time.monotonic()
+        self.again = ended + (ended - began) / _SHARE
+
+
+def _line(entry: Entry) -> str:
+    if entry.result is None:
+        return f"failed: {entry.why()}"
+    accuracy = "diverged" if entry.result.accuracy is None else percentage(entry.result.accuracy)
+    return f"{entry.job}: {accuracy}, {entry.result.seconds:.1f} s"
+
+
+_ROWS = 12
+_HEADS = {"alpha": "α", "beta": "β", "gamma": "γ", "flops_ratio": "FLOPs ×", "interval": "±"}
+_PERCENT = ("accuracy", "interval", "done")
+
+
+def html_table(rows: list[dict[str, Any]]) -> str:
+    """Return the first rows of a table for a notebook."""
+    if not rows:
+        return ""
+    columns = [column for column in rows[0] if any(row[column] is not None for row in rows)]
+    head = "".join(f"<th>{escape(_HEADS.get(column, column.replace('_', ' ')))}</th>" for column in columns)
+    body = [
+        f"<tr>{''.join(f'<td>{escape(_shown(column, row[column]))}</td>' for column in columns)}</tr>"
+        for row in rows[:_ROWS]
+    ]
+    more = f"<p>and {len(rows) - _ROWS} more</p>" if len(rows) > _ROWS else ""
+    return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{chr(10).join(body)}\n</tbody>\n</table>\n{more}"
+
+
+def _shown(column: str, value: Any) -> str:
+    if value is None or value is False:
+        return ""
+    if value is True:
+        return "yes"
+    if column in _PERCENT:
+        return percentage(value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

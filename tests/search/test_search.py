@@ -1,0 +1,288 @@
+"""A search as a program has it: asked for, run in its own process, looked at, stopped, gone on with, and its answer."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import scalenet
+from scalenet.arch.errors import RunError, ScalenetError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+WORTH = {"a2_b1_g1": 0.7, "a1_b1.5_g1": 0.9, "a1_b1_g1.5": 0.5}
+
+
+class Judge:
+    """A function of a notebook: it knows what candidates are worth, and which jobs it was called for."""
+
+    def __init__(self, *, stop_at: int | None = None) -> None:
+        self.calls: list[tuple[str, int, int]] = []
+        self.stop_at = stop_at
+
+    def __call__(self, architecture: Any, *, budget: int, seed: int, report: Callable[..., None], **_: Any) -> float:
+        if len(self.calls) == self.stop_at:
+            self.stop_at = None
+            raise KeyboardInterrupt
+        self.calls.append((architecture.name, seed, budget))
+        report(budget, 0.1)
+        return WORTH[architecture.name.partition("_")[2]] + 0.01 * seed + 0.001 * (seed * len(self.calls) % 3)
+
+
+def asked(tiny: Path, folder: Path, evaluate: Any, **options: Any) -> scalenet.Search:
+    own = {"grid": tiny / "grid.yaml", "epochs": 2, "seeds": 2, "halving": 1, "say": None} | options
+    return scalenet.grid_search(tiny / "net.yaml", evaluate=evaluate, folder=folder / "run", **own)
+
+
+def test_nothing_is_trained_or_written_before_it_is_run(tiny, tmp_path):
+    said: list[str] = []
+    judge = Judge()
+    search = asked(tiny, tmp_path, judge, say=said.append)
+    assert "3 candidates" in said[-1]
+    assert list(search.candidates()["name"]) == [f"tiny_{point}" for point in WORTH]
+    status = search.status()
+    assert (status.begun, status.done, status.planned, status.finished) == (False, 0, 6, False)
+    assert "0 of 6 trainings done" in str(status)
+    assert "unknown before the first training" in search.expected()[-1]
+    assert search.results()["accuracy"].isna().all()
+    with pytest.raises(ScalenetError, match="the search is not finished: rung 1 of 1, 3 candidates"):
+        _ = search.answer
+    with pytest.raises(ScalenetError, match=r"no search was begun here .*run"):
+        search.stop()
+    assert (judge.calls, list(tmp_path.iterdir())) == ([], [])
+
+
+def test_a_function_of_this_program_is_called_for_each_training_and_the_answer_has_what_it_said(tiny, tmp_path):
+    judge, said, seen = Judge(), list[str](), list[int]()
+    search = asked(tiny, tmp_path, judge)
+    assert search.run(say=said.append, progress=lambda status: seen.append(status.done)) is search
+    assert len(judge.calls) == 6
+    assert (search.answer.alpha, search.answer.beta, search.answer.gamma) == (1.0, 1.5, 1.0)
+    assert search.answer.accuracy == pytest.approx(0.905, abs=0.002)
+    assert search.answer.sentences[0].startswith("best: α = 1, β = 1.5, γ = 1: 90.")
+    assert search.answer.multipliers() == {"alpha": 1.0, "beta": 1.5, "gamma": 1.0}
+    assert search.results()["name"].iloc[0] == "tiny_a1_b1.5_g1"
+    assert len(search.jobs()) == len(search.curves()) == 6
+    assert (seen[0], seen[-1]) == (0, 6)
+    assert any(line.startswith("[6/6] tiny_") for line in said)
+    files = {file.name for file in search.folder.iterdir()}
+    assert files >= {"search.db", "search.yaml", "candidates.csv", "coefficients.yaml", "report.html"}
+    asked(tiny, tmp_path, judge).run(say=None)
+    assert len(judge.calls) == 6, "what is known is not evaluated again"
+
+
+def test_a_search_that_was_interrupted_gives_back_what_runs_and_goes_on(tiny, tmp_path):
+    said: list[str] = []
+    judge = Judge(stop_at=3)
+    search = asked(tiny, tmp_path, judge)
+    with pytest.raises(KeyboardInterrupt):
+        search.run(say=said.append)
+    assert "stopped; what is finished is kept in" in said[-1]
+    status = search.status()
+    assert (status.done, status.running, status.failed) == (3, 0, 0)
+    search.run(say=None)
+    assert len(judge.calls) == len(set(judge.calls)) == 6
+    whole = asked(tiny, tmp_path / "whole", Judge()).run(say=None)
+    assert search.answer.sentences[:3] == whole.answer.sentences[:3]
+
+
+def test_a_search_that_was_begun_is_opened_by_its_folder_and_listed(tiny, tmp_path):
+    asked(tiny, tmp_path, f"table:{_table(tmp_path)}").run(say=None)
+    found = scalenet.open_search(tmp_path / "run")
+    assert found.answer.beta == 1.5
+    assert found.request.seeds == 2
+    assert [search.folder for search in scalenet.searches(tmp_path)] == [tmp_path / "run"]
+    with pytest.raises(ScalenetError, match="holds no search"):
+        scalenet.open_search(tmp_path)
+    with pytest.raises(ScalenetError, match="no such directory"):
+        scalenet.searches(tmp_path / "nowhere")
+
+
+def test_the_winner_and_its_ties_get_more_seeds(tiny, tmp_path):
+    table = _table(tmp_path, seeds=4)
+    search = asked(tiny, tmp_path, f"table:{table}", seeds=2).run(say=None)
+    contenders = 1 + len(search.answer.ties)
+    again = scalenet.open_search(tmp_path / "run").run(more_seeds=2, say=None)
+    assert len(again.jobs()) == 6 + 2 * contenders
+    assert len(again.answer.evidence.rungs) == 2
+
+
+def test_scalenets_own_training_runs_here_and_leaves_threads_and_random_state_as_they_are(tiny, tmp_path):
+    import torch
+
+    before = torch.get_num_threads(), torch.random.get_rng_state()
+    search = asked(tiny, tmp_path, "train", data=tiny / "images", batch_size=8, epochs=4, workers=1, seeds=1)
+    sentences = search.expected()
+    assert "images to train on" in sentences[0]
+    assert "3 trainings, about " in sentences[1]
+    said: list[str] = []
+    search.run(say=said.append)
+    assert "0 of 3 trainings done, 0 running · about " in "\n".join(said)
+    assert search.answer.accuracy > 0.8, "light and dark squares are easy"
+    assert search.plan.images is not None
+    assert search.plan.images.classes == 2
+    assert torch.get_num_threads() == before[0]
+    assert torch.equal(torch.random.get_rng_state(), before[1])
+
+
+def test_a_finished_search_is_shown_in_a_notebook(tiny, tmp_path):
+    search = asked(tiny, tmp_path, Judge(), objective="accuracy-flops")
+    assert "0 of 6 trainings done" in search._repr_html_()
+    search.run(say=None)
+    page = search._repr_html_()
+    assert "<b>best: α = 1, β = 1.5, γ = 1:" in page
+    assert page.count("<tr>") == 4
+    assert search.plot("ties")._repr_png_().startswith(b"\x89PNG")
+    assert search.plot().figure.axes
+    with pytest.raises(ScalenetError, match="unknown plot 'tie'"):
+        search.plot("tie")
+    assert "6 of 6 trainings done" in repr(search)
+
+
+def test_a_folder_holds_one_search_unless_the_other_is_discarded(tiny, tmp_path):
+    asked(tiny, tmp_path, Judge()).run(say=None)
+    other = asked(tiny, tmp_path, f"table:{_table(tmp_path)}")
+    for look in (other.status, other.results, other.run):
+        with pytest.raises(ScalenetError, match="holds another search"):
+            look()
+    forced = asked(tiny, tmp_path, f"table:{_table(tmp_path)}", force=True)
+    assert forced.status().begun is False
+    assert forced.run(say=None).plan.evaluate.startswith("table:")
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_refused_search_leaves_no_database(tiny, tmp_path, begun):
+    """One whose folder belongs to a search in another storage, and one whose folder is empty."""
+    if begun:
+        asked(tiny, tmp_path, Judge(), storage=f"sqlite:///{tmp_path}/shared.db", name="mine").run(say=None)
+    table = _table(tmp_path, seeds=1)
+    with pytest.raises(ScalenetError, match=r"results are missing|holds another search"):
+        asked(tiny, tmp_path, Judge() if begun else f"table:{table}").run(say=None)
+    assert not list(tmp_path.glob("run/search.db*"))
+    assert (tmp_path / "run").exists() is begun
+
+
+def test_what_cannot_be_done_is_said_before_anything_is(tiny, tmp_path):
+    for options, said in (
+        ({"workers": 2}, "only this process knows this function"),
+        ({"epochs": 0}, "--epochs: 0 is not a whole number from 1 on"),
+        ({"seeds": True}, "--seeds: True is not a whole number"),
+        ({"images": 10}, "--images is for scalenet's own training"),
+        ({"recipe": "search"}, "--recipe is for scalenet's own training"),
+        ({"objective": "best"}, "goal: "),
+        ({"max_params": "5 apples"}, "'5 apples' is not an amount"),
+        ({"max_latency": "fast"}, "'fast' is not a time"),
+        ({"max_params": 1}, "none of them keeps 1 params"),
+        ({"grid": "papr"}, "did you mean 'paper'"),
+        ({"name": "second"}, "--name is the search's name in a --storage"),
+    ):
+        with pytest.raises(ScalenetError, match=said):
+            asked(tiny, tmp_path, Judge(), **options).run(say=None)
+    with pytest.raises(ScalenetError, match="no evaluator: int"):
+        asked(tiny, tmp_path, 3)
+    with pytest.raises(ScalenetError, match="no such directory"):
+        asked(tiny, tmp_path, "train", data=tmp_path / "nowhere")
+    with pytest.raises(ScalenetError, match="is a function of a script or a notebook"):
+        asked(tiny, tmp_path, "__main__:judge")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_function_that_fails_at_once_is_told_with_its_place(tiny, tmp_path):
+    def judge(architecture: Any, **_: Any) -> float:
+        raise ValueError("no such images")
+
+    with pytest.raises(RunError, match=r"seed 0: ValueError: no such images, see .*log\.txt"):
+        asked(tiny, tmp_path, judge).run(say=None)
+
+
+def test_a_changed_function_is_told_before_its_results_are_mixed(tiny, tmp_path):
+    def judge(architecture: Any, **_: Any) -> float:
+        return 0.5
+
+    asked(tiny, tmp_path, judge).run(say=None)
+
+    def other(architecture: Any, **_: Any) -> float:
+        return 0.6
+
+    other.__qualname__ = judge.__qualname__
+    with pytest.raises(ScalenetError, match=r"the contents of .*judge differ"):
+        asked(tiny, tmp_path, other).run(say=None)
+
+
+JUDGES = """
+import time
+
+def judge(architecture, *, budget, seed, folder, report):
+    time.sleep(0.3)
+    return 0.5 + 0.01 * (len(architecture.name) + seed)
+"""
+
+SCRIPT = """
+import scalenet, judges
+options = {{"grid": "{grid}", "evaluate": judges.judge, "epochs": 1, "seeds": 10}}
+scalenet.grid_search("{net}", **options, folder="run", workers=2).run()
+"""
+
+
+@pytest.fixture
+def processes() -> Iterator[list[subprocess.Popen[str]]]:
+    """Yield a list whose processes are ended afterwards."""
+    started: list[subprocess.Popen[str]] = []
+    yield started
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_what_a_script_began_the_command_goes_on_with_and_another_script_reads(tiny, tmp_path, processes):
+    (tmp_path / "judges.py").write_text(JUDGES)
+    (tmp_path / "begin.py").write_text(SCRIPT.format(net=tiny / "net.yaml", grid=tiny / "grid.yaml"))
+    begun = [sys.executable, "begin.py"]
+    processes.append(subprocess.Popen(begun, cwd=tmp_path, stderr=subprocess.PIPE, text=True))
+    _wait_for(lambda: _done(tmp_path / "run") >= 3)
+    processes[0].kill()
+    words = ["--base", str(tiny / "net.yaml"), "--grid", str(tiny / "grid.yaml"), "--evaluate", "judges:judge"]
+    words += ["--epochs", "1", "--seeds", "10", "--workers", "2", "-o", "run", "--json"]
+    command = [sys.executable, "-m", "scalenet_cli", "grid-search", *words]
+    known = scalenet.open_search(tmp_path / "run").jobs()
+    went_on = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    processes.append(went_on)
+    _wait_for(lambda: _done(tmp_path / "run") > len(known) and scalenet.open_search(tmp_path / "run").status().running)
+    status = scalenet.open_search(tmp_path / "run").status()
+    assert 3 <= status.done < status.planned == 30, "read while it runs"
+    stdout, stderr = went_on.communicate(timeout=120)
+    assert went_on.returncode == 0, stderr
+    answer = json.loads(stdout)
+    found = scalenet.open_search(tmp_path / "run")
+    assert found.answer.beta == answer["beta"]
+    after = found.jobs().merge(known, on=list(known.columns))
+    assert len(after) == len(known), "what the script had finished was not evaluated again"
+    assert len(found.jobs()) == 30
+
+
+def _done(folder: Path) -> int:
+    try:
+        return scalenet.open_search(folder).status().done
+    except (ScalenetError, RunError):
+        return 0
+
+
+def _wait_for(condition: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def _table(folder: Path, seeds: int = 2) -> Path:
+    rows = [f"tiny_{point},{seed},{worth + 0.01 * seed}" for point, worth in WORTH.items() for seed in range(seeds)]
+    file = folder / "known.csv"
+    file.write_text("\n".join(["name,seed,accuracy", *rows]) + "\n")
+    return file
