@@ -306,7 +306,7 @@ def main() -> None:
     parser.add_argument("--searches", type=int, default=40, help="searches a row")
     parser.add_argument("--first", type=int, default=0, help="seed of the first pair")
     parser.add_argument("--at-a-time", type=int, default=1, help="trainings in a round of the race")
-    parser.add_argument("--only", help="worlds and strategies to be shown: a part of their line")
+    parser.add_argument("--only", metavar="WORDS", help="worlds whose names have one of these words: cifar10,smooth")
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     asked = parser.parse_args()
     seeds = range(asked.first, asked.first + asked.searches // 2)
@@ -316,7 +316,7 @@ def main() -> None:
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))  # for processes that begin now
     with ProcessPoolExecutor(asked.processes, mp_context=get_context("spawn")) as pool:
         for name, make in worlds().items():
-            if asked.only and asked.only not in name:
+            if asked.only and not any(word in name for word in asked.only.split(",")):
                 continue
             rows: dict[str, list[NDArray[np.float64]]] = {}
             for found in pool.map(partial(pair, make, asked.at_a_time), seeds):

@@ -13,6 +13,8 @@ from scalenet.arch.quantities import parse_amounts, parse_seconds, parse_size
 from scalenet.arch.words import number, seconds_text
 from scalenet.costs.formula import cost
 from scalenet.scaling.scaler import load
+from scalenet.search.answer.sentences import unequal
+from scalenet.search.answer.trainings import cost_spread
 from scalenet.search.evaluators import Given, the_evaluator
 from scalenet.search.plan import Images, Plan
 from scalenet.search.request import EMBEDDED_BASE, TRAIN
@@ -127,6 +129,8 @@ class Asked:
             f"{self.grid.name}: {number(found.points, 'point')}, {found.duplicates} round to a network already there, "
             f"{above}{found.off_target} off the target cost; {number(len(self.candidates), 'candidate')}"
         )
+        if said := unequal(cost_spread([candidate.facts() for candidate in self.candidates])):
+            yield said
         for point in self.grid.included():
             same = next((candidate for candidate in self.candidates if label(point) in candidate.merged), None)
             if same is not None:

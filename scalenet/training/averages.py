@@ -23,7 +23,7 @@ class Averages:
     def __init__(self, module: nn.Module, average: Average | None, *, steps: int) -> None:
         """Prepare the average of a training of so many steps."""
         self.module, self.average = module, average
-        self.first = steps - round(average.share * steps) if isinstance(average, Tail) else 0
+        self.first = average.first(steps) if isinstance(average, Tail) else 0
         self.averaged: AveragedModel | None = None
 
     @property

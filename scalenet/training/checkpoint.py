@@ -100,6 +100,20 @@ class Plan(Record):
         one, two = (_flat(as_data(plan)) for plan in (self, other))
         return [key for key in {**one, **two} if one.get(key) != two.get(key) and key != "images.name"]
 
+    @property
+    def batches(self) -> int:
+        """The number of steps of an epoch."""
+        return max(1, self.images.train // self.recipe.batch_size)
+
+    @property
+    def alike(self) -> int:
+        """How many first steps are the same in a longer training."""
+        return self.recipe.alike(self.recipe.epochs * self.batches)
+
+    def extends(self, other: Plan) -> bool:
+        """Return whether two trainings differ in their length alone, and begin with the same steps."""
+        return self.differences(other) == ["recipe.epochs"] and min(self.alike, other.alike) > 0
+
 
 def _flat(data: dict[str, Any]) -> dict[str, Any]:
     """Return values by keys written with dots."""
@@ -169,11 +183,19 @@ def write_weights(path: Path, weights: dict[str, Tensor], about: About) -> None:
 
 
 def write_checkpoint(folder: Path, step: int, state: State, about: About) -> None:
-    """Write all that a training goes on from, and remove all but the newest `KEPT` checkpoints."""
-    write_state(folder / f"step-{step:09}.safetensors", state, json.dumps(as_data(about)))
+    """Write all that a training goes on from.
+
+    Remove all checkpoints but the newest `KEPT`, and the one that a longer training would go on from.
+    """
+    write_state(folder / _name(step), state, json.dumps(as_data(about)))
     for old in checkpoints(folder)[KEPT:]:
-        old.unlink(missing_ok=True)
+        if old.name != _name(about.plan.alike):
+            old.unlink(missing_ok=True)
     sweep(folder, "step-*.safetensors", older=ABANDONED)
+
+
+def _name(step: int) -> str:
+    return f"step-{step:09}.safetensors"
 
 
 def write_state(path: Path, state: State, about: str) -> None:
@@ -191,7 +213,13 @@ def checkpoints(folder: Path) -> list[Path]:
 def read_checkpoint(path: Path, plan: Plan) -> State:
     """Return the state of a checkpoint, or raise ScalenetError where it is damaged or of another plan."""
     state, texts = _state(path)
-    if changed := plan.differences(_about(texts, state.tensors, path).plan):
+    other = _about(texts, state.tensors, path).plan
+    if plan.extends(other):
+        step, alike = state.step(plan.batches), min(plan.alike, other.alike)
+        if step > alike:
+            epochs = f"{other.recipe.epochs} and {plan.recipe.epochs} epochs"
+            raise ScalenetError(f"{path}: is of step {step}; trainings of {epochs} are alike up to step {alike}")
+    elif changed := plan.differences(other):
         raise ScalenetError(f"{path}: a checkpoint of another training: {some(changed)} differ")
     return state
 

@@ -106,7 +106,7 @@ class Folder(Listener):
         """Open a folder for a plan, or raise ScalenetError where it holds another one."""
         self.folder, self.plan, self.every, self.tell, self.report = folder, plan, every, tell, report
         before = recorded_plan(folder)
-        if before is not None and (changed := plan.differences(before)):
+        if before is not None and (changed := plan.differences(before)) and not plan.extends(before):
             hint = "give another folder with -o, or start afresh with --force"
             raise ScalenetError(f"{folder} holds another training: {some(changed)} differ", hint=hint)
 
@@ -141,9 +141,10 @@ class Folder(Listener):
             raise damaged[0]
 
     def step(self, training: Training, progress: Progress) -> None:
-        """Write a checkpoint now and then; the last step of an epoch has its own."""
+        """Write a checkpoint now and then, and where a longer training would part; an epoch's last step has its own."""
         self.tell(progress)
-        if training.step % self.every == 0 and training.batch < training.batches:
+        wanted = training.step % self.every == 0 or training.step == training.alike
+        if wanted and training.batch < training.batches:
             self._keep(training)
 
     def epoch(self, training: Training) -> None:

@@ -23,7 +23,7 @@ from scalenet.training.averages import Averages
 from scalenet.training.distributed import SINGLE, World, synchronise
 from scalenet.training.inputs import EPOCH_STRIDE, Inputs
 from scalenet.training.judging import Judge
-from scalenet.training.numerics import autocast, memory_format
+from scalenet.training.numerics import autocast
 from scalenet.training.optimizers import optimizer
 from scalenet.training.progress import DivergedError, Listener, Outcome, Progress
 from scalenet.training.state import State, Sums
@@ -37,7 +37,10 @@ if TYPE_CHECKING:
 
 
 class Training:
-    """One training: a module that is trained in place, images, recipe and seed, and how far it is."""
+    """One training: a module that is trained in place, images, recipe and seed, and how far it is.
+
+    Its first `alike` of `steps` steps are those of longer trainings too.
+    """
 
     def __init__(
         self,
@@ -50,17 +53,17 @@ class Training:
         world: World = SINGLE,
         workers: int = 0,
         normalization: Normalization | None = None,
+        layout: torch.memory_format = torch.channels_last,
     ) -> None:
         """Prepare a training on the device of the module's parameters.
 
         `resolution` is (height, width) in pixels; `workers` processes decode images that are not in memory. The
-        normalization is that of the training images unless given.
+        normalization is that of the training images unless given; `layout` is how maps lie in memory.
         """
         self.device = next(module.parameters()).device
         self.recipe, self.seed, self.world = recipe, seed, world
         if recipe.sync_batchnorm and world.size > 1:
             synchronise(module)
-        layout = memory_format(recipe)
         self.module: nn.Module = module.to(memory_format=layout)  # type: ignore[call-overload]
         self.inputs = Inputs(
             splits,
@@ -75,6 +78,7 @@ class Training:
         )
         self.batches = self.inputs.batches
         self.steps = recipe.epochs * self.batches
+        self.alike = recipe.alike(self.steps)
         self.averages = Averages(self.module, recipe.average, steps=self.steps)
         self.judge = Judge(self.averages, self.inputs, recipe, classes=len(splits.classes))
         self.optimizer = optimizer(module, recipe)

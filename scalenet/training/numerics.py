@@ -6,11 +6,21 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
+
+from scalenet.costs.formula import cost
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
+    from scalenet.arch.spec import Model
     from scalenet.training.recipe import Recipe
+
+FEW = 20
+"""The weights of dense convolutions for a map's value from which channels last is slower (`benchmarks/layouts.py`).
+
+A 3×3 convolution of 256 channels has 20 at 11×11 pixels, one of 512 at 15×15.
+"""
 
 
 def autocast(recipe: Recipe, device: torch.device) -> AbstractContextManager[None]:
@@ -20,6 +30,21 @@ def autocast(recipe: Recipe, device: torch.device) -> AbstractContextManager[Non
     return torch.autocast(device.type, dtype=getattr(torch, recipe.precision))
 
 
-def memory_format(recipe: Recipe) -> torch.memory_format:
-    """Return the order in which maps lie in memory."""
-    return torch.channels_last if recipe.channels_last else torch.contiguous_format
+def memory_format(recipe: Recipe, model: Model, network: nn.Module) -> torch.memory_format:
+    """Return the order in which a network's maps lie in memory: the recipe's, or else the faster one.
+
+    That is channels last, but for networks in single precision on a CPU whose dense convolutions have many times more
+    weights than there are values in the maps of an image: many channels on few pixels.
+    """
+    channels_last = recipe.channels_last
+    if channels_last is None:
+        on_cpu = next(network.parameters()).device.type == "cpu"
+        few_pixels = cost(model).activations * FEW < dense_weights(network)
+        channels_last = not (on_cpu and recipe.precision == "float32" and few_pixels)
+    return torch.channels_last if channels_last else torch.contiguous_format
+
+
+def dense_weights(network: nn.Module) -> int:
+    """Return the number of weights of a network's convolutions that are neither 1×1 nor in groups."""
+    convolutions = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]
+    return sum(one.weight.numel() for one in convolutions if one.groups == 1 and max(one.kernel_size) > 1)

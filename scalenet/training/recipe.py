@@ -101,6 +101,10 @@ class Falling(Record):
         done = (step - rising) / max(1, steps - rising)
         return 1.0 - done if self.kind == "linear" else 0.5 * (1.0 + math.cos(math.pi * done))
 
+    def alike(self, steps: int) -> int:  # noqa: ARG002 - as the others
+        """Return how many first steps a longer training takes with the same rates."""
+        return 0
+
 
 class Staircase(Record):
     """A rate times `factor` every `every` epochs, counted from the first step, after `warmup` epochs of rising.
@@ -120,8 +124,35 @@ class Staircase(Record):
             return float((step + 1) / rising) if step + 1 < rising else 1.0
         return float(self.gamma ** math.floor(step / (self.every * epoch_steps)))
 
+    def alike(self, steps: int) -> int:
+        """Return how many first steps a longer training takes with the same rates."""
+        return steps
 
-Schedule: TypeAlias = Annotated[Falling | Staircase, Field(discriminator="kind")]
+
+class Constant(Record):
+    """A rate that stays, after `warmup` epochs of rising, until it falls over the last share of all steps, `cooldown`.
+
+    It falls as 1 − √x (Hägele et al. 2024). Up to there a longer training is the same, so that it can go on from there.
+    """
+
+    kind: Literal["constant"]
+    cooldown: Fraction = 0.2
+    warmup: NotNegative = 0.0
+
+    def factor(self, step: int, *, steps: int, epoch_steps: int) -> float:
+        """Return the rate of a step, counted from 0, as a factor of the peak."""
+        rising, first = self.warmup * epoch_steps, self.alike(steps)
+        risen = min(1.0, (step + 1) / rising) if rising else 1.0
+        if step < first:
+            return risen
+        return risen * (1.0 - math.sqrt((step + 1 - first) / (steps + 1 - first)))
+
+    def alike(self, steps: int) -> int:
+        """Return how many first steps a longer training takes with the same rates."""
+        return steps - round(self.cooldown * steps)
+
+
+Schedule: TypeAlias = Annotated[Falling | Staircase | Constant, Field(discriminator="kind")]
 
 
 class Ema(Record):
@@ -140,6 +171,10 @@ class Tail(Record):
 
     kind: Literal["tail"]
     share: Fraction
+
+    def first(self, steps: int) -> int:
+        """Return the first step, counted from 0, whose weights are averaged."""
+        return steps - round(self.share * steps)
 
 
 Average: TypeAlias = Annotated[Ema | Tail, Field(discriminator="kind")]
@@ -178,7 +213,8 @@ class Recipe(Record):
     ends; the final figure then comes from images that chose nothing. `evaluate_every` counts epochs (0: at the end
     only). `dropout` and `drop_path` replace the config's. `test_crop` is the central share of the side that is
     evaluated. `accumulate` divides a batch into parts that are run one after the other. `clip` bounds the norm of all
-    gradients together. `sync_batchnorm` takes the statistics of a step over all processes.
+    gradients together. `channels_last` says how maps lie in memory (None: as is faster). `sync_batchnorm` takes the
+    statistics of a step over all processes.
     """
 
     schema_: Literal["scalenet-recipe/1"] = Field(alias="schema")
@@ -201,7 +237,7 @@ class Recipe(Record):
     accumulate: AtLeastOne = 1
     clip: Multiplier | None = None
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    channels_last: bool = True
+    channels_last: bool | None = None
     compile: bool = False
     sync_batchnorm: bool = False
 
@@ -223,6 +259,11 @@ class Recipe(Record):
         """Return the learning rate of one step, counted from 0, of `steps`; `batch` is the number of its images."""
         peak = self.optimizer.lr * (batch / self.optimizer.per if self.optimizer.per else 1.0)
         return peak * self.schedule.factor(step, steps=steps, epoch_steps=epoch_steps)
+
+    def alike(self, steps: int) -> int:
+        """Return how many first steps of a training of so many are the same, to the bit, in a longer one."""
+        alike = self.schedule.alike(steps)
+        return min(alike, self.average.first(steps)) if isinstance(self.average, Tail) else alike
 
 
 @cache

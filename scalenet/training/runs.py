@@ -22,6 +22,7 @@ from scalenet.training.feed import feed, normalizer
 from scalenet.training.folder import Folder
 from scalenet.training.loop import Training
 from scalenet.training.memory import fits
+from scalenet.training.numerics import memory_format
 from scalenet.training.progress import DivergedError
 from scalenet.training.scoring import score
 from scalenet.training.selection import HELD_OUT, select
@@ -137,8 +138,9 @@ def train(
         network = build(plan.config.model)
     if init is not None:
         init.start(network, splits.classes)
+    network = network.to(world.device)
     training = Training(
-        network.to(world.device),
+        network,
         splits,
         recipe=recipe,
         resolution=plan.config.model.size,
@@ -146,6 +148,7 @@ def train(
         world=world,
         workers=workers,
         normalization=None if init is None else init.about.normalization,
+        layout=memory_format(recipe, plan.config.model, network),
     )
     keeper.begin(training, command=command, found=splits.found, note=note)
     if (line := training.judge.norms.remark(training.steps * recipe.accumulate)) is not None:
@@ -179,7 +182,8 @@ def evaluate(
     """
     plan = trained.about.plan
     size, crop = resolution or plan.config.model.size, test_crop or plan.recipe.test_crop
-    layout = torch.channels_last if plan.recipe.channels_last else torch.contiguous_format
+    network = trained.module().to(device)
+    layout = memory_format(plan.recipe, plan.config.model, network)
     images, broken = _evaluation_images(trained, data, part, math.ceil(max(size) / crop), strict, note)
     batches = feed(
         images,
@@ -191,7 +195,7 @@ def evaluate(
         workers=workers,
     )
     scores = score(
-        trained.module().to(device).to(memory_format=layout),  # type: ignore[call-overload]
+        network.to(memory_format=layout),  # type: ignore[call-overload]
         batches,
         prepare=normalizer(trained.about.normalization, torch.device(device), layout),
         classes=len(plan.classes),

@@ -29,10 +29,19 @@ class State:
     numbers: dict[str, Any]
     place: str = "the state"
 
-    def check(self, module: nn.Module) -> None:
-        """Raise ScalenetError unless the state is whole, and of this network."""
+    def step(self, batches: int) -> int:
+        """Return the number of steps taken, of epochs of so many."""
+        self.check_numbers()
+        return int(self.numbers["epoch"] * batches + self.numbers["batch"])
+
+    def check_numbers(self) -> None:
+        """Raise ScalenetError unless the numbers are whole."""
         if missing := _NUMBERS - self.numbers.keys():
             raise ScalenetError(f"{self.place}: damaged: no {min(missing)}")
+
+    def check(self, module: nn.Module) -> None:
+        """Raise ScalenetError unless the state is whole, and of this network."""
+        self.check_numbers()
         parts = ["weights/"] if self.numbers["best"] is None else ["weights/", "best/"]
         if below(self.tensors, "average/"):
             parts.append("average/module.")

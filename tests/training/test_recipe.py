@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from scalenet.arch import strict_yaml
 from scalenet.arch.config import as_data
 from scalenet.arch.errors import ConfigError, UnknownNameError
 from scalenet.arch.registry import load
-from scalenet.training.recipe import change, files, load_recipe, read_changes
+from scalenet.training.recipe import Recipe, change, files, load_recipe, read_changes
 
 
 @pytest.mark.parametrize("name", files())
@@ -98,3 +102,36 @@ def test_dropout_and_stochastic_depth_are_the_networks_unless_given() -> None:
     assert recipe.applied(model) == model
     changed = change(recipe, [("dropout", 0.5), ("drop_path", 0.0)]).applied(model).regularization
     assert (changed.dropout, changed.drop_path) == (0.5, 0.0)
+
+
+def constant(**changes: Any) -> Recipe:
+    schedule = {"kind": "constant", "cooldown": 0.2, "warmup": 0.5} | changes
+    return change(load_recipe("small_images"), [("schedule", schedule), ("optimizer.lr", 1.0), ("average", None)])
+
+
+def test_a_constant_rate_stays_until_it_cools_down() -> None:
+    rates = [constant().rate(step, steps=50, epoch_steps=10, batch=128) for step in range(50)]
+    assert rates[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+    assert rates[4:40] == [1.0] * 36
+    assert sorted(rates[39:], reverse=True) == rates[39:]
+    assert len(set(rates[39:])) == 11
+    assert 0 < rates[-1] < 0.05
+
+
+@given(cooldown=st.floats(0, 1), epochs=st.integers(1, 8), more=st.integers(1, 20), batches=st.integers(1, 30))
+def test_longer_trainings_have_the_same_rates_for_as_long_as_is_said(
+    cooldown: float, epochs: int, more: int, batches: int
+) -> None:
+    tail = change(constant(cooldown=cooldown), [("average", {"kind": "tail", "share": 0.3})])
+    for recipe in (constant(cooldown=cooldown), tail, load_recipe("efficientnet"), load_recipe("small_images")):
+        short, long = epochs * batches, (epochs + more) * batches
+        alike = recipe.alike(short)
+        assert alike <= recipe.alike(long)
+        rates = [
+            [recipe.rate(step, steps=steps, epoch_steps=batches, batch=32) for step in range(alike)]
+            for steps in (short, long)
+        ]
+        assert rates[0] == rates[1]
+    assert tail.alike(short) == min(short - round(cooldown * short), short - round(0.3 * short))
+    assert load_recipe("efficientnet").alike(short) == short
+    assert load_recipe("small_images").alike(short) == 0

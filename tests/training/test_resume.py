@@ -130,6 +130,35 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_taken(tiny: Path, tmp_
     assert {**resumed, "seconds": 0} == {**whole, "seconds": 0}
 
 
+CONSTANT = change(RECIPE, [("schedule", {"kind": "constant", "cooldown": 0.25})])
+
+
+TAIL, MOVING = {"kind": "tail", "share": 0.2}, {"kind": "ema", "decay": 0.9}
+
+
+@pytest.mark.parametrize(("average", "minival"), [(None, 8), (TAIL, 0), (MOVING, 8)])
+def test_a_training_at_a_constant_rate_goes_on_to_more_epochs_with_the_same_bits(
+    tiny: Path, tmp_path: Path, average: dict[str, object] | None, minival: int
+) -> None:
+    short = change(CONSTANT, [("average", average), ("minival", minival)])
+    long = change(short, [("epochs", 4)])
+    train(tiny, tmp_path / "extended", recipe=short)
+    notes: list[str] = []
+    extended = train(tiny, tmp_path / "extended", recipe=long, note=notes.append)
+    whole = train(tiny, tmp_path / "whole", recipe=long)
+    assert "going on after step 9 of 24" in notes
+    assert {**extended, "seconds": 0} == {**whole, "seconds": 0}
+    weights = [load_file(tmp_path / name / "model.safetensors") for name in ("extended", "whole")]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[1])
+    assert logged(tmp_path / "extended") == logged(tmp_path / "whole")
+
+
+def test_a_training_that_parts_from_the_start_is_another(tiny: Path, tmp_path: Path) -> None:
+    train(tiny, tmp_path)
+    with pytest.raises(ScalenetError, match=r"holds another training: recipe.epochs differ"):
+        train(tiny, tmp_path, recipe=change(RECIPE, [("epochs", 3)]))
+
+
 def test_only_damaged_checkpoints_are_an_error(tiny: Path, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         train(tiny, tmp_path, every=2, stop=6)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 class Tie(Record):
     """A candidate that the search cannot tell from its winner; `score` as in `Evidence`.
 
+    By `over` its score may be better than the winner's, at 95 %; None where nothing is known of that.
+
     It was in this many rungs, and its accuracy is the mean over `seeds` in the last of them. With `seeds_to_part` more
     seeds for both, a difference as it was measured would tell it from the winner; None where that takes very many.
     Where a training of it failed before it had any, nothing is known of it.
@@ -29,6 +31,7 @@ class Tie(Record):
     gamma: Multiplier
     accuracy: float | None = None
     score: float | None = None
+    over: float | None = None
     rung: int = 1
     seeds: int | None = None
     seeds_to_part: int | None = None
@@ -58,7 +61,13 @@ class Evidence(Record):
     `score` is the winner's. No candidate was above the `ceilings`, or slower than `latency` in seconds on the machine
     that began the search. `interval` is for comparing scores on these images and seeds at 95 %, not for the accuracy
     on other images; that of a single candidate is for its mean over seeds. `margin` is how far below the winner's score
-    that of the best may lie in the last rung. Both are missing where nothing is known of the noise. `seed_correlation`
+    that of the best may lie in the last rung. Both are missing where nothing is known of the noise. No candidate
+    scores better than the winner by more than `bound`, at 95 %, as the trainings to the end say; `unjudged` candidates
+    had none, and are bounded by what short trainings and their neighbours say (see `scalenet.search.answer.finding`).
+    `agreement` is the correlation of short trainings with long ones that was found there, and `noisier` and `collapsed`
+    are how many candidates have more noise than the others, and how many trainings broke down and were left out of the
+    bound. `cost_spread` is by how much the dearest candidate costs more than the cheapest, as a fraction, and
+    `cost_correlation` the rank correlation of FLOPs with what was ranked. `seed_correlation`
     is the mean rank correlation between seeds, `diverged` how many candidates were left out because a training of
     theirs diverged, and `failed` of how many one failed: they are ranked by the rungs before, or tie. `proxies` are
     the rank correlations of training-free scores with the accuracies of this search. `flops_ratio` is the winner's, and
@@ -89,6 +98,13 @@ class Evidence(Record):
     score: float | None = None
     interval: float | None = None
     margin: float | None = None
+    bound: float | None = None
+    unjudged: int = 0
+    agreement: float | None = None
+    noisier: int = 0
+    collapsed: int = 0
+    cost_spread: float | None = None
+    cost_correlation: float | None = None
     flops_ratio: float | None = None
     target: float | None = None
     tolerance: float | None = None

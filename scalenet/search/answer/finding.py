@@ -64,14 +64,14 @@ class Finding:
         return float(self.over[~self.out].max())
 
 
-def find(trained: Trained, *, error: float = ERROR, least: float = 0.0) -> Finding:
+def find(trained: Trained, *, error: float = ERROR, least: float = 0.0, winner: int | None = None) -> Finding:
     """Judge candidates by their trainings to the end, of which one at least is finished, and the others by the surface.
 
-    `error` and `least` are as for the judge.
+    `error`, `least` and `winner` are as for the judge.
     """
     out = trained.out
     full = np.where(out[:, None], np.nan, trained.full)
-    verdict = judge(full, error=error, least=least)
+    verdict = judge(full, error=error, least=least, winner=winner)
     unjudged = ~out & np.isnan(full).all(axis=1)
     over = np.where(out, np.inf, verdict.over)
     tied = out | verdict.tied

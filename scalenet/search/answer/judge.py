@@ -76,11 +76,13 @@ class Verdict:
         return float(self.over.max())
 
 
-def judge(table: NDArray[np.float64], *, error: float = ERROR, least: float = 0.0) -> Verdict:
+def judge(
+    table: NDArray[np.float64], *, error: float = ERROR, least: float = 0.0, winner: int | None = None
+) -> Verdict:
     """Judge candidates (rows) by their trainings to the end (one a seed, nan where there is none).
 
     At least one training is needed. `least` is the standard deviation below which no noise is credible, such as that of
-    rounding to one held-out image.
+    rounding to one held-out image. The winner is the highest mean, or who is given, one with trainings.
     """
     gone = collapsed(table)
     sound = np.where(gone, np.nan, table)
@@ -92,9 +94,10 @@ def judge(table: NDArray[np.float64], *, error: float = ERROR, least: float = 0.
         unit = float(np.median(noise.variances))
         weighted = fit(sound, noise.variances / unit) if unit > 0 else plain
         means, margin = weighted.means, np.sqrt(weighted.differences * unit * _reaches(sound, plain, noise, error))
-    winner, over, tied = _compared(means, margin)
+    best = int(np.nanargmax(means)) if winner is None else winner
+    over, tied = _compared(best, means, margin)
     deviation = np.nan if noise is None else np.sqrt(max(pooled(plain.variances(), plain.freedom), least**2))
-    return Verdict(winner, means, over, tied, float(deviation), noisier(plain.variances(), plain.freedom), gone)
+    return Verdict(best, means, over, tied, float(deviation), noisier(plain.variances(), plain.freedom), gone)
 
 
 def collapsed(table: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -160,17 +163,16 @@ def _reaches(table: NDArray[np.float64], layout: Layout, noise: Shrunk, error: f
 
 
 def _compared(
-    means: NDArray[np.float64], margin: NDArray[np.float64]
-) -> tuple[int, NDArray[np.float64], NDArray[np.bool_]]:
-    """Return the winner, how much better than it each may be, and who may be the best.
+    winner: int, means: NDArray[np.float64], margin: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return how much better than the winner each may be, and who may be the best.
 
     Of those without a mean nothing is known.
     """
-    winner = int(np.nanargmax(means))
     above = np.nan_to_num(means[:, None] - means, nan=0.0)  # of i over j
     margin = np.where(np.isnan(margin), np.inf, margin)
     tied: NDArray[np.bool_] = np.all(above <= margin, axis=0)
     tied[winner] = True
     over = np.where(tied, np.maximum(margin[winner] - above[winner], 0), 0.0)
     over[winner] = 0
-    return winner, over, tied
+    return over, tied

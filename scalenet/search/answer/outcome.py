@@ -12,7 +12,10 @@ from scalenet.arch.config import digest
 from scalenet.arch.convention import CONVENTION
 from scalenet.arch.errors import RunError
 from scalenet.search.answer.coefficients import Coefficients, Evidence, Round, Separation, Tie
-from scalenet.search.answer.ranking import agreement, rank
+from scalenet.search.answer.finding import find
+from scalenet.search.answer.noise import rounding_noise
+from scalenet.search.answer.ranking import agreement, look_error, rank
+from scalenet.search.answer.trainings import cost_spread, tabled
 from scalenet.search.queue.jobs import ENDED, State
 
 if TYPE_CHECKING:
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from scalenet.search.answer.finding import Finding
     from scalenet.search.answer.ranking import Ranking, Standing
     from scalenet.search.plan import Plan
     from scalenet.search.queue.jobs import Entry, View
@@ -61,6 +65,24 @@ class Outcome:
         held_out = None if images is None else images.validation
         planned = sum(rung.names is None for rung in self.view.aim.schedule.rungs)
         return rank(sound, held_out=held_out, factors=dict(self.view.aim.factors), planned=planned)
+
+    @cached_property
+    def finding(self) -> Finding | None:
+        """What the trainings to the end say, of the ranking's winner; None where it had none, or there is no ranking.
+
+        Of candidates of which a training diverged or failed it says nothing.
+        """
+        facts, winner = list(self.candidates.values()), self.ranking.winner.name
+        scores = {key: self.view.scores[key] for key in self.view.needed if key in self.view.scores}
+        trained = tabled(facts, self.view.aim.schedule, scores)
+        place = [one.name for one in facts].index(winner)
+        if trained.out[place] or not trained.seeds[place]:
+            return None
+        images = self.plan.images
+        factor = max(self.view.aim.factors.values())
+        least = rounding_noise(None if images is None else factor / images.validation)
+        rounds = sum(rung.names is not None for rung in self.view.aim.schedule.rungs)
+        return find(trained, error=look_error(rounds), least=least, winner=place)
 
     def _finished(self) -> list[dict[str, list[float | None]]]:
         """Return the accuracies by candidate of each finished rung, None for what diverged, without what failed."""
@@ -196,6 +218,9 @@ class Outcome:
                 score=_tidy(ranking.winner.score) if self._scored else None,
                 interval=_known(ranking.winner.interval),
                 margin=_known(ranking.margin),
+                **self._bound(),
+                cost_spread=_tidy(cost_spread(list(self.candidates.values()))),
+                cost_correlation=self._cost_correlation(),
                 flops_ratio=best.flops_ratio,
                 target=self.plan.grid.product,
                 tolerance=None if best.distance is None else self.plan.grid.tolerance,
@@ -211,6 +236,32 @@ class Outcome:
                 note=f"These coefficients speak for {self.plan.base} {self.plan.judged()} alone.",
             ),
         )
+
+    def _bound(self) -> dict[str, Any]:
+        """Return what the evidence says of the bound; nothing where it is not known."""
+        finding = self.finding
+        if finding is None or len(self.candidates) == 1:
+            return {}
+        return {
+            "bound": _known(finding.bound),
+            "unjudged": int(finding.unjudged.sum()),
+            "agreement": None if finding.agreement is None else _tidy(finding.agreement),
+            "noisier": int(finding.verdict.noisier.sum()),
+            "collapsed": int(finding.verdict.collapsed.sum()),
+        }
+
+    def _over(self, name: str) -> float | None:
+        """Return by how much a candidate may be better than the winner."""
+        finding = self.finding
+        return None if finding is None else _known(float(finding.over[list(self.candidates).index(name)]))
+
+    def _cost_correlation(self) -> float | None:
+        """Return how much of the ranking cost alone explains."""
+        ranked = self.ranking.standings
+        found = agreement(
+            [float(self.candidates[one.name].flops) for one in ranked], [-float(one.rank) for one in ranked]
+        )
+        return None if found is None else _tidy(found)
 
     def _separation(self) -> Separation | None:
         """Return what would part the ties that can be parted; those dropped early need the seeds before as well."""
@@ -233,6 +284,7 @@ class Outcome:
             gamma=tie.gamma,
             accuracy=_tidy(standing.accuracy),
             score=_tidy(standing.score) if self._scored else None,
+            over=self._over(standing.name),
             rung=standing.rung + 1,
             seeds=standing.seeds,
             seeds_to_part=standing.seeds_to_part,

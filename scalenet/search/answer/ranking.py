@@ -151,6 +151,12 @@ def rank(
     return Ranking(standings, margin, last_one.noise.deviation, last_one.seeds, layouts[0].correlation)
 
 
+def look_error(tie_rounds: int) -> float:
+    """Return how often one look at all trainings to the end may err, after so many tie rounds."""
+    reserve = RESERVED * (1 - CONFIDENCE)
+    return reserve / 2**tie_rounds if tie_rounds else 1 - CONFIDENCE - reserve
+
+
 def _errors(known: int, planned: int) -> list[float]:
     """Return how often each rung may err: those that are known or planned, and one tie round more."""
     reserve = RESERVED * (1 - CONFIDENCE)

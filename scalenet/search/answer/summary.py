@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from scalenet.arch.errors import RunError
 from scalenet.arch.words import duration, number, quoted, seconds_text
+from scalenet.search.answer.sentences import bound_sentences, cost_sentences
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,7 +109,8 @@ def summary(study: Study, outcome: Outcome, found: Coefficients) -> list[str]:
     """Return what a finished search says, a sentence a line, the answer first."""
     evidence = found.evidence
     assert evidence is not None
-    lines = [_best(found, evidence), *_ties(study, evidence), _spent(evidence), *_doubts(outcome, evidence)]
+    lines = [_best(found, evidence), *cost_sentences(evidence), *bound_sentences(evidence), *_ties(study, evidence)]
+    lines += [_spent(evidence), *_doubts(outcome, evidence)]
     return [*lines, *_agreements(outcome), evidence.note, _next(study, evidence)]
 
 

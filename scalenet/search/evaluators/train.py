@@ -18,6 +18,7 @@ from scalenet.model.builder import build
 from scalenet.search.evaluators.base import Report, Result
 from scalenet.training.checkpoint import ABANDONED, read_state, write_state
 from scalenet.training.loop import Training
+from scalenet.training.numerics import memory_format
 from scalenet.training.progress import DivergedError, Listener
 
 if TYPE_CHECKING:
@@ -74,7 +75,8 @@ class Train:
         torch.manual_seed(job.seed)
         model = job.config.model
         module = build(recipe.applied(model), classes=len(self.splits.classes)).to(self.device)
-        return Training(module, self.splits, recipe=recipe, resolution=model.size, seed=job.seed)
+        layout = memory_format(recipe, model, module)
+        return Training(module, self.splits, recipe=recipe, resolution=model.size, seed=job.seed, layout=layout)
 
     def _about(self, job: Job, recipe: Recipe) -> str:
         """Return all that a training's bits follow from, as text."""

@@ -132,6 +132,36 @@ def test_where_all_of_a_rung_diverged_there_is_no_answer_and_a_table_without_ran
     assert table["seeds"].to_dict() == {GOOD: 0, FAIR: 0, POOR: 2}
 
 
+def test_the_answer_bounds_by_how_much_any_candidate_may_be_better(tiny):
+    evidence = outcome(tiny, SHORT | LONG).answer().evidence
+    assert 0 < evidence.bound < 0.5
+    assert evidence.unjudged == 1
+    assert evidence.bound == max(tie.over for tie in evidence.ties)
+    assert 0 < evidence.agreement < 1
+
+
+def test_the_bound_speaks_of_no_candidate_that_failed(tiny):
+    rest = {key: accuracy for key, accuracy in (SHORT | LONG).items() if key[0] != POOR}
+    found = outcome(tiny, rest | {(POOR, 0, 1): 0.57}, failed=[(POOR, 1, 1)])
+    evidence = found.answer().evidence
+    assert (evidence.unjudged, evidence.failed) == (0, 1)
+    assert evidence.bound > 0
+    assert evidence.ties[-1].over is None
+
+
+def test_where_the_winner_was_never_trained_to_the_end_nothing_bounds(tiny):
+    evidence = outcome(tiny, SHORT, failed=list(LONG)).answer().evidence
+    assert (evidence.bound, evidence.ties[0].over) == (None, None)
+
+
+def test_the_answer_says_what_candidates_cost(tiny):
+    found = outcome(tiny, SHORT | LONG)
+    costs = [facts.flops for facts in found.candidates.values()]
+    evidence = found.answer().evidence
+    assert evidence.cost_spread == pytest.approx(max(costs) / min(costs) - 1, abs=1e-5)
+    assert evidence.cost_correlation in {-1, -0.5, 0.5, 1}
+
+
 @pytest.mark.parametrize(("latency", "said"), [(None, []), (1e-3, ["latency"])])
 def test_another_goal_is_the_same_search_and_another_latency_is_not(tiny, latency, said):
     own = plan(tiny)

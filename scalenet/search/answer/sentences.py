@@ -1,0 +1,58 @@
+"""What is said of the bound, and of what candidates cost, a sentence a line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scalenet.arch.words import number
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from scalenet.search.answer.coefficients import Evidence
+
+EQUAL_COST = 0.05
+"""Candidates whose costs differ by no more than this fraction are compared at equal cost."""
+
+DISAGREEING = 0.5
+"""Agreement of short and long trainings below which the short ones say little."""
+
+
+def bound_sentences(evidence: Evidence) -> Iterator[str]:
+    """Say by how much any candidate may be better than the winner, and what that rests on."""
+    if evidence.bound is None:
+        return
+    unit = "points" if evidence.score is None else "hundredths of the score"
+    by = f" by more than {100 * evidence.bound:.2f} {unit}" if evidence.bound > 0 else ""
+    out = evidence.failed + evidence.diverged
+    yield f"no {'other ' * bool(out)}candidate is better{by} (95 %)"
+    if evidence.unjudged:
+        were = "was" if evidence.unjudged == 1 else "were"
+        yield f"{evidence.unjudged} of them {were} never trained to the end, and bounded by short trainings only"
+    if out:
+        yield f"of the {number(out, 'candidate')} that failed or diverged this says nothing"
+    if evidence.unjudged and evidence.agreement is not None and evidence.agreement < DISAGREEING:
+        correlation = f"{evidence.agreement:z.2f}"
+        yield f"short trainings say little of long ones here (correlation {correlation}): --halving 1 trusts none"
+    if evidence.noisier:
+        has = "has" if evidence.noisier == 1 else "have"
+        yield f"{number(evidence.noisier, 'candidate')} {has} more noise than the others: take more --seeds to be sure"
+    if evidence.collapsed:
+        yield f"left out, because they broke down: {number(evidence.collapsed, 'training')}"
+
+
+def unequal(spread: float) -> str | None:
+    """Return that candidates of such a spread of costs are not comparable; None where they are."""
+    if spread <= EQUAL_COST:
+        return None
+    return f"candidates' costs differ by {100 * spread:.0f} %: they are not compared at equal cost"
+
+
+def cost_sentences(evidence: Evidence) -> Iterator[str]:
+    """Say how much of the ranking cost alone explains, where candidates cost unequally."""
+    said = None if evidence.cost_spread is None else unequal(evidence.cost_spread)
+    if said is None:
+        return
+    known = evidence.cost_correlation is not None
+    explained = f"; the ranking's rank correlation with FLOPs is {evidence.cost_correlation:z.2f}" if known else ""
+    yield f"{said}{explained}; a grid with `constraint: measured` brings them to one cost"

@@ -1,0 +1,58 @@
+"""The trainings of a search as the judge and the surface take them: tables of scores by candidate and seed."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scalenet.search.answer.finding import Trained
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from scalenet.search.rungs.schedule import Key, Schedule
+    from scalenet.search.space.candidates import Facts
+
+
+def shares(facts: Facts) -> tuple[float, float, float]:
+    """Return a candidate's shares of the extra FLOPs for depth, width and resolution, in doublings of the cost."""
+    return math.log2(facts.alpha), 2 * math.log2(facts.beta), 2 * math.log2(facts.gamma)
+
+
+def tabled(candidates: Sequence[Facts], schedule: Schedule, scores: Mapping[Key, float | None]) -> Trained:
+    """Return the finished trainings at a schedule's first and last budget.
+
+    A score of None is a training that diverged or failed; its candidate is out. Where the budgets are one there are no
+    short trainings.
+    """
+    rungs, places = schedule.rungs, {facts.name: place for place, facts in enumerate(candidates)}
+    columns = {seed: column for column, seed in enumerate(dict.fromkeys(seed for rung in rungs for seed in rung.seeds))}
+    first, last = rungs[0].budget, rungs[-1].budget
+    tables = {budget: _nothing(len(places), len(columns)) for budget in (first, last)}
+    out = np.zeros(len(places), dtype=bool)
+    for (name, seed, budget), score in scores.items():
+        if name in places and seed in columns:
+            out[places[name]] |= score is None
+            if budget in tables and score is not None:
+                tables[budget][places[name], columns[seed]] = score
+    return Trained(
+        shares=np.array([shares(facts) for facts in candidates]),
+        short=_nothing(len(places), len(columns)) if first == last else tables[first],
+        full=tables[last],
+        ratio=1.0 if first == last else (first or 1) / (last or 1),
+        out=out,
+    )
+
+
+def _nothing(candidates: int, seeds: int) -> NDArray[np.float64]:
+    return np.full((candidates, seeds), np.nan)
+
+
+def cost_spread(candidates: Sequence[Facts]) -> float:
+    """Return by how much the dearest candidate costs more than the cheapest, as a fraction of that."""
+    costs = [facts.flops for facts in candidates]
+    return max(costs) / min(costs) - 1
