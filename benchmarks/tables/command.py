@@ -66,4 +66,6 @@ def parser(about: str | None) -> argparse.ArgumentParser:
 def begin(options: argparse.Namespace) -> Command:
     """Read the images of a task."""
     task = TASKS[options.task]
+    if options.data is None and not task.embedded:
+        raise SystemExit(f"{task.name} needs images: give a folder of class folders with --data")
     return Command(task, options, {task.pictures: task.splits(options.data)})
