@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,8 +25,6 @@ from scalenet.search.queue.tables import ATTEMPTS
 from scalenet.search.rungs.schedule import Rung, Schedule
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from scalenet.search.queue.jobs import Entry
 
 SECRET = "hunter2"
@@ -233,6 +233,36 @@ def test_patience_ends(tmp_path):
         board.stop()
     assert not board.stopped(), "who reads waits for no lock"
     lock.close()
+
+
+STOPPED = """
+import os, signal, sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("BEGIN IMMEDIATE")
+os.kill(os.getpid(), signal.SIGSTOP)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/locks").exists(), reason="locks are listed by Linux")
+def test_a_process_that_was_stopped_within_a_transaction_is_named(tmp_path, monkeypatch):
+    heard = []
+    board = Board(f"sqlite:///{tmp_path}/search.db", "search", grace=60, say=heard.append)
+    monkeypatch.setattr("scalenet.search.queue.database._TOLD", 0.0)
+    words = [sys.executable, "-c", STOPPED, tmp_path / "search.db"]
+    stopped = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    try:
+        os.waitpid(stopped.pid, os.WUNTRACED)
+        board.database.patience = 0
+        with pytest.raises(RunError, match=f"locked by process {stopped.pid}, which was stopped: `kill -CONT"):
+            board.stop()
+        board.database.patience = 60
+        monkeypatch.setattr("scalenet.search.queue.database.time.sleep", lambda _: stopped.kill())
+        board.stop()
+    finally:
+        stopped.kill()
+        stopped.communicate()
+    assert board.stopped()
+    assert [f"locked by process {stopped.pid}" in line for line in heard] == [True]
 
 
 def test_a_full_disk_is_said_at_once(tmp_path, no_pause):

@@ -20,6 +20,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
 
 from scalenet.arch.errors import RunError, ScalenetError
+from scalenet.search.queue.holders import holder
 from scalenet.search.queue.storage_url import parsed, scrubbed, shown
 from scalenet.search.queue.tables import METADATA, SEARCHES
 
@@ -31,7 +32,7 @@ PATIENCE = 600.0
 
 KEPT = "what is finished is kept, and the same command goes on from there"
 
-_OPENING, _LOCKED = 3.0, 2.0
+_OPENING, _LOCKED, _TOLD = 3.0, 2.0, 10.0
 _FIRST_DELAY, _LONGEST_DELAY = 0.1, 5.0
 _ALIVE = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
 _FULL = ("is full", "i/o error", "no space left", "could not extend", "could not write", "too large", "readonly")
@@ -50,12 +51,12 @@ class NoSearchError(ScalenetError):
 class Database:
     """A database of searches; what can fail is one plain line.
 
-    `patience` is for how many seconds it may be away.
+    `patience` is for how many seconds it may be away, and `say` hears that it is.
     """
 
-    def __init__(self, url: str, *, reading: bool = False) -> None:
+    def __init__(self, url: str, *, reading: bool = False, say: Callable[[str], None] | None = None) -> None:
         """Connect, and make the tables where they are missing unless it is only for `reading`."""
-        self.url, self.place, self.patience = url, shown(url), PATIENCE
+        self.url, self.place, self.patience, self.say = url, shown(url), PATIENCE, say
         self._file: Path | None = None
         found = parsed(url)
         if found.get_backend_name() == "sqlite":
@@ -108,7 +109,7 @@ class Database:
         return self._patiently(self.engine, work)
 
     def _patiently(self, engine: sql.Engine, work: Callable[[sql.Connection, bool], T]) -> T:
-        began, delay, again = time.monotonic(), _FIRST_DELAY, False
+        began, delay, again, told = time.monotonic(), _FIRST_DELAY, False, False
         while True:
             self._check_there()
             try:
@@ -116,11 +117,21 @@ class Database:
             except IntegrityError:  # a key refuses it: the caller's to judge
                 raise
             except SQLAlchemyError as error:
-                if not _may_pass(error) or time.monotonic() - began > self.patience:
-                    raise RunError(f"{self.place}: {_said(error, self.url)}", hint=KEPT) from None
+                waited = time.monotonic() - began
+                if not _may_pass(error) or waited > self.patience:
+                    raise RunError(f"{self.place}: {self._reason(error)}", hint=KEPT) from None
+                if self.say is not None and waited > _TOLD and not told:
+                    self.say(f"{self.place}: {self._reason(error)}; waiting for it")
+                    told = True
             again = True
             time.sleep(delay)
             delay = min(2 * delay, _LONGEST_DELAY)
+
+    def _reason(self, error: BaseException) -> str:
+        """Return why the database is away; of a file that is locked, by whom."""
+        said = _said(error, self.url)
+        locker = holder(self._file) if self._file is not None and "locked" in said else None
+        return said if locker is None else f"{said} by {locker}"
 
     @staticmethod
     def _once(engine: sql.Engine, work: Callable[[sql.Connection], T]) -> T:
@@ -148,7 +159,7 @@ def open_database(
     began, told = time.monotonic(), False
     while True:
         try:
-            return Database(url, reading=reading)
+            return Database(url, reading=reading, say=say)
         except ImportError as error:
             hint = "pip install 'scalenet-torch[postgresql]'"
             raise ScalenetError(f"{shown(url)}: {error}", hint=hint) from None
