@@ -142,6 +142,9 @@ def grid_search(
         int, _kept(min=1, help="Seconds without a sign of life after which a worker counts as dead.")
     ] = Request.grace,
     force: Annotated[bool, _kept("--force", help="Discard another search in the folder.")] = False,
+    begin: Annotated[
+        bool, _kept("--begin", help="Begin the search and train nothing: `search workers` starts jobs that do.")
+    ] = False,
     dry_run: Annotated[
         bool, _output("--dry-run", help="List the candidates, their costs, and about how long it takes; train nothing.")
     ] = False,
@@ -167,6 +170,9 @@ def grid_search(
     search = asked_for(given)
     if dry_run:
         emit_candidates(search, json=json)
+    elif begin:
+        search.begin(say=note)
+        note(f"begun; {search.command('workers', '--launch', 'slurm')} starts jobs that train")
     else:
         run(search, json=json)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
@@ -15,11 +16,14 @@ from .errors import plain_errors
 from .grid_search import finish, run
 from .headings import Command
 from .options import Json, SearchName, Storage
-from .output import emit, emit_json, note
+from .output import emit, emit_json, emit_lines, note
 from .search_report import FORMATS, emit_standings, records
 
 if TYPE_CHECKING:
     from scalenet.search.search import Search
+
+BEST = 20
+"""Candidates that `status` lists."""
 
 SearchFolder: TypeAlias = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the search.")]
 
@@ -54,7 +58,8 @@ def status(folder: SearchFolder = FOLDER, storage: Storage = None, name: SearchN
 
     Its rungs, the best candidates so far, and what each worker is at.
     """
-    found = _opened(folder, storage, name).status()
+    search = _opened(folder, storage, name)
+    found = search.status()
     if json:
         emit_json(found.data())
         return
@@ -63,7 +68,9 @@ def status(folder: SearchFolder = FOLDER, storage: Storage = None, name: SearchN
         note(f"{entry.worker}: {entry.job}, {100 * entry.share:.0f} %")
     for entry in found.view.failed():
         note(f"failed: {entry.error or f'its worker died {entry.attempt + 1} times'}")
-    emit_standings(found)
+    emit_standings(found, BEST)
+    if (others := len(found.outcome.candidates) - BEST) > 0:
+        note(f"and {number(others, 'candidate')} more: {search.command('results')} lists all")
 
 
 @app.command(cls=Command)
@@ -99,6 +106,60 @@ def resume(
     data = None if data is None else data.absolute()
     search = _opened(folder.absolute(), storage, name)
     run(search, workers=workers, device=device, data=data, more_seeds=more_seeds, json=json)
+
+
+class Engine(StrEnum):
+    """Who starts processes elsewhere."""
+
+    slurm = "slurm"
+    local = "local"
+
+
+@app.command(cls=Command)
+@plain_errors
+def workers(
+    folder: SearchFolder = FOLDER,
+    launch: Annotated[Engine, typer.Option("--launch", help="Who starts them: SLURM, or this machine.")] = Engine.slurm,
+    count: Annotated[int, typer.Option(min=1, max=10_000, help="Jobs to start.")] = 1,
+    launch_option: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE", help="Of submitit: timeout_min=60, gpus_per_node=1, slurm_partition=gpu. Repeatable."
+        ),
+    ] = None,
+    storage: Storage = None,
+    name: SearchName = None,
+    workers: Annotated[int, typer.Option(min=1, help="Trainings at a time in each job.")] = 1,
+    device: Annotated[str | None, typer.Option(help="Where they train: cpu, cuda.")] = None,
+    data: Annotated[Path | None, typer.Option(metavar="DIR", help="Where the images are on their machines.")] = None,
+) -> None:
+    """Start jobs elsewhere that take part in a search.
+
+    Prints their numbers. `grid-search --begin` begins a search for them, `status` shows them at work, `stop` ends them.
+    """
+    search = _opened(folder, storage, name)
+    if search.status().finished:
+        note("the search is finished")
+        return
+    options = dict(map(_launch_option, launch_option or ()))
+    data = None if data is None else data.absolute()
+    emit_lines(search.launch(launch.value, count, workers=workers, device=device, data=data, options=options))
+    note(f"{number(count, 'job')} started, logs in {folder / 'workers'}; {search.command('status')} shows them")
+
+
+def _launch_option(text: str) -> tuple[str, Any]:
+    """Return name and value of an option for submitit: a number or other JSON, or else text."""
+    import json
+
+    from scalenet.arch.errors import ScalenetError
+
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise ScalenetError(f"--launch-option {text}: no KEY=VALUE", hint="such as slurm_partition=gpu")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
 
 
 @app.command(cls=Command)

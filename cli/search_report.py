@@ -76,19 +76,19 @@ def _live(status: Status) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
-    rows = status.rows()
+    rows, others = status.rows(_ROWS), len(status.outcome.candidates) - _ROWS
     table = Table(title=Text(str(status)), title_justify="left", box=SIMPLE_HEAD)
     table.pad_edge = False
     for row in rows:
         del row["name"]
     for column in rows[0]:
         table.add_column(Text(column.replace("_", " ")), justify="right", no_wrap=True)
-    for row in rows[:_ROWS]:
+    for row in rows:
         table.add_row(
             *(Text(FORMATS.get(name, text)(value) if value is not None else "") for name, value in row.items())
         )
-    if len(rows) > _ROWS:
-        table.caption = Text(f"and {len(rows) - _ROWS} more")
+    if others > 0:
+        table.caption = Text(f"and {others} more")
     return table
 
 
@@ -111,11 +111,11 @@ def emit_candidates(search: Search, *, json: bool) -> None:
     emit_json(rows) if json else emit(rows, caption=f"FLOPs: {CONVENTION}", formats=FORMATS, hidden=hidden)
 
 
-def emit_standings(status: Status) -> None:
-    """Write the best candidates so far."""
+def emit_standings(status: Status, most: int | None = None) -> None:
+    """Write the candidates, or so many of them, the best so far first."""
     from scalenet.search.answer.summary import title
 
-    emit(status.rows(), title=title(status.outcome.plan), formats=FORMATS, hidden=("name",))
+    emit(status.rows(most), title=title(status.outcome.plan), formats=FORMATS, hidden=("name",))
 
 
 def emit_answer(search: Search, *, json: bool) -> None:

@@ -20,7 +20,7 @@ from scalenet.search.queue.board import search_names
 from scalenet.search.queue.database import NoSearchError, open_database
 from scalenet.search.queue.jobs import Aim, View
 from scalenet.search.request import FOLDER, Request
-from scalenet.search.running import Ears, begin, evaluate, expected, is_apart, judges
+from scalenet.search.running import Ears, Judges, begin, evaluate, expected, is_apart, judges
 from scalenet.search.status import Status, html_table
 from scalenet.search.study import load_study
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from scalenet.search.folder import PlotName
     from scalenet.search.plan import Plan
     from scalenet.search.queue.board import Place
+    from scalenet.search.queue.launch import Engine
     from scalenet.search.space.grids import Grid
     from scalenet.search.study import Study
     from scalenet.training.recipe import Recipe
@@ -93,16 +94,41 @@ class Search:
         ears = Ears(say or _nothing, bar or _nothing, progress)
         with self._directory():
             asked = self._to_run(workers, device, data)
-            _check_folder(self.folder)
-            asked = asked.fast_enough(None if self._force else recorded_plan(self.folder), say=ears.say, bar=ears.bar)
             apart = is_apart(asked, len(asked.workers()), apart)
-            judged = judges(asked, ears)
-            place = replace(self.place, grace=asked.request.grace)
-            study = begin(asked, judged, self.folder, place, ears, more_seeds=more_seeds, force=self._force)
-            self._study, self._force = study, False
+            asked, judged, study = self._start(ears, asked, more_seeds)
             evaluate(study, asked, judged, ears, apart=apart)
         self._conclude(ears.say)
         return self
+
+    def begin(self, *, say: Callable[[str], None] | None = tell, bar: Bar | None = None) -> Search:
+        """Record the search without training anything, for workers elsewhere (`launch`); return it.
+
+        Raise ScalenetError where folder and name are another search's.
+        """
+        with self._directory():
+            self._start(Ears(say or _nothing, bar or _nothing, None), self._to_run(None, None, None), 0)
+        return self
+
+    def launch(
+        self,
+        engine: Engine,
+        count: int,
+        *,
+        workers: int = 1,
+        device: str | None = None,
+        data: str | Path | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> list[str]:
+        """Start jobs that take part in a search that was begun, with so many `workers` each; return their numbers.
+
+        The engine is "slurm" or "local", and `options` are submitit's: timeout_min, gpus_per_node, slurm_partition.
+        """
+        from scalenet.search.queue.launch import launch  # noqa: PLC0415 - starts processes
+
+        place = self._begun().place
+        own = {"--workers": workers, "--device": device, "--data": data}
+        words = [str(word) for option in own.items() if option[1] is not None for word in option]
+        return launch(self.folder, place, engine, count, words=words, options=options)
 
     def stop(self) -> int:
         """Ask all processes of the search to give back what they are at and to end; return how many trainings ran."""
@@ -292,6 +318,16 @@ class Search:
             return nullcontext()
         begun = Path(self._begun().board.request()["directory"])
         return chdir(begun) if begun.is_dir() else nullcontext()
+
+    def _start(self, ears: Ears, asked: Asked, more_seeds: int) -> tuple[Asked, Judges, Study]:
+        """Begin the search, or go on with it, as far as to what trains."""
+        _check_folder(self.folder)
+        asked = asked.fast_enough(None if self._force else recorded_plan(self.folder), say=ears.say, bar=ears.bar)
+        judged = judges(asked, ears)
+        place = replace(self.place, grace=asked.request.grace)
+        study = begin(asked, judged, self.folder, place, ears, more_seeds=more_seeds, force=self._force)
+        self._study, self._force = study, False
+        return asked, judged, study
 
     def _to_run(self, workers: int | None, device: str | None, data: str | Path | None) -> Asked:
         """Return what is to be done on this machine, which may have other workers, devices and folders."""

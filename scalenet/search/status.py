@@ -89,11 +89,10 @@ class Status:
         seconds = self.seconds_left
         return "time left unknown before the first training" if seconds is None else f"about {duration(seconds)} left"
 
-    def rows(self) -> list[dict[str, Any]]:
-        """Return a row a candidate, the best so far first: those of later rungs before others."""
-        rows = self.outcome.rows()
+    def rows(self, most: int | None = None) -> list[dict[str, Any]]:
+        """Return a row a candidate for so many of them, the best so far first: those of later rungs before others."""
+        rows = self.outcome.best_so_far(most)
         running = {entry.key[0]: entry for entry in self.view.running()}
-        rows.sort(key=lambda row: (row["diverged"] > 0, -row["rung"], -(row["accuracy"] or 0)))
         intervals = self._intervals()
         return [
             {column: row[column] for column in _COLUMNS}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +24,7 @@ from scalenet.search.rungs.schedule import Schedule
 from scalenet.search.space.candidates import Facts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from scalenet.search.evaluators import Evaluator
@@ -212,8 +214,28 @@ def load_study(folder: Path, place: Place) -> Study:
     """Open a search that was begun, only to be read; raise ScalenetError where there is none."""
     board = place.look()
     plan = as_record(Plan, board.plan(), place.name)
-    facts = {name: Facts(**{**own, "merged": tuple(own["merged"])}) for name, own in board.candidates().items()}
-    return Study(folder, plan, {name: facts[name] for name in plan.candidates}, place, board)
+    known = board.candidates()
+    return Study(folder, plan, _Recorded({name: known[name] for name in plan.candidates}), place, board)
+
+
+class _Recorded(Mapping[str, Facts]):
+    """The facts of candidates by name, each read from its JSON once it is wanted: who looks wants few of thousands."""
+
+    def __init__(self, texts: Mapping[str, str]) -> None:
+        self._texts = texts
+        self._read: dict[str, Facts] = {}
+
+    def __getitem__(self, name: str) -> Facts:
+        if name not in self._read:
+            own = json.loads(self._texts[name])
+            self._read[name] = Facts(**{**own, "merged": tuple(own["merged"])})
+        return self._read[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._texts)
+
+    def __len__(self) -> int:
+        return len(self._texts)
 
 
 def check(evaluator: Evaluator, folder: Path, candidates: Sequence[Candidate], plan: Plan) -> None:

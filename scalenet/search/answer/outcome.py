@@ -118,6 +118,17 @@ class Outcome:
             row.update(places.get(row["name"], untold))
         return sorted(rows, key=lambda row: (row["rank"] is None, row["rank"] or 0))
 
+    def best_so_far(self, most: int | None = None) -> list[dict[str, Any]]:
+        """Return the rows of the best `most` candidates so far: those of later rungs first, what diverged last."""
+
+        def place(name: str) -> tuple[bool, int, float]:
+            number, rung = self._last(name)
+            entries = [self._entry((name, seed, rung.budget)) for seed in rung.seeds]
+            known = [entry.result.accuracy for entry in entries if entry is not None and entry.result is not None]
+            return None in known, -number, -(_mean(known) or 0.0)
+
+        return [self._row(self.candidates[name]) for name in sorted(self.candidates, key=place)[:most]]
+
     @cached_property
     def untold(self) -> list[str]:
         """The candidates of which nothing is known because a training failed in the first rung: any may be the best."""

@@ -141,10 +141,11 @@ class Board:
         ]
         self.database.add(CANDIDATES, rows)
 
-    def candidates(self) -> dict[str, dict[str, Any]]:
-        """Return what is known of each candidate by name."""
-        (rows,) = self.database.rows(sql.select(_C.name, _C.facts).where(_C.search == self.id).order_by(_C.place))
-        return {row.name: row.facts for row in rows}
+    def candidates(self) -> dict[str, str]:
+        """Return what is known of each candidate by name, as JSON: reading it takes longer than to fetch it."""
+        facts = sql.cast(_C.facts, sql.Text)
+        (rows,) = self.database.rows(sql.select(_C.name, facts).where(_C.search == self.id).order_by(_C.place))
+        return dict(map(tuple, rows))
 
     def config(self, name: str) -> Config:
         """Return the config of a candidate."""

@@ -1,0 +1,115 @@
+"""`scalenet search` in this process: what its commands say of a search, and the jobs that they start elsewhere."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from scalenet_cli.main import app
+from typer.testing import CliRunner, Result
+
+from scalenet.search.queue.board import Board
+from scalenet.search.queue.launch import Part
+
+POINTS = [[depth, 1 + width / 4, 1] for depth in range(1, 7) for width in range(1, 5)]
+GRID = "schema: scalenet-grid/1\nname: many\npoints: {{kind: list, values: {}}}\ninclude: []\nrounding: fine\n"
+JUDGES = "def judge(architecture, **_):\n    return 0.5\n"
+
+
+def scalenet(*words: object) -> Result:
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+@pytest.fixture
+def begun(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder of a search that was begun, and nothing more."""
+    monkeypatch.delenv("SCALENET_STORAGE", raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "judges.py").write_text(JUDGES)
+    (tmp_path / "grid.yaml").write_text(GRID.format(json.dumps(POINTS)))
+    asked = ["--base", tiny / "net.yaml", "--grid", "grid.yaml", "--evaluate", "judges:judge", "--epochs", 1]
+    done = scalenet("grid-search", *asked, "--seeds", 1, "--begin", "-o", "run")
+    sys.modules.pop("judges", None)  # another test's is another file
+    assert done.exit_code == 0, done.stderr
+    assert "begun; scalenet search workers run" in done.stderr
+    return tmp_path / "run"
+
+
+def test_of_many_candidates_status_lists_the_best_and_says_where_the_others_are(begun):
+    looked = scalenet("search", "status", "run")
+    candidates = len(json.loads(scalenet("search", "status", "run", "--json").stdout)["candidates"])
+    assert candidates > 20
+    assert len(looked.stdout.splitlines()) == 1 + 20
+    assert f"and {candidates - 20} candidate" in looked.stderr
+    assert "scalenet search results run lists all" in looked.stderr
+    assert len(scalenet("search", "results", "run").stdout.splitlines()) == 1 + candidates
+
+
+@pytest.mark.filterwarnings("ignore:subprocess .* is still running")  # they are to outlive who starts them
+def test_jobs_are_started_elsewhere_and_do_the_search(begun):
+    pytest.importorskip("submitit")
+    done = scalenet("search", "workers", "run", "--launch", "local", "--count", 2, "--launch-option", "timeout_min=3")
+    assert done.exit_code == 0, done.stderr
+    assert len({int(line) for line in done.stdout.split()}) == 2
+    assert "2 jobs started, logs in run/workers" in done.stderr
+    board, deadline = Board(f"sqlite:///{begun}/search.db", "search", grace=60), time.monotonic() + 120
+    while not (begun / "report.html").exists():
+        assert time.monotonic() < deadline, [file.read_text() for file in (begun / "workers").glob("*_log.*")]
+        time.sleep(0.1)
+    assert board.view().finished
+    again = scalenet("search", "workers", "run", "--launch", "local")
+    assert (again.exit_code, again.stdout, again.stderr) == (0, "", "the search is finished\n")
+
+
+SBATCH = "#!/bin/sh\ncp $1 {folder}/script\necho $SCALENET_STORAGE > {folder}/storage\necho Submitted batch job 41\n"
+
+
+def test_a_cluster_gets_one_array_of_jobs_that_find_the_storage(begun, postgresql, monkeypatch, tmp_path):
+    pytest.importorskip("submitit")
+    for name, text in {"sbatch": SBATCH.format(folder=tmp_path), "srun": "#!/bin/sh\n"}.items():
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    url, launched = postgresql.database(), ("--launch", "slurm", "--launch-option", "slurm_partition=gpu")
+    asked = ["--base", begun / "base.yaml", "--grid", "grid.yaml", "--evaluate", "judges:judge", "--epochs", 1]
+    assert scalenet("grid-search", *asked, "--begin", "--storage", url, "-o", "other").exit_code == 0
+    done = scalenet("search", "workers", "other", "--storage", url, "--count", 3, *launched)
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.split() == ["41_0", "41_1", "41_2"]
+    script = (tmp_path / "script").read_text()
+    assert "#SBATCH --array=0-2" in script
+    assert "#SBATCH --partition=gpu" in script
+    assert (tmp_path / "storage").read_text().strip() == url
+    assert not any(url.encode() in file.read_bytes() for file in Path("other/workers").glob("*.pkl"))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--launch", "slurm"], "jobs on several machines must not share\n  begin it with --storage postgresql://"),
+        (["--launch", "local", "--launch-option", "partition=gpu"], "local: Setting 'partition' is deprecated. Use 'slurm_partition'"),
+        (["--launch", "local", "--launch-option", "foo"], "--launch-option foo: no KEY=VALUE"),
+        (["--launch", "local", "--launch-option", "timeout_min=soon"], 'Parameter "timeout_min" expected type'),
+        (["--launch", "pbs"], "'pbs' is not one of 'slurm', 'local'"),
+    ],
+)
+def test_jobs_that_nobody_can_start_are_one_line(begun, words, said):
+    pytest.importorskip("submitit")
+    done = scalenet("search", "workers", "run", *words)
+    assert done.exit_code == 2 or "pbs" in words, done.stderr
+    assert said in done.stderr + str(done.exception)
+
+
+def test_without_submitit_that_is_said(begun, monkeypatch):
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    done = scalenet("search", "workers", "run", "--launch", "local")
+    assert (done.exit_code, "pip install 'scalenet-torch[slurm]'" in done.stderr) == (2, True), done.stderr
+
+
+def test_a_job_that_fails_is_told_from_one_that_was_stopped():
+    Part((sys.executable, "-c", "raise SystemExit(130)"))()
+    with pytest.raises(RuntimeError, match="exit code 3"):
+        Part((sys.executable, "-c", "raise SystemExit(3)"))()
