@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 import sqlalchemy
 
-from scalenet.arch.errors import RunError, ScalenetError, UnknownNameError
+from scalenet.arch.errors import PlainError, RunError, ScalenetError, UnknownNameError
 from scalenet.search.evaluators import Result
 from scalenet.search.folder import database
 from scalenet.search.queue.board import Board, Place
@@ -216,7 +216,7 @@ def test_who_only_looks_writes_nothing_and_waits_for_no_writer(tmp_path, no_paus
 
 
 def test_a_database_without_searches_stays_as_it_is_when_it_is_looked_at(url):
-    with pytest.raises(RunError, match=r"holds no search|unable to open"):
+    with pytest.raises(PlainError, match=r"holds no search|unable to open"):
         Place(url, "search", 60).look()
     Board(url, "another", grace=60)
     with pytest.raises(UnknownNameError, match="its storage has none"):
