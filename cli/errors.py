@@ -45,13 +45,22 @@ def plain_errors(command: Callable[P, T]) -> Callable[P, T]:
                 _leave(error.message, error.hint, FAILED if isinstance(error, RunError) else ASKED_WRONGLY)
             if isinstance(error, OSError):
                 _leave(*_of_system(error))
-            if isinstance(error, MemoryError):  # NumPy's says how much
+            if _lacks_memory(error):
                 _leave(f"not enough memory: {one_line(error)}", "ask for less at once", FAILED)
             if isinstance(error, OverflowError):
                 _leave("a number is too large", "SCALENET_DEBUG=1 shows where", ASKED_WRONGLY)
             _leave(one_line(error), "SCALENET_DEBUG=1 shows where", FAILED)
 
     return wrapped
+
+
+_TOO_LARGE = ("can't allocate memory", "Storage size calculation overflowed")
+
+
+def _lacks_memory(error: Exception) -> bool:
+    """Return whether memory was refused, which PyTorch says in words."""
+    of_torch = type(error).__name__ == "OutOfMemoryError" or any(words in str(error) for words in _TOO_LARGE)
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and of_torch)
 
 
 def _check_numbers(options: Mapping[str, Any]) -> None:

@@ -141,7 +141,7 @@ def text(value: Any) -> str:
 
 def note(text: str) -> None:
     """Write one line for the reader to stderr, whatever is in the text."""
-    sys.stderr.write(_no_command(plain(text)) + "\n")
+    sys.stderr.write(_harmless(text) + "\n")
 
 
 def order(command: str) -> None:
@@ -149,9 +149,10 @@ def order(command: str) -> None:
     sys.stderr.write(plain(command, 10 * LONGEST) + "\n")
 
 
-def _no_command(line: str) -> str:
-    """Return a line that GitHub's runner does not obey: it looks for `::` at a line's start, and for `##[`."""
-    return re.sub(r"^(\s*):(?=:)", r"\1\\x3a", line).replace("##[", r"#\x23[")
+def _harmless(text: str) -> str:
+    """Return text as one line that no CI obeys: GitHub's looks for `::` at a line's start, and for `##[`."""
+    line = re.sub(r"^(\s*):(?=:)", r"\1\\x3a", plain(text)).replace("##[", r"#\x23[")
+    return plain(line)  # once more for its length
 
 
 def note_lines(text: str) -> None:
@@ -162,7 +163,7 @@ def note_lines(text: str) -> None:
 
 def emit_lines(lines: Iterable[str]) -> None:
     """Write lines of text to stdout."""
-    sys.stdout.writelines(f"{_no_command(plain(line))}\n" for line in lines)
+    sys.stdout.writelines(f"{_harmless(line)}\n" for line in lines)
 
 
 def progress(*, shown: bool = True, auto_refresh: bool = True) -> Progress:

@@ -38,7 +38,9 @@ def as_json(report: Report) -> dict[str, Any]:
             }
             for budget in report.budgets
         ],
-        "problems": [{"name": one.name, "message": one.message, "code": one.code} for one in report.problems],
+        "problems": [
+            {"name": plain(one.name), "message": plain(one.message), "code": one.code} for one in report.problems
+        ],
         "skipped": list(report.skipped),
     }
 

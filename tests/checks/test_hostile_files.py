@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -87,3 +88,9 @@ def test_no_name_writes_a_line_of_its_own(locked: Folder) -> None:
     assert result.exit_code == 2
     assert not any(line.startswith("::error::b") for line in (result.stdout + result.stderr).splitlines())
     assert "\x1b" not in result.stdout + result.stderr
+
+
+def test_a_password_in_the_place_of_a_target_is_not_shown(locked: Folder) -> None:
+    result = locked.check("--json", "postgresql://127.0.0.1:1/db?password=hunter2")
+    assert "hunter2" not in result.stdout + result.stderr
+    assert json.loads(result.stdout)["problems"][0]["name"] == "postgresql://127.0.0.1:1/db?password=***"

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from noisy_images import write_images
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -135,3 +136,12 @@ def test_a_file_of_another_encoding_is_one_line(scalenet: Callable[..., Result],
     for words in (["cost", tmp_path / "net.yaml"], ["scale", "--coefficients", tmp_path / "net.yaml", "--phi", "1"]):
         result = scalenet(*words)
         assert (result.exit_code, "not UTF-8 text" in result.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("size", ["100000000", "1000000000"])
+def test_memory_that_pytorch_is_refused_is_one_line(scalenet: Callable[..., Result], tmp_path: Path, size: str) -> None:
+    write_images(tmp_path / "images", {"dark": 90, "light": 160}, 4, size=8)
+    words = ("--data", str(tmp_path / "images"), "--recipe", "small_images", "--epochs", "1", "--workers", "0")
+    result = scalenet("train", network(tmp_path), *words, "--resolution", size, "-o", str(tmp_path / "run"))
+    assert result.exit_code == 3
+    assert result.stderr.splitlines()[-2].startswith("scalenet: not enough memory: ")

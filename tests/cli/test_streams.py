@@ -7,6 +7,9 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from scalenet_cli.output import note
+
+from scalenet.arch.plain import LONGEST
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,3 +76,10 @@ def test_a_wrong_command_line_is_one_line_and_a_next_step(words: list[str], said
     first, second = done.stderr.splitlines()
     assert first == f"scalenet: {said}"
     assert second.startswith("  ")
+
+
+def test_a_line_stays_as_short_where_it_must_not_command_a_ci(capfd: pytest.CaptureFixture[str]) -> None:
+    note("##[" * 1000)
+    line = capfd.readouterr().err.rstrip("\n")
+    assert len(line) <= LONGEST
+    assert "##[" not in line
