@@ -14,8 +14,10 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import commands
 import pytest
 import yaml
+from commands import SCALENET
 from interruption import interruptible
 
 from scalenet.arch.config import load_config
@@ -252,11 +254,11 @@ def test_a_table_as_spreadsheets_write_it_is_read(job, tmp_path):
 
 def command(tiny: Path, output: Path, *words: str) -> list[str]:
     fixed = ["--base", str(tiny / "net.yaml"), "--grid", str(tiny / "grid.yaml"), "--workers", "1", "--seeds", "2"]
-    return [PYTHON, "-m", "scalenet_cli", "grid-search", *fixed, "-o", str(output), *words]
+    return [*SCALENET, "grid-search", *fixed, "-o", str(output), *words]
 
 
 def search(tiny: Path, output: Path, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(command(tiny, output, *words), cwd=output.parent, capture_output=True, text=True, check=False)
+    done = commands.run(command(tiny, output, *words), cwd=output.parent)
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
     return done
@@ -352,8 +354,8 @@ print(json.dumps({"accuracy": 0.2 if "g1.5" in sys.argv[1] else good}))
 
 
 def resume(output: Path, *words: str, code: int = 0) -> str:
-    command = [PYTHON, "-m", "scalenet_cli", "search", "resume", str(output), *words]
-    done = subprocess.run(command, cwd=output.parent, capture_output=True, text=True, check=False)
+    command = [*SCALENET, "search", "resume", str(output), *words]
+    done = commands.run(command, cwd=output.parent)
     assert done.returncode == code, done.stderr
     return done.stderr
 
@@ -561,13 +563,7 @@ def test_the_example_of_ones_own_trainer(tmp_path):
     (line,) = [line for line in (EXAMPLE / "README.md").read_text().splitlines() if "--evaluate" in line]
     trainer = line.split("'")[1].replace("python ", f"{PYTHON} ")
     words = ["--base", "net.yaml", "--grid", "grid.yaml", "--epochs", "3", "--evaluate", trainer, "-o", "run"]
-    done = subprocess.run(
-        [PYTHON, "-m", "scalenet_cli", "grid-search", *words],
-        cwd=tmp_path / "own",
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = commands.run([*SCALENET, "grid-search", *words], cwd=tmp_path / "own")
     assert done.returncode == 0, done.stderr
     rows = list(csv.DictReader(done.stdout.splitlines()))
     assert len(rows) == 2
@@ -586,8 +582,8 @@ def test_what_the_last_line_says_gives_the_winner_of_a_measured_grid(tiny, tmp_p
     done = search(tiny, tmp_path / "run", *words, "--evaluate", "table:known.csv")
     told = done.stderr.splitlines()[-1].removeprefix("next: scalenet ")
     assert "--flops 2x,4x,8x --tolerance 0.03" in told
-    scaled = [PYTHON, "-m", "scalenet_cli", *told.split(), "-o", "family"]
-    subprocess.run(scaled, cwd=tmp_path, capture_output=True, check=True)
+    scaled = [*SCALENET, *told.split(), "-o", "family"]
+    commands.run(scaled, cwd=tmp_path, check=True)
     winner = load_config(tmp_path / "run" / "candidates" / f"{listed[-1]['name']}.yaml")
     family = sorted(map(load_config, (tmp_path / "family").iterdir()), key=lambda config: config.cost.flops)
     assert family[0].model == winner.model

@@ -7,14 +7,15 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import commands
 import pandas as pd
 import pytest
 import yaml
+from commands import SCALENET
 from interruption import interruptible, workers
 
 from scalenet.arch.config import load_config
@@ -46,17 +47,17 @@ def command(tiny: Path, output: Path, *words: str) -> list[str]:
         "--seeds",
         "2",
     ]
-    return [sys.executable, "-m", "scalenet_cli", "grid-search", *fixed, "--workers", "1", "-o", str(output), *words]
+    return [*SCALENET, "grid-search", *fixed, "--workers", "1", "-o", str(output), *words]
 
 
 def search(tiny: Path, output: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(tiny, output, *words), cwd=tiny, capture_output=True, text=True, check=False)
+    return commands.run(command(tiny, output, *words), cwd=tiny)
 
 
 def jobs(output: Path) -> dict[tuple[str, int, int], tuple[float, float]]:
     """Return the finished trainings of a search, read from its storage: accuracies and losses by job."""
-    words = [sys.executable, "-m", "scalenet_cli", "search", "results", str(output), "--jobs", "--json"]
-    rows = json.loads(subprocess.run(words, capture_output=True, check=True).stdout)
+    words = [*SCALENET, "search", "results", str(output), "--jobs", "--json"]
+    rows = json.loads(commands.run(words, check=True).stdout)
     keys = [(row["name"], row["seed"], row["budget"]) for row in rows]
     assert len(set(keys)) == len(keys), "a training was recorded twice"
     return {key: (row["accuracy"], row["loss"]) for key, row in zip(keys, rows, strict=True)}
@@ -110,7 +111,7 @@ def test_the_answer_is_what_scale_takes(finished, tiny, tmp_path):
     output, _ = finished
     words = ["--base", str(output / "base.yaml"), "--coefficients", str(output / "coefficients.yaml")]
     words = ["scale", *words, "--phi", "1..2", "-o", str(tmp_path / "family")]
-    subprocess.run([sys.executable, "-m", "scalenet_cli", *words], cwd=tiny, capture_output=True, check=True)
+    commands.run([*SCALENET, *words], cwd=tiny, check=True)
     first, _ = sorted((tmp_path / "family").iterdir())
     winner = pd.read_csv(output / "candidates.csv")["name"].iloc[0]
     assert load_config(first).model == load_config(output / "candidates" / f"{winner}.yaml").model
@@ -137,8 +138,8 @@ def test_a_search_that_was_stopped_goes_on_and_says_the_same(finished, tiny, tmp
     assert "the same command goes on from there" in stderr
     kept = jobs(output)
     assert kept
-    words = [sys.executable, "-m", "scalenet_cli", "search", "results", str(output)]
-    so_far = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    words = [*SCALENET, "search", "results", str(output)]
+    so_far = commands.run(words, check=True).stdout
     assert so_far.startswith("name,alpha,beta,gamma,flops_ratio,rung,seeds,accuracy,"), "as `status` has them"
     assert search(tiny, output).returncode == 0
     assert answer(output) == answer(finished[0])
@@ -245,8 +246,8 @@ def test_a_plan_that_is_a_folder_is_one_plain_line(tiny, tmp_path):
 def test_results_make_no_folder_of_a_storage_and_the_search_goes_on_there(finished, tiny, tmp_path):
     storage, folder = f"sqlite:///{tmp_path}/shared.db", tmp_path / "run"
     shutil.copy(finished[0] / "search.db", tmp_path / "shared.db")
-    words = [sys.executable, "-m", "scalenet_cli", "search", "results", "run", "--storage", storage, "--name", "search"]
-    shown = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True)
+    words = [*SCALENET, "search", "results", "run", "--storage", storage, "--name", "search"]
+    shown = commands.run(words, cwd=tmp_path, check=True)
     assert "no files are written" in shown.stderr
     assert not folder.exists()
     again = search(tiny, folder, "--storage", storage, "--name", "search")
@@ -288,8 +289,8 @@ def test_the_ties_get_more_seeds(finished, tiny, tmp_path):
     output = tmp_path / "run"
     shutil.copytree(finished[0], output)
     tied = pd.read_csv(output / "candidates.csv")["tied"].sum()
-    words = [sys.executable, "-m", "scalenet_cli", "search", "resume", str(output), "--more-seeds", "2"]
-    result = subprocess.run(words, capture_output=True, text=True, check=False)
+    words = [*SCALENET, "search", "resume", str(output), "--more-seeds", "2"]
+    result = commands.run(words)
     assert result.returncode == 0, result.stderr
     assert len(jobs(output)) == 6 + 2 * tied
     assert len(yaml.safe_load((output / "coefficients.yaml").read_text())["evidence"]["rungs"]) == 2
@@ -298,8 +299,8 @@ def test_the_ties_get_more_seeds(finished, tiny, tmp_path):
 
 
 def test_who_diverges_in_a_later_rung_is_not_ranked_by_the_first(tiny, tmp_path):
-    words = [sys.executable, "-m", "scalenet_cli", "grid-search", "--base", str(tiny / "net.yaml"), "--json"]
-    listed = subprocess.run([*words, "--dry-run"], capture_output=True, check=True).stdout
+    words = [*SCALENET, "grid-search", "--base", str(tiny / "net.yaml"), "--json"]
+    listed = commands.run([*words, "--dry-run"], check=True).stdout
     names = [row["name"] for row in json.loads(listed)]
     rows = [
         f"{name},{seed},{budget},{0.9 - 0.01 * place}"
@@ -311,7 +312,7 @@ def test_who_diverges_in_a_later_rung_is_not_ranked_by_the_first(tiny, tmp_path)
     rows = ["name,seed,budget,accuracy", *(best if row.startswith(best) else row for row in rows)]
     (tmp_path / "known.csv").write_text("\n".join(rows))
     words += ["--evaluate", "table:known.csv", "--epochs", "4", "--seeds", "2", "--halving", "2", "--workers", "1"]
-    result = subprocess.run([*words, "-o", "run"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    result = commands.run([*words, "-o", "run"], cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     candidates = json.loads(result.stdout)["candidates"]
     assert [row["name"] for row in candidates if row["rank"] is None] == names[:1]
@@ -343,7 +344,7 @@ def test_a_search_is_looked_at_and_stopped_from_elsewhere(tiny, tmp_path):
     assert (refused.returncode, "2 jobs are running just now" in refused.stderr) == (2, True), refused.stderr
     refused = search(tiny, output, "--epochs", "20000", "--objective", "accuracy-flops")
     assert (refused.returncode, "with another schedule or objective" in refused.stderr) == (2, True), refused.stderr
-    subprocess.run([sys.executable, "-m", "scalenet_cli", "search", "stop", str(output)], check=True)
+    commands.run([*SCALENET, "search", "stop", str(output)], check=True)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stderr
     assert "the search was asked to stop; scalenet search resume" in stderr
@@ -351,23 +352,23 @@ def test_a_search_is_looked_at_and_stopped_from_elsewhere(tiny, tmp_path):
 
 
 def status(output: Path) -> Any:
-    words = [sys.executable, "-m", "scalenet_cli", "search", "status", str(output), "--json"]
-    result = subprocess.run(words, capture_output=True, check=False)
+    words = [*SCALENET, "search", "status", str(output), "--json"]
+    result = commands.run(words)
     return json.loads(result.stdout) if result.returncode == 0 else {"running": []}
 
 
 def test_a_search_that_a_storage_does_not_have_is_not_made_by_looking_for_it(finished):
     output, _ = finished
     for _ in range(2):
-        words = [sys.executable, "-m", "scalenet_cli", "search", "status", str(output), "--name", "serch"]
-        result = subprocess.run(words, capture_output=True, text=True, check=False)
+        words = [*SCALENET, "search", "status", str(output), "--name", "serch"]
+        result = commands.run(words)
         assert (result.returncode, "did you mean 'search'" in result.stderr) == (2, True), result.stderr
 
 
 @pytest.mark.parametrize("words", [["status"], ["stop"], ["resume"], ["results"]])
 def test_where_there_is_no_search_that_is_said(tmp_path, words):
-    words = [sys.executable, "-m", "scalenet_cli", "search", *words, str(tmp_path / "none")]
-    result = subprocess.run(words, capture_output=True, text=True, check=False)
+    words = [*SCALENET, "search", *words, str(tmp_path / "none")]
+    result = commands.run(words)
     assert (result.returncode, "none: holds no search" in result.stderr) == (2, True)
     assert not (tmp_path / "none").exists()
 
@@ -420,12 +421,7 @@ def test_a_search_says_what_an_image_is_worth_and_goes_on_with_the_share_it_held
     assert said in begun.stderr
     plan = yaml.safe_load((tmp_path / "search.yaml").read_text())["images"]
     assert (plan["train"], plan["validation"], plan["drawn"], plan["chance"]) == (90, 30, 0.25, 0.5)
-    again = subprocess.run(
-        [sys.executable, "-m", "scalenet_cli", "search", "resume", str(tmp_path), "--json"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    again = commands.run([*SCALENET, "search", "resume", str(tmp_path), "--json"])
     assert again.returncode == 0, again.stderr
     assert json.loads(again.stdout)["images"] == plan
     other = search(tiny, tmp_path, "--seeds", "1", "--epochs", "1")

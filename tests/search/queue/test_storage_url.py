@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+import commands
 import pytest
+from commands import SCALENET
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -79,9 +79,9 @@ def test_what_a_driver_repeats_of_a_url_is_hidden() -> None:
     ],
 )
 def test_a_command_that_fails_does_not_show_the_password(url: str, tmp_path: Path) -> None:
-    asked = [sys.executable, "-m", "scalenet_cli", "search", "status", "runs/mine"]
+    asked = [*SCALENET, "search", "status", "runs/mine"]
     environment = {**os.environ, "SCALENET_STORAGE": url}
-    done = subprocess.run(asked, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    done = commands.run(asked, cwd=tmp_path, env=environment)
     assert done.returncode in (2, 3)
     assert done.stderr.startswith("scalenet: ")
     assert SECRET not in done.stderr + done.stdout
