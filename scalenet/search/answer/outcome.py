@@ -267,8 +267,10 @@ class Outcome:
         return None if finding is None else _known(float(finding.over[list(self.candidates).index(name)]))
 
     def _cost_correlation(self) -> float | None:
-        """Return how much of the ranking cost alone explains."""
+        """Return how much of the ranking cost alone explains; None where all score alike."""
         ranked = self.ranking.standings
+        if len({one.score for one in ranked}) == 1:
+            return None
         found = agreement(
             [float(self.candidates[one.name].flops) for one in ranked], [-float(one.rank) for one in ranked]
         )
