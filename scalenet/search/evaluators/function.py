@@ -8,6 +8,7 @@ import sys
 import textwrap
 import time
 import traceback
+from contextlib import chdir
 from dataclasses import dataclass
 from importlib import import_module
 from operator import attrgetter
@@ -125,13 +126,14 @@ def _call(function: Callable[..., Any], job: Job, tell: Tell) -> Result:
     started = time.perf_counter()
     job.folder.mkdir(parents=True, exist_ok=True)
     try:
-        accuracy = function(
-            job.config.architecture(),
-            budget=job.budget,
-            seed=job.seed,
-            folder=job.folder,
-            report=lambda done, accuracy=None: tell(Report(float(done), fraction(accuracy, f"report({done})"))),
-        )
+        with chdir("."):  # where it moves to, this process does not stay
+            accuracy = function(
+                job.config.architecture(),
+                budget=job.budget,
+                seed=job.seed,
+                folder=job.folder,
+                report=lambda done, accuracy=None: tell(Report(float(done), fraction(accuracy, f"report({done})"))),
+            )
     except (Exception, SystemExit) as error:
         log = job.folder / "log.txt"
         log.write_text(traceback.format_exc(), encoding="utf-8")
