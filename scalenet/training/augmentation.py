@@ -6,11 +6,11 @@ trains on: one process, several, and one that was stopped and goes on make the s
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
-import numpy as np
 import torch
 from pydantic import AfterValidator, BeforeValidator, Field
 from torch import Tensor
@@ -21,6 +21,9 @@ from scalenet.arch.spec import Record, as_tuple
 from scalenet.training.changes import CHANGES, SIGNED
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from scalenet.training.decoding import Box
     from scalenet.training.recipe import Augmentation
 
 Draws: TypeAlias = dict[str, Tensor]
@@ -80,22 +83,22 @@ def draw(augmentation: Augmentation, count: int, generator: torch.Generator) -> 
     return draws
 
 
-def crop_boxes(draws: Tensor, augmentation: Augmentation, *, aspect: float) -> Tensor:
-    """Return crops [N, 4] as top, left, height and width, shares of images whose width by height is `aspect`."""
+def crop_box(numbers: Sequence[float], augmentation: Augmentation, *, aspect: float) -> Box:
+    """Return a crop as top, left, height and width, shares of an image whose width by height is `aspect`.
+
+    Plain numbers: worker processes work it out for one image after the other.
+    """
     assert augmentation.area is not None
-    low, high = augmentation.area
-    narrow, wide = np.log(augmentation.aspect)
-    numbers = draws.numpy()  # some times faster than torch for one image, of which worker processes have many
-    area = low + numbers[:, 0] * (high - low)
-    shape = np.exp(narrow + numbers[:, 1] * (wide - narrow)) / aspect
-    height, width = np.minimum(1, np.sqrt(area / shape)), np.minimum(1, np.sqrt(area * shape))
-    boxes = np.stack(((1 - height) * numbers[:, 2], (1 - width) * numbers[:, 3], height, width), axis=1)
-    return torch.from_numpy(boxes.astype(np.float32))
+    (low, high), (narrow, wide) = augmentation.area, augmentation.aspect
+    area = low + numbers[0] * (high - low)
+    shape = narrow * (wide / narrow) ** numbers[1] / aspect
+    height, width = min(1.0, math.sqrt(area / shape)), min(1.0, math.sqrt(area * shape))
+    return (1.0 - height) * numbers[2], (1.0 - width) * numbers[3], height, width
 
 
-def crop(images: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return crops of images [N, 3, H, W] (boxes as of `crop_boxes`), sampled bilinearly to `size`, as floats."""
-    top, left, height, width = boxes.to(images.device).unbind(1)
+def crop(images: Tensor, boxes: Sequence[Box], size: tuple[int, int]) -> Tensor:
+    """Return crops of images [N, 3, H, W] (boxes as of `crop_box`), sampled bilinearly to `size`, as floats."""
+    top, left, height, width = torch.tensor(boxes, device=images.device).unbind(1)
     matrices = torch.zeros(len(images), 2, 3, device=images.device)
     matrices[:, 0, 0], matrices[:, 0, 2] = width, 2 * left + width - 1
     matrices[:, 1, 1], matrices[:, 1, 2] = height, 2 * top + height - 1

@@ -42,6 +42,9 @@ FORMATS: dict[str, tuple[str, ...]] = {
 }
 """The formats that are read, by Pillow's names, with the ends of their files' names; of frames the first counts."""
 
+_IN_TURN = ("JPEG", *(name for name in FORMATS if name != "JPEG"))
+"""The formats as they are tried, the usual one first."""
+
 SUFFIXES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
 
 MOST_PIXELS = 64_000_000
@@ -208,7 +211,7 @@ def _opened(file: File, content: bytes | None = None) -> Image.Image:
         planes = np.frombuffer(content, dtype=np.uint8).reshape(3, CIFAR_SIDE, CIFAR_SIDE)
         return Image.fromarray(planes.transpose(1, 2, 0))
     try:
-        return Image.open(file.path if content is None else io.BytesIO(content), formats=list(FORMATS))
+        return Image.open(file.path if content is None else io.BytesIO(content), formats=_IN_TURN)
     except UnidentifiedImageError:
         if (file.content() if content is None else content).startswith(_POINTERS):
             raise DataError("stands for an image of git-lfs or git-annex that was not fetched") from None
@@ -224,7 +227,8 @@ def _turn(opened: Image.Image) -> AbstractContextManager[object]:
 def _upright(opened: Image.Image, wanted: int) -> Image.Image:
     """Return an image as its EXIF data turn it; JPEG is decoded at 1/2, 1/4 or 1/8 if `wanted` pixels remain."""
     stated = opened.size
-    opened.draft("RGB", (wanted, wanted))
+    if min(stated) >= 2 * wanted:
+        opened.draft("RGB", (wanted, wanted))
     # A progressive JPEG takes the memory of its full size, however small it is decoded.
     wide, high = stated if "progressive" in opened.info else opened.size
     if wide * high > MOST_PIXELS:
@@ -236,7 +240,8 @@ def _upright(opened: Image.Image, wanted: int) -> Image.Image:
 
 
 def _orientation(opened: Image.Image) -> int:
-    return int(opened.getexif().get(_ORIENTATION, 1))
+    found = opened.getexif()
+    return int(found[_ORIENTATION]) if _ORIENTATION in found else 1  # `get` is slow where there is none
 
 
 def _resized(image: Image.Image, box: Box, size: Size) -> Pixels:

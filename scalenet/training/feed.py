@@ -9,14 +9,15 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from scalenet.training.augmentation import Draws, crop, crop_boxes
+from scalenet.arch.interpreters import off_the_path
+from scalenet.training.augmentation import Draws, crop, crop_box
 from scalenet.training.data import FileSet, Images, ImageSet, central, resample
 from scalenet.training.decoding import DataError, quiet, read_centre, read_crop, reason, some
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from scalenet.training.decoding import Box, Pixels, Size
+    from scalenet.training.decoding import Pixels, Size
     from scalenet.training.recipe import Augmentation
 
 Key: TypeAlias = tuple[Tensor, Draws]
@@ -99,7 +100,8 @@ class MemoryFeed:
             images = self.pixels[chosen].to(self.device)
             if "crop" in draws and self.augmentation is not None:
                 aspect = images.shape[3] / images.shape[2]
-                images = crop(images, crop_boxes(draws["crop"], self.augmentation, aspect=aspect), self.size)
+                boxes = [crop_box(one, self.augmentation, aspect=aspect) for one in draws["crop"].tolist()]
+                images = crop(images, boxes, self.size)
             yield images, self.labels[chosen]
 
     def plain(self, chosen: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
@@ -150,7 +152,9 @@ class FileFeed:
             prefetch_factor=_AHEAD if self.workers else None,
             pin_memory=self.device.type == "cuda",
         )
-        for images, places, broken in loader:
+        with off_the_path():
+            batches = iter(loader)  # starts the workers
+        for images, places, broken in batches:
             self.broken.update(dict.fromkeys(broken))
             if broken and self.strict:
                 raise DataError(f"{self.decoded.images.root}: {len(broken)} broken files: {some(broken)}")
@@ -181,26 +185,22 @@ class _Decoded(Dataset[Any]):
         chosen, draws = key
         pixels = np.zeros((len(chosen), 3, *self.size), dtype=np.uint8)
         places, broken = chosen.clone(), []
+        crops = draws["crop"].tolist() if "crop" in draws else [None] * len(chosen)
         with quiet():
             for number, place in enumerate(chosen.tolist()):
                 try:
-                    pixels[number] = self._read(place, draws["crop"][number : number + 1] if "crop" in draws else None)
+                    pixels[number] = self._read(place, crops[number])
                 except Exception as error:  # as in decoding.decode
                     places[number] = -1
                     broken.append(f"{self.images.files[place].label(self.images.root)}: {reason(error)}")
         return torch.from_numpy(pixels), places, broken
 
-    def _read(self, place: int, draws: Tensor | None) -> Pixels:
+    def _read(self, place: int, numbers: list[float] | None) -> Pixels:
         file, augmentation = self.images.files[place], self.augmentation
-        if draws is None or augmentation is None:
+        if numbers is None or augmentation is None:
             share = self.test_crop if augmentation is None or augmentation.area is not None else 1.0
             return read_centre(file, self.size, share)
-
-        def boxes(aspect: float) -> Box:
-            top, left, height, width = crop_boxes(draws, augmentation, aspect=aspect)[0].tolist()
-            return top, left, height, width
-
-        return read_crop(file, boxes, self.size)
+        return read_crop(file, lambda aspect: crop_box(numbers, augmentation, aspect=aspect), self.size)
 
 
 def parts(chosen: Tensor) -> tuple[Tensor, ...]:

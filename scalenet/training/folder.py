@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import platform
+import time
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,6 @@ from scalenet.training.checkpoint import (
     write_checkpoint,
     write_weights,
 )
-from scalenet.training.curves import curves_png
 from scalenet.training.decoding import some
 from scalenet.training.progress import Listener
 
@@ -58,6 +58,9 @@ RESULTS = Results(
     ),
 )
 """The files of a training."""
+
+_DRAW_EVERY = 10.0
+"""Seconds between pictures of the curves, which take a few tenths of one; the end has one too."""
 
 _COLUMNS = (
     "epoch",
@@ -105,6 +108,7 @@ class Folder(Listener):
     ) -> None:
         """Open a folder for a plan, or raise ScalenetError where it holds another one."""
         self.folder, self.plan, self.every, self.tell, self.report = folder, plan, every, tell, report
+        self.drawn = time.monotonic()
         before = recorded_plan(folder)
         if before is not None and (changed := plan.differences(before)) and not plan.extends(before):
             hint = "give another folder with -o, or start afresh with --force"
@@ -158,6 +162,7 @@ class Folder(Listener):
         """Write the weights and the model card; return the training's row of results."""
         row = _row(self.plan, outcome)
         if training.world.leads:
+            self._draw(training)
             scores = {name: value for name, value in outcome.scores.figures().items() if value is not None}
             about = self._about(training).changed(scores=scores)
             write_weights(self.folder / "model.safetensors", training.module.state_dict(), about)
@@ -186,9 +191,16 @@ class Folder(Listener):
         writer.writeheader()
         writer.writerows(training.curve)
         write_text(self.folder / "log.csv", text.getvalue())
-        write_bytes(self.folder / "curves.png", curves_png(training.curve))
+        if time.monotonic() - self.drawn > _DRAW_EVERY:
+            self._draw(training)
         if find_spec("tensorboard") is not None:
             _log_tensorboard(self.folder / "tensorboard", training.curve[-1])
+
+    def _draw(self, training: Training) -> None:
+        from scalenet.training.curves import curves_png  # noqa: PLC0415 - matplotlib is slow to import
+
+        write_bytes(self.folder / "curves.png", curves_png(training.curve))
+        self.drawn = time.monotonic()
 
 
 def _log_tensorboard(folder: Path, record: dict[str, float]) -> None:

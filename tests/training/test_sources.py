@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import multiprocessing
 import os
 import pickle
 import tarfile
@@ -403,3 +404,20 @@ def test_a_minival_is_taken_from_the_training_images_alone(tmp_path: Path) -> No
     assert sizes == [81, 10, 9], "a tenth at most"
     kept = {file.path for part in with_minival.parts() for found in part.values() for file in found}
     assert len(kept) == 100
+
+
+def test_workers_do_not_run_what_lies_in_the_working_directory(
+    mixed: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    here, before = tmp_path_factory.mktemp("traps"), multiprocessing.get_start_method(allow_none=True)
+    for name in ("multiprocessing", "pickle", "struct", "PIL"):
+        (here / f"{name}.py").write_text(f"open('ran_{name}', 'w')\n")
+    monkeypatch.chdir(here)
+    multiprocessing.set_start_method("spawn", force=True)  # as on macOS
+    try:
+        batches = list(streamed(mixed, None, workers=1).plain(torch.arange(4)))
+    finally:
+        multiprocessing.set_start_method(before, force=True)
+    assert [len(images) for images, _ in batches] == [4]
+    assert list(here.glob("ran_*")) == []
