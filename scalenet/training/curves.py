@@ -25,7 +25,7 @@ def curves_png(curve: Sequence[dict[str, float]]) -> bytes:
     """Return a PNG of a curve's records, one an epoch; values that a record lacks are left out."""
     file = io.BytesIO()
     with context("default"):  # whatever a user's matplotlibrc says
-        figure = Figure(figsize=(9.6, 3.4), layout="constrained")
+        figure = Figure(figsize=(9.6, 3.2), layout="constrained")
         FigureCanvasAgg(figure)
         for axes, (title, (columns, factor)) in zip(figure.subplots(1, 2), _PANELS.items(), strict=True):
             for name, column in columns.items():
