@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from scalenet_cli.main import app
@@ -47,3 +48,43 @@ def test_help_is_as_wide_as_the_terminal(width, least):
     environment = {**os.environ, "COLUMNS": str(width)}
     text = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
     assert least < max(map(len, text.splitlines())) <= width
+
+
+def commands(group, prefix=""):
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, f"{name} ")
+        else:
+            yield f"{prefix}{name}", command
+
+
+def test_variables_stand_for_the_options_that_the_page_says():
+    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(SCALENET_\w+)` \| `(--\w+)`.*? \| (.*) \|$", page, flags=re.MULTILINE)
+    said = {(variable, option, one) for variable, option, of in rows for one in re.findall(r"`([\w -]+)`", of)}
+    found = {
+        (variable, parameter.opts[0], name)
+        for name, command in commands(get_command(app))
+        for parameter in command.params
+        for variable in [parameter.envvar or ("SCALENET_SET" if "--set" in parameter.opts else None)]
+        if variable
+    }
+    assert said == found
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("SCALENET_DATA", "nowhere", "nowhere: no such directory"),
+        ("SCALENET_DEVICE", "gpu", "device 'gpu' cannot be used"),
+        ("SCALENET_WORKERS", "many", "env var: 'SCALENET_WORKERS'"),
+        ("SCALENET_RECIPE", "small", "unknown recipe 'small'"),
+        ("SCALENET_SET", "optimizer.rate=1", "optimizer.rate: unknown key"),
+    ],
+)
+def test_variables_are_read(variable, value, said, tmp_path):
+    words = ["train", "small_resnet", "-o", str(tmp_path / "run")]
+    done = CliRunner().invoke(app, words, env={variable: value})
+    assert done.exit_code == 2
+    assert said in f"{done.stderr}{done.exception or ''}"
+    assert not (tmp_path / "run").exists()
