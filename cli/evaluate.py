@@ -26,8 +26,6 @@ from .output import emit, emit_json, must_not_exist, note
 if TYPE_CHECKING:
     from scalenet.training.scoring import Evaluation
 
-PARTS = ("held-out", "all")
-
 
 @plain_errors
 def evaluate(
@@ -45,7 +43,7 @@ def evaluate(
     part: Annotated[
         str | None,
         typer.Option(
-            metavar="|".join(PARTS),
+            metavar="held-out|all",
             help="Which images.  [default: held-out where there are some]",
             rich_help_panel=IMAGES,
         ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
@@ -16,12 +16,8 @@ from .output import Format
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pydantic import BaseModel
-
     from scalenet.arch.spec import Architecture
     from scalenet.training.sources import Source
-
-R = TypeVar("R", bound="BaseModel")
 
 IMAGES, TRAINING, MACHINE = "Images", "How it is trained", "This machine"
 KEPT, OUTPUT = "Where it is kept", "Output"
@@ -192,18 +188,3 @@ def check_folder(output: Path) -> None:
 
     if output.exists() and not output.is_dir():
         raise ScalenetError(f"{output}: is a file", hint="-o names the folder of the results")
-
-
-def checked(record: type[R], **values: object) -> R:
-    """Return the record of these values, or say in one line which of them is wrong."""
-    from pydantic import ValidationError
-
-    from scalenet.arch.errors import ScalenetError
-
-    try:
-        return record.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = "".join(f"{step}: " for step in first["loc"])
-        message = first["msg"].removeprefix("Value error, ").replace("Input should be", "should be")
-        raise ScalenetError(f"{where}{message}") from None

@@ -44,8 +44,6 @@ if TYPE_CHECKING:
     from scalenet.training.progress import Progress
     from scalenet.training.sources import Source
 
-CACHES = ("auto", "memory", "none")
-
 
 @plain_errors
 def train(
@@ -83,7 +81,7 @@ def train(
     layout: Layout = None,
     cache: Annotated[
         str,
-        typer.Option(metavar="|".join(CACHES), help="Decode once into memory, or each time.", rich_help_panel=IMAGES),
+        typer.Option(metavar="auto|memory|none", help="Decode once into memory, or each time.", rich_help_panel=IMAGES),
     ] = "auto",
     strict: Strict = False,
     seed: Annotated[
