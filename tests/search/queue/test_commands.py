@@ -92,7 +92,7 @@ def test_a_cluster_gets_one_array_of_jobs_that_find_the_storage(begun, postgresq
         (["--launch", "slurm"], "jobs on several machines must not share\n  begin it with --storage postgresql://"),
         (
             ["--launch", "local", "--launch-option", "partition=gpu"],
-            "local: Setting 'partition' is deprecated. Use 'slurm_partition'",
+            "Setting 'partition' is deprecated. Use 'slurm_partition'",
         ),
         (["--launch", "local", "--launch-option", "foo"], "--launch-option foo: no KEY=VALUE"),
         (["--launch", "local", "--launch-option", "timeout_min=soon"], 'Parameter "timeout_min" expected type'),
