@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
-from scalenet.arch.config import as_data
+from scalenet._version import __version__
+from scalenet.arch.config import as_data, as_record
+from scalenet.arch.errors import ConfigError, ScalenetError
 from scalenet.arch.spec import Model, Record
 from scalenet.search.rungs.schedule import Schedule
 from scalenet.search.space.grids import Grid
@@ -72,6 +74,20 @@ class Plan(Record):
     def judged(self) -> str:
         """Return what the accuracies belong to, in words."""
         return "and this evaluator" if self.images is None else f"on {self.images.name} with this recipe"
+
+
+def recorded(data: dict[str, Any], place: str) -> Plan:
+    """Return the plan that a storage has; raise ScalenetError where another version of scalenet wrote it."""
+    try:
+        return as_record(Plan, data, place)
+    except ConfigError as error:
+        writer = data.get("versions", {}).get("scalenet")
+        if writer in (None, __version__):
+            raise
+        hint = f"version {writer} goes on with it; this is {__version__}"
+        raise ScalenetError(
+            f"{place}: begun by scalenet {writer}, whose plan this one cannot read: {error.message}", hint=hint
+        ) from None
 
 
 _FREE = ("grid", "objective", "schedule", "search")

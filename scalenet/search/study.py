@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from scalenet.arch.config import as_data, as_record
+from scalenet.arch.config import as_data
 from scalenet.arch.errors import ScalenetError
 from scalenet.arch.files import read_text, write_text
 from scalenet.arch.words import quoted
 from scalenet.search.answer.outcome import PROXIES, Outcome
 from scalenet.search.folder import OWN_NAME, Jobs, database, discard, forget_answer, recorded_plan, sweep, write_plan
 from scalenet.search.plan import Plan
+from scalenet.search.plan import recorded as plan_of
 from scalenet.search.queue.crew import work, work_alone
 from scalenet.search.queue.jobs import Aim
 from scalenet.search.queue.storage_url import shown
@@ -72,12 +73,12 @@ class Study:
             self._check_folder(recorded_plan(self.folder))
         recorded = self.board.plan()
         if recorded is not None:
-            self._go_on(as_record(Plan, recorded, self.place.name), more, say)
+            self._go_on(plan_of(recorded, self.place.name), more, say)
             if recorded != as_data(self.plan):
                 self._check_idle("with another schedule or objective")
                 ready(self.plan)
                 forget_answer(self.folder)
-        self._check_same(as_record(Plan, self.board.settle(as_data(self.plan)), self.place.name), shared=True)
+        self._check_same(plan_of(self.board.settle(as_data(self.plan)), self.place.name), shared=True)
         write_plan(self.folder, self.plan)
         self.board.add_candidates((one.name, asdict(self.facts[one.name]), one.config) for one in candidates)
         if not self.board.has("running"):
@@ -213,7 +214,7 @@ def new_study(folder: Path, plan: Plan, candidates: Sequence[Candidate], place: 
 def load_study(folder: Path, place: Place) -> Study:
     """Open a search that was begun, only to be read; raise ScalenetError where there is none."""
     board = place.look()
-    plan = as_record(Plan, board.plan(), place.name)
+    plan = plan_of(board.plan() or {}, place.name)
     known = board.candidates()
     return Study(folder, plan, _Recorded({name: known[name] for name in plan.candidates}), place, board)
 

@@ -598,3 +598,24 @@ def test_force_removes_the_folders_of_jobs_and_no_others(tiny, tmp_path):
     search(tiny, tmp_path / "run", *words[:2], "--epochs", "2", "--seeds", "1", "--force")
     assert mine.exists()
     assert not list((tmp_path / "run" / "jobs").glob("*_seed1"))
+
+
+def test_a_functions_digest_has_the_files_of_its_folder_that_it_imports(tmp_path):
+    (tmp_path / "pack").mkdir()
+    texts = {
+        "digested.py": "import json\nfrom pack.nets import width\ndef judge(architecture, **_):\n    import helper_d\n",
+        "pack/__init__.py": "",
+        "pack/nets.py": "from . import blocks\nwidth = 1\n",
+        "pack/blocks.py": "depth = 1\n",
+        "helper_d.py": "import digested\n",
+        "other.py": "",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    function = Function("digested:judge", str(tmp_path))
+    before = function.sources()
+    assert set(before) == set(texts) - {"other.py"}
+    (tmp_path / "pack" / "blocks.py").write_text("depth = 1  # the same\n")
+    assert function.sources() == before
+    (tmp_path / "pack" / "blocks.py").write_text("depth = 2\n")
+    assert {name for name, digest in function.sources().items() if before[name] != digest} == {"pack/blocks.py"}

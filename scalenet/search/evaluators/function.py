@@ -46,12 +46,19 @@ class Function:
         _check_budgets(jobs, self.path)
 
     def sources(self) -> dict[str, str]:
-        """Return a digest of the module that the function lies in, whatever its comments and its layout."""
+        """Return digests of the function's module and of those in its folder that it imports, however far.
+
+        Comments and layout make no difference.
+        """
         function = inspect.unwrap(self._found())
-        file = inspect.getsourcefile(function) if inspect.isfunction(function) else None
-        if file is None:
+        source = inspect.getsourcefile(function) if inspect.isfunction(function) else None
+        if source is None:
             return {}
-        return {Path(file).name: _code_digest(Path(file).read_text(encoding="utf-8"))}
+        first, folder = Path(source), Path(self.folder)
+        digests = {first.name: _code_digest(first.read_text(encoding="utf-8"))}
+        for file in _imported(first, function.__module__, folder):
+            digests[file.relative_to(folder).as_posix()] = _code_digest(file.read_text(encoding="utf-8"))
+        return digests
 
     def evaluate(self, job: Job, tell: Tell) -> Result:
         """Call the function; the traceback of what it raises goes to `log.txt` in the job's folder."""
@@ -140,6 +147,37 @@ def _call(function: Callable[..., Any], job: Job, tell: Tell) -> Result:
         raise RunError(f"{job}: {_said(error)}, see {log}") from None
     seconds = round(time.perf_counter() - started, 2)
     return Result(job.candidate, job.seed, fraction(accuracy, str(job)), None, seconds, None)
+
+
+def _imported(first: Path, name: str, folder: Path) -> list[Path]:
+    """Return the files below a folder that a module's text imports, and theirs, also within functions."""
+    wanted, found = [(first, name)], {}
+    while wanted:
+        file, module = wanted.pop()
+        for imported in _names(file, module):
+            steps = imported.split(".")
+            for place in (folder.joinpath(*steps[:count]) for count in range(1, len(steps) + 1)):
+                for one in (place.with_suffix(".py"), place / "__init__.py"):
+                    if one.is_file() and one not in found and one.resolve() != first.resolve():
+                        found[one] = ".".join(place.relative_to(folder).parts)
+                        wanted.append((one, found[one]))
+    return sorted(found)
+
+
+def _names(file: Path, module: str) -> set[str]:
+    """Return the names of what a file may import; those it has from a package may be modules or not."""
+    try:
+        nodes = list(ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
+    except (SyntaxError, ValueError):
+        return set()
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    package = module.split(".") if file.name == "__init__.py" else module.split(".")[:-1]
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            place = [*above, *(node.module or "").split(".")] if node.module else above
+            names.update(".".join([*place, alias.name]) for alias in node.names)
+    return names
 
 
 def _code_digest(source: str) -> str:

@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 
 from scalenet.search.queue.board import Board
 from scalenet.search.queue.launch import Part
+from scalenet.search.queue.tables import SEARCHES
 
 POINTS = [[depth, 1 + width / 4, 1] for depth in range(1, 7) for width in range(1, 5)]
 GRID = "schema: scalenet-grid/1\nname: many\npoints: {{kind: list, values: {}}}\ninclude: []\nrounding: fine\n"
@@ -116,3 +117,13 @@ def test_a_job_that_fails_is_told_from_one_that_was_stopped():
     Part((sys.executable, "-c", "raise SystemExit(130)"))()
     with pytest.raises(RuntimeError, match="exit code 3"):
         Part((sys.executable, "-c", "raise SystemExit(3)"))()
+
+
+def test_a_plan_of_another_version_is_one_line_that_names_it(begun):
+    board = Board(f"sqlite:///{begun}/search.db", "search", grace=60)
+    plan = board.plan() | {"speed": 9, "versions": {"scalenet": "9.9"}}
+    board.database.change(SEARCHES.update().values(plan=plan))
+    for verb in ("status", "results", "stop", "resume"):
+        done = scalenet("search", verb, "run")
+        assert done.exit_code == 2, done.stderr
+        assert "begun by scalenet 9.9, whose plan this one cannot read" in done.stderr
