@@ -36,12 +36,21 @@ rounding: fine
 """
 
 
+SHARES = """\
+schema: scalenet-grid/1
+name: nominal
+points: {kind: shares, divisions: 4}
+rounding: fine
+"""
+
+
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with `net.yaml`, `grid.yaml` and `images/`: dark and light squares with noise."""
+    """Return a folder with `net.yaml`, `grid.yaml`, `shares.yaml` and `images/`: dark and light squares with noise."""
     folder = tmp_path_factory.mktemp("tiny")
     (folder / "net.yaml").write_text(NETWORK)
     (folder / "grid.yaml").write_text(GRID)
+    (folder / "shares.yaml").write_text(SHARES)
     write_images(folder / "images", {"dark": 90, "light": 160}, 60, size=8)
     return folder
 

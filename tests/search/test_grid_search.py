@@ -299,7 +299,8 @@ def test_the_ties_get_more_seeds(finished, tiny, tmp_path):
 
 
 def test_who_diverges_in_a_later_rung_is_not_ranked_by_the_first(tiny, tmp_path):
-    words = [*SCALENET, "grid-search", "--base", str(tiny / "net.yaml"), "--json"]
+    grid = ["--grid", str(tiny / "shares.yaml")]
+    words = [*SCALENET, "grid-search", "--base", str(tiny / "net.yaml"), *grid, "--json"]
     listed = commands.run([*words, "--dry-run"], check=True).stdout
     names = [row["name"] for row in json.loads(listed)]
     rows = [
@@ -321,7 +322,7 @@ def test_who_diverges_in_a_later_rung_is_not_ranked_by_the_first(tiny, tmp_path)
 
 def test_halving_trains_few_to_the_end(tiny, tmp_path):
     output = tmp_path / "halved"
-    result = search(tiny, output, "--seeds", "6", "--epochs", "9", "--halving", "3", "--grid", "shares")
+    result = search(tiny, output, "--seeds", "6", "--epochs", "9", "--halving", "3", "--grid", "shares.yaml")
     assert result.returncode == 0, result.stderr
     table, answer = pd.read_csv(output / "candidates.csv"), yaml.safe_load((output / "coefficients.yaml").read_text())
     rungs = answer["evidence"]["rungs"]
