@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from scalenet.search.answer.judge import Verdict
 
 
+MOST = 150
+"""Candidates that the surface takes: those trained to the end, and the best of the short trainings. The others count as
+no better than may be the best of these."""
+
+
 @dataclass(frozen=True, slots=True)
 class Trained:
     """The trainings that are finished, of candidates by place and seeds by column; nan where there is none.
@@ -79,13 +84,34 @@ def find(trained: Trained, *, error: float = ERROR, least: float = 0.0, winner: 
     if known.sum() < 2:
         return Finding(verdict.winner, verdict.means, over, tied, unjudged, out, None, verdict)
 
+    inside = _surfaced(trained, verdict.winner)
     sound = np.where(verdict.collapsed, np.nan, full)
-    short = np.where(out[:, None], np.nan, trained.short)
-    surface = fit_surface(trained.shares, short, sound, ratio=trained.ratio, least=least)
-    winner = verdict.winner
+    surface = fit_surface(
+        trained.shares[inside], trained.short[inside], sound[inside], ratio=trained.ratio, least=least
+    )
+    place = int(np.flatnonzero(inside == verdict.winner)[0])
     far = reach(max(2, int((~out).sum())), math.inf, error) / math.sqrt(2)
-    most = surface.means - surface.means[winner] + far * surface.deviations(winner)
+    most = np.full(len(out), np.nan)
+    most[inside] = surface.means - surface.means[place] + far * surface.deviations(place)
+    most = np.where(np.isnan(most), np.nanmax(most), most)  # no better than the best of those inside
     over = np.where(unjudged, np.maximum(most, 0), over)
     tied = np.where(unjudged, most > 0, tied)
-    expected = surface.means + np.nanmean(verdict.means)
-    return Finding(winner, expected, over, tied, unjudged, out, surface.agreement, verdict)
+    expected = np.full(len(out), surface.means.min())
+    expected[inside] = surface.means
+    return Finding(
+        verdict.winner, expected + np.nanmean(verdict.means), over, tied, unjudged, out, surface.agreement, verdict
+    )
+
+
+def _surfaced(trained: Trained, winner: int) -> NDArray[np.int64]:
+    """Return the candidates that the surface is made of: all, or of very many those that are most likely good."""
+    running = np.flatnonzero(~trained.out)
+    if len(running) <= MOST:
+        return running
+    known = ~np.isnan(trained.short)
+    means = np.where(known, trained.short, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+    means[~known.any(axis=1)] = -np.inf
+    means[trained.seeds > 0] = np.inf
+    others = running[running != winner]
+    chosen = others[np.argsort(-means[others], kind="stable")[: MOST - 1]]
+    return np.sort(np.append(chosen, winner))

@@ -56,35 +56,40 @@ def fit(table: NDArray[np.float64], variances: NDArray[np.float64] | None = None
 
     `variances` of one training by candidate are relative to each other: all alike unless given.
     """
-    row, column = np.nonzero(~np.isnan(table))
-    seen, place = np.unique(row, return_inverse=True)
-    used, seed = np.unique(column, return_inverse=True)
-    centre = table[row, column].mean()  # differences keep their digits
-    scores = table[row, column] - centre
-    weights = np.ones(len(row)) if variances is None else 1 / variances[row]
+    seen = np.flatnonzero((~np.isnan(table)).any(axis=1))
+    used = np.flatnonzero((~np.isnan(table)).any(axis=0))
+    cells = table[np.ix_(seen, used)]
+    there = ~np.isnan(cells)
+    centre = cells[there].mean()  # differences keep their digits
+    scores = np.where(there, cells - centre, 0.0)
+    weights = there / (np.ones(len(seen)) if variances is None else variances[seen])[:, None]
 
-    design = np.zeros((len(row), len(seen) + len(used)))
-    design[np.arange(len(row)), place] = 1
-    design[np.arange(len(row)), len(seen) + seed] = 1
-    weighted = design.T * weights
-    seeds = np.arange(len(seen), design.shape[1])
-    normal = np.repeat((weighted @ design)[None], len(SEED_EFFECTS), axis=0)
-    normal[:, seeds, seeds] += 1 / np.array(SEED_EFFECTS)[:, None]
+    # The normal equations of candidates are diagonal: what is left of them is solved for the few seeds.
+    of_candidate = weights.sum(axis=1)
+    own = (weights * scores).sum(axis=1) / of_candidate
+    share = weights / of_candidate[:, None]
+    among_seeds = np.diag(weights.sum(axis=0)) - weights.T @ share
+    inverses = np.linalg.inv(among_seeds + np.eye(len(used)) / np.array(SEED_EFFECTS)[:, None, None])
+    by_seeds = inverses @ (weights * (scores - own[:, None])).sum(axis=0)
 
-    inverses = np.linalg.inv(normal)
-    effects = inverses @ (weighted @ scores)
-    residual = scores - effects @ design.T
-    unexplained = np.maximum(residual @ (weights * scores), np.finfo(float).tiny)
-    size = np.linalg.slogdet(normal)[1] + len(seeds) * np.log(SEED_EFFECTS)
-    unlikely = size + (len(row) - len(seen)) * np.log(unexplained)  # -2 log of the restricted likelihood
+    by_candidates = own - by_seeds @ share.T
+    residual = np.where(there, scores - by_candidates[:, :, None] - by_seeds[:, None, :], 0.0)
+    unexplained = np.maximum((residual * weights * scores).sum(axis=(1, 2)), np.finfo(float).tiny)
+    size = len(used) * np.log(SEED_EFFECTS) - np.linalg.slogdet(inverses)[1]
+    spare = int(there.sum()) - len(seen)
+    unlikely = size + spare * np.log(unexplained)  # -2 log of the restricted likelihood, but for a constant
     best = int(np.argmin(unlikely + 2 * np.log1p(np.minimum(SEED_EFFECTS, _LARGE))))
 
     inverse, count = inverses[best], len(table)
-    means, covariance = np.full(count, np.nan), np.full((count, count), np.nan)
-    means[seen] = centre + effects[best, : len(seen)]
-    covariance[np.ix_(seen, seen)] = inverse[: len(seen), : len(seen)]
+    towards = share @ inverse
+    between = towards @ share.T
+    cross = np.diagonal(inverse) - 2 * towards + np.diagonal(between)[:, None]
+    leverage = weights * (1 / of_candidate[:, None] + cross)
+
+    means, covariance, freedom = np.full(count, np.nan), np.full((count, count), np.nan), np.zeros(count)
+    means[seen] = centre + by_candidates[best]
+    covariance[np.ix_(seen, seen)] = between + np.diag(1 / of_candidate)
+    freedom[seen] = np.where(there, np.maximum(1 - leverage, 0), 0).sum(axis=1)
     residuals = np.full(table.shape, np.nan)
-    residuals[row, column] = residual[best]
-    leverage = np.einsum("ij,jk,ki->i", design, inverse, weighted)
-    freedom = np.bincount(row, np.maximum(1 - leverage, 0), count).astype(np.float64)
+    residuals[np.ix_(seen, used)] = np.where(there, residual[best], np.nan)
     return Layout(means, covariance, residuals, freedom)
