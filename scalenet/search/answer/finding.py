@@ -92,7 +92,7 @@ def find(trained: Trained, *, error: float = ERROR, least: float = 0.0, winner: 
     place = int(np.flatnonzero(inside == verdict.winner)[0])
     far = reach(max(2, int((~out).sum())), math.inf, error) / math.sqrt(2)
     most = np.full(len(out), np.nan)
-    most[inside] = surface.means - surface.means[place] + far * surface.deviations(place)
+    most[inside] = surface.reach(place, far)
     most = np.where(np.isnan(most), np.nanmax(most), most)  # no better than the best of those inside
     over = np.where(unjudged, np.maximum(most, 0), over)
     tied = np.where(unjudged, most > 0, tied)

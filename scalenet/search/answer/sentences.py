@@ -25,10 +25,9 @@ def bound_sentences(evidence: Evidence) -> Iterator[str]:
     unit = "points" if evidence.score is None else "hundredths of the score"
     by = f" by more than {100 * evidence.bound:.2f} {unit}" if evidence.bound > 0 else ""
     out = evidence.failed + evidence.diverged
-    yield f"no {'other ' * bool(out)}candidate is better{by} (95 %)"
-    if evidence.unjudged:
-        were = "was" if evidence.unjudged == 1 else "were"
-        yield f"{evidence.unjudged} of them {were} never trained to the end, and bounded by short trainings only"
+    never = f"the {number(evidence.unjudged, 'candidate')} never trained to the end"
+    if_so = f", if short trainings tell of {never}" if evidence.unjudged else ""
+    yield f"no {'other ' * bool(out)}candidate is better{by} (95 %){if_so}"
     if out:
         yield f"of the {number(out, 'candidate')} that failed or diverged this says nothing"
     if evidence.unjudged and evidence.agreement is not None and evidence.agreement < DISAGREEING:

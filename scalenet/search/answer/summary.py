@@ -71,6 +71,11 @@ class Answer:
         return self.evidence.margin
 
     @property
+    def bound(self) -> float | None:
+        """By how much any candidate may be better than the winner, at 95 %; None where nothing is known of that."""
+        return self.evidence.bound
+
+    @property
     def ties(self) -> tuple[Tie, ...]:
         """The candidates that cannot be told from the winner."""
         return self.evidence.ties

@@ -50,7 +50,10 @@ MEASURED = 2.5
 """Degrees of freedom from which on noise is measured."""
 
 _FLAT = 100.0  # variance of a budget's mean, relative to that of candidates: next to nothing is known of it
-_KEPT = 12  # hypotheses that the answer is made of; the others have next to no weight
+_KEPT = 5  # hypotheses of each spread that the answer is made of; the others have next to no weight
+
+CREDIBLE = 0.1
+"""Likelihood of a spread, relative to the likeliest, from which on it may be the true one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,28 @@ class Surface:
     weights: NDArray[np.float64]
     each: NDArray[np.float64]
     covariances: NDArray[np.float64]
+    spreads: NDArray[np.int64]
+
+    def reach(self, candidate: int, errors: float) -> NDArray[np.float64]:
+        """Return how far above a candidate each may lie, so many standard errors off, by the worst credible spread.
+
+        How much candidates differ at the full budget is hardly known where few were trained to the end. A mean over
+        spreads would take sides.
+        """
+        groups = np.unique(self.spreads)
+        likely = np.array([self.weights[self.spreads == group].max() for group in groups])
+        own = np.diagonal(self.covariances, axis1=1, axis2=2)
+        within = np.maximum(own + own[:, [candidate]] - 2 * self.covariances[:, :, candidate], 0)
+        ahead = self.each - self.each[:, [candidate]]
+        found = []
+        for group in groups[likely >= CREDIBLE * likely.max()]:
+            inside = self.spreads == group
+            weights = self.weights[inside] / self.weights[inside].sum()
+            mean = weights @ ahead[inside]
+            deviation = np.sqrt(weights @ (within[inside] + (ahead[inside] - mean) ** 2))
+            found.append(mean + errors * deviation)
+        most: NDArray[np.float64] = np.max(found, axis=0)
+        return most
 
     def deviations(self, candidate: int) -> NDArray[np.float64]:
         """Return the standard deviation of everybody's difference to a candidate."""
@@ -120,8 +145,9 @@ def fit_surface(
     root = np.linalg.cholesky(covariance)
     white = np.linalg.solve(root, np.broadcast_to(values[:, None], (len(root), len(values), 1)))[..., 0]
     likely = -0.5 * (white**2).sum(axis=1) - np.log(np.diagonal(root, axis1=1, axis2=2)).sum(axis=1)
-    kept = np.argsort(-likely, kind="stable")[:_KEPT]
-    weights = np.exp(likely[kept] - likely[kept[0]])
+    group = np.searchsorted(np.array(SPREADS), np.round(spreads[:, 1] / spreads[:, 0], 9))
+    kept = np.concatenate([_likeliest(likely, np.flatnonzero(group == one)) for one in range(len(SPREADS))])
+    weights = np.exp(likely[kept] - likely[kept].max())
     weights /= weights.sum()
 
     own = np.sqrt(spreads[kept, 1])[:, None, None]
@@ -136,7 +162,13 @@ def fit_surface(
         weights=weights,
         each=each,
         covariances=prior - np.swapaxes(half, 1, 2) @ half,
+        spreads=group[kept],
     )
+
+
+def _likeliest(likely: NDArray[np.float64], places: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the likeliest of some hypotheses."""
+    return places[np.argsort(-likely[places], kind="stable")[:_KEPT]]
 
 
 def _budget(table: NDArray[np.float64]) -> _Budget:
