@@ -18,7 +18,7 @@ from scalenet.search.answer.trainings import cost_spread
 from scalenet.search.evaluators import Given, the_evaluator
 from scalenet.search.plan import Images, Plan
 from scalenet.search.request import EMBEDDED_BASE, TRAIN
-from scalenet.search.rungs.schedule import FACTOR, halving
+from scalenet.search.rungs.schedule import FACTOR, halving, spent
 from scalenet.search.space.candidates import enumerate_candidates
 from scalenet.search.space.grids import Grid, label, load_grid
 from scalenet.search.space.objective import Objective
@@ -75,10 +75,14 @@ class Asked:
         return self.request.epochs if self.recipe is None else self.recipe.epochs
 
     def schedule(self) -> Schedule:
-        """Return who is trained with how many seeds for how long."""
+        """Return who is trained with how many seeds for how long: unless asked for, halved only where it saves half."""
+        candidates, asked = len(self.candidates), self.request.halving
         seeds = range(self.request.seed, self.request.seed + self.request.seeds)
-        factor = self.request.halving or FACTOR
-        return halving(len(self.candidates), seeds=seeds, budget=self.budget, factor=factor)
+        exhaustive, halved = (
+            halving(candidates, seeds=seeds, budget=self.budget, factor=factor) for factor in (1, asked or FACTOR)
+        )
+        saves = spent(halved, candidates) <= spent(exhaustive, candidates) / 2
+        return halved if asked or saves else exhaustive
 
     def plan(self, images: Images | None = None, versions: dict[str, str] | None = None) -> Plan:
         """Return all that results follow from; `images` and their `versions` are those of scalenet's own training."""

@@ -12,6 +12,8 @@ import pytest
 
 import scalenet
 from scalenet.arch.errors import RunError, ScalenetError
+from scalenet.search.asked import ask
+from scalenet.search.request import Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -286,3 +288,12 @@ def _table(folder: Path, seeds: int = 2) -> Path:
     file = folder / "known.csv"
     file.write_text("\n".join(["name,seed,accuracy", *rows]) + "\n")
     return file
+
+
+def test_searches_are_halved_where_that_saves_half_or_where_they_are_asked_to_be():
+    few, many = (ask(Request(base="small_resnet", grid=grid)) for grid in ("small", "shares"))
+    assert (len(few.candidates), len(few.schedule().rungs)) == (7, 1)
+    assert len(many.candidates) > 14
+    assert len(many.schedule().rungs) == 2
+    asked = ask(Request(base="small_resnet", grid="small", halving=5))
+    assert len(asked.schedule().rungs) == 2
