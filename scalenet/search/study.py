@@ -194,12 +194,16 @@ def _scored(folder: Path) -> dict[str, dict[str, float | None]]:
     hint = "remove it: they are computed anew"
     rows = csv.DictReader(read_text(file, str(file), hint=hint).splitlines())
     try:
+        if not {"name", *PROXIES} <= set(rows.fieldnames or ()):
+            raise KeyError("name")
         return {row["name"]: {name: _score(row[name]) for name in PROXIES} for row in rows}
     except (csv.Error, KeyError, TypeError, ValueError):  # empty, cut off, or another program's
         raise ScalenetError(f"{file}: no table of training-free scores", hint=hint) from None
 
 
-def _score(text: str) -> float | None:
+def _score(text: str | None) -> float | None:
+    if text is None:
+        raise ValueError("a row is cut off")
     score = float(text) if text else None
     if score is not None and not math.isfinite(score):
         raise ValueError(text)

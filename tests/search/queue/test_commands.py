@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -24,16 +25,22 @@ def scalenet(*words: object) -> Result:
     return CliRunner().invoke(app, [str(word) for word in words])
 
 
+def begin(tiny: Path, *words: object) -> Result:
+    """Begin a search in the working directory."""
+    asked = ["--base", tiny / "net.yaml", "--grid", "grid.yaml", "--evaluate", "judges:judge", "--epochs", 1]
+    done = scalenet("grid-search", *asked, "--seeds", 1, "--begin", *words)
+    sys.modules.pop("judges", None)  # another test's is another file
+    return done
+
+
 @pytest.fixture
 def begun(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the folder of a search that was begun, and nothing more."""
+    """Return the folder of a search that was begun, and nothing more; it lies in the working directory."""
     monkeypatch.delenv("SCALENET_STORAGE", raising=False)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "judges.py").write_text(JUDGES)
     (tmp_path / "grid.yaml").write_text(GRID.format(json.dumps(POINTS)))
-    asked = ["--base", tiny / "net.yaml", "--grid", "grid.yaml", "--evaluate", "judges:judge", "--epochs", 1]
-    done = scalenet("grid-search", *asked, "--seeds", 1, "--begin", "-o", "run")
-    sys.modules.pop("judges", None)  # another test's is another file
+    done = begin(tiny, "-o", "run")
     assert done.exit_code == 0, done.stderr
     assert "begun; scalenet search workers run" in done.stderr
     return tmp_path / "run"
@@ -68,15 +75,14 @@ def test_jobs_are_started_elsewhere_and_do_the_search(begun):
 SBATCH = "#!/bin/sh\ncp $1 {folder}/script\necho $SCALENET_STORAGE > {folder}/storage\necho Submitted batch job 41\n"
 
 
-def test_a_cluster_gets_one_array_of_jobs_that_find_the_storage(begun, postgresql, monkeypatch, tmp_path):
+def test_a_cluster_gets_one_array_of_jobs_that_find_the_storage(begun, tiny, postgresql, monkeypatch, tmp_path):
     pytest.importorskip("submitit")
     for name, text in {"sbatch": SBATCH.format(folder=tmp_path), "srun": "#!/bin/sh\n"}.items():
         (tmp_path / name).write_text(text)
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     url, launched = postgresql.database(), ("--launch", "slurm", "--launch-option", "slurm_partition=gpu")
-    asked = ["--base", begun / "base.yaml", "--grid", "grid.yaml", "--evaluate", "judges:judge", "--epochs", 1]
-    assert scalenet("grid-search", *asked, "--begin", "--storage", url, "-o", "other").exit_code == 0
+    assert begin(tiny, "--storage", url, "-o", "other").exit_code == 0
     done = scalenet("search", "workers", "other", "--storage", url, "--count", 3, *launched)
     assert done.exit_code == 0, done.stderr
     assert done.stdout.split() == ["41_0", "41_1", "41_2"]
@@ -127,3 +133,42 @@ def test_a_plan_of_another_version_is_one_line_that_names_it(begun):
         done = scalenet("search", verb, "run")
         assert done.exit_code == 2, done.stderr
         assert "begun by scalenet 9.9, whose plan this one cannot read" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "text", ["", "name,zen\n", "name,synflow,naswot,zen\nx,1,2\n", "name,synflow,naswot,zen\nx,1,2,many\n"]
+)
+def test_scores_that_are_broken_are_one_line(begun, text):
+    (begun / "proxies.csv").write_text(text)
+    done = scalenet("search", "status", "run")
+    assert done.exit_code == 2, done.stderr
+    assert "proxies.csv: no table of training-free scores\n  remove it: they are computed anew" in done.stderr
+
+
+def test_two_searches_do_not_share_a_folder(begun, tiny, tmp_path):
+    url = f"sqlite:///{tmp_path}/shared.db"
+    assert begin(tiny, "--storage", url, "--name", "one", "-o", "shared").exit_code == 0
+    again = begin(tiny, "--storage", url, "--name", "two", "-o", "shared")
+    assert (again.exit_code, "shared holds another search than 'two' of" in again.stderr) == (2, True), again.stderr
+    assert [row["name"] for row in json.loads(scalenet("search", "list", "--storage", url, "--json").stdout)] == ["one"]
+
+
+def test_what_a_killed_process_left_half_written_is_swept_up(begun, tiny):
+    (begun / "candidates").mkdir(exist_ok=True)
+    half = [begun / "candidates" / ".tiny_a2_b1_g1.yaml.k2j3h4g5", begun / ".jobs.csv.a1b2c3d4"]
+    for file in half:
+        file.write_text("sch")
+    assert begin(tiny, "-o", "run").exit_code == 0
+    assert not any(file.exists() for file in half)
+
+
+def test_a_database_that_is_away_at_the_start_is_waited_for(begun, tiny, postgresql, monkeypatch):
+    monkeypatch.setattr("scalenet.search.queue.database._OPENING", 0.0)
+    url = postgresql.database()
+    postgresql.stop()
+    timer = threading.Timer(1, postgresql.start)
+    timer.start()
+    done = begin(tiny, "--storage", url, "-o", "other")
+    timer.join()
+    assert done.exit_code == 0, done.stderr
+    assert "; waiting for it" in done.stderr
