@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import asdict
+from typing import Annotated, Any
 
 import typer
 
@@ -13,12 +14,6 @@ from .errors import plain_errors
 from .options import FormatOption, Json
 from .output import Format, change, chosen_format, emit_report, note, text
 
-if TYPE_CHECKING:
-    from scalenet.arch.config import Config
-    from scalenet.arch.spec import Model
-
-_COSTS = ("flops", "params", "activations")
-
 
 @plain_errors
 def diff(
@@ -28,10 +23,10 @@ def diff(
     json: Json = False,
 ) -> None:
     """Compare two architectures: stage by stage, by cost, and field by field."""
-    from scalenet.scaling.scaler import find_config
+    import scalenet
 
     form = chosen_format(form, json=json)
-    report = _report(find_config(before), find_config(after))
+    report = asdict(scalenet.diff(before, after))
     if form is Format.csv:
         note(", ".join(f"{row['cost']} {count(row['before'])} → {count(row['after'])}" for row in report["costs"]))
     if form is not Format.json and not report["differences"]:
@@ -57,44 +52,6 @@ def diff(
         *([{"rows": fields, "title": "fields that differ"}] if fields else []),
         form=form,
     )
-
-
-def _report(before: Config, after: Config) -> dict[str, Any]:
-    """Return the JSON of `scalenet diff`."""
-    from scalenet.arch.comparison import differences
-    from scalenet.arch.config import as_data
-    from scalenet.costs.formula import cost
-
-    old, new = cost(before.model), cost(after.model)
-    figures = [(name, getattr(old, name), getattr(new, name)) for name in _COSTS]
-    as_many = len(before.model.stages) == len(after.model.stages)
-    return {
-        "before": before.name,
-        "after": after.name,
-        "convention": CONVENTION,
-        "costs": [{"cost": name, "before": one, "after": two, "ratio": two / one} for name, one, two in figures],
-        "paired_by": "position" if as_many else "stride",
-        "stages": _pairs(before.model, after.model),
-        "differences": [one._asdict() for one in differences(as_data(before.model), as_data(after.model))],
-    }
-
-
-def _pairs(before: Model, after: Model) -> list[dict[str, Any]]:
-    """Return stem, stages and head of both networks side by side; None where there is no counterpart."""
-    from scalenet.arch.comparison import aligned_stages
-    from scalenet.costs.tables import stage_rows
-
-    old, new = stage_rows(before), stage_rows(after)
-    numbers = [(0, 0), *((_next(one), _next(two)) for one, two in aligned_stages(before, after)), (-1, -1)]
-    return [
-        {"before": None if one is None else old[one], "after": None if two is None else new[two]}
-        for one, two in numbers
-    ]
-
-
-def _next(stage: int | None) -> int | None:
-    """Return the row of a stage: the first one is the stem's."""
-    return None if stage is None else stage + 1
 
 
 def _flat(pair: dict[str, Any]) -> dict[str, Any]:

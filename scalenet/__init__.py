@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         verify,
     )
     from scalenet.running import build, latency, measure
+    from scalenet.scaling.difference import Difference, diff
     from scalenet.scaling.elasticity import Exponent, Growth
     from scalenet.scaling.explanation import Explanation
     from scalenet.scaling.listing import Listed, baselines
@@ -67,6 +68,7 @@ _HOME = {
     "Config": "scalenet.arch.config",
     "ConfigError": "scalenet.arch.errors",
     "Cost": "scalenet.costs.formula",
+    "Difference": "scalenet.scaling.difference",
     "Evaluation": "scalenet.training.scoring",
     "Explanation": "scalenet.scaling.explanation",
     "Exponent": "scalenet.scaling.elasticity",
@@ -97,6 +99,7 @@ _HOME = {
     "check": "scalenet.checks.calls",
     "compound": "scalenet.scaling.rules",
     "cost": "scalenet.library",
+    "diff": "scalenet.scaling.difference",
     "evaluate": "scalenet.training.calls",
     "explain": "scalenet.library",
     "exponents": "scalenet.library",
@@ -133,6 +136,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "Cost",
+    "Difference",
     "Evaluation",
     "Explanation",
     "Exponent",
@@ -164,6 +168,7 @@ __all__ = [
     "check",
     "compound",
     "cost",
+    "diff",
     "evaluate",
     "explain",
     "exponents",

@@ -42,7 +42,7 @@ RUNS_NETWORKS = (
 FOUNDATIONS = {
     "costs/formula.py": ("arch", "costs.tables"),
     "arch/": ("arch",),
-    "scaling/": ("arch", "costs.formula", "costs.memory", "scaling", "_version"),
+    "scaling/": ("arch", "costs.formula", "costs.memory", "costs.tables", "scaling", "_version"),
     "costs/allocation.py": ("arch", "model"),
     "costs/latency.py": ("arch", "costs.counter", "model"),
     "costs/": ("arch", "costs"),

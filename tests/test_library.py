@@ -33,6 +33,7 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "growth": lambda network: scalenet.growth(network).measured,
     "verify": scalenet.verify,
     "explain": lambda network: scalenet.explain(network, network).parts,
+    "diff": lambda network: scalenet.diff(network, "resnet18").stages,
     "memory": lambda network: scalenet.memory(network, batch=2, training=True),
     "largest_batch": lambda network: scalenet.largest_batch(network, 2**30),
     "scale": lambda network: scalenet.scale(network, width=0.5, rounding="fine").model,
