@@ -128,7 +128,9 @@ def test_the_description_of_architectures_does_without_arrays(file: Path) -> Non
 @pytest.mark.parametrize("file", FILES, ids=place)
 def test_only_reports_draw_and_nothing_that_runs_imports_them(file: Path) -> None:
     names = {name.removeprefix("scalenet.").split(".")[0] for name in imports(parsed(file))}
-    assert not names & {"matplotlib", "report"} or place(file).startswith(("report/", "search/search.py", "training/curves.py"))
+    assert not names & {"matplotlib", "report"} or place(file).startswith(
+        ("report/", "search/search.py", "training/curves.py")
+    )
 
 
 def test_the_syntax_tree_is_read_down_to_late_imports_and_those_for_types() -> None:

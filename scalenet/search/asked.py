@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from scalenet.search.request import Request
     from scalenet.search.rungs.schedule import Schedule
     from scalenet.search.space.candidates import Candidate, Enumeration
-    from scalenet.training.data import Splits
     from scalenet.training.recipe import Recipe
     from scalenet.training.selection import Selection
     from scalenet.training.sources import Source
@@ -284,76 +283,3 @@ def _recipe(request: Request) -> Recipe:
         batch_size=request.batch_size,
         learning_rate=request.learning_rate,
     )
-
-
-def read_images(asked: Asked, copies: int, *, say: Callable[[str], None], bar: Bar) -> Splits:
-    """Read or render the images once, at the largest candidate's size, or their own where that is smaller.
-
-    They are held `copies` times: each worker has them at its candidate's resolution.
-    """
-    from scalenet.training.data import embedded_splits, read  # noqa: PLC0415
-    from scalenet.training.embedded import rendered_size  # noqa: PLC0415
-    from scalenet.training.sources import native_size  # noqa: PLC0415
-
-    limit, source = asked.request.images, asked.source
-    largest = max(max(candidate.config.model.size) for candidate in asked.candidates)
-    if source is None:
-        size = rendered_size(largest)
-        return embedded_splits(size=size, train=limit or EMBEDDED_IMAGES)
-    splits = read(
-        asked.selection(),
-        size=min(largest, native_size(source)),
-        copies=copies,
-        strict=asked.request.strict,
-        progress=lambda done, total: bar("reading images", done, total),
-    )
-    for line in splits.skipped:
-        say(f"skipped {line}")
-    return splits
-
-
-def images_of(splits: Splits) -> Images:
-    """Return what a plan says of images."""
-    from scalenet.training.data import chance  # noqa: PLC0415
-
-    return Images(
-        name=splits.name,
-        digest=splits.digest,
-        train=len(splits.train),
-        validation=len(splits.validation),
-        classes=len(splits.classes),
-        drawn=splits.drawn,
-        chance=round(chance(splits), 6),
-    )
-
-
-def trainers(asked: Asked, devices: Sequence[str], splits: Splits) -> list[Evaluator]:
-    """Return scalenet's own training on each worker's device."""
-    from scalenet.search.evaluators.train import Train  # noqa: PLC0415 - brings torch
-
-    assert asked.recipe is not None
-    return [Train(splits, asked.recipe, device, asked.request.threads) for device in devices]
-
-
-def scorer(
-    asked: Asked, splits: Splits | None, say: Callable[[str], None]
-) -> Callable[[Candidate], dict[str, float | None]]:
-    """Return what computes a candidate's training-free scores, on training images where they are known, and says so."""
-    import torch  # noqa: PLC0415
-
-    from scalenet.search.space.proxies import sample, scores  # noqa: PLC0415
-
-    seed, threads = asked.request.seed, asked.request.threads
-
-    def score(candidate: Candidate) -> dict[str, float | None]:
-        before = torch.get_num_threads()
-        torch.set_num_threads(threads)
-        model = candidate.config.model
-        images = None if splits is None else sample(splits.train, model.size, seed=seed)
-        found = scores(model, seed=seed, images=images)
-        torch.set_num_threads(before)
-        told = (f"{name} {'–' if value is None else f'{value:.4g}'}" for name, value in found.items())
-        say(f"{candidate.name}: {', '.join(told)}")
-        return found
-
-    return score

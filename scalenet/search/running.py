@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from scalenet.arch.errors import ScalenetError
 from scalenet.arch.words import duration, number
-from scalenet.search.asked import images_of, read_images, scorer, trainers
 from scalenet.search.evaluators import Given
 from scalenet.search.folder import database
+from scalenet.search.images import images_of, read_images, scorer, trainers
 from scalenet.search.queue.database import PATIENCE
 from scalenet.search.queue.jobs import Aim, View
 from scalenet.search.queue.placement import environments

@@ -14,8 +14,9 @@ from scalenet.arch.words import tell
 from scalenet.search.answer.coefficients import save_coefficients
 from scalenet.search.answer.outcome import Outcome
 from scalenet.search.answer.summary import answer_of, facts, title
-from scalenet.search.asked import ask, scorer
+from scalenet.search.asked import ask
 from scalenet.search.folder import database, place_of, recorded_plan, sweep
+from scalenet.search.images import scorer
 from scalenet.search.queue.board import search_names
 from scalenet.search.queue.database import NoSearchError, open_database
 from scalenet.search.queue.jobs import Aim, View
