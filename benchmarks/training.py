@@ -4,8 +4,10 @@
 
 The reference is what one writes by hand: a loop with SGD in the default layout, and a `DataLoader` over JPEG files that
 decodes each with Pillow, crops it at random, flips it and stacks. FOLDER has class folders of JPEG files; without it,
-noisy ones are written. Figures are images a CPU second (of this process and its workers, one thread each), which the
-load of the machine changes less than the clock's; rounds alternate, and the ratio is the median of the rounds'.
+noisy ones are written. Where timm and torchvision can be imported, timm's loader reads the same files, and torchvision
+makes the changes of AutoAugment and RandAugment. Figures are images a CPU second (of this process and its workers, one
+thread each), which the load of the machine changes less than the clock's; rounds alternate, and the ratio is the median
+of the rounds'.
 """
 
 from __future__ import annotations
@@ -14,9 +16,11 @@ import itertools
 import os
 import sys
 import tempfile
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -26,10 +30,12 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from scalenet import build, load
+from scalenet.training.augmentation import draw, follow_policy, load_policy
 from scalenet.training.data import ImageSet, Splits, read, stream
 from scalenet.training.loop import Training
+from scalenet.training.numerics import memory_format
 from scalenet.training.progress import Listener, Progress
-from scalenet.training.recipe import change, load_recipe
+from scalenet.training.recipe import Augmentation, change, load_recipe
 from scalenet.training.selection import select
 from scalenet.training.sources import find_source
 
@@ -37,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 BATCH, STEPS, ROUNDS, WORKERS = 32, 6, 7, 2
+OPERATORS = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
 
 
 def cpu_seconds() -> float:
@@ -81,7 +88,8 @@ def our_step(name: str, size: int) -> Callable[[], float]:
 
     def measure() -> float:
         network, clock = build(load(name), classes=10), Clock()
-        Training(network, splits, recipe=recipe, resolution=(size, size), seed=0).run(clock)
+        layout = memory_format(recipe, load(name).at(size).model, network)
+        Training(network, splits, recipe=recipe, resolution=(size, size), seed=0, layout=layout).run(clock)
         return BATCH * (STEPS - 1) / (clock.ends[-1] - clock.ends[0])
 
     return measure
@@ -158,6 +166,63 @@ def our_pipeline(splits: Splits, size: int) -> Callable[[], float]:
     return measure
 
 
+def timm_pipeline(folder: Path, size: int) -> Callable[[], float]:
+    """Return what measures timm's loader, with its usual crops and flips alone."""
+    data: Any = import_module("timm.data")
+    dataset: Any = import_module("timm.data.dataset")
+    changes = {"scale": (0.08, 1.0), "hflip": 0.5, "color_jitter": 0.0, "interpolation": "bilinear"}
+    workers = {"num_workers": WORKERS, "persistent_workers": False, "use_prefetcher": False}
+
+    def measure() -> float:
+        start, files = cpu_seconds(), dataset.ImageDataset(str(folder))
+        shape = (3, size, size)
+        loader = data.create_loader(files, shape, BATCH, is_training=True, **workers, **changes)
+        seen = sum(len(images) for images, _ in loader)
+        return seen / (cpu_seconds() - start)
+
+    return measure
+
+
+def our_policy(name: Literal["autoaugment", "randaugment"], images: Tensor) -> Callable[[], float]:
+    """Return what measures the changes of a policy on batches."""
+    seeds = itertools.count()
+
+    def measure() -> float:
+        start, seed = cpu_seconds(), torch.Generator().manual_seed(next(seeds))
+        for _ in range(STEPS):
+            numbers = draw(Augmentation(policy=name), len(images), seed)["policy"]
+            follow_policy(images, load_policy(name), numbers)
+        return STEPS * len(images) / (cpu_seconds() - start)
+
+    return measure
+
+
+def torchvision_policy(name: Literal["autoaugment", "randaugment"], images: Tensor) -> Callable[[], float]:
+    """Return what measures torchvision's changes, image after image, as bytes and bilinear too."""
+    v2: Any = import_module("torchvision.transforms.v2")
+    kind = {"autoaugment": v2.AutoAugment, "randaugment": v2.RandAugment}[name]
+    change_one = kind(interpolation=v2.InterpolationMode.BILINEAR)
+
+    def measure() -> float:
+        start = cpu_seconds()
+        for _ in range(STEPS):
+            for image in images:
+                change_one(image)
+        return STEPS * len(images) / (cpu_seconds() - start)
+
+    return measure
+
+
+def find_references() -> bool:
+    """Return whether timm and torchvision are here; without its operators the latter wants two of them declared."""
+    for name in ("nms", "qnms"):
+        OPERATORS.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")  # type: ignore[no-untyped-call]
+    if find_spec("timm") is None or find_spec("torchvision") is None:
+        print("timm and torchvision are not here: their rows are left out", file=sys.stderr)
+        return False
+    return True
+
+
 def photographs(folder: Path) -> None:
     """Write JPEG files of photographs' size: smooth noise of 500 by 375 pixels."""
     draw = np.random.default_rng(0)
@@ -167,26 +232,40 @@ def photographs(folder: Path) -> None:
         small.resize((500, 375), Image.Resampling.BICUBIC).save(folder / name / f"{number}.jpg", quality=90)
 
 
-def pipelines(folder: Path, size: int, title: str) -> None:
+def pipelines(folder: Path, size: int, title: str, *, references: bool) -> None:
     """Compare the pipelines on the files of a folder."""
     selection = select(find_source(folder), seed=0, limit=1024, fraction=0.02)
     files = [file.path for found in selection.train.values() for file in found]
     cached = read(selection, size=round(size / 0.875))
     report(f"input, {title}, from files", our_pipeline(stream(selection), size), plain_pipeline(files, size))
     report(f"input, {title}, cached", our_pipeline(cached, size), plain_pipeline(files, size))
+    if references:
+        report(
+            "the same, from files, timm's loader", our_pipeline(stream(selection), size), timm_pipeline(folder, size)
+        )
+
+
+def policies() -> None:
+    """Compare the changes of policies with torchvision's."""
+    images = torch.randint(0, 256, (BATCH, 3, 224, 224), dtype=torch.uint8)
+    for name in ("autoaugment", "randaugment"):
+        report(f"{name} at 224 px, torchvision", our_policy(name, images), torchvision_policy(name, images))
 
 
 def main() -> None:
     """Print images a second and ratios."""
     torch.set_num_threads(1)
+    references = find_references()
     print(f"{'':42} {'scalenet':>7} {'plain':>9} {'ratio':>7}   rounds")
     for name, size in (("resnet18", 64), ("mobilenet_v2", 96), ("efficientnet_b0", 96)):
         report(f"step, {name} at {size} px", our_step(name, size), plain_step(name, size))
     with tempfile.TemporaryDirectory() as folder:
         photographs(Path(folder))
-        pipelines(Path(folder), 128, "500 × 375 px at 128 px")
+        pipelines(Path(folder), 128, "500 × 375 px at 128 px", references=references)
     if len(sys.argv) > 1:
-        pipelines(Path(sys.argv[1]), 32, f"{Path(sys.argv[1]).name} at 32 px")
+        pipelines(Path(sys.argv[1]), 32, f"{Path(sys.argv[1]).name} at 32 px", references=references)
+    if references:
+        policies()
 
 
 if __name__ == "__main__":

@@ -35,6 +35,13 @@ def test_inference_takes_what_pytorch_allocates(name: str, batch: int) -> None:
     assert memory(small(name), batch=batch).peak == pytest.approx(found, rel=1e-6)
 
 
+@pytest.mark.parametrize("name", ["efficientnet_b0", "mobilenet_v2", "small_resnet"])
+def test_maps_of_one_pixel_take_what_pytorch_allocates(name: str) -> None:
+    model = scalenet.load(name).model.at(8)
+    found = allocated(model, batch=4, training=True).between_kernels
+    assert memory(model, batch=4, training=True).peak == pytest.approx(found, rel=1e-4)
+
+
 @pytest.mark.parametrize("batch", [1, 4])
 @pytest.mark.parametrize("name", NAMES)
 def test_training_takes_what_pytorch_allocates(name: str, batch: int) -> None:
