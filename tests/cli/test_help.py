@@ -35,7 +35,14 @@ def test_every_option_stands_once_under_a_heading(command):
         assert len(re.findall(rf"^  (?:-\w, )?{option}\b(?!-)", found, flags=re.MULTILINE)) == 1, option
 
 
-@pytest.mark.parametrize(("command", "headings"), [("train", "Images, This machine"), ("scale", "How far, Output")])
+@pytest.mark.parametrize(
+    ("command", "headings"),
+    [
+        ("train", "Images, This machine"),
+        ("scale", "How far, Output"),
+        ("grid-search", "What is searched, How a candidate is judged, How much is trained, What wins"),
+    ],
+)
 def test_long_helps_have_headings_and_examples(command, headings):
     text = help_of(command, 120)
     assert set(headings.split(", ")) <= set(sections(text))
