@@ -156,9 +156,9 @@ def grid_search(
     with one --storage for all, each machine that starts it takes part.
 
     \b
-      scalenet grid-search --base mobilenet_v2 --resolution 64 --data photos --epochs 30 -o runs/photos
-      scalenet grid-search --base mobilenet_v2 --resolution 64 --data photos --dry-run
-      scalenet search status runs/photos
+    scalenet grid-search --base mobilenet_v2 --resolution 64 --data photos --epochs 30 -o runs/photos
+    scalenet grid-search --base mobilenet_v2 --resolution 64 --data photos --dry-run
+    scalenet search status runs/photos
     """
     given = locals()
     for option in ("recipe", "data"):  # those of the environment are meant for all trainings of scalenet's own
