@@ -48,7 +48,7 @@ class Inputs:
         normalization: Normalization | None = None,
     ) -> None:
         """Open the images; the normalization is that of the training images unless given."""
-        self.recipe, self.seed, self.world = recipe, seed, world
+        self.recipe, self.seed, self.world, self.layout = recipe, seed, world, layout
 
         def opened(images: Images, *, training: bool = False) -> Feed:
             return feed(
@@ -102,7 +102,8 @@ class Inputs:
         augmentation = self.recipe.augmentation
         if augmentation.policy is not None:
             images = follow_policy(images, load_policy(augmentation.policy), draws["policy"])
-        return flip_and_shift(self.ready(images), augmentation, draws)
+        images = flip_and_shift(self.ready(images), augmentation, draws)
+        return images.contiguous(memory_format=self.layout)  # shifts leave a pixel's channels together
 
     def _normalization(self, images: Images) -> Normalization:
         """Return the normalization of the training images, of a sample of them where they are not in memory."""
