@@ -277,6 +277,11 @@ def recorded(rows: pd.DataFrame, random: np.random.Generator) -> World:  # noqa:
     return Recorded(rows)
 
 
+def _of_small(shares: str) -> bool:
+    """Return whether a candidate is in the grid `small`: halves, and of quarters the one next to the paper's shares."""
+    return shares == "0.25 0.25 0.5" or all(float(part) in (0, 0.5, 1) for part in shares.split())
+
+
 def worlds() -> dict[str, Callable[..., World]]:
     """Return what makes each world, by name."""
     plain = Simulation()
@@ -297,6 +302,7 @@ def worlds() -> dict[str, Callable[..., World]]:
     for file in sorted(TABLES.glob("*.csv.xz")):
         for task, rows in pd.read_csv(file).groupby("task"):
             found[str(task)] = partial(recorded, rows)
+            found[f"{task}, as in the grid `small`"] = partial(recorded, rows[rows.shares.map(_of_small)])
     return found
 
 
