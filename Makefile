@@ -12,7 +12,7 @@ help: ## show this list
 
 run: .venv/ready ## STEP 1 on rendered images (a few minutes), then STEP 2 with what it found; goes on where it stopped
 	$(SCALENET) grid-search -o $(RUN)
-	$(SCALENET) scale --base $(RUN)/base.yaml --coefficients $(RUN)/coefficients.yaml --phi 1..3 -o $(RUN)/family --force
+	$(SCALENET) scale --base $(RUN)/base.yaml --coefficients $(RUN)/coefficients.yaml --flops 2x,4x,8x --tolerance 0.02 -o $(RUN)/family --force
 	$(SCALENET) verify $(RUN)/family/*.yaml
 
 test: .venv/ready ## run the tests
