@@ -528,6 +528,8 @@ _GOOD: dict[str, list[str]] = {
     "search results": ["search"],
     "search stop": ["search"],
     "search resume": ["search"],
+    "search workers": ["search"],
+    "search list": ["."],
 }
 
 
@@ -560,7 +562,7 @@ def options(chance: Random, folder: Path) -> Case:
     return Case(words, codes, works=any(one.opts[0] in _WORK for one in chosen))
 
 
-_SEARCHES = ("grid-search", "search status", "search results", "search stop", "search resume")
+_SEARCHES = ("grid-search", *(f"search {name}" for name in ("status", "results", "stop", "resume", "workers", "list")))
 _WORK = ("--epochs", "--runs", "--warmup", "--seeds", "--compile", "--workers", "--storage")  # a database may come back
 _ASKS = ("scale", "verify")
 _RUNS = ("lock", "check", "latency", "train", "evaluate", *_SEARCHES)
