@@ -42,3 +42,11 @@ def test_a_number_that_is_none_is_null(value: float, indent: int | None) -> None
 @given(DATA)
 def test_what_is_written_is_json(data: object) -> None:
     assert dumps(loads(dumps(data))) == dumps(data)
+
+
+def test_what_is_not_printable_is_escaped_and_read_back() -> None:
+    data = {"\ufeffkey": "line\u2028, turn\u202e, é, ж"}
+    text = dumps(data)
+    assert text.isprintable()
+    assert "é, ж" in text
+    assert loads(text) == data

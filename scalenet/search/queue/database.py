@@ -148,6 +148,13 @@ class Database:
             raise RunError(f"{self.place}: was removed, and the search's results with it")
 
 
+def _check_file(url: str) -> None:
+    """Refuse what is no file in the place of SQLite's: it would be waited for, or written over."""
+    file = Path(url.removeprefix("sqlite:///"))
+    if url.startswith("sqlite:///") and file.exists() and not (file.is_file() or file.is_dir()):
+        raise RunError(f"{file}: is no file")
+
+
 def open_database(
     url: str, *, reading: bool = False, patience: float = 0.0, say: Callable[[str], None] | None = None
 ) -> Database:
@@ -156,6 +163,7 @@ def open_database(
     A server may be away for `patience` seconds, and `say` hears that it is waited for. Raise ScalenetError where the
     URL is none, and RunError where the database cannot be opened.
     """
+    _check_file(url)
     began, told = time.monotonic(), False
     while True:
         try:

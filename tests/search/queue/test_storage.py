@@ -307,3 +307,9 @@ def test_a_file_that_was_removed_is_not_written_to_and_nothing_is_said_to_be_kep
     with pytest.raises(RunError, match="was removed, and the search's results with it"):
         board.stop()
     assert not board.there()
+
+
+def test_a_pipe_in_the_place_of_a_database_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "search.db")
+    with pytest.raises(RunError, match=r"search\.db: is no file"):
+        open_database(f"sqlite:///{tmp_path}/search.db", reading=True)
