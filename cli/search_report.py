@@ -121,6 +121,7 @@ def emit_standings(status: Status, most: int | None = None) -> None:
 def emit_answer(search: Search, *, json: bool) -> None:
     """Write the ranking of a finished search, and say what it is worth; raise RunError where its last rungs failed."""
     from scalenet.arch.config import as_data
+    from scalenet.search.answer.outcome import PROXIES
     from scalenet.search.answer.summary import title
 
     answer, plan, rows = search.answer, search.plan, records(search.results())
@@ -129,7 +130,7 @@ def emit_answer(search: Search, *, json: bool) -> None:
         emit_json({**as_data(answer.coefficients), **images, "candidates": rows})
     else:
         score = () if plan.objective.goal == "accuracy" else ("score",)
-        proxies = tuple(name for name in ("synflow", "naswot", "zen") if name in rows[0])
+        proxies = tuple(name for name in PROXIES if name in rows[0])
         middle = ("flops_ratio", "rung", "seeds", "accuracy", *score, "interval", "tied", "seconds")
         single = len(plan.schedule.rungs) == 1
         emit(

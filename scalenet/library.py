@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec, TypeV
 from scalenet.arch import config, registry
 from scalenet.arch.config import BudgetRule, Config, loads
 from scalenet.arch.errors import ScalenetError, nearest
-from scalenet.arch.words import seconds_text, tell
+from scalenet.arch.words import hush, seconds_text, tell
 from scalenet.checks import verification
 from scalenet.costs import memory as memories
 from scalenet.scaling import elasticity, explanation, many, scaler
@@ -108,7 +108,7 @@ def family(
 
     The options are those of `scale_by`, of which one has several values.
     """
-    base, hear = load(network), say or (lambda _: None)
+    base, hear = load(network), say or hush
     found = [scaled.config for scaled in scalings(base, rule, rounding=rounding, say=hear, **how)]
     for one in found:
         for line in scaler.shortfall(base, one):

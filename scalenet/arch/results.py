@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def check_folder(folder: Path) -> None:
+    """Refuse a folder of results that cannot be one, before anything takes time."""
+    if folder.exists() and not folder.is_dir():
+        raise ScalenetError(f"{folder}: is a file", hint="name another folder for the results")
+
+
 @dataclass(frozen=True, slots=True)
 class Results:
     """The folders of one `kind` of run: `record` is the file that says what was run, `own` are patterns of them all."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from typing import Any, NoReturn
 
 from scalenet.arch.bounds import MOST_DIGITS
@@ -23,16 +22,15 @@ def loads(text: str) -> Any:
         raise ValueError("nested too deep") from None
 
 
-_HIDDEN = re.compile(r"[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]")
-
-
 def dumps(data: Any, *, indent: int | None = None) -> str:
     """Return data as JSON text; a number that is none, or infinite, is null, and what is not printable is escaped."""
     try:
         text = json.dumps(data, indent=indent, ensure_ascii=False, allow_nan=False)
     except ValueError:
         text = json.dumps(_with_nulls(data), indent=indent, ensure_ascii=False, allow_nan=False)
-    return _HIDDEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    if text.replace("\n", "").isprintable():
+        return text
+    return "".join(one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text)
 
 
 def _with_nulls(data: Any) -> Any:

@@ -54,3 +54,7 @@ def percentage(value: float) -> str:
 def tell(line: str) -> None:
     """Write a line to stderr: what hears of a long call unless something else shall."""
     print(line, file=sys.stderr, flush=True)
+
+
+def hush(*_: object) -> None:
+    """Hear nothing: what is told of a long call where nobody wants to know."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from scalenet.arch.errors import ScalenetError
 from scalenet.arch.files import write_text
+from scalenet.arch.words import hush
 from scalenet.checks import checking
 from scalenet.checks.lock import dumps
 from scalenet.checks.outcome import Locked
@@ -22,17 +23,13 @@ if TYPE_CHECKING:
     from scalenet.scaling.scaler import Network
 
 
-def _ignore(_: str) -> None:
-    pass
-
-
 def check(
     *targets: Network,
     folder: str | Path = ".",
     inputs: Sequence[str] = (),
     base: str | None = None,
     fast: bool = False,
-    progress: Callable[[str], None] = _ignore,
+    progress: Callable[[str], None] = hush,
 ) -> Report:
     """Measure the targets of a project, compare them with its lock file, and hold them to its limits.
 
@@ -50,7 +47,7 @@ def lock(
     *targets: Network,
     folder: str | Path = ".",
     inputs: Sequence[str] = (),
-    progress: Callable[[str], None] = _ignore,
+    progress: Callable[[str], None] = hush,
 ) -> Locked:
     """Measure the targets of a project and write the lock file that accepts what they cost; see `check` for the rest.
 

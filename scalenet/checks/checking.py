@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from scalenet.arch.errors import ConfigError
+from scalenet.arch.words import hush
 from scalenet.checks.comparison import Change, is_drift
 from scalenet.checks.git import file_at, merge_base, moved_file_at, place_in_repository
 from scalenet.checks.limits import Budget, Guarded, budgets, stages, timed
@@ -34,7 +35,7 @@ def check(
     *,
     base: str | None = None,
     fast: bool = False,
-    progress: Callable[[str], None] = lambda _: None,
+    progress: Callable[[str], None] = hush,
 ) -> Report:
     """Measure, compare and judge; `base` is a branch or commit whose merge-base with HEAD has the earlier lock file."""
     problems = list(selection.problems)
@@ -72,9 +73,7 @@ def check(
     )
 
 
-def relock(
-    project: Project, selection: Selection, *, progress: Callable[[str], None] = lambda _: None
-) -> tuple[Report, Lock]:
+def relock(project: Project, selection: Selection, *, progress: Callable[[str], None] = hush) -> tuple[Report, Lock]:
     """Measure, and return what changed since the lock file was written, and the lock file that accepts it.
 
     Where only some targets are measured, the others stay as they are locked, and so do those that cannot be measured.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from scalenet._version import __version__
@@ -145,8 +146,9 @@ class Asked:
                 f"{100 * (self.grid.tolerance or 0):g} %, up to {max(brought):.2g} doublings off their ray"
             )
 
+    @cached_property
     def selection(self) -> Selection:
-        """Return which images of the folder are for what."""
+        """Which images of the folder are for what."""
         from scalenet.training.selection import HELD_OUT, select  # noqa: PLC0415 - brings torch
 
         assert self.source is not None
@@ -159,13 +161,13 @@ class Asked:
         from scalenet.training.data import stakes  # noqa: PLC0415 - brings torch
 
         if self.source is not None:
-            yield stakes(self.selection())
+            yield stakes(self.selection)
 
     def train_images(self) -> int:
         """Return how many images there are to train on."""
         if self.source is None:
             return self.request.images or EMBEDDED_IMAGES
-        return sum(map(len, self.selection().train.values()))
+        return sum(map(len, self.selection.train.values()))
 
     def fast_enough(self, begun: Plan | None, *, say: Callable[[str], None], bar: Bar) -> Asked:
         """Drop candidates that are too slow: those that were when the search was begun, or else are by measurement."""

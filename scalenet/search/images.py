@@ -31,7 +31,7 @@ def read_images(asked: Asked, copies: int, *, say: Callable[[str], None], bar: B
         size = rendered_size(largest)
         return embedded_splits(size=size, train=limit or EMBEDDED_IMAGES)
     splits = read(
-        asked.selection(),
+        asked.selection,
         size=min(largest, native_size(source)),
         copies=copies,
         strict=asked.request.strict,
@@ -69,19 +69,16 @@ def scorer(
     asked: Asked, splits: Splits | None, say: Callable[[str], None]
 ) -> Callable[[Candidate], dict[str, float | None]]:
     """Return what computes a candidate's training-free scores, on training images where they are known, and says so."""
-    import torch  # noqa: PLC0415
-
-    from scalenet.search.space.proxies import sample, scores  # noqa: PLC0415
+    from scalenet.search.space.proxies import sample, scores  # noqa: PLC0415 - brings torch
+    from scalenet.training import devices  # noqa: PLC0415
 
     seed, threads = asked.request.seed, asked.request.threads
 
     def score(candidate: Candidate) -> dict[str, float | None]:
-        before = torch.get_num_threads()
-        torch.set_num_threads(threads)
         model = candidate.config.model
-        images = None if splits is None else sample(splits.train, model.size, seed=seed)
-        found = scores(model, seed=seed, images=images)
-        torch.set_num_threads(before)
+        with devices.threads(threads):
+            images = None if splits is None else sample(splits.train, model.size, seed=seed)
+            found = scores(model, seed=seed, images=images)
         told = (f"{name} {'–' if value is None else f'{value:.4g}'}" for name, value in found.items())
         say(f"{candidate.name}: {', '.join(told)}")
         return found

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scalenet.arch.errors import PlainError, ScalenetError, UnknownNameError
-from scalenet.arch.words import tell
+from scalenet.arch.results import check_folder
+from scalenet.arch.words import hush, tell
 from scalenet.search.answer.coefficients import save_coefficients
 from scalenet.search.answer.outcome import Outcome
 from scalenet.search.answer.summary import answer_of, facts, title
@@ -92,7 +93,7 @@ class Search:
         Ctrl-C gives back what runs and raises KeyboardInterrupt. Raise ScalenetError where folder and name are another
         search's, RunError where the first trainings all fail.
         """
-        ears = Ears(say or _nothing, bar or _nothing, progress)
+        ears = Ears(say or hush, bar or hush, progress)
         with self._directory():
             asked = self._to_run(workers, device, data)
             apart = is_apart(asked, len(asked.workers()), apart)
@@ -107,7 +108,7 @@ class Search:
         Raise ScalenetError where folder and name are another search's.
         """
         with self._directory():
-            self._start(Ears(say or _nothing, bar or _nothing, None), self._to_run(None, None, None), 0)
+            self._start(Ears(say or hush, bar or hush, None), self._to_run(None, None, None), 0)
         return self
 
     def launch(
@@ -163,7 +164,7 @@ class Search:
         """
         import pandas as pd  # noqa: PLC0415 - slow to import
 
-        ears = Ears(say or _nothing, _nothing, None)
+        ears = Ears(say or hush, hush, None)
         asked = self._needs_asked().fast_enough(None, say=ears.say, bar=ears.bar)
         score = scorer(asked, judges(asked, ears).splits, ears.say) if proxies else None
         rows = [
@@ -322,7 +323,7 @@ class Search:
 
     def _start(self, ears: Ears, asked: Asked, more_seeds: int) -> tuple[Asked, Judges, Study]:
         """Begin the search, or go on with it, as far as to what trains."""
-        _check_folder(self.folder)
+        check_folder(self.folder)
         asked = asked.fast_enough(None if self._force else recorded_plan(self.folder), say=ears.say, bar=ears.bar)
         judged = judges(asked, ears)
         place = replace(self.place, grace=asked.request.grace)
@@ -431,7 +432,7 @@ def begin_search(
     place = place_of(folder, storage, name, request.grace)
     asked = ask(request)
     for line in asked.lines():
-        (say or _nothing)(line)
+        (say or hush)(line)
     return Search(folder, place, asked=asked, force=force)
 
 
@@ -484,12 +485,6 @@ def _folders(root: Path) -> Iterator[Path]:
         names[:] = [name for name in names if not name.startswith(".")]
 
 
-def _check_folder(folder: Path) -> None:
-    """Refuse a folder that cannot be one before images are read."""
-    if folder.exists() and not folder.is_dir():
-        raise ScalenetError(f"{folder}: is a file", hint="-o names the folder of the results")
-
-
 def _check_same(asked: Asked, study: Study) -> None:
     """Refuse to take another search's results for those that are asked for."""
     plan, recorded = asked.plan(), study.plan
@@ -498,7 +493,3 @@ def _check_same(asked: Asked, study: Study) -> None:
         raise ScalenetError(
             f"{study.folder} holds another search", hint="give another folder, or discard that search with force"
         )
-
-
-def _nothing(*_: object) -> None:
-    """Hear nothing."""

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from scalenet.costs.formula import cost
 from scalenet.model.builder import build
+from scalenet.training import devices
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,13 +32,8 @@ def seconds_an_image(models: Iterable[Model], *, batch: int, device: str, thread
     mean = sum(each for each, _, _ in ordered) / len(ordered)
     if device == "cpu":
         batch = max(2, min(batch, int(_WORK / flops)))
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        with torch.random.fork_rng(devices=[]):
-            return _seconds_a_step(model, batch, device) / batch * mean / flops
-    finally:
-        torch.set_num_threads(before)
+    with devices.threads(threads), torch.random.fork_rng(devices=[]):
+        return _seconds_a_step(model, batch, device) / batch * mean / flops
 
 
 def _seconds_a_step(model: Model, batch: int, device: str) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 from html import escape
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from scalenet.arch.errors import RunError
 from scalenet.arch.words import duration, number, percentage
+from scalenet.search.queue.pace import Pace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from scalenet.search.queue.jobs import Entry, View
     from scalenet.search.study import Study
 
-_SHARE = 0.05
 _COLUMNS = ("name", "alpha", "beta", "gamma", "flops_ratio", "rung", "seeds", "accuracy")
 
 
@@ -160,7 +159,7 @@ class Watch:
     ) -> None:
         self.study, self.workers, self.epoch, self.say, self.progress = study, workers, epoch, say, progress
         self.known: set[Any] | None = None
-        self.rungs, self.again = 0, 0.0
+        self.rungs, self.pace = 0, Pace()
 
     def __call__(self, view: View) -> None:
         """Look."""
@@ -174,8 +173,9 @@ class Watch:
             self.say(f"[{place}/{status.planned}] {_line(entry)}{left}")
         self._tell_rungs(status.outcome)
         self.known |= set(ended)
-        if new and time.monotonic() >= self.again:
-            self._write()
+        if new and self.pace.is_due:
+            with self.pace.timed():
+                self.study.write()
         if self.progress is not None:
             self.progress(status)
 
@@ -189,13 +189,6 @@ class Watch:
             parts += [] if rung.budget is None else [number(rung.budget, "epoch")]
             self.say(f"rung {place}: {', '.join(parts)}")
         self.rungs = len(outcome.rungs)
-
-    def _write(self) -> None:
-        """Write the tables, so rarely that it takes a twentieth of the time."""
-        began = time.monotonic()
-        self.study.write()
-        ended = time.monotonic()
-        self.again = ended + (ended - began) / _SHARE
 
 
 def _line(entry: Entry) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from scalenet.arch.errors import ScalenetError, UnknownNameError
+from scalenet.arch.results import check_folder
 from scalenet.arch.validation import at_least
-from scalenet.arch.words import tell
+from scalenet.arch.words import hush, tell
 from scalenet.scaling.scaler import load
-from scalenet.training import runs
+from scalenet.training import devices, runs
 from scalenet.training.checkpoint import Trained, read_trained
 from scalenet.training.data import stakes
-from scalenet.training.devices import usable_device
 from scalenet.training.distributed import world
 from scalenet.training.folder import discard, recorded_plan
 from scalenet.training.recipe import Recipe, asked_recipe
@@ -27,7 +26,7 @@ from scalenet.training.selection import HELD_OUT
 from scalenet.training.sources import Source, find_source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import pandas as pd
     from torch import nn
@@ -125,10 +124,12 @@ def train(
     reading = Reading(seed=seed, images=images, held_out=held_out, cache=cache, strict=strict)
     every = at_least(1, checkpoint_every=checkpoint_every)
     decoding = decoders(workers)
-    place = _folder(folder)
+    place = _path(folder, "folder")
+    check_folder(place)
     weights = init if init is None or isinstance(init, Trained) else read_trained(init)
-    with _threads(threads), world(usable_device(device)) as here:
-        hear = say if say is not None and here.leads else _ignore
+    own_threads = torch.get_num_threads() if threads is None else at_least(1, threads=threads)
+    with devices.threads(own_threads), world(devices.usable_device(device)) as here:
+        hear = say if say is not None and here.leads else hush
         source = _source(data, layout, hear)
         before = None if force else recorded_plan(place)
         splits = runs.read_images(
@@ -155,8 +156,8 @@ def train(
             init=weights,
             every=every,
             command=command,
-            tell=progress or _ignore,
-            report=epoch or _ignore,
+            tell=progress or hush,
+            report=epoch or hush,
             note=hear,
         )
     return TrainingResult(folder=place, found=splits.found, **row)
@@ -180,7 +181,7 @@ def evaluate(
     `part` is `held-out` or `all` images, by default those held out, where there are some. `resolution` and `crop`, the
     central share of the side, are the training's unless given.
     """
-    hear = say or _ignore
+    hear = say or hush
     if part not in (None, *PARTS):
         raise UnknownNameError("part", str(part), PARTS, listing=f"known: {', '.join(PARTS)}")
     if crop is not None and not 0 < crop <= 1:
@@ -194,7 +195,7 @@ def evaluate(
         resolution=None if resolution is None else trained.about.plan.config.model.at(resolution).size,
         test_crop=crop,
         strict=strict,
-        device=usable_device(device),
+        device=devices.usable_device(device),
         workers=decoders(workers),
         note=hear,
     )
@@ -202,10 +203,6 @@ def evaluate(
     for line in found.doubts():
         hear(line)
     return found
-
-
-def _ignore(*_: object) -> None:
-    pass
 
 
 def _source(data: str | Path | Source | None, layout: Layout | None, hear: Callable[[str], None]) -> Source | None:
@@ -228,26 +225,6 @@ def _path(value: Any, what: str) -> Path:
     return Path(value)
 
 
-def _folder(folder: str | Path) -> Path:
-    """Return the folder of the results; refuse one that cannot be one before images are read."""
-    place = _path(folder, "folder")
-    if place.exists() and not place.is_dir():
-        raise ScalenetError(f"{place}: is a file", hint="a folder is wanted for the results")
-    return place
-
-
 def decoders(workers: int | None) -> int:
     """Return the number of processes that decode images."""
     return min(8, os.cpu_count() or 1) if workers is None else at_least(0, workers=workers)
-
-
-@contextmanager
-def _threads(threads: int | None) -> Iterator[None]:
-    """Have torch use so many threads in here."""
-    before = torch.get_num_threads()
-    try:
-        if threads is not None:
-            torch.set_num_threads(at_least(1, threads=threads))
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -12,6 +12,7 @@ import torch
 from scalenet.arch.config import Config
 from scalenet.arch.errors import ScalenetError, UnknownNameError
 from scalenet.arch.validation import at_least
+from scalenet.arch.words import hush
 from scalenet.model.builder import build
 from scalenet.training.checkpoint import Images, Plan, Trained
 from scalenet.training.data import embedded_splits, read, read_part, stream, stream_part
@@ -45,10 +46,6 @@ CACHES, PARTS = get_args(Cache), get_args(Part)
 
 EMBEDDED = "embedded"
 """The name of the images that are rendered."""
-
-
-def _ignore(_: object) -> None:
-    pass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,9 +119,9 @@ def train(
     init: Trained | None = None,
     every: int = 1000,
     command: str = "",
-    tell: Callable[[Progress], None] = _ignore,
-    report: Callable[[dict[str, float]], None] = _ignore,
-    note: Callable[[str], None] = _ignore,
+    tell: Callable[[Progress], None] = hush,
+    report: Callable[[dict[str, float]], None] = hush,
+    note: Callable[[str], None] = hush,
 ) -> dict[str, Any]:
     """Train a network in a folder, from its newest checkpoint if it has one, and return the row of its results.
 
@@ -172,7 +169,7 @@ def evaluate(
     strict: bool = False,
     device: str = "cpu",
     workers: int = 0,
-    note: Callable[[str], None] = _ignore,
+    note: Callable[[str], None] = hush,
 ) -> Scores:
     """Evaluate trained weights on the images of a folder, or on the embedded held-out images.
 

@@ -34,7 +34,7 @@ def test_tables_are_written_for_a_twentieth_of_the_time_at_most(
         nonlocal now, written
         now, written = now + 1.5, written + 1.5
 
-    monkeypatch.setattr("scalenet.search.status.time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr("scalenet.search.queue.pace.time", SimpleNamespace(monotonic=lambda: now))
     outcome = search.status().outcome
     study = SimpleNamespace(write=write, outcome=lambda _: outcome, place=SimpleNamespace(name="search"))
     watch = Watch(study, workers=1, say=lambda _: None)  # type: ignore[arg-type]

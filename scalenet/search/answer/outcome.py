@@ -72,10 +72,9 @@ class Outcome:
 
         Of candidates of which a training diverged or failed it says nothing.
         """
-        facts, winner = list(self.candidates.values()), self.ranking.winner.name
+        facts, place = list(self.candidates.values()), self._places[self.ranking.winner.name]
         scores = {key: self.view.scores[key] for key in self.view.needed if key in self.view.scores}
         trained = tabled(facts, self.view.aim.schedule, scores)
-        place = [one.name for one in facts].index(winner)
         if trained.out[place] or not trained.seeds[place]:
             return None
         images = self.plan.images
@@ -83,6 +82,11 @@ class Outcome:
         least = rounding_noise(None if images is None else factor / images.validation)
         rounds = sum(rung.names is not None for rung in self.view.aim.schedule.rungs)
         return find(trained, error=look_error(rounds), least=least, winner=place)
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        """The place of each candidate among them."""
+        return {name: place for place, name in enumerate(self.candidates)}
 
     def _finished(self) -> list[dict[str, list[float | None]]]:
         """Return the accuracies by candidate of each finished rung, None for what diverged, without what failed."""
@@ -264,7 +268,7 @@ class Outcome:
     def _over(self, name: str) -> float | None:
         """Return by how much a candidate may be better than the winner."""
         finding = self.finding
-        return None if finding is None else _known(float(finding.over[list(self.candidates).index(name)]))
+        return None if finding is None else _known(float(finding.over[self._places[name]]))
 
     def _cost_correlation(self) -> float | None:
         """Return how much of the ranking cost alone explains; None where all score alike."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from scalenet.arch.errors import RunError
 from scalenet.arch.interpreters import off_the_path, without_main
 from scalenet.search.queue.database import KEPT
+from scalenet.search.queue.pace import Pace
 from scalenet.search.queue.worker import FAREWELL, be_worker, new_name, work_here
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _POLL, _DEATHS = 1.0, 10
-_SHARE = 0.05
 
 
 def work(board: Board, tasks: Sequence[Task], *, look: Callable[[View], None], say: Callable[[str], None]) -> None:
@@ -67,20 +67,18 @@ class _Glance:
     """Looks at the board, so rarely that it takes little of the time."""
 
     def __init__(self, board: Board, look: Callable[[View], None]) -> None:
-        self.board, self.look, self.again = board, look, 0.0
+        self.board, self.look, self.pace = board, look, Pace(_POLL)
 
     def now_and_then(self) -> None:
         """Look if it is time to."""
-        if time.monotonic() >= self.again:
+        if self.pace.is_due:
             self.now()
 
     def now(self) -> None:
         """Look; raise RunError where the first jobs all failed."""
-        began = time.monotonic()
-        view = self.board.view()
-        self.look(view)
-        ended = time.monotonic()
-        self.again = ended + max(_POLL, (ended - began) / _SHARE)
+        with self.pace.timed():
+            view = self.board.view()
+            self.look(view)
         if not view.finished and (error := view.hopeless()):
             raise RunError(error)
 

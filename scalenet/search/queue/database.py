@@ -61,6 +61,8 @@ class Database:
         found = parsed(url)
         if found.get_backend_name() == "sqlite":
             self._file = Path(str(found.database))
+            if self._file.exists() and not (self._file.is_file() or self._file.is_dir()):  # it would be waited for
+                raise RunError(f"{self.place}: is no file")
             self.engine = _sqlite(found, reading=reading)
         else:
             self.engine = _server(found, reading=reading)
@@ -148,13 +150,6 @@ class Database:
             raise RunError(f"{self.place}: was removed, and the search's results with it")
 
 
-def _check_file(url: str) -> None:
-    """Refuse what is no file in the place of SQLite's: it would be waited for, or written over."""
-    file = Path(url.removeprefix("sqlite:///"))
-    if url.startswith("sqlite:///") and file.exists() and not (file.is_file() or file.is_dir()):
-        raise RunError(f"{file}: is no file")
-
-
 def open_database(
     url: str, *, reading: bool = False, patience: float = 0.0, say: Callable[[str], None] | None = None
 ) -> Database:
@@ -163,7 +158,6 @@ def open_database(
     A server may be away for `patience` seconds, and `say` hears that it is waited for. Raise ScalenetError where the
     URL is none, and RunError where the database cannot be opened.
     """
-    _check_file(url)
     began, told = time.monotonic(), False
     while True:
         try:
