@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from scalenet.scaling.rules import doublings
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -70,7 +72,7 @@ def standings(findings: Findings) -> pd.DataFrame:
 
 def shares(alpha: float, beta: float, gamma: float) -> tuple[float, float, float]:
     """Return the shares of depth, width and resolution in the extra FLOPs: of log₂α + 2·log₂β + 2·log₂γ."""
-    parts = math.log2(alpha), 2 * math.log2(beta), 2 * math.log2(gamma)
+    parts = doublings(alpha, beta, gamma)
     total = sum(parts)
     depth, width, resolution = (part / total if total > 0 else math.nan for part in parts)
     return depth, width, resolution

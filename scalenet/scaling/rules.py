@@ -97,6 +97,11 @@ def _bases(depth: float, width: float, resolution: float) -> tuple[float, float,
     return 2**depth, 2 ** (width / 2), 2 ** (resolution / 2)
 
 
+def doublings(alpha: float, beta: float, gamma: float) -> tuple[float, float, float]:
+    """Return how often depth, width and resolution double the FLOPs: shares, where those add up to 1."""
+    return math.log2(alpha), 2 * math.log2(beta), 2 * math.log2(gamma)
+
+
 def path(ray: CompoundRay | SharesRay, phi: Count) -> tuple[Count, Count, Count]:
     """Return log₂ of the three multipliers at φ, or at an array of φ."""
     alpha, beta, gamma = map(math.log2, coefficients(ray))

@@ -79,9 +79,7 @@ class Surface:
         """
         groups = np.unique(self.spreads)
         likely = np.array([self.weights[self.spreads == group].max() for group in groups])
-        own = np.diagonal(self.covariances, axis1=1, axis2=2)
-        within = np.maximum(own + own[:, [candidate]] - 2 * self.covariances[:, :, candidate], 0)
-        ahead = self.each - self.each[:, [candidate]]
+        ahead, within = self._ahead(candidate)
         found = []
         for group in groups[likely >= CREDIBLE * likely.max()]:
             inside = self.spreads == group
@@ -94,12 +92,16 @@ class Surface:
 
     def deviations(self, candidate: int) -> NDArray[np.float64]:
         """Return the standard deviation of everybody's difference to a candidate."""
-        own = np.diagonal(self.covariances, axis1=1, axis2=2)
-        within = own + own[:, [candidate]] - 2 * self.covariances[:, :, candidate]
-        ahead = self.each - self.each[:, [candidate]]
+        ahead, within = self._ahead(candidate)
         between = (ahead - self.weights @ ahead) ** 2
-        found: NDArray[np.float64] = np.sqrt(np.maximum(self.weights @ (within + between), 0))
+        found: NDArray[np.float64] = np.sqrt(self.weights @ (within + between))
         return found
+
+    def _ahead(self, candidate: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return by each hypothesis how far everybody is above a candidate, and the variance of that."""
+        own = np.diagonal(self.covariances, axis1=1, axis2=2)
+        variance = np.maximum(own + own[:, [candidate]] - 2 * self.covariances[:, :, candidate], 0)
+        return self.each - self.each[:, [candidate]], variance
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scalenet.scaling.rules import doublings
 from scalenet.search.answer.finding import Trained
 
 if TYPE_CHECKING:
@@ -16,11 +16,6 @@ if TYPE_CHECKING:
 
     from scalenet.search.rungs.schedule import Key, Schedule
     from scalenet.search.space.candidates import Facts
-
-
-def shares(facts: Facts) -> tuple[float, float, float]:
-    """Return a candidate's shares of the extra FLOPs for depth, width and resolution, in doublings of the cost."""
-    return math.log2(facts.alpha), 2 * math.log2(facts.beta), 2 * math.log2(facts.gamma)
 
 
 def tabled(candidates: Sequence[Facts], schedule: Schedule, scores: Mapping[Key, float | None]) -> Trained:
@@ -40,7 +35,7 @@ def tabled(candidates: Sequence[Facts], schedule: Schedule, scores: Mapping[Key,
             if budget in tables and score is not None:
                 tables[budget][places[name], columns[seed]] = score
     return Trained(
-        shares=np.array([shares(facts) for facts in candidates]),
+        shares=np.array([doublings(facts.alpha, facts.beta, facts.gamma) for facts in candidates]),
         short=_nothing(len(places), len(columns)) if first == last else tables[first],
         full=tables[last],
         ratio=1.0 if first == last else (first or 1) / (last or 1),
