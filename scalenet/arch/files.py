@@ -23,6 +23,9 @@ _KEPT = "what stood there is unchanged"
 _PATIENCE = 3.0
 """Seconds in which the reader of a pipe must come."""
 
+ABANDONED = 600.0
+"""Seconds after which nobody writes a half-written file any more."""
+
 
 def read_text(path: Path, place: str, *, hint: str | None = None) -> str:
     """Read a file of UTF-8 text, or raise ScalenetError that says why not: none is larger than 16 MiB.
@@ -66,12 +69,12 @@ def write_bytes(path: Path, content: bytes, *, within: Path | None = None) -> No
         _replace(target, content)
 
 
-def sweep(folder: Path, pattern: str, *, older: float = 0.0) -> None:
-    """Remove what killed processes left half-written of the files of a pattern: what is `older`, in seconds."""
+def sweep(folder: Path, pattern: str) -> None:
+    """Remove what killed processes left half-written of the files of a pattern: others may be writing what is young."""
     below, _, name = pattern.rpartition("/")
     for half in (folder / below).glob(f".{name}.????????"):
         with suppress(FileNotFoundError):
-            if time.time() - half.stat().st_mtime >= older:
+            if time.time() - half.stat().st_mtime >= ABANDONED:
                 half.unlink()
 
 

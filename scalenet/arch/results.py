@@ -49,7 +49,7 @@ class Results:
             if not file.is_dir():
                 file.unlink(missing_ok=True)
 
-    def sweep(self, folder: Path, *, older: float = 0.0) -> None:
+    def sweep(self, folder: Path) -> None:
         """Remove what killed processes left half-written, as `files.sweep` does."""
         for pattern in self.own:
-            sweep(folder, pattern, older=older)
+            sweep(folder, pattern)

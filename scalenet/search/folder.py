@@ -91,7 +91,7 @@ def write_plan(folder: Path, plan: Plan) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove files that killed processes left half-written; nobody may be at the search."""
+    """Remove files that killed processes left half-written."""
     RESULTS.sweep(folder)
     files.sweep(folder, "candidates/*.yaml")
 

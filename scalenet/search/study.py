@@ -81,8 +81,7 @@ class Study:
         self._check_same(plan_of(self.board.settle(as_data(self.plan)), self.place.name), shared=True)
         write_plan(self.folder, self.plan)
         self.board.add_candidates((one.name, asdict(self.facts[one.name]), one.config) for one in candidates)
-        if not self.board.has("running"):
-            sweep(self.folder)
+        sweep(self.folder)
         self.board.begin(self._aim(), plan=as_data(self.plan), request=request)
 
     def _aim(self) -> Aim:

@@ -42,9 +42,6 @@ if TYPE_CHECKING:
 KEPT = 2
 """How many checkpoints of a training stay: the newest, and one before it should the disk damage it."""
 
-ABANDONED = 600.0
-"""Seconds after which nobody writes a half-written file any more; before that another process may be about to."""
-
 _HINT = "give a file or folder that `scalenet train` wrote"
 
 Texts = Annotated[tuple[str, ...], BeforeValidator(as_tuple)]
@@ -191,7 +188,7 @@ def write_checkpoint(folder: Path, step: int, state: State, about: About) -> Non
     for old in checkpoints(folder)[KEPT:]:
         if old.name != _name(about.plan.alike):
             old.unlink(missing_ok=True)
-    sweep(folder, "step-*.safetensors", older=ABANDONED)
+    sweep(folder, "step-*.safetensors")
 
 
 def _name(step: int) -> str:

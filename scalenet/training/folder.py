@@ -24,7 +24,6 @@ from scalenet.arch.files import read_text, write_bytes, write_text
 from scalenet.arch.results import Results
 from scalenet.training.card import model_card
 from scalenet.training.checkpoint import (
-    ABANDONED,
     About,
     Plan,
     checkpoints,
@@ -124,7 +123,7 @@ class Folder(Listener):
     ) -> None:
         """Write what the training is, if this process leads, and go back to the newest sound checkpoint."""
         if training.world.leads:
-            RESULTS.sweep(self.folder, older=ABANDONED)
+            RESULTS.sweep(self.folder)
             # First what says that the folder is a training's: the other processes look for it.
             about = {"plan": as_data(self.plan), **_environment(training, command), "found": found}
             write_text(self.folder / "environment.json", strict_json.dumps(about, indent=2) + "\n")

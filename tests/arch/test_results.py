@@ -47,6 +47,8 @@ def test_what_is_discarded_is_the_runs_alone(tmp_path: Path) -> None:
 def test_what_killed_processes_left_is_swept(tmp_path: Path) -> None:
     kept = {".map.csv", ".notes.txt.abcd1234", "steps/.1.csv.abcd1234", "map.csv"}
     lay(tmp_path, *kept, ".map.csv.abcd1234", ".walk.yaml._2345678", "steps/.1.txt.abcd1234")
+    for file in tmp_path.rglob("*"):
+        os.utime(file, (0, 0))
     WALKS.sweep(tmp_path)
     assert names(tmp_path) == kept
 
@@ -54,5 +56,5 @@ def test_what_killed_processes_left_is_swept(tmp_path: Path) -> None:
 def test_a_file_that_is_being_written_is_not_swept(tmp_path: Path) -> None:
     lay(tmp_path, ".1.txt.abcd1234", ".2.txt.abcd1234")
     os.utime(tmp_path / ".1.txt.abcd1234", (0, 0))
-    sweep(tmp_path, "*.txt", older=60)
+    sweep(tmp_path, "*.txt")
     assert names(tmp_path) == {".2.txt.abcd1234"}

@@ -39,10 +39,11 @@ torch.set_num_threads(1)
 from pathlib import Path
 from killing import die, die_at_write
 from scalenet import load
-from scalenet.training import checkpoint, runs
+from scalenet.arch import files
+from scalenet.training import runs
 from scalenet.training.recipe import change, load_recipe
 
-checkpoint.ABANDONED = 0.0
+files.ABANDONED = 0.0
 net, data, folder, changes, seed = json.loads(sys.argv[1])
 recipe = change(load_recipe("efficientnet"), [("epochs", 6), ("batch_size", 12), ("minival", 10), *changes])
 reading = runs.Reading(seed=0)

@@ -16,7 +16,7 @@ from scalenet.arch.errors import ScalenetError
 from scalenet.arch.files import sweep
 from scalenet.model.builder import build
 from scalenet.search.evaluators.base import Report, Result
-from scalenet.training.checkpoint import ABANDONED, read_state, write_state
+from scalenet.training.checkpoint import read_state, write_state
 from scalenet.training.loop import Training
 from scalenet.training.numerics import memory_format
 from scalenet.training.progress import DivergedError, Listener
@@ -121,7 +121,7 @@ class _Keeper(Listener):
     def end(self) -> None:
         """Remove the checkpoint, and what killed processes left half-written of it."""
         self.file.unlink(missing_ok=True)
-        sweep(self.file.parent, self.file.name, older=ABANDONED)
+        sweep(self.file.parent, self.file.name)
 
     def _keep(self, training: Training) -> None:
         if time.monotonic() - self.kept < self.every or not training.sound:  # an older checkpoint is worth more

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 import time
@@ -158,8 +159,12 @@ def test_what_a_killed_process_left_half_written_is_swept_up(begun, tiny):
     half = [begun / "candidates" / ".tiny_a2_b1_g1.yaml.k2j3h4g5", begun / ".jobs.csv.a1b2c3d4"]
     for file in half:
         file.write_text("sch")
+        os.utime(file, (0, 0))
+    writing = begun / ".curves.csv.a1b2c3d4"  # by another process, just now
+    writing.touch()
     assert begin(tiny, "-o", "run").exit_code == 0
     assert not any(file.exists() for file in half)
+    assert writing.exists()
 
 
 def test_a_database_that_is_away_at_the_start_is_waited_for(begun, tiny, postgresql, monkeypatch):
