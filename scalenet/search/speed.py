@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 _WORK = 3e9
 """FLOPs of the forward passes of a step that is timed on a CPU: a second or two on one core."""
 
+_LONG = 1.0
+"""Seconds of a step that tell enough by themselves: warming up is little of them, and deep networks take their time."""
+
 
 def seconds_an_image(models: Iterable[Model], *, batch: int, device: str, threads: int) -> float:
     """Return about how many seconds a network of these learns from one image, in their mean.
@@ -51,4 +54,6 @@ def _seconds_a_step(model: Model, batch: int, device: str) -> float:
         if device != "cpu":
             torch.cuda.synchronize(device)
         seconds.append(time.perf_counter() - began)
-    return min(seconds[1:])
+        if seconds[-1] > _LONG:
+            break
+    return min(seconds[1:] or seconds)
