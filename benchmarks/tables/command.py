@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tables.tasks import PILOT_RATES, TASKS, Task, fitted_rate, mean_losses, pilot
+from tables.tasks import PILOT_RATES, TASKS, Task, beyond, fitted_rate, mean_losses, pilot
 from tables.trainings import train_all
 
 if TYPE_CHECKING:
@@ -45,11 +45,10 @@ class Command:
         rates, losses = PILOT_RATES, dict[float, float]()
         while True:
             losses |= mean_losses(self.train(pilot(self.task, rates)))
-            best, tried = min(losses, key=losses.__getitem__), sorted(losses)
-            if best not in {tried[0], tried[-1]}:
+            more = beyond(losses, factor=3)
+            if more is None:
                 return fitted_rate(losses), losses
-            beyond = best / 3 if best == tried[0] else best * 3
-            rates = (round(beyond, 9),)
+            rates = (more,)
 
 
 def parser(about: str | None) -> argparse.ArgumentParser:

@@ -180,11 +180,12 @@ def train(one: Wanted, splits: Splits, device: str) -> dict[str, Any]:
     training = Training(module, splits, recipe=one.recipe, resolution=one.config.model.size, seed=one.seed)
     accuracy = loss = None
     try:
-        scores = training.run().scores
-        accuracy, loss = scores.top1, scores.loss
+        found = training.run().scores
+        accuracy, loss = found.top1, found.loss
     except DivergedError:
         pass
-    curve = [[round(epoch[name], 6) for name in ("loss", "held_out_top1", "held_out_loss")] for epoch in training.curve]
+    scores = ("loss", "held_out_top1", "held_out_loss")
+    curve = [[round(epoch[name], 6) for name in scores if name in epoch] for epoch in training.curve]
     return {
         "accuracy": accuracy,
         "loss": loss,
