@@ -101,7 +101,16 @@ def grid_search(
     recipe: RecipeName = None,
     changes: Changes = None,
     batch_size: Annotated[int | None, _judged(min=2, help="Images a step.  [default: the recipe's]")] = None,
-    learning_rate: Annotated[float | None, _judged(help="Peak learning rate.  [default: the recipe's]")] = None,
+    learning_rate: Annotated[
+        float | None, _judged(help="Peak learning rate, or {learning_rate}.  [default: what a pilot finds]")
+    ] = None,
+    rates: Annotated[
+        str | None,
+        _judged(
+            metavar="RATES",
+            help="Learning rates that the pilot tries: 0.01,0.03,0.1.  [default: three around the recipe's]",
+        ),
+    ] = None,
     epochs: Annotated[
         int | None, _long(min=1, help="Epochs of each training, or {budget}.  [default: the recipe's]")
     ] = None,

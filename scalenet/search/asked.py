@@ -19,6 +19,7 @@ from scalenet.search.answer.trainings import cost_spread
 from scalenet.search.evaluators import Given, the_evaluator
 from scalenet.search.plan import Images, Plan
 from scalenet.search.request import EMBEDDED_BASE, TRAIN
+from scalenet.search.rungs.pilot import around, pilot_of
 from scalenet.search.rungs.schedule import FACTOR, halving, spent
 from scalenet.search.space.candidates import enumerate_candidates
 from scalenet.search.space.grids import Grid, label, load_grid
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from scalenet.arch.spec import Architecture
     from scalenet.search.evaluators import Evaluator
     from scalenet.search.request import Request
+    from scalenet.search.rungs.pilot import Pilot
     from scalenet.search.rungs.schedule import Schedule
     from scalenet.search.space.candidates import Candidate, Enumeration
     from scalenet.training.recipe import Recipe
@@ -84,6 +86,23 @@ class Asked:
         saves = spent(halved, candidates) <= spent(exhaustive, candidates) / 2
         return halved if asked or saves else exhaustive
 
+    def pilot(self) -> Pilot | None:
+        """Return the pilot that finds the learning rate; None where it is given, or others know it."""
+        request, recipe = self.request, self.recipe
+        rates = request.pilot_rates
+        if rates is None and recipe is not None and not request.fixes_rate:
+            rates = around(recipe.optimizer.lr)
+        if rates is None:
+            return None
+        return pilot_of(
+            rates,
+            first_seed=request.seed,
+            seeds=request.seeds,
+            budget=self.budget,
+            by_loss=recipe is not None,
+            cost=1 / self.grid.product,
+        )
+
     def plan(self, images: Images | None = None, versions: dict[str, str] | None = None) -> Plan:
         """Return all that results follow from; `images` and their `versions` are those of scalenet's own training."""
         return Plan(
@@ -94,6 +113,8 @@ class Asked:
             grid=self.grid,
             objective=self.objective,
             schedule=self.schedule(),
+            pilot=self.pilot(),
+            learning_rate=None if self.evaluator is None else self.request.learning_rate,
             evaluate=self.judge,
             recipe=self.recipe,
             images=images,

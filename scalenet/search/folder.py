@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 from sqlalchemy import URL
 
 from scalenet.arch import files, strict_yaml
-from scalenet.arch.config import as_data, dumps, read_record, save
+from scalenet.arch.config import as_data, as_record, dumps, read_record, save
 from scalenet.arch.errors import ScalenetError
 from scalenet.arch.files import read_text, write_text
 from scalenet.arch.results import Results
@@ -27,6 +27,7 @@ from scalenet.search.evaluators import Job
 from scalenet.search.plan import Plan
 from scalenet.search.queue.board import Place
 from scalenet.search.request import FOLDER
+from scalenet.search.rungs.pilot import Pilot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -105,13 +106,15 @@ def forget_answer(folder: Path) -> None:
 def discard(folder: Path, names: Collection[str]) -> None:
     """Remove the files of the search that a folder holds, and nothing else.
 
-    Its candidates are those of its plan, or `names` where that cannot be read.
+    Its trainings are those of its plan, or `names` where that cannot be read.
     """
     file = folder / "search.yaml"
     if not file.is_file():
         return
     with suppress(ScalenetError, KeyError, TypeError):  # broken, or another version's
-        names = set(strict_yaml.parse(read_text(file, str(file)), str(file))[0]["candidates"])
+        plan = strict_yaml.parse(read_text(file, str(file)), str(file))[0]
+        pilot = as_record(Pilot, plan["pilot"], str(file)).names if "pilot" in plan else {}
+        names = {*plan["candidates"], *pilot}
     for file in (folder / "candidates").glob("*.yaml"):
         if file.stem in names:
             file.unlink()
@@ -126,10 +129,11 @@ def discard(folder: Path, names: Collection[str]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Jobs:
-    """Makes the jobs of a search in a folder; `config` finds a candidate's."""
+    """Makes the jobs of a search in a folder; `config` finds a candidate's, and `rate` its learning rate."""
 
     folder: Path
     config: Callable[[str], Config]
+    rate: Callable[[str], float | None] = lambda _: None
 
     def __post_init__(self) -> None:
         """Keep the folder as it is found from anywhere: an evaluator may change the working directory."""
@@ -138,13 +142,16 @@ class Jobs:
     def __call__(self, key: Key) -> Job:
         """Return a job."""
         candidate, seed, budget = key
+        config = self.config(candidate)
+        own = config.name == candidate  # the pilot's trainings have the baseline's
         return Job(
             candidate=candidate,
-            config=self.config(candidate),
-            file=self.folder / "candidates" / f"{candidate}.yaml",
+            config=config,
+            file=self.folder / (f"candidates/{candidate}.yaml" if own else "base.yaml"),
             seed=seed,
             budget=budget,
             folder=self.folder / "jobs" / f"{candidate}_seed{seed}",
+            learning_rate=self.rate(candidate),
         )
 
     def prepared(self, key: Key) -> Job:

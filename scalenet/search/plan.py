@@ -7,9 +7,10 @@ from typing import Any, Literal
 from pydantic import Field
 
 from scalenet._version import __version__
-from scalenet.arch.config import as_data, as_record
+from scalenet.arch.config import Multiplier, as_data, as_record
 from scalenet.arch.errors import ConfigError, ScalenetError
-from scalenet.arch.spec import Model, Record
+from scalenet.arch.spec import Architecture, Model, Record
+from scalenet.search.rungs.pilot import Pilot
 from scalenet.search.rungs.schedule import Schedule
 from scalenet.search.space.grids import Grid
 from scalenet.search.space.objective import Objective
@@ -36,10 +37,11 @@ class Plan(Record):
     """Everything that the results of a search follow from.
 
     `rounding` is the baseline's own. `evaluate` is the evaluator, as text; images and recipe are those of scalenet's
-    own trainings. `sources` are digests of what an evaluator is made of: a table, a function's module, a command's own
-    files. `candidates` are the digests of the networks by name; `versions` those of scalenet and torch. A
-    search may get another schedule, another goal and a grid of the same candidates later: each result belongs to one
-    candidate, one seed and one budget. `search` is the mark that the search has in its database.
+    own trainings. The learning rate is what the `pilot` finds; without one it is the recipe's, or `learning_rate` for
+    other evaluators that are told it. `sources` are digests of what an evaluator is made of: a table, a function's
+    module, a command's own files. `candidates` are the digests of the networks by name; `versions` those of scalenet
+    and torch. A search may get another schedule, another goal and a grid of the same candidates later: each result
+    belongs to one candidate, one seed and one budget. `search` is the mark that the search has in its database.
     """
 
     schema_: Literal["scalenet-search/1"] = Field(alias="schema")
@@ -49,6 +51,8 @@ class Plan(Record):
     grid: Grid
     objective: Objective = Objective()
     schedule: Schedule
+    pilot: Pilot | None = None
+    learning_rate: Multiplier | None = None
     evaluate: str = "train"
     recipe: Recipe | None = None
     images: Images | None = None
@@ -64,12 +68,18 @@ class Plan(Record):
         mine, theirs = as_data(self), as_data(other)
         for data in (mine, theirs):
             data.get("recipe", {}).pop("epochs", None)  # each training has its own
+            data["pilot"] = data.get("pilot", {}).get("rates")  # its seeds and budget stay those it began with
         found = [key for key in Plan.model_fields if mine.get(key) != theirs.get(key) and key not in _FREE]
         if "sources" in found:
             names = sorted({*self.sources, *other.sources})
             changed = [name for name in names if self.sources.get(name) != other.sources.get(name)]
             found[found.index("sources")] = f"the contents of {' and '.join(changed)}"
         return found + ["latency"] * (self.objective.latency != other.objective.latency)
+
+    @property
+    def baseline(self) -> Architecture:
+        """The network whose coefficients are wanted, as the pilot trains it."""
+        return Architecture(self.base, self.model, self.rounding)
 
     def judged(self) -> str:
         """Return what the accuracies belong to, in words."""

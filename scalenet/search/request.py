@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from scalenet.arch.errors import ScalenetError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from scalenet.scaling.scaler import Network
     from scalenet.search.plan import Plan
@@ -26,7 +28,8 @@ EMBEDDED_BASE = "small_resnet"
 TRAIN = "train"
 """The evaluator that is scalenet's own training."""
 
-_OWN = ("data", "layout", "strict", "images", "held_out", "batch_size", "learning_rate", "recipe", "changes")
+_OWN = ("data", "layout", "strict", "images", "held_out", "batch_size", "recipe", "changes")
+_LEAST_RATES = 3
 _LEAST = {"images": 2, "batch_size": 2, "seed": 0} | dict.fromkeys(
     ("classes", "epochs", "seeds", "halving", "workers", "threads", "grace"), 1
 )
@@ -49,6 +52,7 @@ class Request:
     epochs: int | None = None
     batch_size: int | None = None
     learning_rate: float | None = None
+    rates: Sequence[float] | str | None = None
     recipe: str | Path | Recipe | None = None
     changes: Sequence[str] | Mapping[str, Any] | None = None
     objective: str = "accuracy"
@@ -78,6 +82,39 @@ class Request:
             raise ScalenetError(f"{_option(unused[0])} is for scalenet's own training, and --evaluate has its own")
         if self.layout is not None and self.data is None:
             raise ScalenetError("--layout is for the images of --data")
+        self._check_rates()
+
+    def _check_rates(self) -> None:
+        """Refuse rates that are none, too few for a pilot, or given beside the one that is to be taken."""
+        if self.learning_rate is not None and not _is_rate(self.learning_rate):
+            raise ScalenetError(f"--learning-rate: {self.learning_rate!r} is not a number above 0")
+        rates = self.pilot_rates
+        if rates is None:
+            return
+        if self.fixes_rate:
+            given = "--learning-rate" if self.learning_rate is not None else "--set optimizer.lr"
+            raise ScalenetError(f"--rates and {given}: give one of them", hint="a pilot finds the rate, or it is given")
+        if wrong := [rate for rate in rates if not _is_rate(rate)]:
+            raise ScalenetError(f"--rates: {wrong[0]!r} is not a number above 0")
+        if len(set(rates)) < max(_LEAST_RATES, len(rates)):
+            raise ScalenetError(
+                f"--rates: {_LEAST_RATES} or more different ones are wanted", hint="such as 0.01,0.03,0.1"
+            )
+
+    @property
+    def pilot_rates(self) -> tuple[Any, ...] | None:
+        """The rates that the pilot is to try first; None where they are not given."""
+        rates = self.rates
+        if isinstance(rates, str):
+            return tuple(_number(text) for text in rates.split(","))
+        return None if rates is None else tuple(rates)
+
+    @property
+    def fixes_rate(self) -> bool:
+        """Whether the learning rate is given, by itself or among the changes of the recipe."""
+        changes = self.changes or ()
+        keys = changes if isinstance(changes, Mapping) else [str(text).partition("=")[0].strip() for text in changes]
+        return self.learning_rate is not None or "optimizer.lr" in keys
 
     def recorded(self) -> dict[str, Any]:
         """Return it as a storage keeps it; what the plan has in full is named only."""
@@ -90,22 +127,36 @@ class Request:
 
         Raise ScalenetError where another version of scalenet recorded what this one does not know.
         """
-        from scalenet.arch.spec import Architecture  # noqa: PLC0415 - a command reads this file to show its help
-
         if unknown := sorted(recorded.keys() - {field.name for field in fields(cls)}):
             raise ScalenetError(
                 f"the search was begun by another version of scalenet: {', '.join(unknown)} not known here",
                 hint="that version goes on with it, and `search results` reads it",
             )
-        own = {
-            "base": Architecture(plan.base, plan.model, plan.rounding),
+        own: dict[str, Any] = {
+            "base": plan.baseline,
             "grid": plan.grid,
             "evaluate": plan.evaluate,
             "resolution": None,
+            "rates": None if plan.pilot is None else plan.pilot.rates,
         }
         if plan.recipe is not None:
-            own |= {"recipe": plan.recipe} | dict.fromkeys(("changes", "epochs", "batch_size", "learning_rate"))
+            own |= {"recipe": plan.recipe} | dict.fromkeys(("changes", "epochs", "batch_size"))
+            own["learning_rate"] = plan.recipe.optimizer.lr if plan.pilot is None else None
         return cls(**{**recorded, **own})
+
+
+def _is_rate(value: Any) -> bool:
+    """Return whether a value is a finite number above 0."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and 0 < value < math.inf
+
+
+def _number(text: str) -> float | str:
+    """Return the number that a text is, or else the text."""
+    try:
+        return float(text)
+    except ValueError:
+        return text.strip()
 
 
 def _option(name: str) -> str:

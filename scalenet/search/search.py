@@ -287,7 +287,7 @@ class Search:
             return study.outcome(study.board.view(curves=curves))
         asked = self._needs_asked()
         plan, facts_of = asked.plan(), {candidate.name: candidate.facts() for candidate in asked.candidates}
-        aim = Aim(schedule=plan.schedule, factors=dict.fromkeys(facts_of, 1.0))
+        aim = Aim(schedule=plan.schedule, factors=dict.fromkeys(facts_of, 1.0), pilot=plan.pilot)
         return Outcome(plan, facts_of, View(aim, {}), {})
 
     def _finished(self, *, curves: bool = False) -> Outcome:
@@ -368,6 +368,7 @@ def grid_search(
     epochs: int | None = Request.epochs,
     batch_size: int | None = Request.batch_size,
     learning_rate: float | None = Request.learning_rate,
+    rates: Sequence[float] | str | None = Request.rates,
     recipe: str | Path | Recipe | None = Request.recipe,
     changes: Sequence[str] | Mapping[str, Any] | None = Request.changes,
     objective: str = Request.objective,
@@ -400,7 +401,8 @@ def grid_search(
     running script or notebook is called in this process, one of a module that can be imported in several. `images`
     limits training images, `held_out` is the share held out where none are, `layout` and `strict` are as in `train`,
     `recipe` and its `changes` ({"optimizer.lr": 0.1}, or text as `--set` takes it), `batch_size` and `learning_rate`
-    say how it is trained.
+    say how it is trained. Unless the `learning_rate` is given a pilot finds it, by short trainings of the baseline at
+    three `rates`: those around the recipe's, or (0.01, 0.03, 0.1), which other evaluators need to have one.
 
     How much is trained: `epochs` (the budget of other evaluators) with so many `seeds`, from `seed` on, and each rung
     has `halving` times fewer candidates. What wins: the most accurate, or by the `objective` "accuracy-flops" the

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from scalenet.arch.config import as_data
+from scalenet.arch.config import as_data, config_of
 from scalenet.arch.errors import ScalenetError
 from scalenet.arch.files import read_text, write_text
 from scalenet.arch.words import quoted
@@ -81,19 +81,24 @@ class Study:
         self._check_same(plan_of(self.board.settle(as_data(self.plan)), self.place.name), shared=True)
         write_plan(self.folder, self.plan)
         self.board.add_candidates((one.name, asdict(self.facts[one.name]), one.config) for one in candidates)
+        if self.plan.pilot is not None:
+            baseline = config_of(self.plan.baseline)
+            self.board.add_candidates((name, {}, baseline) for name in self.plan.pilot.names)
         sweep(self.folder)
         self.board.begin(self._aim(), plan=as_data(self.plan), request=request)
 
     def _aim(self) -> Aim:
         objective, target = self.plan.objective, self.plan.grid.product
         factors = {name: objective.factor(facts.flops_ratio, target=target) for name, facts in self.facts.items()}
-        return Aim(schedule=self.plan.schedule, factors=factors)
+        plan = self.plan
+        return Aim(schedule=plan.schedule, factors=factors, pilot=plan.pilot, learning_rate=plan.learning_rate)
 
     def _discard(self) -> None:
         """Forget the search and remove its files, unless processes are at it."""
         self._check_idle()
         self.board.remove()
-        discard(self.folder, self.plan.candidates)
+        pilot = self.plan.pilot
+        discard(self.folder, {*self.plan.candidates, *(() if pilot is None else pilot.names)})
         self.proxies = {}
         self.board = self.place.board()
 
@@ -108,7 +113,7 @@ class Study:
             )
 
     def _go_on(self, before: Plan, more: int, say: Callable[[str], None]) -> None:
-        """Keep the rungs that an earlier schedule has beyond this one, and add one for more seeds."""
+        """Keep the pilot, and the rungs that an earlier schedule has beyond this one; add one for more seeds."""
         self._check_same(before, shared=True)
         rungs = self.plan.schedule.rungs
         if before.schedule.rungs[: len(rungs)] == rungs:
@@ -123,7 +128,7 @@ class Study:
             seeds = (*last.seeds, *range(max(last.seeds) + 1, max(last.seeds) + 1 + more))
             names = tuple(outcome.contenders())
             rungs = (*rungs, last.changed(names=names, seeds=seeds))
-        self.plan = self.plan.changed(schedule=Schedule(rungs=rungs))
+        self.plan = self.plan.changed(schedule=Schedule(rungs=rungs), pilot=before.pilot)
 
     def run_here(self, evaluator: Evaluator, *, look: Callable[[View], None]) -> None:
         """Evaluate what is left in this process."""
@@ -245,8 +250,13 @@ class _Recorded(Mapping[str, Facts]):
 def check(evaluator: Evaluator, folder: Path, candidates: Sequence[Candidate], plan: Plan) -> None:
     """Raise ScalenetError where an evaluator cannot do the jobs of a plan, before anything is written."""
     configs = {candidate.name: candidate.config for candidate in candidates}
-    jobs = Jobs(folder, configs.__getitem__)
-    keys = [
+    rate, pilot, baseline = plan.learning_rate, plan.pilot, config_of(plan.baseline)
+    rates = {} if pilot is None else pilot.names
+    if pilot is not None:
+        rate = pilot.rates[0]  # stands for what it will find
+    jobs = Jobs(folder, lambda name: configs.get(name, baseline), lambda name: rates.get(name, rate))
+    keys = [] if pilot is None else [key for tried in pilot.rates for key in pilot.keys(tried)]
+    keys += [
         (name, seed, rung.budget)
         for rung in plan.schedule.rungs
         for seed in rung.seeds

@@ -106,7 +106,7 @@ def test_words_are_the_shells_and_what_looks_like_json_is_left_alone(job, tmp_pa
     words = """ --name={name} 'a b $HOME; {seed}' '{"lr": 0.1}' {config}"""
     assert evaluate(Command(script(tmp_path, text) + words), job)[0].accuracy == 1
     told = (job.folder / "log.txt").read_text().strip()
-    assert told == str(["--name=tiny_a2_b1_g1", "a b $HOME; 1", '{"lr": 0.1}', str(job.file)])
+    assert told == str(["--name=tiny", "a b $HOME; 1", '{"lr": 0.1}', str(job.file)])
 
 
 @pytest.mark.parametrize("said", ["null", "NaN"])
@@ -420,7 +420,7 @@ def test_a_single_candidate_is_as_sure_as_its_mean_over_seeds(tiny, tmp_path):
     [
         (["--data", "images"], "--data is for scalenet's own training"),
         (["--recipe", "serch"], "--recipe is for scalenet's own training"),
-        (["--learning-rate", "0.1"], "--learning-rate is for scalenet's own training"),
+        (["--learning-rate", "0.1"], "without {learning_rate} takes no learning rate"),
         (["--evaluate", "train", "--classes", "5"], "--classes is for other evaluators"),
         (["--max-params", "1M,2M"], "one amount is wanted"),
         (["--max-latency", "1us,2us"], "one time is wanted"),

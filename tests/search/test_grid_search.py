@@ -46,6 +46,8 @@ def command(tiny: Path, output: Path, *words: str) -> list[str]:
         "8",
         "--seeds",
         "2",
+        "--learning-rate",
+        "0.002",
     ]
     return [*SCALENET, "grid-search", *fixed, "--workers", "1", "-o", str(output), *words]
 
@@ -437,7 +439,7 @@ def test_a_search_says_what_an_image_is_worth_and_goes_on_with_the_share_it_held
         (["--grid", "papr"], "did you mean 'paper'"),
         (["--base", "resnt18"], "did you mean 'resnet18'"),
         (["--epochs", "0"], "--epochs"),
-        (["--learning-rate", "-1"], "optimizer.lr: expected greater than 0"),
+        (["--learning-rate", "-1"], "--learning-rate: -1.0 is not a number above 0"),
         (["--images", "2", "--data", "grid.yaml"], "grid.yaml: is a file"),
         (["--grid", "paper", "--resolution", "x"], "is not a size"),
         (["--device", "tpu"], "tpu"),

@@ -120,7 +120,8 @@ def test_scalenets_own_training_runs_here_and_leaves_threads_and_random_state_as
     import torch
 
     before = torch.get_num_threads(), torch.random.get_rng_state()
-    search = asked(tiny, tmp_path, "train", data=tiny / "images", batch_size=8, epochs=4, workers=1, seeds=1)
+    options = {"batch_size": 8, "epochs": 4, "workers": 1, "seeds": 1, "learning_rate": 0.002}
+    search = asked(tiny, tmp_path, "train", data=tiny / "images", **options)
     sentences = search.expected()
     assert "images to train on" in sentences[0]
     assert "3 trainings, about " in sentences[1]

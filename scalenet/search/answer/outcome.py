@@ -55,6 +55,13 @@ class Outcome:
         A candidate of which a training diverged is left out. One of which a training failed is ranked by the rungs
         before: that a machine was full, or a file missing, says nothing against a candidate.
         """
+        trial = self.view.trial
+        if trial is not None and trial.over and trial.rate is None:
+            tried = ", ".join(f"{rate:g}" for rate in trial.rates)
+            raise RunError(
+                f"the pilot found no learning rate: at each of {tried} a training diverged or failed",
+                hint="give a --learning-rate, or other --rates",
+            )
         tables = self._finished()
         out = {name for table in tables for name, row in table.items() if None in row}
         sound = [{name: _known_all(row) for name, row in table.items() if name not in out} for table in tables]
@@ -87,6 +94,23 @@ class Outcome:
     def _places(self) -> dict[str, int]:
         """The place of each candidate among them."""
         return {name: place for place, name in enumerate(self.candidates)}
+
+    @property
+    def learning_rate(self) -> float | None:
+        """The rate of the candidates' trainings; None where it is not found yet, or is the evaluator's own."""
+        recipe = self.plan.recipe
+        own = recipe.optimizer.lr if recipe is not None and self.plan.pilot is None else None
+        return own if self.view.rate is None else self.view.rate
+
+    @property
+    def done(self) -> list[Entry]:
+        """The candidates' trainings that have a result."""
+        return [entry for entry in self.view.done() if entry.key[0] in self.candidates]
+
+    @property
+    def failed(self) -> list[Entry]:
+        """The candidates' trainings that failed."""
+        return [entry for entry in self.view.failed() if entry.key[0] in self.candidates]
 
     def _finished(self) -> list[dict[str, list[float | None]]]:
         """Return the accuracies by candidate of each finished rung, None for what diverged, without what failed."""
@@ -137,8 +161,8 @@ class Outcome:
     def untold(self) -> list[str]:
         """The candidates of which nothing is known because a training failed in the first rung: any may be the best."""
         ranked = {standing.name for standing in self.ranking.standings}
-        diverged = {entry.key[0] for entry in self.view.done() if entry.result and entry.result.accuracy is None}
-        failed = dict.fromkeys(entry.key[0] for entry in self.view.failed())
+        diverged = {entry.key[0] for entry in self.done if entry.result and entry.result.accuracy is None}
+        failed = dict.fromkeys(entry.key[0] for entry in self.failed)
         return [name for name in failed if name not in ranked and name not in diverged]
 
     def contenders(self) -> list[str]:
@@ -147,10 +171,10 @@ class Outcome:
         return [standing.name for standing in (ranking.winner, *ranking.ties)] + self.untold
 
     def jobs(self) -> pd.DataFrame:
-        """Return a row a finished training."""
+        """Return a row a finished training; those of the pilot are of rung 0."""
         import pandas as pd  # noqa: PLC0415
 
-        rows = []
+        rows = [_job(0, entry) for entry in self.view.done() if self.view.is_pilots(entry.key)]
         for number, (rung, names) in enumerate(self.rungs, start=1):
             for seed in rung.seeds:
                 entries = (self._entry((name, seed, rung.budget)) for name in names)
@@ -186,10 +210,12 @@ class Outcome:
     def spent(self) -> tuple[float, float]:
         """Return the training done for these rungs, and that of every candidate with all seeds and the full budget.
 
+        The pilot's is no candidate's.
+
         In units of the budget (epochs), or in trainings where the evaluator knows the budget.
         """
         last = self.view.aim.schedule.rungs[-1]
-        done = sum(entry.key[2] or 1 for entry in self.view.done())
+        done = sum(entry.key[2] or 1 for entry in self.done)
         return done, len(self.candidates) * len(last.seeds) * (last.budget or 1)
 
     def failed_rungs(self) -> list[int]:
@@ -202,7 +228,7 @@ class Outcome:
         best = self.candidates[ranking.winner.name]
         images, objective = self.plan.images, self.plan.objective
         spent, exhaustive = self.spent()
-        done = [entry.result for entry in self.view.done()]
+        done = [entry.result for entry in self.done]
         return Coefficients(
             schema="scalenet-coefficients/1",
             alpha=best.alpha,
@@ -221,7 +247,7 @@ class Outcome:
                 rounding=best.rounding,
                 candidates=len(ranking.standings) + len(self.untold),
                 diverged=len({result.candidate for result in done if result is not None and result.accuracy is None}),
-                failed=len({entry.key[0] for entry in self.view.failed()}),
+                failed=len({entry.key[0] for entry in self.failed}),
                 rungs=tuple(
                     Round(candidates=len(names), seeds=len(rung.seeds), budget=rung.budget)
                     for rung, names in self.rungs[: ranking.winner.rung + 1]
@@ -383,10 +409,10 @@ class Outcome:
     def _why_none(self, gone: Sequence[int]) -> str:
         """Return why there is no ranking; in the rungs that are `gone` every candidate diverged."""
         if gone:
-            which, recipe = f" of rung {gone[0]}" if gone[0] > 1 else "", self.plan.recipe
-            advice = f"; try a --learning-rate below {recipe.optimizer.lr:g}" if recipe else ""
+            which, rate = f" of rung {gone[0]}" if gone[0] > 1 else "", self.learning_rate
+            advice = "" if rate is None else f"; try a --learning-rate below {rate:g}"
             return f"every candidate{which} diverged{advice}"
-        if failed := self.view.failed():
+        if failed := self.failed:
             return f"every candidate failed or diverged: {failed[0].why()}"
         return "no candidate has all its trainings of the first rung yet"
 

@@ -98,7 +98,7 @@ def answer_of(study: Study, outcome: Outcome) -> Answer:
     error = None
     if rungs := outcome.failed_rungs():
         error = RunError(
-            f"rung {rungs[0]}: a training of every candidate failed: {outcome.view.failed()[-1].why()}",
+            f"rung {rungs[0]}: a training of every candidate failed: {outcome.failed[-1].why()}",
             hint="the answer is that of the rungs before; the same command tries the others again",
         )
     return Answer(found, tuple(summary(study, outcome, found)), error)
@@ -192,7 +192,7 @@ def _doubts(outcome: Outcome, evidence: Evidence) -> Iterator[str]:
     if images is not None and evidence.accuracy < _better_than(images.chance):
         yield "the winner is hardly better than chance: train longer or on more images before you use it"
     if images is not None:
-        yield from _guesses([entry.result for entry in outcome.view.done() if entry.result is not None], images.classes)
+        yield from _guesses([entry.result for entry in outcome.done if entry.result is not None], images.classes)
     if len({standing.score for standing in outcome.ranking.standings}) == 1 < evidence.candidates:
         yield "all candidates score alike: harder images, or less training, would tell more"
     elif evidence.seed_correlation is not None:

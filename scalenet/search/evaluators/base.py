@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from scalenet.arch.errors import RunError
+from scalenet.arch.errors import RunError, ScalenetError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,7 +22,8 @@ class Job:
 
     `config` is the candidate's, `file` where it lies. `seed` is that of all random numbers, `budget` how long to train,
     in the evaluator's units (epochs; None where it knows by itself), and `folder` the job's own, for checkpoints and
-    logs; it may not exist yet. A job of the same folder with a larger budget may go on from what lies there.
+    logs; it may not exist yet. A job of the same folder with a larger budget may go on from what lies there. The
+    learning rate is None where it is the evaluator's own.
     """
 
     candidate: str
@@ -31,6 +32,7 @@ class Job:
     seed: int
     budget: int | None
     folder: Path
+    learning_rate: float | None = None
 
     def __str__(self) -> str:
         return f"{self.candidate} seed {self.seed}"
@@ -63,6 +65,16 @@ class Result:
 
 
 Tell: TypeAlias = "Callable[[Report], None]"
+
+
+def check_rates(jobs: Sequence[Job], *, takes: bool, needs: bool, what: str) -> None:
+    """Refuse jobs with a learning rate where an evaluator takes none, and without one where it needs it."""
+    given = [job.learning_rate is not None for job in jobs]
+    if any(given) and not takes:
+        raise ScalenetError(f"{what} takes no learning rate: every rate would get the same result")
+    if needs and not all(given):
+        hint = "--rates 0.01,0.03,0.1 has a pilot find it, --learning-rate says it"
+        raise ScalenetError(f"{what} wants a learning rate", hint=hint)
 
 
 class Evaluator(Protocol):

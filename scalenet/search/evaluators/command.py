@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scalenet.arch.errors import RunError, ScalenetError, UnknownNameError
-from scalenet.search.evaluators.base import Report, Result, fingerprint, fraction, number
+from scalenet.search.evaluators.base import Report, Result, check_rates, fingerprint, fraction, number
 from scalenet.search.evaluators.processes import run
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 class Command:
     """The user's own trainer, run without a shell.
 
-    Placeholders are {config}, {budget}, {seed}, {folder} and {name}. On stdout each line that is a JSON object with
-    `accuracy` is a report, with `epoch` beside it, and the last of them the result. All else of stdout and stderr goes
-    to `log.txt` in the job's folder.
+    Placeholders are {config}, {budget}, {seed}, {learning_rate}, {folder} and {name}. On stdout each line that is a
+    JSON object with `accuracy` is a report, with `epoch` beside it, and the last of them the result. All else of stdout
+    and stderr goes to `log.txt` in the job's folder.
     """
 
     text: str
@@ -46,6 +46,9 @@ class Command:
             raise ScalenetError("--evaluate has no {seed}, so that seeds would not differ", hint="add it, or --seeds 1")
         if "budget" in used and any(job.budget is None for job in jobs):
             raise ScalenetError("--evaluate has {budget}", hint="--epochs says how much it is")
+        rated = "learning_rate" in used
+        what = "--evaluate with {learning_rate}" if rated else "--evaluate without {learning_rate}"
+        check_rates(jobs, takes=rated, needs=rated, what=what)
         program = self._words()[0]
         if shutil.which(program) is None:
             raise ScalenetError(f"--evaluate: {program}: no such program")
@@ -93,14 +96,15 @@ class Command:
             "config": str(job.file.absolute()),
             "budget": "" if job.budget is None else str(job.budget),
             "seed": str(job.seed),
+            "learning_rate": "" if job.learning_rate is None else str(job.learning_rate),
             "folder": str(job.folder.absolute()),
-            "name": job.candidate,
+            "name": job.config.name,
         }
         return [_PLACEHOLDER.sub(lambda match: values[match[1]], word) for word in self._words()]
 
 
 _OWN = (".py", ".sh", ".bash", ".pl", ".r", ".R", ".jl", ".lua", ".yaml", ".yml", ".toml", ".json", ".ini", ".cfg")
-_PLACEHOLDERS = ("config", "budget", "seed", "folder", "name")
+_PLACEHOLDERS = ("config", "budget", "seed", "learning_rate", "folder", "name")
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_]\w*)\}")
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scalenet.arch.errors import PlainError, RunError, ScalenetError, one_line
-from scalenet.search.evaluators.base import Report, Result, fingerprint, fraction
+from scalenet.search.evaluators.base import Report, Result, check_rates, fingerprint, fraction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,8 +30,9 @@ class Function:
     """A function, as `package.module:function`, found in `folder` or where Python looks.
 
     It is called as `function(architecture, budget=, seed=, folder=, report=)` with the candidate's
-    `scalenet.Architecture` and returns its accuracy, a fraction, or None where the training diverged. It may call
-    `report(epochs, accuracy)` meanwhile. What it prints goes to stderr.
+    `scalenet.Architecture` and returns its accuracy, a fraction, or None where the training diverged; it gets a
+    `learning_rate=` as well where it names that and there is one. It may call `report(epochs, accuracy)` meanwhile.
+    What it prints goes to stderr.
     """
 
     path: str
@@ -41,9 +42,8 @@ class Function:
         return self.path
 
     def check(self, jobs: Sequence[Job]) -> None:
-        """Refuse a function that cannot be imported, and jobs without a budget."""
-        self._found()
-        _check_budgets(jobs, self.path)
+        """Refuse a function that cannot be imported, jobs without a budget, and rates that it does not take."""
+        _check(jobs, self._found(), self.path)
 
     def sources(self) -> dict[str, str]:
         """Return digests of the function's module and of those in its folder that it imports, however far.
@@ -88,8 +88,8 @@ class Given:
         return f"{getattr(self.function, '__module__', '?')}:{name}"
 
     def check(self, jobs: Sequence[Job]) -> None:
-        """Refuse jobs without a budget."""
-        _check_budgets(jobs, str(self))
+        """Refuse jobs without a budget, and rates that the function does not take."""
+        _check(jobs, self.function, str(self))
 
     def sources(self) -> dict[str, str]:
         """Return a digest of the function's source, where there is one."""
@@ -124,14 +124,28 @@ def _there(module: ModuleType, name: str) -> Any:
         return None
 
 
-def _check_budgets(jobs: Sequence[Job], what: str) -> None:
+def _check(jobs: Sequence[Job], function: Callable[..., Any], what: str) -> None:
     if any(job.budget is None for job in jobs):
         raise ScalenetError(f"--evaluate {what} wants a budget", hint="--epochs says how much it is")
+    named = _rate_parameter(function)
+    needs = named is not None and named.default is named.empty and named.kind is not named.VAR_KEYWORD
+    check_rates(jobs, takes=named is not None, needs=needs, what=f"--evaluate {what}")
+
+
+def _rate_parameter(function: Callable[..., Any]) -> inspect.Parameter | None:
+    """Return the parameter of a function that takes a learning rate, if it has one: by name, or like any other."""
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):  # written in C
+        return None
+    others = [one for one in parameters.values() if one.kind is one.VAR_KEYWORD]
+    return parameters.get("learning_rate", *others)
 
 
 def _call(function: Callable[..., Any], job: Job, tell: Tell) -> Result:
     started = time.perf_counter()
     job.folder.mkdir(parents=True, exist_ok=True)
+    rate = {} if job.learning_rate is None else {"learning_rate": job.learning_rate}
     try:
         with chdir("."):  # where it moves to, this process does not stay
             accuracy = function(
@@ -139,6 +153,7 @@ def _call(function: Callable[..., Any], job: Job, tell: Tell) -> Result:
                 budget=job.budget,
                 seed=job.seed,
                 folder=job.folder,
+                **rate,
                 report=lambda done, accuracy=None: tell(Report(float(done), fraction(accuracy, f"report({done})"))),
             )
     except (Exception, SystemExit) as error:

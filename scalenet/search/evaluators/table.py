@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from scalenet.arch.errors import RunError, ScalenetError, nearest
 from scalenet.arch.files import read_text
-from scalenet.search.evaluators.base import Result, fingerprint, fraction
+from scalenet.search.evaluators.base import Result, check_rates, fingerprint, fraction
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -49,7 +49,8 @@ class Table:
         return {self.file.name: fingerprint(json.dumps(known).encode())}
 
     def check(self, jobs: Sequence[Job]) -> None:
-        """Refuse jobs that the table has no results of."""
+        """Refuse jobs that the table has no results of, and those at a learning rate: a table knows of none."""
+        check_rates(jobs, takes=False, needs=False, what=f"{self.file}")
         missing = [job for job in jobs if self._key(job) not in self.rows]
         if missing:
             first, (*_, budget) = missing[0], self._key(missing[0])
@@ -91,12 +92,18 @@ class Table:
             )
         rows: dict[Key, float | None] = {}
         for row in reader:
+            if row.get("rung") == _PILOT:
+                continue
             place = f"{self.file}:{reader.line_num}"
             for key, accuracy in _results(row, wide, place):
                 if rows.setdefault(key, accuracy) != accuracy:
                     same = f"{key[0]} seed {key[1]}" + ("" if key[2] is None else f" with budget {key[2]}")
                     raise ScalenetError(f"{place}: another accuracy of {same}", hint="leave one row of it")
         return rows
+
+
+_PILOT = "0"
+"""The rung of a search's trainings that are no candidate's."""
 
 
 def _results(row: Mapping[str, Any], wide: Mapping[str, int], place: str) -> Iterator[tuple[Key, float | None]]:

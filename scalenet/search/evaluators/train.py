@@ -20,6 +20,7 @@ from scalenet.training.checkpoint import read_state, write_state
 from scalenet.training.loop import Training
 from scalenet.training.numerics import memory_format
 from scalenet.training.progress import DivergedError, Listener
+from scalenet.training.recipe import change
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Train:
-    """Trains each candidate by a recipe, for the job's budget of epochs or else the recipe's.
+    """Trains each candidate by a recipe, for the job's budget of epochs and at its rate, or else the recipe's.
 
     A training that was killed goes on from its checkpoint in the job's folder, written `every` so many seconds.
     """
@@ -58,7 +59,8 @@ class Train:
         without what was done twice. The checkpoint is removed at the end.
         """
         torch.set_num_threads(self.threads)
-        recipe = self.recipe if job.budget is None else self.recipe.changed(epochs=job.budget)
+        asked = {"epochs": job.budget, "optimizer.lr": job.learning_rate}
+        recipe = change(self.recipe, [(key, value) for key, value in asked.items() if value is not None])
         training = self._training(job, recipe)
         keeper = _Keeper(job.folder / f"epochs-{recipe.epochs}.safetensors", self._about(job, recipe), self.every, tell)
         keeper.begin(training)

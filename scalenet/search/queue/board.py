@@ -130,7 +130,7 @@ class Board:
         if unwanted := [entry.id for key, entry in entries if entry.state is State.waiting and key not in wanted]:
             self._take_off(unwanted)
         if not any(entry.state is State.running for entry in view.entries.values()):
-            self._forgive(view.failed())
+            self._forgive(view.forgivable())
         self.fill()
 
     def add_candidates(self, candidates: Iterable[tuple[str, dict[str, Any], Config]]) -> None:
@@ -215,10 +215,12 @@ class Board:
             row = {"attempt": entry.id, "epoch": round(report.done), "accuracy": report.accuracy}
             self._unless_refused(lambda: self.database.add(CURVES, [row]))
 
-    def finish(self, entry: Entry, result: Result) -> None:
-        """Record the result of a job that has none, whoever has the job by now."""
+    def finish(self, entry: Entry, result: Result, *, in_time: bool = False) -> None:
+        """Record the result of a job that has none, whoever has the job by now; `in_time` not once it has failed."""
         known = {name: getattr(result, name) for name in ("accuracy", "loss", "seconds", "images", "one_class")}
         done = ATTEMPTS.update().where(_A.id == entry.id, _A.worker == entry.worker, _A.state != "done")
+        if in_time:
+            done = done.where(~sql.exists(_failures_since(entry, self.id)))
         others = ATTEMPTS.update().where(_same_job(entry, self.id), _A.state.in_(("waiting", "running")))
 
         def work(connection: sql.Connection, _: bool) -> None:
@@ -392,9 +394,19 @@ def _same_job(entry: Entry, search: int) -> sql.ColumnElement[bool]:
 
 def _results_of(entry: Entry, search: int) -> Any:
     other = ATTEMPTS.alias()
+    return _attempts_of(entry, search, other).where(other.c.state == "done")
+
+
+def _failures_since(entry: Entry, search: int) -> Any:
+    other = ATTEMPTS.alias()
+    later = other.c.attempt >= entry.attempt
+    return _attempts_of(entry, search, other).where(other.c.state == "failed", later)
+
+
+def _attempts_of(entry: Entry, search: int, other: Any) -> Any:
     name, seed, budget = entry.key
     same = (other.c.search == search, other.c.candidate == name, other.c.seed == seed)
-    return sql.select(other.c.id).where(*same, other.c.budget == (budget or 0), other.c.state == "done")
+    return sql.select(other.c.id).where(*same, other.c.budget == (budget or 0))
 
 
 def _entries(rows: Iterable[Any], points: Iterable[Any]) -> Mapping[Key, Entry]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from scalenet.arch.config import Multiplier
 from scalenet.arch.spec import Record
+from scalenet.search.rungs.pilot import Pilot, Trial
 from scalenet.search.rungs.schedule import Key, Schedule, entrants, finished, needed
 
 if TYPE_CHECKING:
@@ -33,10 +36,15 @@ ENDED = (State.done, State.failed)
 
 
 class Aim(Record):
-    """What is to be evaluated: a schedule, and by candidate what its accuracy is multiplied by before it is ranked."""
+    """What is to be evaluated: a schedule, and by candidate what its accuracy is multiplied by before it is ranked.
+
+    The learning rate is what the `pilot` finds, or `learning_rate`, or else the evaluator's own.
+    """
 
     schedule: Schedule
     factors: dict[str, float]
+    pilot: Pilot | None = None
+    learning_rate: Multiplier | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +115,39 @@ class View:
         return entrants(self.aim.schedule, self.names, self.scores)
 
     @cached_property
+    def trial(self) -> Trial | None:
+        """The pilot, as far as it is known; None where there is none."""
+        pilot = self.aim.pilot
+        if pilot is None:
+            return None
+        ended = {key: entry for key, entry in self.entries.items() if self.is_pilots(key) and entry.state in ENDED}
+        return Trial(pilot, {key: _loss(entry, pilot.by) for key, entry in ended.items()})
+
+    @property
+    def rate(self) -> float | None:
+        """The learning rate of the candidates' trainings; None where it is not found yet, or none is given."""
+        return self.aim.learning_rate if self.trial is None else self.trial.rate
+
+    def rate_of(self, name: str) -> float | None:
+        """Return the learning rate of the trainings of that name, which may be the pilot's."""
+        return self._pilots.get(name, self.rate)
+
+    @cached_property
     def needed(self) -> list[Key]:
-        """The jobs of the rungs that are known, in the order of their evaluation."""
+        """The jobs that are known to be needed, in the order of their evaluation: the pilot's, then the rungs'."""
+        if self.trial is None:
+            return self._of_rungs
+        return [*self.trial.needed, *(() if self.rate is None else self._of_rungs)]
+
+    @cached_property
+    def _of_rungs(self) -> list[Key]:
         return needed(self.aim.schedule, self.names, self.scores)
 
     @cached_property
     def finished(self) -> bool:
-        """Whether nothing is left to be evaluated."""
+        """Whether nothing is left to be evaluated, or nothing can be: no rate of the pilot was any good."""
+        if self.trial is not None and self.rate is None:
+            return self.trial.over
         return finished(self.aim.schedule, self.names, self.scores)
 
     @cached_property
@@ -145,9 +179,22 @@ class View:
         """Return the needed jobs that failed, and are not tried again."""
         return self._by_state[State.failed]
 
+    def forgivable(self) -> list[Entry]:
+        """Return the failed jobs that may be tried again: not the pilot's, once it has found what others go by."""
+        return [entry for entry in self.failed() if self.rate is None or not self.is_pilots(entry.key)]
+
+    def is_pilots(self, key: Key) -> bool:
+        """Return whether a job is the pilot's."""
+        return key[0] in self._pilots
+
+    @cached_property
+    def _pilots(self) -> dict[str, float]:
+        return {} if self.aim.pilot is None else self.aim.pilot.names
+
     def planned(self) -> int:
         """Return how many trainings there are, those of the rungs that are not known yet included."""
-        return len(self.needed) + len(self.later())
+        pilot = 0 if self.trial is None else len(self.trial.needed)
+        return pilot + len(self._of_rungs) + len(self.later())
 
     def later(self) -> list[int | None]:
         """Return the budgets of the trainings of the rungs that are not known yet."""
@@ -163,20 +210,36 @@ class View:
         `unit` is how many seconds a unit of the budget takes as far as that is known before anything is done; where it
         is not either, nothing is known of the rest.
         """
-        done = [(entry.result.seconds, key[2] or 1) for key, entry in self.entries.items() if entry.result is not None]
+        done = [
+            (entry.result.seconds, self._units(key)) for key, entry in self.entries.items() if entry.result is not None
+        ]
         if done:
             unit = sum(seconds for seconds, _ in done) / sum(budget for _, budget in done)
         return None if unit is None else self._units_left() * unit / workers
 
     def _units_left(self) -> float:
         left = float(sum(budget or 1 for budget in self.later()))
-        for key in self.needed:
+        pilot = [] if self.trial is None else self.trial.needed
+        for key in (*pilot, *self._of_rungs):
             entry = self.entries.get(key)
             if entry is None or entry.state not in ENDED:
-                left += (key[2] or 1) * (1 - (entry.share if entry is not None else 0.0))
+                left += self._units(key) * (1 - (entry.share if entry is not None else 0.0))
         return left
+
+    def _units(self, key: Key) -> float:
+        """Return how much a job takes, in units of a candidate's budget."""
+        cost = self.aim.pilot.cost if self.aim.pilot is not None and self.is_pilots(key) else 1.0
+        return (key[2] or 1) * cost
 
     def hopeless(self) -> str | None:
         """Return why the first jobs failed where none has succeeded: so will the others."""
         failed, enough = self.failed(), min(_HOPELESS, len(self.needed))
         return failed[0].why() if len(failed) >= enough and not self.done() else None
+
+
+def _loss(entry: Entry, by: str) -> float:
+    """Return what a training of the pilot lost that ended: infinitely much where it diverged or failed."""
+    result = entry.result
+    if result is None or result.accuracy is None:
+        return math.inf
+    return 1 - result.accuracy if by == "accuracy" or result.loss is None else result.loss

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from scalenet.search.evaluators import Evaluator, Job, Report, Result
     from scalenet.search.queue.board import Board, Place
     from scalenet.search.queue.database import Database
-    from scalenet.search.queue.jobs import Entry
+    from scalenet.search.queue.jobs import Entry, View
 
 FAREWELL = 20.0
 """Seconds that a worker has to give back what it is at."""
@@ -169,9 +169,12 @@ class Worker:
     watching: bool = False
     between: Callable[[], None] = lambda: None
 
+    def __post_init__(self) -> None:
+        self.rates = _Rates(self.board)
+
     def work(self) -> None:
         """Evaluate jobs until nothing is left, or it is to leave."""
-        jobs = Jobs(self.folder, self.board.config)
+        jobs = Jobs(self.folder, self.board.config, self.rates)
         while (entry := self._next()) is not None:
             self._evaluate(entry, jobs.prepared(entry.key))
             self.between()
@@ -218,7 +221,25 @@ class Worker:
         elif isinstance(result, str):
             self.board.fail(entry, result)
         else:
-            self.board.finish(entry, result)
+            self.board.finish(entry, result, in_time=self.rates.is_pilots(entry))
+
+
+@dataclass
+class _Rates:
+    """The learning rates of jobs by candidate: what the pilot found stays, so that the board is not asked again."""
+
+    board: Board
+    view: View | None = None
+
+    def __call__(self, name: str) -> float | None:
+        """Return the rate of a candidate, None where it is the evaluator's own."""
+        if self.view is None or (self.view.trial is not None and self.view.rate is None):
+            self.view = self.board.view()
+        return self.view.rate_of(name)
+
+    def is_pilots(self, entry: Entry) -> bool:
+        """Return whether a job is the pilot's: others may go by what was found without it, once it has failed."""
+        return self.view is not None and self.view.is_pilots(entry.key)
 
 
 @dataclass

@@ -19,11 +19,13 @@ from scalenet.search.queue.board import Board
 from scalenet.search.queue.jobs import Aim, State
 from scalenet.search.queue.silence import Silence
 from scalenet.search.queue.tables import ATTEMPTS
+from scalenet.search.rungs.pilot import Pilot
 from scalenet.search.rungs.schedule import Rung, Schedule
 
 if TYPE_CHECKING:
     from scalenet.search.queue.jobs import Entry
 
+PILOT = Pilot(rates=(0.001, 0.003, 0.009), seeds=(0,), budget=1)
 RUNGS = Schedule(rungs=(Rung(seeds=(0,), budget=1), Rung(keep=2, seeds=(0, 1), budget=2)))
 
 
@@ -153,6 +155,51 @@ def test_who_asks_again_as_the_connection_broke_has_the_job_that_it_took(url, mo
         board.finish(first, result(first))
         board.finish(first, result(first))
     assert board.view().entries[first.key].result == result(first)
+
+
+def test_the_pilot_is_first_and_all_others_go_by_what_it_found(url):
+    board = Board(url, "search", grace=60)
+    board.begin(aim(2).changed(pilot=PILOT))
+    assert (board.view().rate, board.view().planned()) == (None, 3 + 2 + 4)
+    worth = {"rate_0.001": 0.5, "rate_0.003": 0.7, "rate_0.009": 0.8, "rate_0.027": None}
+    done = []
+    while board.fill().rate is None:
+        entry = claim(board)
+        done.append(entry.key[0])
+        board.finish(entry, Result(entry.key[0], 0, worth[entry.key[0]], None, 1.0, None))
+    assert done == list(worth), "the best was at an end, so that one more was tried"
+    assert board.view().rate == 0.009
+    drain(board)
+    view = board.view()
+    assert (view.rate_of("rate_0.027"), view.rate_of("c1")) == (0.027, 0.009)
+    assert len(view.done()) == view.planned() == 4 + 2 + 4
+
+
+def test_what_the_pilot_found_stays_whoever_comes_late_or_begins_again(url, elsewhere, monkeypatch):
+    monkeypatch.setattr(boards, "DEATHS", 1)
+    board = Board(url, "search", grace=0.1)
+    own = aim(2).changed(pilot=PILOT)
+    board.begin(own)
+    slow = claim(board, "slow")
+    watch(board, 0.3)
+    while board.fill().rate is None:
+        entry = claim(board)
+        board.finish(entry, Result(entry.key[0], 0, {"rate_0.009": 0.4}.get(entry.key[0], 0.6), None, 1.0, None))
+    found = board.view().rate
+    board.finish(slow, Result(slow.key[0], 0, 0.9, None, 1.0, None), in_time=True)
+    board.begin(own)
+    assert [entry.key for entry in board.view().failed()] == [slow.key]
+    assert board.view().rate == found
+
+
+def test_a_pilot_of_which_all_failed_is_tried_again_by_the_next_search(url):
+    board = Board(url, "search", grace=60)
+    board.begin(aim(1).changed(pilot=PILOT))
+    while not board.fill().finished:
+        board.fail(claim(board), "no luck")
+    assert (board.view().rate, len(board.view().failed())) == (None, 5)
+    board.begin(aim(1).changed(pilot=PILOT))
+    assert (board.view().finished, len(board.view().waiting())) == (False, 3)
 
 
 @pytest.fixture
