@@ -30,6 +30,10 @@ Draws: TypeAlias = dict[str, Tensor]
 """Uniform random numbers of a batch by what they are for, each [N, …]."""
 
 
+_CACHED = 2**18
+"""The values changed at a time on a CPU, so that what is made of them as floats stays in a core's cache."""
+
+
 def _known(change: str) -> str:
     if change not in CHANGES:
         raise ValueError(f"expected one of {', '.join(CHANGES)}")
@@ -109,6 +113,7 @@ def crop(images: Tensor, boxes: Sequence[Box], size: tuple[int, int]) -> Tensor:
 def follow_policy(images: Tensor, policy: Policy, draws: Tensor) -> Tensor:
     """Return images [N, 3, H, W] of values from 0 to 255, changed as a policy says, as uint8; `draws` as of `draw`."""
     images = images.round().to(torch.uint8) if images.is_floating_point() else images.clone()
+    images = images.contiguous()  # changes of colour go through one channel after the other
     chosen = (draws[:, :, 0] * len(policy.choices)).long()
     for place in range(policy.places):
         for number in range(policy.longest):
@@ -134,8 +139,23 @@ def _take(images: Tensor, steps: list[Step | None], way: Tensor) -> None:
         places, levels = torch.tensor(list(taken)), torch.tensor(list(taken.values()), dtype=torch.float64)
         if name in SIGNED:
             levels = torch.where(way[places] < 0.5, levels, -levels)
-        index = places.to(images.device)
-        images[index] = CHANGES[name](images[index], levels.to(images.device))
+        index, levels, few = places.to(images.device), levels.to(images.device), _at_once(images)
+        for some, theirs in zip(torch.split(index, few), torch.split(levels, few), strict=True):
+            _put(images, some, CHANGES[name](images.index_select(0, some), theirs))
+
+
+def _at_once(images: Tensor) -> int:
+    """Return how many images are changed at a time: on a CPU, what stays in its cache."""
+    return max(1, _CACHED // images[0].numel()) if images.device.type == "cpu" else len(images)
+
+
+def _put(images: Tensor, index: Tensor, changed: Tensor) -> None:
+    """Put images in their places; on a CPU one by one, since an index moves bytes one by one."""
+    if images.device.type != "cpu":
+        images.index_copy_(0, index, changed)
+        return
+    for place, image in zip(index.tolist(), changed, strict=True):
+        images[place] = image
 
 
 def flip_and_shift(images: Tensor, augmentation: Augmentation, draws: Draws) -> Tensor:

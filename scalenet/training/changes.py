@@ -105,12 +105,12 @@ def _contrast(images: Tensor, levels: Tensor) -> Tensor:
 
 def _sharpness(images: Tensor, levels: Tensor) -> Tensor:
     values = images.float()
-    rows = values[:, :, :-2] + values[:, :, 1:-1] + values[:, :, 2:]
-    around = rows[:, :, :, :-2] + rows[:, :, :, 1:-1] + rows[:, :, :, 2:]
+    rows = (values[:, :, :-2] + values[:, :, 1:-1]).add_(values[:, :, 2:])
+    around = (rows[:, :, :, :-2] + rows[:, :, :, 1:-1]).add_(rows[:, :, :, 2:])
     centre = values[:, :, 1:-1, 1:-1]
-    smooth = (around + 4 * centre).div_(13).add_(0.5).floor_()
+    smooth = around.add_(centre, alpha=4).div_(13).add_(0.5).floor_()
     sharp = images.clone()  # the border stays
-    sharp[:, :, 1:-1, 1:-1] = _blend(centre, smooth, _factors(levels).view(-1, 1, 1, 1)).to(torch.uint8)
+    sharp[:, :, 1:-1, 1:-1] = _blend(centre, smooth, _factors(levels).view(-1, 1, 1, 1))
     return sharp
 
 
@@ -134,7 +134,8 @@ def _invert(images: Tensor, levels: Tensor) -> Tensor:  # noqa: ARG001 - as the 
 
 
 def _autocontrast(images: Tensor, levels: Tensor) -> Tensor:
-    low, high = (limit.double()[:, :, None] for limit in images.flatten(2).aminmax(dim=2))
+    rows = images.flatten(2)
+    low, high = (limit.double() for limit in (rows.amin(2, keepdim=True), rows.amax(2, keepdim=True)))
     factor, values = torch.full_like(low, 255) / (high - low), _values(levels)  # 255 / … would multiply by 1 / …
     return _looked_up(images, torch.where(high > low, values * factor - low * factor, values))
 

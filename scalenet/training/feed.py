@@ -146,7 +146,7 @@ class FileFeed:
     def _loaded(self, keys: Iterable[Key]) -> Iterator[tuple[Tensor, Tensor]]:
         loader: DataLoader[Any] = DataLoader(
             self.decoded,
-            sampler=keys,  # a batch a key: the loader forms none
+            sampler=map(_order, keys),  # a batch an order: the loader forms none
             batch_size=None,
             num_workers=self.workers,
             prefetch_factor=_AHEAD if self.workers else None,
@@ -154,7 +154,8 @@ class FileFeed:
         )
         with off_the_path():
             batches = iter(loader)  # starts the workers
-        for images, places, broken in batches:
+        for images, found, broken in batches:
+            places = torch.tensor(found)
             self.broken.update(dict.fromkeys(broken))
             if broken and self.strict:
                 raise DataError(f"{self.decoded.images.root}: {len(broken)} broken files: {some(broken)}")
@@ -174,24 +175,35 @@ class FileFeed:
         return images, self.labels[places].to(self.device)
 
 
+_Order: TypeAlias = list[tuple[int, list[float] | None]]
+"""The place of each image of a batch, and the numbers of its crop.
+
+Plain numbers, since each tensor would go to a worker, or come from it, by a file of its own.
+"""
+
+
+def _order(key: Key) -> _Order:
+    chosen, draws = key
+    crops = draws["crop"].tolist() if "crop" in draws else [None] * len(chosen)
+    return list(zip(chosen.tolist(), crops, strict=True))
+
+
 class _Decoded(Dataset[Any]):
-    """Decodes the images of a key in a worker process."""
+    """Decodes the images of an order in a worker process."""
 
     def __init__(self, images: FileSet, size: Size, augmentation: Augmentation | None, test_crop: float) -> None:
         self.images, self.size, self.augmentation, self.test_crop = images, size, augmentation, test_crop
 
-    def __getitem__(self, key: Key) -> tuple[Tensor, Tensor, list[str]]:
+    def __getitem__(self, order: _Order) -> tuple[Tensor, list[int], list[str]]:
         """Return images, their places (-1 for a broken one), and why which could not be decoded."""
-        chosen, draws = key
-        pixels = np.zeros((len(chosen), 3, *self.size), dtype=np.uint8)
-        places, broken = chosen.clone(), []
-        crops = draws["crop"].tolist() if "crop" in draws else [None] * len(chosen)
+        places, broken = [place for place, _ in order], []
+        pixels = np.zeros((len(order), 3, *self.size), dtype=np.uint8)
         with quiet():
-            for number, place in enumerate(chosen.tolist()):
+            for number, (place, numbers) in enumerate(order):
                 try:
-                    pixels[number] = self._read(place, crops[number])
+                    pixels[number] = self._read(place, numbers)
                 except Exception as error:  # as in decoding.decode
-                    places[number] = -1
+                    places[number] = UNKNOWN
                     broken.append(f"{self.images.files[place].label(self.images.root)}: {reason(error)}")
         return torch.from_numpy(pixels), places, broken
 
