@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import NoReturn
 
 SECONDS = 10
-"""CPU time of a case; one that waits, using next to none, is ended after as long."""
+"""CPU time of a case; one that waits, using and wanting next to none, is ended after as long."""
 MEMORY = 1 << 30
 """Resident bytes of a case at their peak, the interpreter and torch included."""
 _ADDRESSES = 2 << 30
@@ -111,14 +111,14 @@ def _watch(child: int, start: float) -> tuple[int, resource.struct_rusage, bool]
         if found:
             return status, usage, waited
         elapsed = time.monotonic() - start
-        if not waited and elapsed > SECONDS and (_cpu(child) < elapsed / 20 or elapsed > 30 * SECONDS):
+        if not waited and elapsed > SECONDS and (_at_work(child) < elapsed / 20 or elapsed > 30 * SECONDS):
             waited = True
             os.killpg(child, signal.SIGKILL)
         time.sleep(min(0.05, max(0.001, elapsed / 20)))
 
 
-def _cpu(process: int) -> float:
-    """Return the CPU time in seconds of a process and of all that descend from it."""
+def _at_work(process: int) -> float:
+    """Return how many seconds a process and all that descend from it had a CPU, or stood in line for one."""
     family, seconds = {process}, 0.0
     for number in sorted(int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal()):
         with contextlib.suppress(OSError):  # gone meanwhile
@@ -126,6 +126,8 @@ def _cpu(process: int) -> float:
             if number in family or int(fields[1]) in family:
                 family.add(number)
                 seconds += sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+                for thread in Path(f"/proc/{number}/task").iterdir():
+                    seconds += int((thread / "schedstat").read_text(encoding="ascii").split()[1]) / 1e9
     return seconds
 
 
