@@ -40,15 +40,16 @@ def list_searches(
     json: Json = False,
 ) -> None:
     """List the searches below a folder, or those of a --storage: where they are, how far, and the best so far."""
+    from scalenet.search.queue.storage_url import shown
     from scalenet.search.search import searches
 
-    rows = [_summary(search) for search in searches(storage or folder)]
+    rows = [_summary(search) for search in searches(folder, storage=storage)]
     if json:
         emit_json(rows)
     elif rows:
         emit(rows, formats=FORMATS)
     else:
-        note(f"{storage or folder}: holds no search")
+        note(f"{folder if storage is None else shown(storage)}: holds no search")
 
 
 @app.command(cls=Command)

@@ -453,14 +453,15 @@ def open_search(folder: str | Path = FOLDER, *, storage: str | None = None, name
     return search
 
 
-def searches(place: str | Path = "runs") -> list[Search]:
-    """Return the searches below a folder, or those of a storage: postgresql://USER@HOST/DATABASE.
+def searches(place: str | Path = "runs", *, storage: str | None = None) -> list[Search]:
+    """Return the searches below a folder, or those of a storage, whose URL may be given as either.
 
-    What is no database, or one of scalenet 0.1, is left out.
+    What is no database, or one of scalenet 0.1, is left out. Raise ScalenetError where there is no such place.
     """
-    if "://" in str(place):
-        names = search_names(open_database(str(place), reading=True))
-        return [_of_storage(str(place), name) for name in names]
+    url = str(place) if storage is None and "://" in str(place) else storage
+    if url is not None:
+        names = search_names(open_database(url, reading=True))
+        return [_of_storage(url, name) for name in names]
     root = Path(place)
     if not root.is_dir():
         raise ScalenetError(f"{root}: no such directory", hint="name the folder that searches lie below")

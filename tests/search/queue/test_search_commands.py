@@ -14,6 +14,7 @@ from scalenet_cli.main import app
 from typer.testing import CliRunner, Result
 
 from scalenet.search.queue.board import Board
+from scalenet.search.queue.database import open_database
 from scalenet.search.queue.launch import Part
 from scalenet.search.queue.tables import SEARCHES
 
@@ -134,6 +135,15 @@ def test_a_plan_of_another_version_is_one_line_that_names_it(begun):
         done = scalenet("search", verb, "run")
         assert done.exit_code == 2, done.stderr
         assert "begun by scalenet 9.9, whose plan this one cannot read" in done.stderr
+
+
+def test_no_list_of_a_storage_tells_its_password(tmp_path):
+    done = scalenet("search", "list", "--storage=//u:hunter2@")
+    assert (done.exit_code, "--storage: not the URL of a database" in done.stderr) == (2, True), done.stderr
+    url = f"sqlite:///{tmp_path}/none.db?password=hunter2"
+    open_database(f"sqlite:///{tmp_path}/none.db")
+    empty = scalenet("search", "list", f"--storage={url}")
+    assert "hunter2" not in done.stderr + empty.stderr + empty.stdout
 
 
 @pytest.mark.parametrize(
