@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 import sys
 from pathlib import Path
+
+import commands
+from commands import SCALENET
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
@@ -20,16 +21,17 @@ def test_the_first_commands_are_the_two_that_set_all_up():
 
 
 def test_the_commands_run_one_after_another(tmp_path):
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    commands = re.findall(r"^\$ (.*)$", "".join(blocks("console")), flags=re.MULTILINE)
-    assert commands
-    for command in commands:
-        subprocess.run(command.split(), cwd=tmp_path, env=environment, capture_output=True, check=True)
+    lines = re.findall(r"^\$ (.*)$", "".join(blocks("console")), flags=re.MULTILINE)
+    assert lines
+    for line in lines:
+        program, *words = line.split()
+        assert program == "scalenet"
+        commands.run([*SCALENET, *words], cwd=tmp_path, check=True)
 
 
 def test_the_python_example_runs(tmp_path):
     (code,) = blocks("python")
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, check=True)
+    commands.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
 
 
 def test_the_example_network_is_valid(tmp_path):

@@ -7,6 +7,7 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import commands
 import pytest
 from scalenet_cli.main import app
 from typer.testing import CliRunner
@@ -67,6 +68,12 @@ class Folder:
     def commit(self) -> None:
         self.git("add", "-A")
         self.git("commit", "-qm", "Change")
+
+
+@pytest.fixture(autouse=True)
+def _forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the processes that measure be forks."""
+    monkeypatch.setattr("scalenet.checks.children.subprocess", commands.CHILDREN)
 
 
 @pytest.fixture

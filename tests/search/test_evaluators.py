@@ -18,7 +18,6 @@ import commands
 import pytest
 import yaml
 from commands import SCALENET
-from interruption import interruptible
 
 from scalenet.arch.config import load_config
 from scalenet.arch.errors import RunError, ScalenetError
@@ -445,7 +444,7 @@ def test_ctrl_c_ends_the_trainers_too(tiny, tmp_path):
         tmp_path, "import os, sys, time\nopen(sys.argv[1] + '/pid', 'w').write(str(os.getpid()))\ntime.sleep(60)"
     )
     words = command(tiny, tmp_path / "run", "--workers", "2", "--evaluate", trainer + " {folder} {config} {seed}")
-    process = interruptible(words, tmp_path)
+    process = commands.start(words, cwd=tmp_path)
     deadline = time.monotonic() + 60
     while len(files := [file for file in tmp_path.glob("run/jobs/*/pid") if file.read_text()]) < 2:
         assert time.monotonic() < deadline
@@ -483,7 +482,7 @@ from scalenet.search.evaluators import Command, Job
 net = Path({str(tiny / "net.yaml")!r})
 Command({trainer!r}).evaluate(Job("tiny", load_config(net), net, 0, None, Path({str(tmp_path / "job")!r})), print)
 """
-    worker, deadline = subprocess.Popen([PYTHON, "-c", code]), time.monotonic() + 60
+    worker, deadline = commands.start([PYTHON, "-c", code]), time.monotonic() + 60
     while not (pids.exists() and len(pids.read_text().split()) == 3):
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -543,7 +542,7 @@ from scalenet.search.evaluators import Command, Job
 net = Path({str(tiny / "net.yaml")!r})
 Command({trainer!r}).evaluate(Job("tiny", load_config(net), net, 0, None, Path({str(tmp_path / "job")!r})), print)
 """
-    worker, log, deadline = subprocess.Popen([PYTHON, "-c", code]), tmp_path / "job" / "log.txt", time.monotonic() + 60
+    worker, log, deadline = commands.start([PYTHON, "-c", code]), tmp_path / "job" / "log.txt", time.monotonic() + 60
     while not (log.exists() and log.read_text().endswith("\n")):
         assert time.monotonic() < deadline
         time.sleep(0.02)

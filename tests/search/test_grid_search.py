@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,12 +15,13 @@ import pandas as pd
 import pytest
 import yaml
 from commands import SCALENET
-from interruption import interruptible, workers
+from interruption import workers
 
 from scalenet.arch.config import load_config
 from scalenet.checks.verification import verify
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable
 
 
@@ -132,7 +132,7 @@ def test_a_finished_search_is_not_trained_again_and_says_the_same(finished, tiny
 
 def test_a_search_that_was_stopped_goes_on_and_says_the_same(finished, tiny, tmp_path):
     output = tmp_path / "stopped"
-    process = interruptible(command(tiny, output, *ENDLESS), tiny)
+    process = commands.start(command(tiny, output, *ENDLESS), cwd=tiny)
     wait_for((output / "jobs.csv").exists)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
@@ -152,12 +152,11 @@ def test_a_search_that_was_stopped_goes_on_and_says_the_same(finished, tiny, tmp
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="workers are found through Linux's /proc")
 def test_a_worker_that_dies_is_followed_by_another(finished, tiny, tmp_path):
     output = tmp_path / "killed"
-    process = interruptible(command(tiny, output, *ENDLESS), tiny)
+    process = commands.start(command(tiny, output, *ENDLESS), cwd=tiny)
     wait_for((output / "jobs.csv").exists)
     (worker,) = workers(process.pid)
     os.kill(worker, signal.SIGKILL)
-    assert process.stderr is not None
-    assert any("died with exit code -9" in line for line in process.stderr)
+    assert process.says("died with exit code -9")
     rows = len(pd.read_csv(output / "jobs.csv"))
     wait_for(lambda: len(pd.read_csv(output / "jobs.csv")) > rows)
     process.send_signal(signal.SIGINT)
@@ -280,7 +279,7 @@ def test_an_old_answer_does_not_stay_while_more_is_asked(finished, tiny, tmp_pat
     output = tmp_path / "run"
     shutil.copytree(finished[0], output)
     assert (output / "report.html").exists()
-    process = interruptible(command(tiny, output, "--seeds", "3", "--epochs", "20000"), tiny)
+    process = commands.start(command(tiny, output, "--seeds", "3", "--epochs", "20000"), cwd=tiny)
     wait_for(lambda: not (output / "coefficients.yaml").exists())
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
@@ -338,9 +337,7 @@ def test_halving_trains_few_to_the_end(tiny, tmp_path):
 
 def test_a_search_is_looked_at_and_stopped_from_elsewhere(tiny, tmp_path):
     output = tmp_path / "watched"
-    process = subprocess.Popen(
-        command(tiny, output, "--epochs", "20000", "--workers", "2"), cwd=tiny, stderr=subprocess.PIPE, text=True
-    )
+    process = commands.start(command(tiny, output, "--epochs", "20000", "--workers", "2"), cwd=tiny)
     wait_for(lambda: len(status(output)["running"]) == 2)
     assert status(output)["planned"] == 6
     refused = search(tiny, output, "--force")

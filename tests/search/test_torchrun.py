@@ -14,8 +14,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import commands
 import pytest
-from interruption import interruptible
 
 from scalenet.arch.config import load_config
 from scalenet.search.evaluators import Command, Job, Report
@@ -68,13 +68,12 @@ def wait(condition, *, seconds: float = 60.0) -> None:
         time.sleep(0.02)
 
 
-def working(command: Command, job: Job) -> subprocess.Popen[str]:
+def working(command: Command, job: Job) -> commands.Program:
     """Start a worker on a job, and return it once the second checkpoint is written."""
-    worker = interruptible(
-        [sys.executable, "-c", WORKER, command.text, str(job.file), str(job.folder)], job.folder.parent
-    )
+    words = [sys.executable, "-c", WORKER, command.text, job.file, job.folder]
+    worker = commands.start(words, cwd=job.folder.parent)
     wait(lambda: len(list(job.folder.glob(f"{EPOCHS}/checkpoints/step-*"))) == 2)
-    assert len(running(job.folder)) == 5, "the worker, torchrun, its guard and two trainers"
+    assert len(running(job.folder)) == 4, "torchrun, its guard and two trainers"
     return worker
 
 

@@ -13,13 +13,15 @@ import sqlite3
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import commands
 import pytest
 import yaml
-from interruption import interruptible, workers
+from commands import SCALENET
+from interruption import workers
 
 from scalenet.arch.config import load_config
 from scalenet.arch.errors import RunError
@@ -32,9 +34,9 @@ from scalenet.search.queue.worker import Task
 from scalenet.search.rungs.schedule import Rung, Schedule
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable, Iterator
 
+    from commands import Program
     from postgres import Server
 
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="workers are found through Linux's /proc")
@@ -92,12 +94,11 @@ class Line:
 
 @dataclass
 class Lab:
-    """A folder to search in, and a database; what is left running is killed in the end."""
+    """A folder to search in, and a database."""
 
     folder: Path
     tiny: Path
     url: str
-    processes: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def prepare(self, points: int = 6) -> None:
         (self.folder / "judges.py").write_text(JUDGES)
@@ -107,24 +108,18 @@ class Lab:
         fixed = ["--base", str(self.tiny / "net.yaml"), "--grid", "grid.yaml", "--evaluate", "judges:judge"]
         fixed += ["--epochs", "2", "--seeds", "2", "--halving", "3", "--workers", "3", "--grace", "2"]
         fixed += ["--storage", self.url, "-o", output]
-        return [sys.executable, "-m", "scalenet_cli", "grid-search", *fixed, *words]
+        return [*SCALENET, "grid-search", *fixed, *words]
 
-    def start(self, *words: str, output: str = "run", **environment: str) -> subprocess.Popen[str]:
+    def start(self, *words: str, output: str = "run", **environment: str) -> Program:
         """Start a search; the environment is the evaluator's."""
-        before = {name: os.environ.get(name) for name in environment}
-        os.environ.update(environment)
-        try:
-            self.processes.append(interruptible(self.words(*words, output=output), self.folder))
-        finally:
-            for name, value in before.items():
-                os.environ.pop(name) if value is None else os.environ.update({name: value})
-        return self.processes[-1]
+        own = {**os.environ, **environment}
+        return commands.start(self.words(*words, output=output), cwd=self.folder, env=own)
 
     def run(self, *words: str, code: int = 0, output: str = "run", **environment: str) -> str:
         """Run a search to its end, and return its stderr."""
         return self.ended(self.start(*words, output=output, **environment), code)
 
-    def ended(self, process: subprocess.Popen[str], code: int = 0) -> str:
+    def ended(self, process: Program, code: int = 0) -> str:
         _, stderr = process.communicate(timeout=120)
         assert process.returncode == code, stderr
         assert "Traceback" not in stderr
@@ -181,19 +176,16 @@ def until(find: Callable[[], object]):
     return found
 
 
-def kill_group(process: subprocess.Popen[str]) -> None:
+def kill_group(process: Program) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
 
 
 @pytest.fixture
-def lab(tiny: Path, tmp_path: Path, url: str) -> Iterator[Lab]:
+def lab(tiny: Path, tmp_path: Path, url: str) -> Lab:
     made = Lab(tmp_path, tiny, url)
     made.prepare()
-    yield made
-    for process in made.processes:
-        kill_group(process)
-        process.communicate()
+    return made
 
 
 @pytest.fixture(scope="session")
@@ -257,7 +249,7 @@ def test_searches_whose_workers_are_killed_end_as_others_do(lab, undisturbed):
     """Kill workers just after they began a job, then the whole process group, then workers again."""
     draw, killed = random.Random(lab.url.partition(":")[0]), set()
 
-    def kill_workers(process: subprocess.Popen[str], count: int) -> None:
+    def kill_workers(process: Program, count: int) -> None:
         for _ in range(count):
             begun = lab.wait(lambda log: process.poll() is not None or fresh(log))
             if process.poll() is not None:

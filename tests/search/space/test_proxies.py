@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
+import commands
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from commands import SCALENET
 from scipy import stats
 from torch import nn
 from torch.nn import functional
@@ -22,6 +22,7 @@ from scalenet.search.space.proxies import naswot, perturbed, sample, scores, syn
 from scalenet.training.data import ImageSet
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -152,13 +153,8 @@ def search(tiny: Path, folder: Path, *words: str) -> subprocess.CompletedProcess
     (folder / "known.csv").write_text("\n".join(["name,accuracy_seed0,accuracy_seed1", *rows]) + "\n")
     fixed = ["--base", str(tiny / "net.yaml"), "--grid", str(tiny / "grid.yaml"), "--evaluate", "table:known.csv"]
     fixed += ["--seeds", "2"]
-    return subprocess.run(
-        [sys.executable, "-m", "scalenet_cli", "grid-search", *fixed, "-o", "run", "--proxies", *words],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    asked = [*SCALENET, "grid-search", *fixed, "-o", "run", "--proxies", *words]
+    return commands.run(asked, cwd=folder, check=True)
 
 
 def test_a_search_shows_how_its_proxies_rank_and_computes_them_once(tiny, tmp_path):
