@@ -33,9 +33,14 @@ _PRELOADED = [
     *("fvcore.nn", "matplotlib.figure", "pandas", "scipy.stats"),
     "torch._dynamo",  # optimisers import it, for a second
 ]
-_CONTEXT.set_forkserver_preload(_PRELOADED)
 SCALENET = (sys.executable, "-m", "scalenet_cli")
 _started: list[Program] = []
+
+
+def warm() -> None:
+    """Start the server, before a search in this process starts one that has imported less."""
+    _CONTEXT.set_forkserver_preload(_PRELOADED)
+    forkserver.ensure_running()
 
 
 def run(
@@ -86,6 +91,8 @@ class _Fork:
     ) -> None:
         self.args = [str(word) for word in command]
         assert self.args[0] == sys.executable
+        if multiprocessing.parent_process() is None:
+            warm()
         environment = dict(os.environ if env is None else env)
         place = str(cwd or Path.cwd())
         self.process = _CONTEXT.Process(target=_become, args=(self.args[1:], place, environment, streams, session))

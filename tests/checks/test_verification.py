@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
+from networks import SMALL
 
 from scalenet.arch.config import CompoundRule, MultipliersRule, PresetRule, SharesRule, dumps, load_config, loads, save
-from scalenet.arch.registry import names, registered
+from scalenet.arch.registry import registered
 from scalenet.checks.verification import verify
 from scalenet.scaling.scaler import load, scale_by
 
@@ -18,7 +19,7 @@ def text():
     return dumps(scale_by(base, CompoundRule(alpha=1.2, beta=1.1, gamma=1.15, phi=-2.0)))
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", SMALL)
 def test_baselines_hold(name):
     assert verify(registered(name)) == []
 

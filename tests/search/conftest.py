@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import commands
 import pytest
 from noisy_images import write_images
 from postgres import running
@@ -42,6 +43,11 @@ name: nominal
 points: {kind: shares, divisions: 4}
 rounding: fine
 """
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _server() -> None:
+    commands.warm()
 
 
 @pytest.fixture(scope="session")
