@@ -14,7 +14,7 @@ from scalenet.arch.quantities import parse_amounts, parse_seconds, parse_size
 from scalenet.arch.words import number, seconds_text
 from scalenet.costs.formula import cost
 from scalenet.scaling.scaler import load
-from scalenet.search.answer.sentences import unequal
+from scalenet.search.answer.sentences import pilot_sentence, unequal
 from scalenet.search.answer.trainings import cost_spread
 from scalenet.search.evaluators import Given, the_evaluator
 from scalenet.search.plan import Images, Plan
@@ -166,6 +166,8 @@ class Asked:
                 f"{len(brought)} were brought to {self.grid.product:g}× the FLOPs within "
                 f"{100 * (self.grid.tolerance or 0):g} %, up to {max(brought):.2g} doublings off their ray"
             )
+        if (pilot := self.pilot()) is not None:
+            yield pilot_sentence(pilot)
 
     @cached_property
     def selection(self) -> Selection:

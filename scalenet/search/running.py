@@ -149,6 +149,8 @@ def expected(asked: Asked) -> str:
     view, workers = View(aim, {}), len(asked.workers())
     seconds = view.seconds_left(workers, seconds_an_epoch(asked))
     trainings = number(view.planned(), "training")
+    if view.trial is not None:
+        trainings += f", {len(view.trial.needed)} of them the pilot's"
     if seconds is None:
         return f"{trainings}; how long they take is unknown before the first training"
     return f"{trainings}, about {duration(seconds)} with {number(workers, 'worker')} here, going by one timed step"

@@ -309,7 +309,7 @@ class Search:
             curves=outcome.curves(),
             target=study.plan.grid.product,
             margin=outcome.ranking.margin,
-            facts=facts(study.plan),
+            facts=facts(outcome),
         )
 
     # What a run needs

@@ -8,8 +8,10 @@ from html import escape
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
+from scalenet.arch.config import as_data
 from scalenet.arch.errors import RunError
 from scalenet.arch.words import duration, number, percentage
+from scalenet.search.answer.sentences import rate_sentence
 from scalenet.search.queue.pace import Pace
 
 if TYPE_CHECKING:
@@ -78,6 +80,8 @@ class Status:
         entrants, rungs = self.view.entrants, self.view.aim.schedule.rungs
         lost = f", {self.failed} of them failed" if self.failed else ""
         parts = [f"rung {len(entrants)} of {len(rungs)}, {number(len(entrants[-1]), 'candidate')}"]
+        if (trial := self.view.trial) is not None and trial.rate is None:
+            parts = [f"pilot, {number(len(trial.rates), 'learning rate')}"]
         parts += [f"{self.done + self.failed} of {self.planned} trainings done{lost}, {self.running} running"]
         parts += [] if self.finished else [self.left()]
         parts += ["asked to stop"] if self.stopped and not self.finished else []
@@ -119,6 +123,8 @@ class Status:
             "stopped": self.stopped,
             "rungs": rungs,
             "of": len(view.aim.schedule.rungs),
+            "learning_rate": self.outcome.learning_rate,
+            "pilot": None if (pilot := self.outcome.piloted()) is None else as_data(pilot),
             "done": self.done,
             "failed": self.failed,
             "planned": self.planned,
@@ -160,6 +166,7 @@ class Watch:
         self.study, self.workers, self.epoch, self.say, self.progress = study, workers, epoch, say, progress
         self.known: set[Any] | None = None
         self.rungs, self.pace = 0, Pace()
+        self.pilot: tuple[tuple[float, ...], float | None] = ((), None)
 
     def __call__(self, view: View) -> None:
         """Look."""
@@ -167,10 +174,12 @@ class Watch:
         ended = {entry.key: entry for entry in (*view.done(), *view.failed())}
         if self.known is None:
             self.known, self.rungs = set(ended), len(status.outcome.rungs)
+            self.pilot = _pilot(status.outcome)
         new = [entry for key, entry in ended.items() if key not in self.known]
         for place, entry in enumerate(new, start=len(ended) - len(new) + 1):
             left = "" if status.finished else f" · {status.left()}"
             self.say(f"[{place}/{status.planned}] {_line(entry)}{left}")
+        self._tell_pilot(status.outcome)
         self._tell_rungs(status.outcome)
         self.known |= set(ended)
         if new and self.pace.is_due:
@@ -183,12 +192,27 @@ class Watch:
         """Return how far the search is."""
         return Status(self.study.place.name, self.study.outcome(view), self.workers, self.epoch)
 
+    def _tell_pilot(self, outcome: Outcome) -> None:
+        """Say which rates are tried beyond the first ones, and which one was found."""
+        before, (rates, found) = self.pilot, _pilot(outcome)
+        self.pilot = rates, found
+        if found is not None and before[1] is None and (pilot := outcome.piloted()) is not None:
+            self.say(rate_sentence(found, pilot))
+        for rate in sorted({*rates} - {*before[0]}):
+            self.say(f"the pilot tries a learning rate of {rate:g} too")
+
     def _tell_rungs(self, outcome: Outcome) -> None:
         for place, (rung, names) in list(enumerate(outcome.rungs, start=1))[self.rungs :]:
             parts = [number(len(names), "candidate"), number(len(rung.seeds), "seed")]
             parts += [] if rung.budget is None else [number(rung.budget, "epoch")]
             self.say(f"rung {place}: {', '.join(parts)}")
         self.rungs = len(outcome.rungs)
+
+
+def _pilot(outcome: Outcome) -> tuple[tuple[float, ...], float | None]:
+    """Return the rates of the pilot, and the one that was found."""
+    trial = outcome.view.trial
+    return ((), None) if trial is None else (trial.rates, trial.rate)
 
 
 def _line(entry: Entry) -> str:

@@ -53,6 +53,26 @@ class Round(Record):
     budget: int | None = None
 
 
+class Tried(Record):
+    """A learning rate of the pilot: means over its trainings, None where one diverged or failed."""
+
+    rate: float
+    accuracy: float | None = None
+    loss: float | None = None
+
+
+class Piloted(Record):
+    """How the learning rate was found: the baseline was trained at these rates, with so many seeds for so long.
+
+    The best one was found `by` the least loss on the held-out images, or by accuracy.
+    """
+
+    rates: Annotated[tuple[Tried, ...], BeforeValidator(as_tuple)]
+    seeds: int
+    budget: int | None = None
+    by: Literal["loss", "accuracy"]
+
+
 class Evidence(Record):
     """What the answer rests on.
 
@@ -74,7 +94,8 @@ class Evidence(Record):
     `target` the grid's product; with a `tolerance` the winner was brought to it by closed-loop rounding, and is not
     what φ = 1 gives. `rungs` say how the trainings were spent, `spent` how much that was in units of the budget
     (epochs, or trainings where they have none), and `exhaustive` what every candidate at the full budget would have
-    taken.
+    taken, the pilot's not counted. `learning_rate` is that of all candidates, which the `pilot` found where there is
+    one; it is missing where only the evaluator knows it.
     """
 
     base: str
@@ -85,6 +106,8 @@ class Evidence(Record):
     objective: Goal = "accuracy"
     ceilings: dict[Ceiling, int] = Field(default_factory=dict)
     latency: float | None = None
+    learning_rate: float | None = None
+    pilot: Piloted | None = None
     grid: str
     rounding: str
     candidates: int

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from scalenet.arch.config import digest
 from scalenet.arch.convention import CONVENTION
 from scalenet.arch.errors import RunError
-from scalenet.search.answer.coefficients import Coefficients, Evidence, Round, Separation, Tie
+from scalenet.search.answer.coefficients import Coefficients, Evidence, Piloted, Round, Separation, Tie, Tried
 from scalenet.search.answer.finding import find
 from scalenet.search.answer.noise import rounding_noise
 from scalenet.search.answer.ranking import agreement, look_error, rank
@@ -102,6 +102,21 @@ class Outcome:
         own = recipe.optimizer.lr if recipe is not None and self.plan.pilot is None else None
         return own if self.view.rate is None else self.view.rate
 
+    def piloted(self) -> Piloted | None:
+        """Return what the pilot tried, and what became of it, as far as it is known; None where there is none."""
+        trial = self.view.trial
+        if trial is None:
+            return None
+        tried = []
+        for rate in trial.rates:
+            entries = [self._entry(key) for key in trial.pilot.keys(rate)]
+            results = [entry.result for entry in entries if entry is not None and entry.result is not None]
+            sound = len(results) == len(entries) and all(result.accuracy is not None for result in results)
+            accuracy, loss = _mean(result.accuracy for result in results), _mean(result.loss for result in results)
+            tried.append(Tried(rate=rate, accuracy=_tidy(accuracy), loss=_tidy(loss)) if sound else Tried(rate=rate))
+        pilot = trial.pilot
+        return Piloted(rates=tuple(tried), seeds=len(pilot.seeds), budget=pilot.budget, by=pilot.by)
+
     @property
     def done(self) -> list[Entry]:
         """The candidates' trainings that have a result."""
@@ -182,11 +197,12 @@ class Outcome:
         return pd.DataFrame(rows, columns=list(_JOB)).drop_duplicates(["name", "seed", "budget"], ignore_index=True)
 
     def curves(self) -> pd.DataFrame:
-        """Return the accuracies on the way, those at the end among them, by epoch."""
+        """Return the candidates' accuracies on the way, those at the end among them, by epoch."""
         import pandas as pd  # noqa: PLC0415
 
         rows = []
-        for (name, seed, budget), entry in ((key, self._entry(key)) for key in self.view.needed):
+        own = [key for key in self.view.needed if key[0] in self.candidates]
+        for (name, seed, budget), entry in ((key, self._entry(key)) for key in own):
             curve = {} if entry is None else dict(entry.curve)
             if curve and entry is not None and budget is not None and entry.result is not None:
                 curve[budget] = math.nan if entry.result.accuracy is None else entry.result.accuracy
@@ -243,6 +259,8 @@ class Outcome:
                 objective=objective.goal,
                 ceilings=objective.ceilings,
                 latency=objective.latency,
+                learning_rate=self.learning_rate,
+                pilot=self.piloted(),
                 grid=self.plan.grid.name,
                 rounding=best.rounding,
                 candidates=len(ranking.standings) + len(self.untold),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scalenet.arch.words import number
+from scalenet.arch.words import number, percentage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from scalenet.search.answer.coefficients import Evidence
+    from scalenet.search.answer.coefficients import Evidence, Piloted
+    from scalenet.search.rungs.pilot import Pilot
 
 EQUAL_COST = 0.05
 """Candidates whose costs differ by no more than this fraction are compared at equal cost."""
@@ -55,3 +56,25 @@ def cost_sentences(evidence: Evidence) -> Iterator[str]:
     known = evidence.cost_correlation is not None
     explained = f"; the ranking's rank correlation with FLOPs is {evidence.cost_correlation:z.2f}" if known else ""
     yield f"{said}{explained}; a grid with `constraint: measured` brings them to one cost"
+
+
+def pilot_sentence(pilot: Pilot) -> str:
+    """Say what the pilot is, before it is run."""
+    rates = ", ".join(f"{rate:g}" for rate in pilot.rates)
+    how = ", ".join([number(len(pilot.seeds), "seed"), *_long(pilot.budget)])
+    return f"a pilot first: the baseline at learning rates of {rates} ({how})"
+
+
+def rate_sentence(rate: float, pilot: Piloted) -> str:
+    """Say which learning rate the pilot found, and by what."""
+    rates = ", ".join(f"{tried.rate:g}" for tried in pilot.rates)
+    how = ", ".join([number(pilot.seeds, "seed"), *_long(pilot.budget)])
+    worth = ", ".join("diverged" if one.accuracy is None else percentage(one.accuracy) for one in pilot.rates)
+    by = ""
+    if pilot.by == "loss":
+        by = f", loss {', '.join('diverged' if one.loss is None else f'{one.loss:.3f}' for one in pilot.rates)}"
+    return f"learning rate: {rate:g}, by a pilot of the baseline at {rates} ({how}): {worth}{by}"
+
+
+def _long(budget: int | None) -> list[str]:
+    return [] if budget is None else [number(budget, "epoch")]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from scalenet.arch.errors import RunError
 from scalenet.arch.words import duration, number, quoted, seconds_text
-from scalenet.search.answer.sentences import bound_sentences, cost_sentences
+from scalenet.search.answer.sentences import bound_sentences, cost_sentences, rate_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -115,7 +115,7 @@ def summary(study: Study, outcome: Outcome, found: Coefficients) -> list[str]:
     evidence = found.evidence
     assert evidence is not None
     lines = [_best(found, evidence), *cost_sentences(evidence), *bound_sentences(evidence), *_ties(study, evidence)]
-    lines += [_spent(evidence), *_doubts(outcome, evidence)]
+    lines += [_spent(evidence), *_rate(evidence), *_doubts(outcome, evidence)]
     return [*lines, *_agreements(outcome), evidence.note, _next(study, evidence)]
 
 
@@ -173,6 +173,11 @@ def _spent(evidence: Evidence) -> str:
     assert evidence.exhaustive
     share = f"{100 * evidence.spent / evidence.exhaustive:.0f} % of the training of all candidates to the end"
     return f"trained: {rungs}: {share}"
+
+
+def _rate(evidence: Evidence) -> Iterator[str]:
+    if evidence.pilot is not None and evidence.learning_rate is not None:
+        yield rate_sentence(evidence.learning_rate, evidence.pilot)
 
 
 def _epochs(budget: int | None) -> list[str]:
@@ -246,14 +251,18 @@ def _agreements(outcome: Outcome) -> Iterator[str]:
         yield "so few candidates prove nothing of the scores"
 
 
-def facts(plan: Plan) -> dict[str, str]:
+def facts(outcome: Outcome) -> dict[str, str]:
     """Return what the results of a search rest on."""
+    plan = outcome.plan
     found = {"baseline": f"{plan.base}, {'×'.join(map(str, plan.model.size))} px", "evaluated by": plan.evaluate}
     if plan.images is not None and plan.recipe is not None:
         images = plan.images
         parts = f"{images.train:,} to train, {images.validation:,} held out, {images.classes} classes"
         found["images"] = f"{images.name}: {parts}, chance {100 * images.chance:.1f} %"
         found["recipe"] = f"{plan.recipe.name}, {plan.recipe.epochs} epochs"
+    if outcome.learning_rate is not None:
+        how = "" if plan.pilot is None else ", found by a pilot of the baseline"
+        found["learning rate"] = f"{outcome.learning_rate:g}{how}"
     found["grid"] = f"{plan.grid.name}: {plan.grid.description}"
     found["objective"] = _objective(plan.objective)
     found["seeds"] = ", ".join(map(str, plan.schedule.rungs[-1].seeds))
