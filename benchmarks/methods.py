@@ -25,13 +25,14 @@ import pandas as pd
 import yaml
 from scipy import stats
 from tables.command import begin, parser
-from tables.tasks import HERE, TASKS, beyond, fitted_rate, mean_losses
+from tables.tasks import HERE, TASKS, beyond, mean_losses
 
 from scalenet._version import __version__
 from scalenet.costs.formula import cost
 from scalenet.report.figures import MUTED, figure, style, svg
 from scalenet.search.answer.judge import judge
 from scalenet.search.answer.noise import residual_noise
+from scalenet.search.rungs.pilot import fitted_rate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -16,7 +16,9 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 from tables.command import begin, parser
-from tables.tasks import fitted_rate, mean_losses
+from tables.tasks import mean_losses
+
+from scalenet.search.rungs.pilot import fitted_rate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tables.tasks import PILOT_RATES, TASKS, Task, beyond, fitted_rate, mean_losses, pilot
+from scalenet.search.rungs.pilot import fitted_rate
+from tables.tasks import PILOT_RATES, TASKS, Task, beyond, mean_losses, pilot
 from tables.trainings import train_all
 
 if TYPE_CHECKING:

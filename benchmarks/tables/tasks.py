@@ -146,23 +146,6 @@ def pilot(task: Task, rates: Sequence[float] = PILOT_RATES) -> Iterator[Wanted]:
             yield task.wanted("pilot", task.baseline, task.recipe(rate, epochs=PILOT_EPOCHS), seed)
 
 
-def fitted_rate(losses: Mapping[float, float]) -> float:
-    """Return the rate with the least loss, by a parabola through the lowest loss and its neighbours in log rate.
-
-    Where the lowest lies at an end it is that rate: nothing is known of what lies beyond.
-    """
-    rates = sorted(losses)
-    place = min(range(len(rates)), key=lambda number: losses[rates[number]])
-    if place in {0, len(rates) - 1}:
-        return rates[place]
-    left, middle, right = (math.log(rate) for rate in rates[place - 1 : place + 2])
-    low, least, high = (losses[rate] for rate in rates[place - 1 : place + 2])
-    down, up = (low - least) / (middle - left), (high - least) / (right - middle)
-    # The parabola's slope is linear: -down halfway to the left neighbour, up halfway to the right one.
-    share = down / (down + up)
-    return math.exp((left + middle) / 2 + share * (right - left) / 2)
-
-
 def beyond(losses: Mapping[float, float], *, factor: float) -> float | None:
     """Return the rate to try next where the lowest loss lies at an end; None where it lies between two others."""
     rates, best = sorted(losses), min(losses, key=losses.__getitem__)

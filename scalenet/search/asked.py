@@ -19,7 +19,7 @@ from scalenet.search.answer.trainings import cost_spread
 from scalenet.search.evaluators import Given, the_evaluator
 from scalenet.search.plan import Images, Plan
 from scalenet.search.request import EMBEDDED_BASE, TRAIN
-from scalenet.search.rungs.pilot import around, pilot_of
+from scalenet.search.rungs.pilot import Pilot, around, epochs_of
 from scalenet.search.rungs.schedule import FACTOR, halving, spent
 from scalenet.search.space.candidates import enumerate_candidates
 from scalenet.search.space.grids import Grid, label, load_grid
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from scalenet.arch.spec import Architecture
     from scalenet.search.evaluators import Evaluator
     from scalenet.search.request import Request
-    from scalenet.search.rungs.pilot import Pilot
     from scalenet.search.rungs.schedule import Schedule
     from scalenet.search.space.candidates import Candidate, Enumeration
     from scalenet.training.recipe import Recipe
@@ -86,6 +85,7 @@ class Asked:
         saves = spent(halved, candidates) <= spent(exhaustive, candidates) / 2
         return halved if asked or saves else exhaustive
 
+    @cached_property
     def pilot(self) -> Pilot | None:
         """Return the pilot that finds the learning rate; None where it is given, or others know it."""
         request, recipe = self.request, self.recipe
@@ -94,14 +94,11 @@ class Asked:
             rates = around(recipe.optimizer.lr)
         if rates is None:
             return None
-        return pilot_of(
-            rates,
-            first_seed=request.seed,
-            seeds=request.seeds,
-            budget=self.budget,
-            by_loss=recipe is not None,
-            cost=1 / self.grid.product,
-        )
+        pilot = Pilot(rates=tuple(sorted(rates)), seeds=(request.seed,), cost=1 / self.grid.product)
+        if recipe is None:
+            return pilot.changed(budget=epochs_of(self.budget))
+        budget = epochs_of(self.budget, self.train_images() / recipe.batch_size)
+        return pilot.changed(budget=budget, by="loss", classes=self.base.model.head.classes)
 
     def plan(self, images: Images | None = None, versions: dict[str, str] | None = None) -> Plan:
         """Return all that results follow from; `images` and their `versions` are those of scalenet's own training."""
@@ -113,7 +110,7 @@ class Asked:
             grid=self.grid,
             objective=self.objective,
             schedule=self.schedule(),
-            pilot=self.pilot(),
+            pilot=self.pilot,
             learning_rate=None if self.evaluator is None else self.request.learning_rate,
             evaluate=self.judge,
             recipe=self.recipe,
@@ -166,8 +163,8 @@ class Asked:
                 f"{len(brought)} were brought to {self.grid.product:g}× the FLOPs within "
                 f"{100 * (self.grid.tolerance or 0):g} %, up to {max(brought):.2g} doublings off their ray"
             )
-        if (pilot := self.pilot()) is not None:
-            yield pilot_sentence(pilot)
+        if self.pilot is not None:
+            yield pilot_sentence(self.pilot)
 
     @cached_property
     def selection(self) -> Selection:

@@ -145,7 +145,7 @@ def seconds_an_epoch(asked: Asked, judged: Judges | None = None) -> float | None
 def expected(asked: Asked) -> str:
     """Return about how long the search will take on this machine, in words."""
     factors = {candidate.name: 1.0 for candidate in asked.candidates}
-    aim = Aim(schedule=asked.schedule(), factors=factors, pilot=asked.pilot())
+    aim = Aim(schedule=asked.schedule(), factors=factors, pilot=asked.pilot)
     view, workers = View(aim, {}), len(asked.workers())
     seconds = view.seconds_left(workers, seconds_an_epoch(asked))
     trainings = number(view.planned(), "training")

@@ -64,13 +64,15 @@ class Tried(Record):
 class Piloted(Record):
     """How the learning rate was found: the baseline was trained at these rates, with so many seeds for so long.
 
-    The best one was found `by` the least loss on the held-out images, or by accuracy.
+    The best one was found `by` the least loss on the held-out images, or by accuracy; where all were `blind`, no better
+    than a guess, it is the one in the middle.
     """
 
     rates: Annotated[tuple[Tried, ...], BeforeValidator(as_tuple)]
     seeds: int
     budget: int | None = None
     by: Literal["loss", "accuracy"]
+    blind: bool = False
 
 
 class Evidence(Record):

@@ -115,7 +115,7 @@ class Outcome:
             accuracy, loss = _mean(result.accuracy for result in results), _mean(result.loss for result in results)
             tried.append(Tried(rate=rate, accuracy=_tidy(accuracy), loss=_tidy(loss)) if sound else Tried(rate=rate))
         pilot = trial.pilot
-        return Piloted(rates=tuple(tried), seeds=len(pilot.seeds), budget=pilot.budget, by=pilot.by)
+        return Piloted(rates=tuple(tried), seeds=len(pilot.seeds), budget=pilot.budget, by=pilot.by, blind=trial.blind)
 
     @property
     def done(self) -> list[Entry]:

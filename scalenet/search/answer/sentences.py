@@ -61,20 +61,19 @@ def cost_sentences(evidence: Evidence) -> Iterator[str]:
 def pilot_sentence(pilot: Pilot) -> str:
     """Say what the pilot is, before it is run."""
     rates = ", ".join(f"{rate:g}" for rate in pilot.rates)
-    how = ", ".join([number(len(pilot.seeds), "seed"), *_long(pilot.budget)])
-    return f"a pilot first: the baseline at learning rates of {rates} ({how})"
+    return f"a pilot first: the baseline at learning rates of {rates}{_long(pilot.budget)}"
 
 
 def rate_sentence(rate: float, pilot: Piloted) -> str:
     """Say which learning rate the pilot found, and by what."""
     rates = ", ".join(f"{tried.rate:g}" for tried in pilot.rates)
-    how = ", ".join([number(pilot.seeds, "seed"), *_long(pilot.budget)])
     worth = ", ".join("diverged" if one.accuracy is None else percentage(one.accuracy) for one in pilot.rates)
-    by = ""
     if pilot.by == "loss":
-        by = f", loss {', '.join('diverged' if one.loss is None else f'{one.loss:.3f}' for one in pilot.rates)}"
-    return f"learning rate: {rate:g}, by a pilot of the baseline at {rates} ({how}): {worth}{by}"
+        worth += f", loss {', '.join('–' if one.loss is None else f'{one.loss:.3f}' for one in pilot.rates)}"
+    if pilot.blind:
+        worth += "; none is better than a guess, so that nothing is known of the rates: give a --learning-rate"
+    return f"learning rate: {rate:g}, by a pilot of the baseline at {rates}{_long(pilot.budget)}: {worth}"
 
 
-def _long(budget: int | None) -> list[str]:
-    return [] if budget is None else [number(budget, "epoch")]
+def _long(budget: int | None) -> str:
+    return "" if budget is None else f" ({number(budget, 'epoch')})"

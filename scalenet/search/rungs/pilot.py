@@ -18,6 +18,7 @@ from pydantic import BeforeValidator, Field
 from scalenet.arch.blocks import Positive
 from scalenet.arch.config import Multiplier
 from scalenet.arch.spec import Record, as_tuple
+from scalenet.training.guessing import is_guess
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,11 +31,10 @@ APART = 3.0
 BEYOND = 2
 """Rates that are tried at most beyond the first ones, where the best is at an end."""
 
-BUDGET, SHARE = 2, 10
-"""Epochs of a pilot's training at least, and how many times longer a whole training is where it has more."""
-
-SEEDS = 2
-"""Seeds at each rate, where candidates have as many."""
+BUDGET, STEPS, SHARE = 2, 100, 10
+"""Epochs and steps of a pilot's training at least, and how many times longer a whole training is at most, but for
+those.
+"""
 
 LEAST_RATES = 3
 """Rates that a parabola takes."""
@@ -45,13 +45,15 @@ class Pilot(Record):
 
     The baseline is trained at each of the `rates`, and beyond them where the best is at an end, with these seeds and
     this budget; rates are judged `by` the held-out loss where the evaluator is known to tell it, or else by accuracy.
-    Such a training costs `cost` times as much as one of a candidate that is as long.
+    Where no loss is below that of a guess among so many `classes`, nothing is known of them. Such a training costs
+    `cost` times as much as one of a candidate that is as long.
     """
 
     rates: Annotated[tuple[Multiplier, ...], BeforeValidator(as_tuple), Field(min_length=LEAST_RATES)]
     seeds: Annotated[tuple[int, ...], BeforeValidator(as_tuple), Field(min_length=1)]
     budget: Positive | None = None
     by: Literal["loss", "accuracy"] = "accuracy"
+    classes: Positive | None = None
     cost: Multiplier = 1.0
 
     @property
@@ -67,17 +69,11 @@ class Pilot(Record):
         return [(_name(rate), seed, self.budget) for seed in self.seeds]
 
 
-def pilot_of(
-    rates: tuple[float, ...], *, first_seed: int, seeds: int, budget: int | None, by_loss: bool, cost: float
-) -> Pilot:
-    """Return the pilot of a search whose trainings have so many seeds and this budget."""
-    return Pilot(
-        rates=tuple(sorted(rates)),
-        seeds=tuple(range(first_seed, first_seed + min(seeds, SEEDS))),
-        budget=None if budget is None else min(budget, max(BUDGET, budget // SHARE)),
-        by="loss" if by_loss else "accuracy",
-        cost=cost,
-    )
+def epochs_of(budget: int | None, steps: float = math.inf) -> int | None:
+    """Return how long a pilot's training is, for trainings of a budget with so many `steps` an epoch."""
+    if budget is None:
+        return None
+    return min(budget, max(BUDGET, math.ceil(STEPS / steps), budget // SHARE))
 
 
 def around(rate: float) -> tuple[float, ...]:
@@ -121,7 +117,15 @@ class Trial:
         if not self.over:
             return None
         means = self._means(self.rates)
-        return two_digits(fitted_rate(means, self._middle)) if math.isfinite(min(means.values())) else None
+        if not math.isfinite(min(means.values())):
+            return None
+        return self._middle if self.blind else two_digits(fitted_rate(means, self._middle))
+
+    @property
+    def blind(self) -> bool:
+        """Whether no rate did better than a guess, so that the middle one stays."""
+        classes = self.pilot.classes
+        return classes is not None and self.over and is_guess(min(self._means(self.rates).values()), classes)
 
     @property
     def _middle(self) -> float:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scalenet.arch.errors import ScalenetError
-from scalenet.search.rungs.pilot import APART, Pilot, Trial, around, fitted_rate, pilot_of
+from scalenet.search.rungs.pilot import APART, Pilot, Trial, around, epochs_of, fitted_rate
 
 RATES = (0.001, 0.003, 0.009)
 PILOT = Pilot(rates=RATES, seeds=(0, 1), budget=2)
@@ -114,12 +114,22 @@ def test_the_rates_around_one_are_a_factor_of_three_apart(rate):
     assert high == pytest.approx(rate * APART, rel=0.06)
 
 
-@given(st.integers(1, 400), st.integers(1, 9))
-def test_a_pilot_takes_two_epochs_or_a_tenth_of_a_training_and_at_most_all_of_it(budget, seeds):
-    own = pilot_of(RATES, first_seed=5, seeds=seeds, budget=budget, by_loss=True, cost=0.5)
-    assert min(2, budget) <= own.budget <= max(2, budget // 10)
-    assert own.seeds == (5, 6)[: len(own.seeds)]
-    assert len(own.seeds) <= seeds
+@given(st.integers(1, 400), st.floats(0.5, 1e6))
+def test_a_pilot_takes_two_epochs_and_a_hundred_steps_or_a_tenth_of_a_training_and_at_most_all_of_it(budget, steps):
+    own = epochs_of(budget, steps)
+    assert min(2, budget) <= own <= budget
+    assert own == budget or own * steps >= 100
+    assert own <= max(2, budget // 10) or (own - 1) * steps < 100
+    assert epochs_of(None) is None
+
+
+def test_where_no_rate_does_better_than_a_guess_the_middle_one_stays():
+    blind = PILOT.changed(by="loss", classes=10)
+    found = tried(blind, lambda rate, _: 2.3 + 10 * rate)
+    assert (found.blind, found.rate) == (True, 0.003)
+    assert found.rates == (0.00011, 0.00033, *RATES), "a lower one might have learned something"
+    seen = tried(blind, lambda rate, _: 2.0 + 10 * rate)
+    assert (seen.blind, seen.rate) == (False, 0.00011)
 
 
 def test_two_rates_are_no_pilot():
