@@ -60,20 +60,43 @@ class RmspropTensorflow(torch.optim.Optimizer):
 
 
 def optimizer(module: nn.Module, recipe: recipes.Recipe) -> torch.optim.Optimizer:
-    """Return the recipe's optimiser; each group of parameters has a `factor` of the learning rate."""
+    """Return the recipe's optimiser; each group of parameters has a `factor` of the learning rate.
+
+    On a CPU those that torch has as one pass over the weights take it: they are bound by memory.
+    """
     wanted = recipe.optimizer
     groups = [group for group in _groups(module, wanted) if group["params"]]
+    fused = True if next(module.parameters()).device.type == "cpu" and recipe.precision != "float16" else None
+    rate = wanted.lr
     match wanted:
-        case recipes.Sgd():
-            return torch.optim.SGD(groups, lr=wanted.lr, momentum=wanted.momentum, nesterov=wanted.momentum > 0)
+        case recipes.Sgd(momentum=momentum):
+            return _aligned(torch.optim.SGD(groups, rate, momentum, nesterov=momentum > 0, fused=fused))
         case recipes.AdamW():
-            return torch.optim.AdamW(groups, lr=wanted.lr, betas=(wanted.beta1, wanted.beta2), eps=wanted.eps)
+            betas = wanted.beta1, wanted.beta2
+            return _aligned(torch.optim.AdamW(groups, rate, betas, wanted.eps, fused=fused))
         case recipes.Rmsprop():
             return torch.optim.RMSprop(
                 groups, lr=wanted.lr, alpha=wanted.decay, momentum=wanted.momentum, eps=wanted.eps
             )
         case recipes.RmspropTensorflow():
             return RmspropTensorflow(groups, lr=wanted.lr, decay=wanted.decay, momentum=wanted.momentum, eps=wanted.eps)
+
+
+def _aligned(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+    """Have gradients lie in memory as their weights do: one pass over both goes by their places there alone.
+
+    Autograd makes them so; whatever else sets one is not to be wrong in silence.
+    """
+
+    def align(optimizer: torch.optim.Optimizer, _: object, __: object) -> None:
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                gradient = parameter.grad
+                if gradient is not None and gradient.stride() != parameter.stride():
+                    parameter.grad = torch.empty_like(parameter).copy_(gradient)
+
+    optimizer.register_step_pre_hook(align)
+    return optimizer
 
 
 def _groups(module: nn.Module, wanted: recipes.Optimizer) -> list[dict[str, Any]]:

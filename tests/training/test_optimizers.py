@@ -48,3 +48,23 @@ def test_norms_do_not_decay_and_the_body_learns_at_its_own_rate(kind: str) -> No
         # Only the scales and shifts of norms, and the biases, are vectors; the classifier's bias decays as well.
         norm = parameter.ndim == 1 and not name.startswith("head.classifier")
         assert group["weight_decay"] == (0.0 if norm else 0.01), name
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adamw"])
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
+def test_a_step_is_torchs_plain_one_wherever_gradients_lie_in_memory(kind: str, order: torch.memory_format) -> None:
+    torch.manual_seed(0)
+    networks = [nn.Conv2d(6, 4, 3) for _ in range(2)]
+    networks[1].load_state_dict(networks[0].state_dict())
+    recipe = change(load_recipe("finetune"), [("optimizer.kind", kind), ("optimizer.weight_decay", 0.01)])
+    ours, plain = (optimizer(network, recipe) for network in networks)
+    for group in plain.param_groups:
+        group["fused"] = group["foreach"] = False
+    for _ in range(3):
+        for one, other in zip(networks[0].parameters(), networks[1].parameters(), strict=True):
+            other.grad = torch.randn_like(other)
+            one.grad = other.grad.contiguous(memory_format=order) if one.ndim == 4 else other.grad.clone()
+        ours.step()
+        plain.step()
+    for one, other in zip(networks[0].parameters(), networks[1].parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-7)
