@@ -189,7 +189,7 @@ class Row(NamedTuple):
 def searches(world: World, random: np.random.Generator, at_a_time: int) -> Iterator[tuple[str, Row]]:
     """Search a truth with every strategy, all of them by the same trainings."""
     short, full = world.draw(random)
-    yield "as shipped: halving", halved(world, short, full)
+    yield "halving", halved(world, short, full)
     for seeds in (2, EXHAUSTIVE, 8):
         yield f"exhaustive, {seeds} seeds", exhaustive(world, full, seeds)
     yield from raced(world, short, full, at_a_time)
@@ -228,12 +228,13 @@ def raced(
     """Race to each cap; a race to a larger one goes on from there."""
     trained, whole = _trained(world), EXHAUSTIVE * len(world.shares)
     for cap in CAPS:
-        race = Race(cap=cap * whole, at_a_time=at_a_time, seeds=SEEDS)
+        budget = round(10 / world.ratio)
+        race = Race(short=10, budget=budget, cap=cap * whole, exhaustive=whole, at_a_time=at_a_time, most=SEEDS)
         while wanted := next_round(race, trained):
             for training in wanted:
                 trained = with_result(trained, training, _score(training, short, full))
         finding = find(trained, error=ERROR)
-        share = spent(race, trained) / whole
+        share = spent(trained) / whole
         yield f"race, {100 * cap:.0f} %", Row(share, finding.winner, finding.bound, finding.tied, finding.expected)
 
 

@@ -114,7 +114,7 @@ def grid_search(
     epochs: Annotated[
         int | None, _long(min=1, help="Epochs of each training, or {budget}.  [default: the recipe's]")
     ] = None,
-    seeds: Annotated[int, _long(min=1, help="Seeds of each candidate in the last rung.")] = Request.seeds,
+    seeds: Annotated[int, _long(min=1, help="Seeds of each candidate that is trained to the end.")] = Request.seeds,
     seed: Annotated[
         int, _long(min=0, max=2**31, help="First seed; also draws the held-out images of a folder.")
     ] = Request.seed,
@@ -123,8 +123,19 @@ def grid_search(
         _long(
             min=1,
             help="Train so many times fewer candidates in each rung, for so many times longer; 1: all to the end.  "
-            "[default: 5, or 1 where that saves less than half]",
+            "[default: a race, or 1 where that saves less than half]",
         ),
+    ] = None,
+    spend: Annotated[
+        float | None,
+        _long(metavar="SHARE", help="Train this share of what all candidates to the end take.  [default: 0.35]"),
+    ] = None,
+    within: Annotated[
+        float | None,
+        _long(metavar="POINTS", help="Stop once no candidate can be better than the best by more points than this."),
+    ] = None,
+    time_limit: Annotated[
+        str | None, _long(metavar="TIME", help="Train for about so long, and as many epochs as that holds: 15min.")
     ] = None,
     objective: Annotated[
         GoalName, _wins(help="What to rank by; accuracy-flops: accuracy × (FLOPs / target)^-0.07.")

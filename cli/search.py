@@ -95,6 +95,16 @@ def resume(
     storage: Storage = None,
     name: SearchName = None,
     more_seeds: Annotated[int, typer.Option(min=0, help="So many more seeds for the winner and its ties.")] = 0,
+    spend: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="Go on until so much is trained of all to the end."),
+    ] = None,
+    within: Annotated[
+        float | None, typer.Option(metavar="POINTS", help="Go on until no candidate can be better by more points.")
+    ] = None,
+    time_limit: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Go on until it took so long in all: 30min.")
+    ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Trainings at a time here.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, or cuda:0,cuda:2.")] = None,
     data: Annotated[Path | None, typer.Option(metavar="DIR", help="Where the images are on this machine.")] = None,
@@ -102,11 +112,12 @@ def resume(
 ) -> None:
     """Go on with a search, or take part in it.
 
-    As it was asked for; --more-seeds then tells its ties from the winner.
+    As it was asked for, or for longer; --more-seeds tells its ties from the winner.
     """
     data = None if data is None else data.absolute()
     search = _opened(folder.absolute(), storage, name)
-    run(search, workers=workers, device=device, data=data, more_seeds=more_seeds, json=json)
+    longer = {"spend": spend, "within": within, "time_limit": time_limit}
+    run(search, workers=workers, device=device, data=data, more_seeds=more_seeds, **longer, json=json)
 
 
 class Engine(StrEnum):

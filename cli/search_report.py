@@ -30,6 +30,7 @@ FORMATS: dict[str, Callable[[Any], str]] = {
     "best": percentage,
     "score": lambda value: f"{value:.4f}",
     "interval": lambda value: f"±{100 * value:.2f}",
+    "over": lambda value: f"{100 * value:.2f}",
     "tied": lambda value: "yes" if value else "",
     "done": lambda value: f"{100 * value:.0f} %",
 }
@@ -131,8 +132,8 @@ def emit_answer(search: Search, *, json: bool) -> None:
     else:
         score = () if plan.objective.goal == "accuracy" else ("score",)
         proxies = tuple(name for name in PROXIES if name in rows[0])
-        middle = ("flops_ratio", "rung", "seeds", "accuracy", *score, "interval", "tied", "seconds")
-        single = len(plan.schedule.rungs) == 1
+        middle = ("flops_ratio", "rung", "seeds", "accuracy", *score, "interval", "over", "tied", "seconds")
+        single = len(answer.evidence.rungs) == 1
         emit(
             [{column: row[column] for column in ("rank", *GREEK, *middle, *proxies)} for row in rows],
             title=title(plan),

@@ -62,10 +62,13 @@ def _at_least_one(read: Callable[[str], int], text: str, wrong: str, *, hint: st
     return value
 
 
+_SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
+
+
 def parse_seconds(text: str) -> list[float]:
-    """Return the seconds of `20ms`, `1.5s` or `10ms,20ms`."""
-    matches = [_matched(r"([0-9]+(?:\.[0-9]+)?)\s*(us|ms|s)", word) for word in text.split(",")]
-    seconds = [float(match[1]) * {"us": 1e-6, "ms": 1e-3, "s": 1}[match[2].lower()] for match in matches if match]
+    """Return the seconds of `20ms`, `1.5s`, `15min`, `2h` or `10ms,20ms`."""
+    matches = [_matched(r"([0-9]+(?:\.[0-9]+)?)\s*(us|ms|s|min|h)", word) for word in text.split(",")]
+    seconds = [float(match[1]) * _SECONDS[match[2].lower()] for match in matches if match]
     if len(seconds) < len(matches) or not all(seconds):
-        raise ScalenetError(f"{text!r} is not a time", hint="write 20ms or 1.5s")
+        raise ScalenetError(f"{text!r} is not a time", hint="write 20ms, 1.5s or 15min")
     return seconds

@@ -88,7 +88,7 @@ _NAMES = {
     "best": "best",
     "tie": "tied with it",
     "other": "others",
-    "dropped": "dropped early",
+    "dropped": "trained shortly",
     "diverged": "diverged or failed",
 }
 

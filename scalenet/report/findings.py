@@ -25,7 +25,7 @@ FINAL = KINDS[:3]
 
 _NUMBERS = (
     *("alpha", "beta", "gamma", "flops", "flops_ratio", "params"),
-    *("rank", "rung", "seeds", "accuracy", "score", "interval"),
+    *("rank", "rung", "seeds", "accuracy", "score", "interval", "expected"),
 )
 
 
@@ -33,12 +33,13 @@ _NUMBERS = (
 class Findings:
     """What a search found.
 
-    `summary` are plain sentences, the first of them the answer. `candidates` has a row a candidate: name, alpha, beta,
-    gamma, flops, flops_ratio, params, rank, rung, seeds, accuracy, score, interval, tied, merged. `jobs` has a row a
-    finished evaluation: name, seed, budget, rung, accuracy (NaN where it diverged), seconds. `curves` are accuracies on
-    the way, and may be empty: name, seed, budget, epoch, accuracy. `target` is the FLOPs ratio that was aimed at.
-    `margin` is how far below the best score a tied one may lie; where it is not finite the last of the ties says so.
-    `facts` are what the results rest on. Accuracies, scores, intervals and the margin are fractions.
+    `summary` are plain sentences, the first of them the answer. `candidates` has a row a candidate: name, alpha,
+    beta, gamma, flops, flops_ratio, params, rank, rung, seeds, accuracy, score, interval, tied, merged, and what it
+    is `expected` to score at the full budget. `jobs` has a row a finished evaluation: name, seed, budget, rung,
+    accuracy (NaN where it diverged), seconds. `curves` are accuracies on the way, and may be empty: name, seed,
+    budget, epoch, accuracy. `target` is the FLOPs ratio that was aimed at. `margin` is how far below the best score
+    a tied one may lie; where it is not finite the last of the ties says so. `facts` are what the results rest on.
+    Accuracies, scores, intervals and the margin are fractions.
     """
 
     title: str
@@ -53,15 +54,18 @@ class Findings:
 
 def standings(findings: Findings) -> pd.DataFrame:
     """Return the candidates best first, with their `kind`, their shares of the extra FLOPs, and in percent `accuracy`,
-    `score` and `interval`.
+    `score` and `interval`, and the accuracy that is `expected`.
 
     `factor` is score / accuracy. Shares are NaN where α, β and γ are all 1. Those trained to the end come first.
     """
-    frame = findings.candidates.assign(**{name: _numbers(findings.candidates[name]) for name in _NUMBERS})
+    nothing = pd.Series(np.nan, index=findings.candidates.index)
+    known = {name: _numbers(findings.candidates.get(name, nothing)) for name in _NUMBERS}
+    frame = findings.candidates.assign(**known)
     frame["interval"] = frame["interval"].where(np.isfinite(frame["interval"]))
     frame["score"] = frame["score"].fillna(frame["accuracy"])
     frame["factor"] = (frame["score"] / frame["accuracy"]).fillna(1.0)
-    frame[["accuracy", "score", "interval"]] *= 100
+    frame["expected"] = (frame["expected"] / frame["factor"]).where(frame["rank"].notna())
+    frame[["accuracy", "score", "interval", "expected"]] *= 100
     frame["kind"] = _kinds(frame, findings.jobs)
     frame["late"] = ~frame["kind"].isin(FINAL)
     best_first = {"late": True, "rank": True, "rung": False, "score": False, "name": True}

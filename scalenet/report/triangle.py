@@ -8,8 +8,9 @@ import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.lines import Line2D
+from matplotlib.patches import Circle, Polygon
 
-from scalenet.report.figures import FAINT, INK, MARKS, MUTED, Plot, crowded, figure, handles
+from scalenet.report.figures import BAND, FAINT, INK, MARKS, MUTED, Plot, crowded, figure, handles
 from scalenet.report.findings import DIMENSIONS, FINAL, shares
 from scalenet.scaling.rules import PAPER_COEFFICIENTS
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, 0.75**0.5]])
 _QUARTERS = (0.25, 0.5, 0.75)
+_HALO = 0.2  # of the triangle's sides: the most that is shaded around what may be the best
 _COLUMNS = [f"{name}_share" for name in DIMENSIONS]
 _COLOURS = "viridis"
 _RING: dict[str, Any] = {
@@ -42,7 +44,9 @@ def shares_plot(frame: pd.DataFrame) -> Plot | None:
         return None
     drawn, axes = figure(4.2)
     _grid(axes)
+    placed = placed.assign(shown=placed["expected"].where(placed["expected"].notna(), placed["accuracy"]))
     colours = ScalarMappable(_scale(placed), _COLOURS)
+    _region(axes, placed)
     _marks(axes, placed, colours)
     _legend(axes, set(placed["kind"]))
     if placed["kind"].isin(FINAL).any():
@@ -73,9 +77,20 @@ def _gridline(axes: Axes, ends: NDArray[np.float64], text: str) -> None:
     axes.text(x, y, text, ha="center", va="center", fontsize="small", color=MUTED)
 
 
+def _region(axes: Axes, placed: pd.DataFrame) -> None:
+    """Shade where the best may lie: around the best and all that may be as good."""
+    places = _places(placed).T
+    apart = np.linalg.norm(places[:, None] - places, axis=-1) + 9 * np.eye(len(places))
+    around = min(_HALO, 0.6 * float(np.median(apart.min(axis=1))))  # so that neighbours' circles meet
+    inside = Polygon(_CORNERS, transform=axes.transData)
+    for place in places[placed["tied"].astype("boolean").fillna(False).to_numpy(dtype=bool)]:
+        shade = axes.add_patch(Circle((place[0], place[1]), around, facecolor=BAND, edgecolor="none", zorder=0.2))
+        shade.set_clip_path(inside)
+
+
 def _scale(placed: pd.DataFrame) -> Normalize:
     """Return the scale of colours, no narrower than one percent: equal accuracies have a scale too."""
-    accuracies = placed.loc[placed["kind"].isin(FINAL), "accuracy"]
+    accuracies = placed.loc[_coloured(placed), "shown"]
     low, high = accuracies.min(), accuracies.max()
     around = max(0.0, 0.5 - (high - low) / 2)
     return Normalize(low - around, high + around)
@@ -86,16 +101,25 @@ def _marks(axes: Axes, placed: pd.DataFrame, colours: ScalarMappable) -> None:
     crowd, last = crowded(len(placed)), placed["rung"].max() or 1.0
     trained = placed["rung"].fillna(0) / last
     final = placed["kind"].isin(FINAL)
+    coloured = _coloured(placed)
     for _, alike in placed[~final].groupby(["kind", trained]):
         mark = MARKS[alike["kind"].iloc[0]]
         size = crowd * mark.size * (1 + trained[alike.index[0]])
         axes.plot(*_places(alike), **mark.line(markersize=size))
+        if (inside := alike[coloured[alike.index]]).size:
+            across, up = _places(inside)
+            axes.scatter(across, up, (0.6 * size) ** 2, colours.to_rgba(inside["shown"].to_numpy()), zorder=5)
     for kind, alike in placed[final].iloc[::-1].groupby("kind"):
         mark = MARKS[str(kind)]
         size = 1.25 * mark.size * (1 if kind == "best" else crowd)
         look: dict[str, Any] = {"marker": mark.shape, "edgecolors": INK, "linewidths": 0.7, "zorder": mark.order}
         across, up = _places(alike)
-        axes.scatter(across, up, size**2, colours.to_rgba(alike["accuracy"].to_numpy()), **look)
+        axes.scatter(across, up, size**2, colours.to_rgba(alike["shown"].to_numpy()), **look)
+
+
+def _coloured(placed: pd.DataFrame) -> pd.Series:
+    """Return which candidates have a colour: those trained to the end, and where others are expected, they too."""
+    return placed["kind"].isin(FINAL) | (placed["kind"].eq("dropped") & placed["expected"].notna())
 
 
 def _places(placed: pd.DataFrame) -> NDArray[np.float64]:
@@ -130,10 +154,11 @@ def _colour_bar(axes: Axes, colours: ScalarMappable) -> None:
 def _caption(placed: pd.DataFrame, known: int) -> str:
     sentences = [
         "Each point is a candidate, by the shares of its extra FLOPs that go into depth, width and resolution; a",
-        "corner scales one dimension alone. Colour is accuracy.",
+        "corner scales one dimension alone. Colour is accuracy, as it is expected of a training to the end. The best",
+        "may lie in the shaded part.",
     ]
     if "dropped" in set(placed["kind"]):
-        sentences.append("Small rings were dropped early: the smaller, the earlier.")
+        sentences.append("Small rings were trained shortly: the smaller, the shorter.")
     if len(placed) < known:
         sentences.append(f"Not drawn: {known - len(placed)} with the same shares as a better one.")
     return " ".join(sentences)

@@ -11,16 +11,18 @@ from scalenet._version import __version__
 from scalenet.arch.config import digest
 from scalenet.arch.errors import ScalenetError
 from scalenet.arch.quantities import parse_amounts, parse_seconds, parse_size
-from scalenet.arch.words import number, seconds_text
+from scalenet.arch.words import duration, number, seconds_text
 from scalenet.costs.formula import cost
 from scalenet.scaling.scaler import load
+from scalenet.search.answer.noise import rounding_noise
 from scalenet.search.answer.sentences import pilot_sentence, unequal
 from scalenet.search.answer.trainings import cost_spread
-from scalenet.search.evaluators import Given, the_evaluator
+from scalenet.search.evaluators import Given, Table, the_evaluator
 from scalenet.search.plan import Images, Plan
 from scalenet.search.request import EMBEDDED_BASE, TRAIN
 from scalenet.search.rungs.pilot import Pilot, around, epochs_of
-from scalenet.search.rungs.schedule import FACTOR, halving, spent
+from scalenet.search.rungs.race import Race, fitting, race
+from scalenet.search.rungs.schedule import FACTOR, Schedule, halving, spent
 from scalenet.search.space.candidates import enumerate_candidates
 from scalenet.search.space.grids import Grid, label, load_grid
 from scalenet.search.space.objective import Objective
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from scalenet.arch.spec import Architecture
     from scalenet.search.evaluators import Evaluator
     from scalenet.search.request import Request
-    from scalenet.search.rungs.schedule import Schedule
     from scalenet.search.space.candidates import Candidate, Enumeration
     from scalenet.training.recipe import Recipe
     from scalenet.training.selection import Selection
@@ -75,13 +76,19 @@ class Asked:
         """How long a whole training is."""
         return self.request.epochs if self.recipe is None else self.recipe.epochs
 
-    def schedule(self) -> Schedule:
-        """Return who is trained with how many seeds for how long: unless asked for, halved only where it saves half."""
+    def schedule(self) -> Schedule | Race:
+        """Return who is trained with how many seeds for how long: unless asked for, a race where that saves half.
+
+        Where no training can be shorter than another there is no race, and candidates are halved where that saves half.
+        """
         candidates, asked = len(self.candidates), self.request.halving
         seeds = range(self.request.seed, self.request.seed + self.request.seeds)
+        raced = None if asked else self._race()
         exhaustive, halved = (
             halving(candidates, seeds=seeds, budget=self.budget, factor=factor) for factor in (1, asked or FACTOR)
         )
+        if raced is not None:
+            return raced if self.request.races or raced.cap <= raced.exhaustive / 2 else exhaustive
         saves = spent(halved, candidates) <= spent(exhaustive, candidates) / 2
         return halved if asked or saves else exhaustive
 
@@ -100,6 +107,27 @@ class Asked:
         budget = epochs_of(self.budget, self.train_images() / recipe.batch_size)
         return pilot.changed(budget=budget, by="loss", classes=self.base.model.head.classes)
 
+    def _race(self) -> Race | None:
+        """Return the race that is asked for or usual, None where there is none."""
+        request, budget = self.request, self.budget
+        if budget is None or budget < 2 or len(self.candidates) < 2:
+            if request.races:
+                what = "one candidate" if len(self.candidates) < 2 else "trainings of one length"
+                hint = "give another --grid" if len(self.candidates) < 2 else "give --epochs, two or more"
+                raise ScalenetError(f"{request.races[0]} is for a race, and there is none of {what}", hint=hint)
+            return None
+        return race(
+            len(self.candidates),
+            budget=budget,
+            seeds=request.seeds,
+            first_seed=request.seed,
+            share=request.spend,
+            within=None if request.within is None else request.within / 100,
+            time_limit=_time(request.time_limit, "--time-limit"),
+            at_a_time=len(self.workers()),
+            most=request.seeds if isinstance(self.evaluator, Table) else None,
+        )
+
     def plan(self, images: Images | None = None, versions: dict[str, str] | None = None) -> Plan:
         """Return all that results follow from; `images` and their `versions` are those of scalenet's own training."""
         return Plan(
@@ -109,7 +137,7 @@ class Asked:
             rounding=self.base.rounding,
             grid=self.grid,
             objective=self.objective,
-            schedule=self.schedule(),
+            schedule=self._schedule_of(images),
             pilot=self.pilot,
             learning_rate=None if self.evaluator is None else self.request.learning_rate,
             evaluate=self.judge,
@@ -120,6 +148,13 @@ class Asked:
             candidates={candidate.name: digest(candidate.config.model) for candidate in self.candidates},
             versions={"scalenet": __version__} | (versions or {}),
         )
+
+    def _schedule_of(self, images: Images | None) -> Schedule | Race:
+        """Return the schedule on these images, none of which is worth less than one in a race."""
+        schedule = self.schedule()
+        if images is None or isinstance(schedule, Schedule):
+            return schedule
+        return schedule.changed(least=rounding_noise(1 / images.validation))
 
     def device(self) -> str:
         """Return where trainings run: other evaluators than scalenet's own see every GPU unless it is said which."""
@@ -207,6 +242,49 @@ class Asked:
             )
         return self._with(kept)
 
+    def in_time(self, begun: Plan | None, *, say: Callable[[str], None]) -> Asked:
+        """Train for so many epochs as a time limit holds enough trainings of, or as when the search was begun.
+
+        Nothing changes where the epochs were asked for, or only the evaluator knows how long they take. Raise
+        ScalenetError where not even two epochs fit.
+        """
+        limit = _time(self.request.time_limit, "--time-limit")
+        if limit is None or self.recipe is None or self.request.epochs is not None:
+            return self
+        if begun is not None and begun.recipe is not None:
+            return self._for(begun.recipe.epochs)
+        unit = self.seconds_an_epoch()
+        assert unit is not None
+        epochs = fitting(limit * len(self.workers()) / unit, len(self.candidates), self.request.seeds)
+        if epochs < 2:
+            fewest = duration(2 * limit / max(epochs, 1e-3))
+            raise ScalenetError(
+                f"--time-limit {duration(limit)}: enough trainings of two epochs take about {fewest} here",
+                hint="give more time, fewer --images, or a coarser --grid",
+            )
+        chosen = self._for(min(int(epochs), self.recipe.epochs))
+        said = f"{duration(limit)}: {number(chosen.budget or 0, 'epoch')} a training"
+        more = f" of the recipe's {self.recipe.epochs}" if chosen.budget != self.recipe.epochs else ""
+        say(said + more)
+        return chosen
+
+    def _for(self, epochs: int) -> Asked:
+        from scalenet.training.recipe import change  # noqa: PLC0415
+
+        assert self.recipe is not None
+        return replace(self, recipe=change(self.recipe, [("epochs", epochs)]))
+
+    def seconds_an_epoch(self, images: int | None = None) -> float | None:
+        """Return about how long an epoch takes here, of so many images; None where only the evaluator knows."""
+        if self.recipe is None:
+            return None
+        from scalenet.search.speed import seconds_an_image  # noqa: PLC0415 - brings torch
+
+        models = [candidate.config.model for candidate in self.candidates]
+        batch, device, threads = self.recipe.batch_size, self.workers()[0], self.request.threads
+        count = self.train_images() if images is None else images
+        return count * seconds_an_image(models, batch=batch, device=device, threads=threads)
+
     def _with(self, candidates: Sequence[Candidate]) -> Asked:
         return replace(self, found=replace(self.found, candidates=tuple(candidates)))
 
@@ -272,7 +350,7 @@ def _objective(base: Architecture, request: Request) -> Objective:
     limits = {name: _limit(name, most, getattr(own, name)) for name, most in asked.items() if most is not None}
     try:
         return Objective.model_validate(
-            {"goal": request.objective, "ceilings": limits, "latency": _latency(request.max_latency)}
+            {"goal": request.objective, "ceilings": limits, "latency": _time(request.max_latency, "--max-latency")}
         )
     except ValidationError as error:
         first = error.errors()[0]
@@ -286,12 +364,12 @@ def _limit(name: str, most: int | str, own: float) -> int:
     return amounts[0]
 
 
-def _latency(most: float | str | None) -> float | None:
-    if not isinstance(most, str):
-        return most
-    seconds = parse_seconds(most)
+def _time(text: float | str | None, option: str) -> float | None:
+    if not isinstance(text, str):
+        return text
+    seconds = parse_seconds(text)
     if len(seconds) > 1:
-        raise ScalenetError(f"--max-latency {most}: one time is wanted")
+        raise ScalenetError(f"{option} {text}: one time is wanted")
     return seconds[0]
 
 

@@ -11,6 +11,7 @@ from scalenet.arch.config import Multiplier, as_data, as_record
 from scalenet.arch.errors import ConfigError, ScalenetError
 from scalenet.arch.spec import Architecture, Model, Record
 from scalenet.search.rungs.pilot import Pilot
+from scalenet.search.rungs.race import Race
 from scalenet.search.rungs.schedule import Schedule
 from scalenet.search.space.grids import Grid
 from scalenet.search.space.objective import Objective
@@ -50,7 +51,7 @@ class Plan(Record):
     rounding: str
     grid: Grid
     objective: Objective = Objective()
-    schedule: Schedule
+    schedule: Schedule | Race
     pilot: Pilot | None = None
     learning_rate: Multiplier | None = None
     evaluate: str = "train"

@@ -29,6 +29,7 @@ TRAIN = "train"
 """The evaluator that is scalenet's own training."""
 
 _OWN = ("data", "layout", "strict", "images", "held_out", "batch_size", "recipe", "changes")
+_RACES = ("spend", "within", "time_limit")
 _LEAST_RATES = 3
 _LEAST = {"images": 2, "batch_size": 2, "seed": 0} | dict.fromkeys(
     ("classes", "epochs", "seeds", "halving", "workers", "threads", "grace"), 1
@@ -62,6 +63,9 @@ class Request:
     seed: int = 0
     seeds: int = 4
     halving: int | None = None
+    spend: float | None = None
+    within: float | None = None
+    time_limit: float | str | None = None
     workers: int | None = None
     threads: int = 1
     device: str | None = None
@@ -75,6 +79,12 @@ class Request:
             whole = isinstance(value, int) and not isinstance(value, bool)
             if value is not None and not (whole and value >= least):
                 raise ScalenetError(f"{_option(name)}: {value!r} is not a whole number from {least} on")
+        for name in _RACES:
+            value = getattr(self, name)
+            if not (value is None or isinstance(value, str) or 0 < value < math.inf):
+                raise ScalenetError(f"{_option(name)}: {value!r} is not a number above 0")
+        if self.halving is not None and self.races:
+            raise ScalenetError(f"--halving and {self.races[0]} are two ways to search: give one of them")
         if self.evaluate == TRAIN and self.classes:
             raise ScalenetError("--classes is for other evaluators: classes are those of the images")
         unused = [name for name in _OWN if self.evaluate != TRAIN and getattr(self, name)]
@@ -115,6 +125,11 @@ class Request:
         changes = self.changes or ()
         keys = changes if isinstance(changes, Mapping) else [str(text).partition("=")[0].strip() for text in changes]
         return self.learning_rate is not None or "optimizer.lr" in keys
+
+    @property
+    def races(self) -> list[str]:
+        """The options given that ask for a race."""
+        return [_option(name) for name in _RACES if getattr(self, name) is not None]
 
     def recorded(self) -> dict[str, Any]:
         """Return it as a storage keeps it; what the plan has in full is named only."""

@@ -6,6 +6,7 @@ The trainings are in worker processes, or in this one.
 from __future__ import annotations
 
 import os
+import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -14,12 +15,14 @@ from typing import TYPE_CHECKING
 
 from scalenet.arch.errors import ScalenetError
 from scalenet.arch.words import duration, number
+from scalenet.search.answer.trainings import shares_of
 from scalenet.search.evaluators import Given
 from scalenet.search.folder import database
 from scalenet.search.images import images_of, read_images, scorer, trainers
 from scalenet.search.queue.database import PATIENCE
 from scalenet.search.queue.jobs import Aim, View
 from scalenet.search.queue.placement import environments
+from scalenet.search.rungs.race import Race
 from scalenet.search.status import Status, Watch
 from scalenet.search.study import check, new_study
 
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from scalenet.search.evaluators import Evaluator
     from scalenet.search.plan import Plan
     from scalenet.search.queue.board import Place
+    from scalenet.search.rungs.schedule import Key
     from scalenet.search.study import Study
     from scalenet.training.data import Splits
 
@@ -99,8 +103,12 @@ def evaluate(study: Study, asked: Asked, judged: Judges, ears: Ears, *, apart: b
     """Train all that is left, in processes of their own or in this one; KeyboardInterrupt gives back what runs."""
     workers = len(judged.evaluators)
     view = study.board.view()
-    epoch = None if view.done() or view.finished else seconds_an_epoch(asked, judged)
-    watch = Watch(study, workers=workers, epoch=epoch, say=ears.say, progress=ears.progress)
+    images = None if judged.splits is None else len(judged.splits.train)
+    epoch = None if view.done() or view.finished else asked.seconds_an_epoch(images)
+    race = study.plan.schedule
+    limit = race.time_limit if isinstance(race, Race) else None
+    clock = None if limit is None else Clock(study, view, workers, limit, ears.say)
+    watch = Watch(study, workers=workers, epoch=epoch, clock=clock, say=ears.say, progress=ears.progress)
     ears.say(f"{watch.status(view)}, in {study.folder}")
     threads = {} if "OMP_NUM_THREADS" in os.environ else {"OMP_NUM_THREADS": str(asked.request.threads)}
     shown = [threads | dict(one) for one in judged.environments]
@@ -129,26 +137,46 @@ def is_apart(asked: Asked, workers: int, apart: bool | None) -> bool:
     return workers > 1 if apart is None else apart
 
 
-def seconds_an_epoch(asked: Asked, judged: Judges | None = None) -> float | None:
-    """Return about how long a unit of the budget takes; None where only its evaluator knows."""
-    if asked.recipe is None:
-        return None
-    from scalenet.search.speed import seconds_an_image  # noqa: PLC0415 - brings torch
+class Clock:
+    """Ends a race once its time limit would not hold another round; what earlier runs took counts."""
 
-    device = asked.workers()[0]
-    models = [candidate.config.model for candidate in asked.candidates]
-    batch, threads = asked.recipe.batch_size, asked.request.threads
-    images = asked.train_images() if judged is None or judged.splits is None else len(judged.splits.train)
-    return images * seconds_an_image(models, batch=batch, device=device, threads=threads)
+    def __init__(self, study: Study, view: View, workers: int, limit: float, say: Callable[[str], None]) -> None:
+        self.study, self.workers, self.limit, self.say = study, workers, limit, say
+        seconds = sum(entry.result.seconds for entry in view.entries.values() if entry.result is not None)
+        self.began = time.monotonic() - seconds / workers
+        self.admitted: set[Key] = set()
+
+    @property
+    def left(self) -> float:
+        """The seconds that are left."""
+        return self.limit - (time.monotonic() - self.began)
+
+    def __call__(self, view: View) -> View:
+        """Look: a round that has begun is trained to its end, and so are those that an answer needs."""
+        race, new = view.aim.schedule, set(view.open()) - self.admitted
+        if not (new and isinstance(race, Race)):
+            return view
+        answers = any(key[2] == race.budget and score is not None for key, score in view.scores.items())
+        if answers and view.units_open(view.needed) * (view.unit or 0.0) / self.workers > self.left:
+            self.study.close(view)
+            self.say(f"{duration(self.limit)} do not hold another round")
+            return self.study.board.view()
+        self.admitted |= new
+        return view
 
 
 def expected(asked: Asked) -> str:
     """Return about how long the search will take on this machine, in words."""
-    factors = {candidate.name: 1.0 for candidate in asked.candidates}
-    aim = Aim(schedule=asked.schedule(), factors=factors, pilot=asked.pilot)
+    facts = {candidate.name: candidate.facts() for candidate in asked.candidates}
+    factors, shares = dict.fromkeys(facts, 1.0), shares_of(facts)
+    aim = Aim(schedule=asked.schedule(), factors=factors, shares=shares, pilot=asked.pilot)
     view, workers = View(aim, {}), len(asked.workers())
-    seconds = view.seconds_left(workers, seconds_an_epoch(asked))
-    trainings = number(view.planned(), "training")
+    seconds = view.seconds_left(workers, asked.seconds_an_epoch())
+    limit = aim.schedule.time_limit if isinstance(aim.schedule, Race) else None
+    if limit is not None and seconds is not None:
+        seconds = min(seconds, limit)
+    most = "at most " if isinstance(aim.schedule, Race) else ""
+    trainings = most + number(view.planned(), "training")
     if view.trial is not None:
         trainings += f", {len(view.trial.needed)} of them the pilot's"
     if seconds is None:

@@ -15,6 +15,7 @@ from scalenet.arch.words import hush, tell
 from scalenet.search.answer.coefficients import save_coefficients
 from scalenet.search.answer.outcome import Outcome
 from scalenet.search.answer.summary import answer_of, facts, title
+from scalenet.search.answer.trainings import shares_of
 from scalenet.search.asked import ask
 from scalenet.search.folder import database, place_of, recorded_plan, sweep
 from scalenet.search.images import scorer
@@ -79,6 +80,9 @@ class Search:
         device: str | None = None,
         data: str | Path | None = None,
         more_seeds: int = 0,
+        spend: float | None = None,
+        within: float | None = None,
+        time_limit: float | str | None = None,
         apart: bool | None = None,
         say: Callable[[str], None] | None = tell,
         progress: Callable[[Status], object] | None = None,
@@ -88,14 +92,15 @@ class Search:
 
         Goes on where it was stopped, and takes part where others are at it. One worker trains in this process, several
         have one each (one too where it is to be `apart`), and by default there is one a core or GPU. `device` and
-        `data` are those of this machine. The winner and its ties get `more_seeds`. `say` hears a line for each thing
-        that happens, `progress` about once a second how far the search is, and `bar` what takes a while before it.
+        `data` are those of this machine. The winner and its ties get `more_seeds`; by `spend`, `within`, `time_limit`,
+        as in `grid_search`, a race goes on further. `say` hears a line for each thing that happens, `progress` about
+        once a second how far the search is, and `bar` what takes a while before it.
         Ctrl-C gives back what runs and raises KeyboardInterrupt. Raise ScalenetError where folder and name are another
         search's, RunError where the first trainings all fail.
         """
         ears = Ears(say or hush, bar or hush, progress)
         with self._directory():
-            asked = self._to_run(workers, device, data)
+            asked = self._to_run(workers, device, data, spend=spend, within=within, time_limit=time_limit)
             apart = is_apart(asked, len(asked.workers()), apart)
             asked, judged, study = self._start(ears, asked, more_seeds)
             evaluate(study, asked, judged, ears, apart=apart)
@@ -153,8 +158,9 @@ class Search:
 
         Times a step of training for it.
         """
-        asked = self._needs_asked()
-        return [*asked.stakes(), expected(asked)]
+        said: list[str] = []
+        asked = self._needs_asked().in_time(None, say=said.append)
+        return [*asked.stakes(), *said, expected(asked)]
 
     def candidates(self, *, proxies: bool = False, say: Callable[[str], None] | None = None) -> pd.DataFrame:
         """Return a row a candidate: its name, α, β, γ, αβ²γ² (`nominal`), costs, and other points that gave it too.
@@ -287,7 +293,8 @@ class Search:
             return study.outcome(study.board.view(curves=curves))
         asked = self._needs_asked()
         plan, facts_of = asked.plan(), {candidate.name: candidate.facts() for candidate in asked.candidates}
-        aim = Aim(schedule=plan.schedule, factors=dict.fromkeys(facts_of, 1.0), pilot=plan.pilot)
+        factors, shares = dict.fromkeys(facts_of, 1.0), shares_of(facts_of)
+        aim = Aim(schedule=plan.schedule, factors=factors, shares=shares, pilot=plan.pilot)
         return Outcome(plan, facts_of, View(aim, {}), {})
 
     def _finished(self, *, curves: bool = False) -> Outcome:
@@ -324,17 +331,25 @@ class Search:
     def _start(self, ears: Ears, asked: Asked, more_seeds: int) -> tuple[Asked, Judges, Study]:
         """Begin the search, or go on with it, as far as to what trains."""
         check_folder(self.folder)
-        asked = asked.fast_enough(None if self._force else recorded_plan(self.folder), say=ears.say, bar=ears.bar)
+        begun = None if self._force else recorded_plan(self.folder)
+        asked = asked.fast_enough(begun, say=ears.say, bar=ears.bar)
+        if begun is None and asked.request.time_limit is not None and (known := self._known()) is not None:
+            begun = known.plan
+        asked = asked.in_time(begun, say=ears.say)
         judged = judges(asked, ears)
         place = replace(self.place, grace=asked.request.grace)
         study = begin(asked, judged, self.folder, place, ears, more_seeds=more_seeds, force=self._force)
         self._study, self._force = study, False
         return asked, judged, study
 
-    def _to_run(self, workers: int | None, device: str | None, data: str | Path | None) -> Asked:
+    def _to_run(
+        self, workers: int | None, device: str | None, data: str | Path | None, **races: float | str | None
+    ) -> Asked:
         """Return what is to be done on this machine, which may have other workers, devices and folders."""
-        own = {"workers": workers, "device": device, "data": data}
+        own = {"workers": workers, "device": device, "data": data, **races}
         changes: dict[str, Any] = {name: value for name, value in own.items() if value is not None}
+        if changes.keys() & races.keys():
+            changes["halving"] = None
         if self._asked is None:
             study = self._begun()
             request = Request.again(study.board.request()["options"], study.plan)
@@ -378,6 +393,9 @@ def grid_search(
     seed: int = Request.seed,
     seeds: int = Request.seeds,
     halving: int | None = Request.halving,
+    spend: float | None = Request.spend,
+    within: float | None = Request.within,
+    time_limit: float | str | None = Request.time_limit,
     workers: int | None = Request.workers,
     threads: int = Request.threads,
     device: str | None = Request.device,
@@ -404,9 +422,12 @@ def grid_search(
     say how it is trained. Unless the `learning_rate` is given a pilot finds it, by short trainings of the baseline at
     three `rates`: those around the recipe's, or (0.01, 0.03, 0.1), which other evaluators need to have one.
 
-    How much is trained: `epochs` (the budget of other evaluators) with so many `seeds`, from `seed` on, and each rung
-    has `halving` times fewer candidates. What wins: the most accurate, or by the `objective` "accuracy-flops" the
-    best accuracy × (FLOPs / target)^-0.07. `proxies` adds training-free scores.
+    How much is trained: `epochs` (the budget of other evaluators) with so many `seeds`, from `seed` on. A race trains
+    whoever keeps the answer from being sure, until it has trained a share, `spend`, of what all candidates to the end
+    take, no candidate can be better than the winner by more than `within` points, or a `time_limit` (seconds, or
+    "15min") would not hold more; that also says how many epochs, unless they are given. With `halving` each rung has so
+    many times fewer candidates instead. What wins: the most accurate, or by the `objective` "accuracy-flops" the best
+    accuracy × (FLOPs / target)^-0.07. `proxies` adds training-free scores.
 
     This machine: `workers` at a time with `threads` each on a `device`. Where it is kept: in the `folder`, or in the
     `storage` of many machines under a `name`; a worker silent for `grace` seconds counts as dead, and `force` discards

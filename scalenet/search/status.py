@@ -13,6 +13,7 @@ from scalenet.arch.errors import RunError
 from scalenet.arch.words import duration, number, percentage
 from scalenet.search.answer.sentences import rate_sentence
 from scalenet.search.queue.pace import Pace
+from scalenet.search.rungs.race import Race
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from scalenet.search.answer.outcome import Outcome
     from scalenet.search.queue.jobs import Entry, View
+    from scalenet.search.running import Clock
     from scalenet.search.study import Study
 
 _COLUMNS = ("name", "alpha", "beta", "gamma", "flops_ratio", "rung", "seeds", "accuracy")
@@ -30,7 +32,8 @@ _COLUMNS = ("name", "alpha", "beta", "gamma", "flops_ratio", "rung", "seeds", "a
 class Status:
     """How far a search is; `workers` are those that the time left is for.
 
-    `epoch` is about how many seconds a unit of the budget takes, where it was measured before the first training;
+    `epoch` is about how many seconds a unit of the budget takes, where it was measured before the first training, and
+    `limit` how many are left of a time limit;
     `begun` and `stopped` say whether the search was.
     """
 
@@ -38,6 +41,7 @@ class Status:
     outcome: Outcome
     workers: int = 1
     epoch: float | None = None
+    limit: float | None = None
     begun: bool = True
     stopped: bool = False
 
@@ -57,6 +61,12 @@ class Status:
         return self.view.planned()
 
     @property
+    def most(self) -> str:
+        """How many trainings there are, in words: a race may end before its cap."""
+        open_ended = isinstance(self.view.aim.schedule, Race) and not self.finished
+        return f"at most {self.planned}" if open_ended else str(self.planned)
+
+    @property
     def done(self) -> int:
         """How many trainings have a result."""
         return len(self.view.done())
@@ -74,15 +84,18 @@ class Status:
     @property
     def seconds_left(self) -> float | None:
         """About how long the rest takes, 0 where nothing is left; None where nothing is known of it yet."""
-        return 0.0 if self.finished else self.view.seconds_left(self.workers, self.epoch)
+        if self.finished:
+            return 0.0
+        seconds = self.view.seconds_left(self.workers, self.epoch)
+        return seconds if seconds is None or self.limit is None else min(seconds, self.limit)
 
     def __str__(self) -> str:
-        entrants, rungs = self.view.entrants, self.view.aim.schedule.rungs
+        course = self.view.course
         lost = f", {self.failed} of them failed" if self.failed else ""
-        parts = [f"rung {len(entrants)} of {len(rungs)}, {number(len(entrants[-1]), 'candidate')}"]
+        parts = [f"rung {len(course.rungs)} of {course.stages}, {number(len(course.rungs[-1][1]), 'candidate')}"]
         if (trial := self.view.trial) is not None and trial.rate is None:
             parts = [f"pilot, {number(len(trial.rates), 'learning rate')}"]
-        parts += [f"{self.done + self.failed} of {self.planned} trainings done{lost}, {self.running} running"]
+        parts += [f"{self.done + self.failed} of {self.most} trainings done{lost}, {self.running} running"]
         parts += [] if self.finished else [self.left()]
         parts += ["asked to stop"] if self.stopped and not self.finished else []
         return " · ".join(parts)
@@ -122,7 +135,7 @@ class Status:
             "finished": self.finished,
             "stopped": self.stopped,
             "rungs": rungs,
-            "of": len(view.aim.schedule.rungs),
+            "of": view.course.stages,
             "learning_rate": self.outcome.learning_rate,
             "pilot": None if (pilot := self.outcome.piloted()) is None else as_data(pilot),
             "done": self.done,
@@ -160,25 +173,29 @@ class Watch:
         *,
         workers: int,
         epoch: float | None = None,
+        clock: Clock | None = None,
         say: Callable[[str], None],
         progress: Callable[[Status], object] | None = None,
     ) -> None:
         self.study, self.workers, self.epoch, self.say, self.progress = study, workers, epoch, say, progress
+        self.clock = clock
         self.known: set[Any] | None = None
         self.rungs, self.pace = 0, Pace()
         self.pilot: tuple[tuple[float, ...], float | None] = ((), None)
 
     def __call__(self, view: View) -> None:
         """Look."""
+        view = view if self.clock is None else self.clock(view)
         status = self.status(view)
         ended = {entry.key: entry for entry in (*view.done(), *view.failed())}
         if self.known is None:
             self.known, self.rungs = set(ended), len(status.outcome.rungs)
             self.pilot = _pilot(status.outcome)
         new = [entry for key, entry in ended.items() if key not in self.known]
+        bound = _bound(status.outcome) if new else ""
         for place, entry in enumerate(new, start=len(ended) - len(new) + 1):
             left = "" if status.finished else f" · {status.left()}"
-            self.say(f"[{place}/{status.planned}] {_line(entry)}{left}")
+            self.say(f"[{place}/{status.planned}] {_line(entry)}{bound}{left}")
         self._tell_pilot(status.outcome)
         self._tell_rungs(status.outcome)
         self.known |= set(ended)
@@ -190,7 +207,8 @@ class Watch:
 
     def status(self, view: View) -> Status:
         """Return how far the search is."""
-        return Status(self.study.place.name, self.study.outcome(view), self.workers, self.epoch)
+        limit = None if self.clock is None else max(0.0, self.clock.left)
+        return Status(self.study.place.name, self.study.outcome(view), self.workers, self.epoch, limit)
 
     def _tell_pilot(self, outcome: Outcome) -> None:
         """Say which rates are tried beyond the first ones, and which one was found."""
@@ -213,6 +231,12 @@ def _pilot(outcome: Outcome) -> tuple[tuple[float, ...], float | None]:
     """Return the rates of the pilot, and the one that was found."""
     trial = outcome.view.trial
     return ((), None) if trial is None else (trial.rates, trial.rate)
+
+
+def _bound(outcome: Outcome) -> str:
+    """Return by how much a candidate may be better than the best so far, where a race knows it."""
+    bound = outcome.bound if isinstance(outcome.view.aim.schedule, Race) else None
+    return "" if bound is None else f" · none is better by more than {100 * bound:.2g} points"
 
 
 def _line(entry: Entry) -> str:

@@ -14,6 +14,7 @@ from scalenet.arch.errors import ScalenetError
 from scalenet.arch.files import read_text, write_text
 from scalenet.arch.words import quoted
 from scalenet.search.answer.outcome import PROXIES, Outcome
+from scalenet.search.answer.trainings import shares_of, tabled
 from scalenet.search.folder import OWN_NAME, Jobs, database, discard, forget_answer, recorded_plan, sweep, write_plan
 from scalenet.search.plan import Plan
 from scalenet.search.plan import recorded as plan_of
@@ -21,6 +22,7 @@ from scalenet.search.queue.crew import work, work_alone
 from scalenet.search.queue.jobs import Aim
 from scalenet.search.queue.storage_url import shown
 from scalenet.search.queue.worker import Task
+from scalenet.search.rungs.race import Race, spent
 from scalenet.search.rungs.schedule import Schedule
 from scalenet.search.space.candidates import Facts
 
@@ -91,7 +93,13 @@ class Study:
         objective, target = self.plan.objective, self.plan.grid.product
         factors = {name: objective.factor(facts.flops_ratio, target=target) for name, facts in self.facts.items()}
         plan = self.plan
-        return Aim(schedule=plan.schedule, factors=factors, pilot=plan.pilot, learning_rate=plan.learning_rate)
+        return Aim(
+            schedule=plan.schedule,
+            factors=factors,
+            shares=shares_of(self.facts) if isinstance(plan.schedule, Race) else {},
+            pilot=plan.pilot,
+            learning_rate=plan.learning_rate,
+        )
 
     def _discard(self) -> None:
         """Forget the search and remove its files, unless processes are at it."""
@@ -113,22 +121,19 @@ class Study:
             )
 
     def _go_on(self, before: Plan, more: int, say: Callable[[str], None]) -> None:
-        """Keep the pilot, and the rungs that an earlier schedule has beyond this one; add one for more seeds."""
+        """Keep the pilot, and how far an earlier schedule went beyond this one; add what is needed for more seeds."""
         self._check_same(before, shared=True)
-        rungs = self.plan.schedule.rungs
-        if before.schedule.rungs[: len(rungs)] == rungs:
-            rungs = before.schedule.rungs
-        elif any(rung.names for rung in before.schedule.rungs):
+        mine, theirs = self.plan.schedule, before.schedule
+        if _continues(mine, theirs) or (more and isinstance(mine, Race) and isinstance(theirs, Race)):
+            mine = theirs
+        elif isinstance(theirs, Schedule) and any(rung.names for rung in theirs.rungs):
             say("the schedule is another: what --more-seeds added does not count, until it is asked for again")
         if more:
             outcome = self.outcome()
             if not outcome.view.finished:
                 raise ScalenetError("--more-seeds is for a finished search", hint="go on with it without them first")
-            last = rungs[-1]
-            seeds = (*last.seeds, *range(max(last.seeds) + 1, max(last.seeds) + 1 + more))
-            names = tuple(outcome.contenders())
-            rungs = (*rungs, last.changed(names=names, seeds=seeds))
-        self.plan = self.plan.changed(schedule=Schedule(rungs=rungs), pilot=before.pilot)
+            mine = mine.with_more(more, tuple(outcome.contenders()))
+        self.plan = self.plan.changed(schedule=mine, pilot=before.pilot)
 
     def run_here(self, evaluator: Evaluator, *, look: Callable[[View], None]) -> None:
         """Evaluate what is left in this process."""
@@ -158,6 +163,15 @@ class Study:
                 self.proxies[candidate.name] = dict(scores(candidate))
         rows = [{"name": candidate.name, **self.proxies[candidate.name]} for candidate in candidates]
         write_text(self.folder / "proxies.csv", pd.DataFrame(rows).to_csv(index=False))
+
+    def close(self, view: View) -> None:
+        """End a race with what is trained: what runs and waits is dropped."""
+        race = self.plan.schedule
+        assert isinstance(race, Race)
+        cap = spent(tabled(shares_of(self.facts), race, view.scores))
+        self.plan = self.plan.changed(schedule=race.changed(cap=cap))
+        self.board.cut(self._aim(), as_data(self.plan))
+        write_plan(self.folder, self.plan)
 
     def outcome(self, view: View | None = None) -> Outcome:
         """Return what is found so far."""
@@ -214,6 +228,15 @@ def _score(text: str | None) -> float | None:
     return score
 
 
+def _continues(mine: Schedule | Race, theirs: Schedule | Race) -> bool:
+    """Return whether what was begun is what is asked for, and went further."""
+    if isinstance(mine, Race) and isinstance(theirs, Race):
+        return mine.like(theirs)
+    if isinstance(mine, Schedule) and isinstance(theirs, Schedule):
+        return theirs.rungs[: len(mine.rungs)] == mine.rungs
+    return False
+
+
 def new_study(folder: Path, plan: Plan, candidates: Sequence[Candidate], place: Place, board: Board) -> Study:
     """Return the study of candidates that were just enumerated."""
     return Study(folder, plan, {candidate.name: candidate.facts() for candidate in candidates}, place, board)
@@ -256,10 +279,4 @@ def check(evaluator: Evaluator, folder: Path, candidates: Sequence[Candidate], p
         rate = pilot.rates[0]  # stands for what it will find
     jobs = Jobs(folder, lambda name: configs.get(name, baseline), lambda name: rates.get(name, rate))
     keys = [] if pilot is None else [key for tried in pilot.rates for key in pilot.keys(tried)]
-    keys += [
-        (name, seed, rung.budget)
-        for rung in plan.schedule.rungs
-        for seed in rung.seeds
-        for name in rung.names or configs
-    ]
-    evaluator.check([jobs(key) for key in dict.fromkeys(keys)])
+    evaluator.check([jobs(key) for key in (*keys, *plan.schedule.possible(tuple(configs)))])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -14,6 +15,8 @@ import scalenet
 from scalenet.arch.errors import RunError, ScalenetError
 from scalenet.search.asked import ask
 from scalenet.search.request import Request
+from scalenet.search.rungs.race import Race
+from scalenet.search.rungs.schedule import halving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -291,10 +294,37 @@ def _table(folder: Path, seeds: int = 2) -> Path:
     return file
 
 
-def test_searches_are_halved_where_that_saves_half_or_where_they_are_asked_to_be():
+def test_candidates_race_where_that_saves_half_and_are_halved_where_they_are_asked_to_be():
     few, many = (ask(Request(base="small_resnet", grid=grid)) for grid in ("small", "shares"))
-    assert (len(few.candidates), len(few.schedule().rungs)) == (7, 1)
-    assert len(many.candidates) > 14
-    assert len(many.schedule().rungs) == 2
+    assert len(few.candidates) == 7
+    assert few.schedule() == halving(7, seeds=range(4), budget=5, factor=1)
+    raced = many.schedule()
+    assert isinstance(raced, Race)
+    assert raced.exhaustive == 4 * len(many.candidates) > 56
     asked = ask(Request(base="small_resnet", grid="small", halving=5))
-    assert len(asked.schedule().rungs) == 2
+    assert asked.schedule() == halving(7, seeds=range(4), budget=5, factor=5)
+
+
+def test_a_race_may_be_asked_for_where_it_is_not_usual():
+    raced = ask(Request(base="small_resnet", grid="small", within=0.5, seeds=2)).schedule()
+    assert isinstance(raced, Race)
+    assert (raced.within, raced.cap, raced.exhaustive) == (0.005, 14, 14)
+    timed = ask(Request(base="small_resnet", grid="small", time_limit="15min")).schedule()
+    assert isinstance(timed, Race)
+    assert timed.time_limit == 900
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"halving": 2, "spend": 0.5}, "--halving and --spend are two ways to search"),
+        ({"within": 0}, "--within: 0 is not a number above 0"),
+        ({"spend": float("inf")}, "--spend: inf is not a number above 0"),
+        ({"time_limit": "soon"}, "'soon' is not a time"),
+        ({"time_limit": "1s,2s"}, "--time-limit 1s,2s: one time is wanted"),
+        ({"spend": 0.5, "epochs": 1}, "--spend is for a race, and there is none of trainings of one length"),
+    ],
+)
+def test_what_no_race_can_be_is_refused_in_one_line(options, said):
+    with pytest.raises(ScalenetError, match=re.escape(said)):
+        ask(Request(base="small_resnet", grid="small", **options)).schedule()

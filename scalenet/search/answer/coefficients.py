@@ -46,11 +46,15 @@ class Separation(Record):
 
 
 class Round(Record):
-    """A rung as it was: how many candidates with how many seeds, each trained for how long."""
+    """A rung as it was: how many candidates with how many seeds, each trained for how long.
+
+    In a race `seeds` is the most that one had, and `trainings` how many there were.
+    """
 
     candidates: int
     seeds: int
     budget: int | None = None
+    trainings: int | None = None
 
 
 class Tried(Record):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ MOST = 150
 no better than may be the best of these."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Trained:
     """The trainings that are finished, of candidates by place and seeds by column; nan where there is none.
 
@@ -42,6 +43,16 @@ class Trained:
         """How many trainings to the end each candidate has."""
         found: NDArray[np.int64] = (~np.isnan(self.full)).sum(axis=1)
         return found
+
+    def _bytes(self) -> tuple[object, ...]:
+        tables = (self.shares, self.short, self.full, self.out)
+        return self.full.shape, self.ratio, *(table.tobytes() for table in tables)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Trained) and self._bytes() == other._bytes()
+
+    def __hash__(self) -> int:
+        return hash(self._bytes())
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +80,7 @@ class Finding:
         return float(self.over[~self.out].max())
 
 
+@lru_cache(maxsize=4)
 def find(trained: Trained, *, error: float = ERROR, least: float = 0.0, winner: int | None = None) -> Finding:
     """Judge candidates by their trainings to the end, of which one at least is finished, and the others by the surface.
 
@@ -76,7 +88,7 @@ def find(trained: Trained, *, error: float = ERROR, least: float = 0.0, winner: 
     """
     out = trained.out
     full = np.where(out[:, None], np.nan, trained.full)
-    verdict = judge(full, error=error, least=least, winner=winner)
+    verdict = _judged(full, error, least, winner)
     unjudged = ~out & np.isnan(full).all(axis=1)
     over = np.where(out, np.inf, verdict.over)
     tied = out | verdict.tied
@@ -100,6 +112,28 @@ def find(trained: Trained, *, error: float = ERROR, least: float = 0.0, winner: 
     expected[inside] = surface.means
     return Finding(
         verdict.winner, expected + np.nanmean(verdict.means), over, tied, unjudged, out, surface.agreement, verdict
+    )
+
+
+def _judged(full: NDArray[np.float64], error: float, least: float, winner: int | None) -> Verdict:
+    """Return what the judge says of those with a training; he compares each with each, and they may be few of many."""
+    seen = np.flatnonzero((~np.isnan(full)).any(axis=1))
+    place = None if winner is None else int(np.searchsorted(seen, winner))
+    own = judge(full[seen], error=error, least=least, winner=place)
+
+    def spread(values: NDArray[Any], nothing: object) -> NDArray[Any]:
+        found = np.full((len(full), *values.shape[1:]), nothing, dtype=values.dtype)
+        found[seen] = values
+        return found
+
+    return replace(
+        own,
+        winner=int(seen[own.winner]),
+        means=spread(own.means, np.nan),
+        over=spread(own.over, np.inf),
+        tied=spread(own.tied, True),
+        noisier=spread(own.noisier, False),
+        collapsed=spread(own.collapsed, False),
     )
 
 

@@ -58,7 +58,8 @@ class Verdict:
 
     `means` are nan where a candidate was never trained. `over` is how much better than the winner it may be: 0 where it
     is told from the winner, inf where nothing is known of it or of the noise. `tied` candidates may be the best; the
-    winner is one of them. `noise` is the standard deviation of one training, nan where it is not known. `noisier`
+    winner is one of them. `noise` is the standard deviation of one training, nan where it is not known, and `freedom`
+    how many degrees of freedom it was measured with. `noisier`
     candidates have more of it than the others; `collapsed` has the shape of the table.
     """
 
@@ -67,6 +68,7 @@ class Verdict:
     over: NDArray[np.float64]
     tied: NDArray[np.bool_]
     noise: float
+    freedom: float
     noisier: NDArray[np.bool_]
     collapsed: NDArray[np.bool_]
 
@@ -97,7 +99,8 @@ def judge(
     best = int(np.nanargmax(means)) if winner is None else winner
     over, tied = _compared(best, means, margin)
     deviation = np.nan if noise is None else np.sqrt(max(pooled(plain.variances(), plain.freedom), least**2))
-    return Verdict(best, means, over, tied, float(deviation), noisier(plain.variances(), plain.freedom), gone)
+    noisy = noisier(plain.variances(), plain.freedom)
+    return Verdict(best, means, over, tied, float(deviation), float(plain.freedom.sum()), noisy, gone)
 
 
 def collapsed(table: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean
@@ -14,16 +15,19 @@ from scalenet.arch.errors import RunError
 from scalenet.search.answer.coefficients import Coefficients, Evidence, Piloted, Round, Separation, Tie, Tried
 from scalenet.search.answer.finding import find
 from scalenet.search.answer.noise import rounding_noise
+from scalenet.search.answer.race_ranking import rank_race
 from scalenet.search.answer.ranking import agreement, look_error, rank
-from scalenet.search.answer.trainings import cost_spread, tabled
+from scalenet.search.answer.trainings import cost_spread, shares_of, tabled
 from scalenet.search.queue.jobs import ENDED, State
+from scalenet.search.rungs.race import ERROR as RACE_ERROR
+from scalenet.search.rungs.race import Race
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     import pandas as pd
 
-    from scalenet.search.answer.finding import Finding
+    from scalenet.search.answer.finding import Finding, Trained
     from scalenet.search.answer.ranking import Ranking, Standing
     from scalenet.search.plan import Plan
     from scalenet.search.queue.jobs import Entry, View
@@ -46,7 +50,7 @@ class Outcome:
     @cached_property
     def rungs(self) -> list[tuple[Rung, tuple[str, ...]]]:
         """The rungs that are known, and the candidates in each."""
-        return list(zip(self.view.aim.schedule.rungs, self.view.entrants, strict=False))
+        return self.view.course.rungs
 
     @cached_property
     def ranking(self) -> Ranking:
@@ -62,6 +66,11 @@ class Outcome:
                 f"the pilot found no learning rate: at each of {tried} a training diverged or failed",
                 hint="give a --learning-rate, or other --rates",
             )
+        schedule = self.view.aim.schedule
+        if isinstance(schedule, Race):
+            if not (self._trained.seeds[~self._trained.out] > 0).any():
+                raise RunError(self._why_none([]))
+            return rank_race(self._found, self._trained, list(self.candidates), self.view.aim.factors)
         tables = self._finished()
         out = {name for table in tables for name, row in table.items() if None in row}
         sound = [{name: _known_all(row) for name, row in table.items() if name not in out} for table in tables]
@@ -70,7 +79,7 @@ class Outcome:
             raise RunError(self._why_none(gone))
         images = self.plan.images
         held_out = None if images is None else images.validation
-        planned = sum(rung.names is None for rung in self.view.aim.schedule.rungs)
+        planned = sum(rung.names is None for rung in schedule.rungs)
         return rank(sound, held_out=held_out, factors=dict(self.view.aim.factors), planned=planned)
 
     @cached_property
@@ -79,16 +88,37 @@ class Outcome:
 
         Of candidates of which a training diverged or failed it says nothing.
         """
-        facts, place = list(self.candidates.values()), self._places[self.ranking.winner.name]
-        scores = {key: self.view.scores[key] for key in self.view.needed if key in self.view.scores}
-        trained = tabled(facts, self.view.aim.schedule, scores)
+        schedule, ranking, trained = self.view.aim.schedule, self.ranking, self._trained
+        if isinstance(schedule, Race):
+            return self._found
+        place = self._places[ranking.winner.name]
         if trained.out[place] or not trained.seeds[place]:
             return None
         images = self.plan.images
         factor = max(self.view.aim.factors.values())
         least = rounding_noise(None if images is None else factor / images.validation)
-        rounds = sum(rung.names is not None for rung in self.view.aim.schedule.rungs)
+        rounds = sum(rung.names is not None for rung in schedule.rungs)
         return find(trained, error=look_error(rounds), least=least, winner=place)
+
+    @property
+    def bound(self) -> float | None:
+        """By how much any candidate may be better than the best so far; None where that is not known."""
+        with suppress(RunError):
+            return None if self.finding is None else _known(self.finding.bound)
+        return None
+
+    @property
+    def _found(self) -> Finding:
+        """What a race says so far."""
+        race = self.view.aim.schedule
+        assert isinstance(race, Race)
+        return find(self._trained, error=RACE_ERROR, least=race.least)
+
+    @cached_property
+    def _trained(self) -> Trained:
+        """The trainings that are finished."""
+        scores = {key: self.view.scores[key] for key in self.view.needed if key in self.view.scores}
+        return tabled(shares_of(self.candidates), self.view.aim.schedule, scores)
 
     @cached_property
     def _places(self) -> dict[str, int]:
@@ -157,8 +187,10 @@ class Outcome:
         except RunError:
             return rows
         for row in rows:
-            untold = {"rank": None, "score": None, "interval": None, "tied": row["name"] in self.untold or None}
-            row.update(places.get(row["name"], untold))
+            name = row["name"]
+            untold = {"rank": None, "score": None, "interval": None, "tied": name in self.untold or None}
+            row.update(places.get(name, untold))
+            row.update(over=self._over(name), expected=self._expected(name))
         return sorted(rows, key=lambda row: (row["rank"] is None, row["rank"] or 0))
 
     def best_so_far(self, most: int | None = None) -> list[dict[str, Any]]:
@@ -230,8 +262,11 @@ class Outcome:
 
         In units of the budget (epochs), or in trainings where the evaluator knows the budget.
         """
-        last = self.view.aim.schedule.rungs[-1]
+        schedule = self.view.aim.schedule
         done = sum(entry.key[2] or 1 for entry in self.done)
+        if isinstance(schedule, Race):
+            return done, schedule.exhaustive * schedule.budget
+        last = schedule.rungs[-1]
         return done, len(self.candidates) * len(last.seeds) * (last.budget or 1)
 
     def failed_rungs(self) -> list[int]:
@@ -266,10 +301,7 @@ class Outcome:
                 candidates=len(ranking.standings) + len(self.untold),
                 diverged=len({result.candidate for result in done if result is not None and result.accuracy is None}),
                 failed=len({entry.key[0] for entry in self.failed}),
-                rungs=tuple(
-                    Round(candidates=len(names), seeds=len(rung.seeds), budget=rung.budget)
-                    for rung, names in self.rungs[: ranking.winner.rung + 1]
-                ),
+                rungs=tuple(self._round(rung, names) for rung, names in self.rungs[: ranking.winner.rung + 1]),
                 spent=spent,
                 exhaustive=exhaustive,
                 seeds=ranking.winner.seeds,
@@ -296,6 +328,13 @@ class Outcome:
             ),
         )
 
+    def _round(self, rung: Rung, names: Sequence[str]) -> Round:
+        """Return a rung as it was; in a race candidates have seeds of their own number."""
+        trainings = None
+        if isinstance(self.view.aim.schedule, Race):
+            trainings = sum(key[2] == rung.budget for key in self.view.needed)
+        return Round(candidates=len(names), seeds=len(rung.seeds), budget=rung.budget, trainings=trainings)
+
     def _bound(self) -> dict[str, Any]:
         """Return what the evidence says of the bound; nothing where it is not known."""
         finding = self.finding
@@ -314,6 +353,14 @@ class Outcome:
         finding = self.finding
         return None if finding is None else _known(float(finding.over[self._places[name]]))
 
+    def _expected(self, name: str) -> float | None:
+        """Return what a candidate is expected to score at the full budget."""
+        finding = self.finding
+        if finding is None or finding.out[self._places[name]]:
+            return None
+        expected = float(finding.expected[self._places[name]])
+        return None if math.isnan(expected) else _tidy(expected)
+
     def _cost_correlation(self) -> float | None:
         """Return how much of the ranking cost alone explains; None where all score alike."""
         ranked = self.ranking.standings
@@ -327,7 +374,7 @@ class Outcome:
     def _separation(self) -> Separation | None:
         """Return what would part the ties that can be parted; those dropped early need the seeds before as well."""
         ranking = self.ranking
-        last = self.view.aim.schedule.rungs[ranking.winner.rung]
+        last, _ = self.rungs[ranking.winner.rung]
         parts = [standing.seeds_to_part for standing in ranking.ties if standing.seeds_to_part is not None]
         names = self.contenders()
         known = [self._entry((name, seed, last.budget)) for name in names for seed in last.seeds]
@@ -384,7 +431,7 @@ class Outcome:
         done = {seed: self._accuracy(key) for seed, key in keys.items() if self._ended(key)}
         known = _known_all(done.values())
         failed = [entry.key for entry in self._own(facts.name) if entry.state is State.failed]
-        every = dict.fromkeys(seed for one in self.view.aim.schedule.rungs for seed in one.seeds)
+        every = self._seeds
         seconds = sum(entry.result.seconds for entry in self._own(facts.name) if entry.result)
         own = {name: getattr(facts, name) for name in _FACTS}
         found: dict[str, Any] = {
@@ -408,6 +455,12 @@ class Outcome:
             if name in names and any(map(self._ended, keys)) and not any(map(self._failed, keys)):
                 return number, rung
         return 1, self.rungs[0][0]
+
+    @cached_property
+    def _seeds(self) -> tuple[int, ...]:
+        """The seeds that tables have a column for."""
+        schedule = self.view.aim.schedule
+        return self.rungs[-1][0].seeds if isinstance(schedule, Race) else schedule.seeds
 
     @cached_property
     def _members(self) -> list[tuple[Rung, frozenset[str]]]:

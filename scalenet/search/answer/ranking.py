@@ -208,7 +208,7 @@ def _layout(
         seeds=table.shape[1],
         noise=noise,
         margin=reach(max(2, len(names)), noise.freedom, error) * standard_error,
-        interval=_interval(noise.freedom) * standard_error,
+        interval=interval(noise.freedom) * standard_error,
         correlation=_correlation(table),
     )
 
@@ -241,7 +241,7 @@ class _TieRound:
         return more if more <= MOST_SEEDS else None
 
 
-def _interval(freedom: float) -> float:
+def interval(freedom: float) -> float:
     """Return how many standard errors a mean lies off at most."""
     from scipy import special  # noqa: PLC0415 - slow to import
 

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 from scalenet.arch.errors import RunError
 from scalenet.arch.words import duration, number, quoted, seconds_text
 from scalenet.search.answer.sentences import bound_sentences, cost_sentences, rate_sentence
+from scalenet.search.rungs.race import Race
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from scalenet.search.answer.coefficients import Coefficients, Evidence, Tie
+    from scalenet.search.answer.coefficients import Coefficients, Evidence, Round, Tie
     from scalenet.search.answer.outcome import Outcome
     from scalenet.search.evaluators import Result
     from scalenet.search.plan import Plan
@@ -131,7 +132,10 @@ def _best(found: Coefficients, evidence: Evidence) -> str:
 def _ties(study: Study, evidence: Evidence) -> list[str]:
     dropped = sum(tie.rung < len(evidence.rungs) for tie in evidence.ties)
     lines = [_others(evidence)]
-    if dropped:
+    race = study.plan.schedule
+    if isinstance(race, Race) and evidence.ties:
+        lines.append(_further(study, race))
+    elif dropped:
         how = "without evidence: --more-seeds trains them to the end"
         lines.append(f"{dropped} of them {'was' if dropped == 1 else 'were'} dropped in an earlier rung, {how}")
     if evidence.separation is not None:
@@ -151,6 +155,16 @@ def _ties(study: Study, evidence: Evidence) -> list[str]:
     return lines
 
 
+def _further(study: Study, race: Race) -> str:
+    """Return how a race goes on, in words."""
+    if race.time_limit is not None:
+        minutes, seconds = race.time_limit / 30, 2 * race.time_limit
+        longer = ("--time-limit", f"{minutes:.3g}min" if minutes >= 1 else f"{seconds:.3g}s")
+    else:
+        longer = ("--spend", f"{2 * race.cap / race.exhaustive:.2g}")
+    return f"more training narrows this: {study.command('resume', *longer)}"
+
+
 def _others(evidence: Evidence) -> str:
     others = evidence.candidates - 1
     if not others:
@@ -165,10 +179,7 @@ def _others(evidence: Evidence) -> str:
 
 
 def _spent(evidence: Evidence) -> str:
-    rungs = ", then ".join(
-        " × ".join([number(one.candidates, "candidate"), number(one.seeds, "seed"), *_epochs(one.budget)])
-        for one in evidence.rungs
-    )
+    rungs = ", then ".join(_round(one) for one in evidence.rungs)
     assert evidence.spent is not None
     assert evidence.exhaustive
     share = f"{100 * evidence.spent / evidence.exhaustive:.0f} % of the training of all candidates to the end"
@@ -178,6 +189,13 @@ def _spent(evidence: Evidence) -> str:
 def _rate(evidence: Evidence) -> Iterator[str]:
     if evidence.pilot is not None and evidence.learning_rate is not None:
         yield rate_sentence(evidence.learning_rate, evidence.pilot)
+
+
+def _round(one: Round) -> str:
+    if one.trainings is None:
+        return " × ".join([number(one.candidates, "candidate"), number(one.seeds, "seed"), *_epochs(one.budget)])
+    of = f"{number(one.trainings, 'training')} of {number(one.candidates, 'candidate')}"
+    return " × ".join([of, *_epochs(one.budget)])
 
 
 def _epochs(budget: int | None) -> list[str]:
@@ -265,7 +283,8 @@ def facts(outcome: Outcome) -> dict[str, str]:
         found["learning rate"] = f"{outcome.learning_rate:g}{how}"
     found["grid"] = f"{plan.grid.name}: {plan.grid.description}"
     found["objective"] = _objective(plan.objective)
-    found["seeds"] = ", ".join(map(str, plan.schedule.rungs[-1].seeds))
+    seeds = plan.schedule.seeds
+    found["seeds"] = f"from {seeds[0]} on" if isinstance(plan.schedule, Race) else ", ".join(map(str, seeds))
     return found | plan.versions
 
 

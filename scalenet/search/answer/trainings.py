@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -10,23 +11,32 @@ from scalenet.scaling.rules import doublings
 from scalenet.search.answer.finding import Trained
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from scalenet.search.rungs.race import Race
     from scalenet.search.rungs.schedule import Key, Schedule
     from scalenet.search.space.candidates import Facts
 
+Shares: TypeAlias = Mapping[str, tuple[float, float, float]]
+"""By candidate, how many doublings of the FLOPs come from depth, width and resolution."""
 
-def tabled(candidates: Sequence[Facts], schedule: Schedule, scores: Mapping[Key, float | None]) -> Trained:
+
+def shares_of(candidates: Mapping[str, Facts]) -> Shares:
+    """Return the shares of candidates."""
+    return {name: doublings(facts.alpha, facts.beta, facts.gamma) for name, facts in candidates.items()}
+
+
+def tabled(shares: Shares, schedule: Schedule | Race, scores: Mapping[Key, float | None]) -> Trained:
     """Return the finished trainings at a schedule's first and last budget.
 
     A score of None is a training that diverged or failed; its candidate is out. Where the budgets are one there are no
     short trainings.
     """
-    rungs, places = schedule.rungs, {facts.name: place for place, facts in enumerate(candidates)}
-    columns = {seed: column for column, seed in enumerate(dict.fromkeys(seed for rung in rungs for seed in rung.seeds))}
-    first, last = rungs[0].budget, rungs[-1].budget
+    places = {name: place for place, name in enumerate(shares)}
+    columns = {seed: column for column, seed in enumerate(schedule.seeds)}
+    first, last = schedule.budgets
     tables = {budget: _nothing(len(places), len(columns)) for budget in (first, last)}
     out = np.zeros(len(places), dtype=bool)
     for (name, seed, budget), score in scores.items():
@@ -35,7 +45,7 @@ def tabled(candidates: Sequence[Facts], schedule: Schedule, scores: Mapping[Key,
             if budget in tables and score is not None:
                 tables[budget][places[name], columns[seed]] = score
     return Trained(
-        shares=np.array([doublings(facts.alpha, facts.beta, facts.gamma) for facts in candidates]),
+        shares=np.array(list(shares.values())),
         short=_nothing(len(places), len(columns)) if first == last else tables[first],
         full=tables[last],
         ratio=1.0 if first == last else (first or 1) / (last or 1),

@@ -119,19 +119,22 @@ class Board:
     def begin(self, aim: Aim, *, plan: dict[str, Any] | None = None, request: dict[str, Any] | None = None) -> None:
         """Say what is to be evaluated, from now on by all workers, and put it on the board.
 
-        What failed is tried again, unless others are at this search just now; what waits and is not wanted any more is
-        taken off.
+        What failed is tried again, unless others are at this search just now; what waits for another aim is taken off.
         """
         values = {"aim": as_data(aim), "stopping": False, "plan": plan, "request": request}
+        before = self._column(_S.aim)
         self.database.change(self._own().values(**{name: value for name, value in values.items() if value is not None}))
+        if before not in (None, values["aim"]):
+            self.database.change(self._open("waiting"))
         view = self.view()
-        wanted = set(view.needed)
-        entries = view.entries.items()
-        if unwanted := [entry.id for key, entry in entries if entry.state is State.waiting and key not in wanted]:
-            self._take_off(unwanted)
         if not any(entry.state is State.running for entry in view.entries.values()):
             self._forgive(view.forgivable())
         self.fill()
+
+    def cut(self, aim: Aim, plan: dict[str, Any]) -> None:
+        """Say that nothing more is to be evaluated: what waits and what runs is taken off."""
+        self.database.change(self._own().values(aim=as_data(aim), plan=plan))
+        self.database.change(self._open("waiting", "running"))
 
     def add_candidates(self, candidates: Iterable[tuple[str, dict[str, Any], Config]]) -> None:
         """Record candidates that are not there: their names, facts and configs."""
@@ -346,11 +349,9 @@ class Board:
         if rows:
             self.database.add(ATTEMPTS, rows)
 
-    def _take_off(self, numbers: Iterable[int]) -> None:
-        """Delete attempts that nobody has claimed."""
-        rows = [{"number": number} for number in numbers]
-        waiting = ATTEMPTS.delete().where(_A.id == sql.bindparam("number"), _A.state == "waiting")
-        self.database.transact(lambda connection, _: connection.execute(waiting, rows))
+    def _open(self, *states: str) -> sql.Delete:
+        """Return what deletes the attempts of these states."""
+        return ATTEMPTS.delete().where(_A.search == self.id, _A.state.in_(states))
 
     def _attempt(self, key: Key, place: int, before: Entry | None) -> dict[str, Any]:
         """Return the row of an attempt at a job that follows another one, or none."""

@@ -6,16 +6,19 @@ import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import BeforeValidator, Field
 
 from scalenet.arch.config import Multiplier
-from scalenet.arch.spec import Record
+from scalenet.arch.spec import Record, as_tuple
+from scalenet.search.rungs.course import Course, raced, scheduled
 from scalenet.search.rungs.pilot import Pilot, Trial
-from scalenet.search.rungs.schedule import Key, Schedule, entrants, finished, needed
+from scalenet.search.rungs.race import Race
+from scalenet.search.rungs.schedule import Key, Schedule
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from scalenet.search.evaluators import Result
 
@@ -36,15 +39,18 @@ ENDED = (State.done, State.failed)
 
 
 class Aim(Record):
-    """What is to be evaluated: a schedule, and by candidate what its accuracy is multiplied by before it is ranked.
+    """What is to be evaluated: a schedule or a race, and by candidate what its accuracy is multiplied by first.
 
     The learning rate is what the `pilot` finds, or `learning_rate`, or else the evaluator's own.
+
+    `shares` are those of the candidates in a race.
     """
 
-    schedule: Schedule
+    schedule: Schedule | Race
     factors: dict[str, float]
     pilot: Pilot | None = None
     learning_rate: Multiplier | None = None
+    shares: dict[str, Annotated[tuple[float, float, float], BeforeValidator(as_tuple)]] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +116,13 @@ class View:
         return found
 
     @cached_property
-    def entrants(self) -> list[tuple[str, ...]]:
-        """The candidates of the rungs that are known."""
-        return entrants(self.aim.schedule, self.names, self.scores)
+    def course(self) -> Course:
+        """The rungs and their jobs, as far as they are known."""
+        schedule = self.aim.schedule
+        if isinstance(schedule, Schedule):
+            return scheduled(schedule, self.names, self.scores)
+        begun = sorted(self.entries.values(), key=lambda entry: entry.place)
+        return raced(schedule, self.aim.shares, self.scores, [entry.key for entry in begun])
 
     @cached_property
     def trial(self) -> Trial | None:
@@ -135,20 +145,19 @@ class View:
     @cached_property
     def needed(self) -> list[Key]:
         """The jobs that are known to be needed, in the order of their evaluation: the pilot's, then the rungs'."""
-        if self.trial is None:
-            return self._of_rungs
-        return [*self.trial.needed, *(() if self.rate is None else self._of_rungs)]
+        return self.foreseen if self.trial is None or self.rate is not None else self.trial.needed
 
     @cached_property
-    def _of_rungs(self) -> list[Key]:
-        return needed(self.aim.schedule, self.names, self.scores)
+    def foreseen(self) -> list[Key]:
+        """The pilot's jobs and those of the rungs that are known, though they wait for the pilot."""
+        return [*([] if self.trial is None else self.trial.needed), *self.course.needed]
 
-    @cached_property
+    @property
     def finished(self) -> bool:
         """Whether nothing is left to be evaluated, or nothing can be: no rate of the pilot was any good."""
         if self.trial is not None and self.rate is None:
             return self.trial.over
-        return finished(self.aim.schedule, self.names, self.scores)
+        return self.course.finished
 
     @cached_property
     def _by_state(self) -> dict[State, list[Entry]]:
@@ -192,17 +201,8 @@ class View:
         return {} if self.aim.pilot is None else self.aim.pilot.names
 
     def planned(self) -> int:
-        """Return how many trainings there are, those of the rungs that are not known yet included."""
-        pilot = 0 if self.trial is None else len(self.trial.needed)
-        return pilot + len(self._of_rungs) + len(self.later())
-
-    def later(self) -> list[int | None]:
-        """Return the budgets of the trainings of the rungs that are not known yet."""
-        rungs, budgets = self.aim.schedule.rungs, []
-        for before, rung in list(pairwise(rungs))[len(self.entrants) - 1 :]:
-            seeds = set(rung.seeds) - set(before.seeds if before.budget == rung.budget else ())
-            budgets += [rung.budget] * (rung.keep or len(rung.names or self.names)) * len(seeds)
-        return budgets
+        """Return how many trainings there are, those of the rungs that are not known yet included: at most."""
+        return len(self.foreseen) + len(self.course.later)
 
     def seconds_left(self, workers: int, unit: float | None = None) -> float | None:
         """Return about how long so many workers need for the rest.
@@ -210,21 +210,25 @@ class View:
         `unit` is how many seconds a unit of the budget takes as far as that is known before anything is done; where it
         is not either, nothing is known of the rest.
         """
-        done = [
-            (entry.result.seconds, self._units(key)) for key, entry in self.entries.items() if entry.result is not None
-        ]
-        if done:
-            unit = sum(seconds for seconds, _ in done) / sum(budget for _, budget in done)
-        return None if unit is None else self._units_left() * unit / workers
+        unit = unit if self.unit is None else self.unit
+        later = sum(budget or 1 for budget in self.course.later)
+        return None if unit is None else (self.units_open(self.foreseen) + later) * unit / workers
 
-    def _units_left(self) -> float:
-        left = float(sum(budget or 1 for budget in self.later()))
-        pilot = [] if self.trial is None else self.trial.needed
-        for key in (*pilot, *self._of_rungs):
-            entry = self.entries.get(key)
-            if entry is None or entry.state not in ENDED:
-                left += self._units(key) * (1 - (entry.share if entry is not None else 0.0))
-        return left
+    @cached_property
+    def unit(self) -> float | None:
+        """How many seconds a unit of the budget took, None before anything is done."""
+        done = {key: entry.result.seconds for key, entry in self.entries.items() if entry.result is not None}
+        return sum(done.values()) / sum(map(self._units, done)) if done else None
+
+    def open(self) -> list[Key]:
+        """Return the jobs that are needed and have not ended."""
+        return [key for key in self.needed if key not in self.scores]
+
+    def units_open(self, keys: Sequence[Key]) -> float:
+        """Return how many units of a candidate's budget what has not ended of these jobs still takes."""
+        open_ = [key for key in keys if key not in self.scores]
+        shares = {key: self.entries[key].share for key in open_ if key in self.entries}
+        return sum(self._units(key) * (1 - shares.get(key, 0.0)) for key in open_)
 
     def _units(self, key: Key) -> float:
         """Return how much a job takes, in units of a candidate's budget."""

@@ -7,15 +7,17 @@ misjudged.
 
 Trainings are chosen in rounds of so many at a time, one after the other: those chosen before are taken to come out as
 expected. A round follows from the rounds before it alone, whoever finishes first and whoever dies. The race ends at its
-cap, or when the bound is within what was asked for; each round's end is a valid end.
+cap, or when the bound is within what was asked for; each round's end is a valid end, and so it may end by the clock.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from functools import lru_cache
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import numpy as np
+from pydantic import Field
 
 from scalenet.arch.blocks import Positive
 from scalenet.arch.spec import Record
@@ -23,11 +25,12 @@ from scalenet.search.answer.finding import Trained, find
 from scalenet.search.answer.surface import fit_surface
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
     from scalenet.search.answer.finding import Finding
+    from scalenet.search.rungs.schedule import Key
 
 ERROR = 0.02
 """How often a look may err. It is looked at after every round: with 3 % a look, bounds hold in 95 % of searches, by
@@ -38,6 +41,17 @@ FIRST = 3
 
 FIRST_SEEDS = 2
 """Seeds of those, the fewest that tell noise from candidates."""
+
+SHARE = 0.35
+"""How much is trained unless it is said, of the training of all candidates to the end with all seeds."""
+
+FEWEST = 18
+"""Trainings to the end below which a race says too little, whatever its share, by replay."""
+
+SHORTER = 5
+"""How many times shorter than a training to the end a short one is."""
+
+_MOST = 4  # times the seeds that were asked for, of one candidate
 
 
 class Training(NamedTuple):
@@ -51,58 +65,131 @@ class Training(NamedTuple):
 class Race(Record):
     """How a race is run.
 
-    `cap` is how much may be trained, in trainings to the end. The race stops early when no candidate can be better than
-    the winner by more than `within`, in the scores' units. `at_a_time` is how many trainings a round has, and `seeds`
-    how many a candidate gets at most. Where short trainings are `continued`, going on with one costs what is left only.
+    Short trainings are of the budget `short`, others of the whole `budget`. `cap` is how much may be trained, and
+    `exhaustive` what all candidates to the end with all seeds would be, both in trainings to the end. The race stops
+    early when no candidate can be better than the winner by more than `within`, in the scores' units, or when
+    `time_limit`, in seconds, would not hold another round; the cap is then what was trained. `at_a_time` is how many
+    trainings a round has. A candidate gets seeds from `first_seed` on, at most `most` of them. `least` is the smallest
+    credible noise, as for the judge.
     """
 
-    cap: float
-    within: float = 0.0
+    short: Positive
+    budget: Positive
+    cap: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    exhaustive: Positive
+    within: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    time_limit: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     at_a_time: Positive = 1
-    seeds: Positive = 50
-    continued: bool = False
+    first_seed: Annotated[int, Field(ge=0)] = 0
+    most: Positive = 50
+    least: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+
+    @property
+    def budgets(self) -> tuple[int, int]:
+        """The budgets of a short training and of one to the end."""
+        return self.short, self.budget
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds that a candidate may get, in order."""
+        return tuple(range(self.first_seed, self.first_seed + self.most))
+
+    def with_more(self, seeds: int, names: tuple[str, ...]) -> Race:
+        """Return this race with so many more seeds for as many candidates, whom it gives them to is its own choice."""
+        return self.changed(cap=self.cap + seeds * len(names), most=self.most + seeds, time_limit=None)
+
+    def possible(self, names: Sequence[str]) -> list[Key]:
+        """Return all trainings that may be wanted."""
+        short: list[Key] = [(name, self.first_seed, self.short) for name in names]
+        return short + [(name, seed, self.budget) for seed in self.seeds for name in names]
+
+    def like(self, other: Race) -> bool:
+        """Return whether both were asked for alike: how far they got by the clock, and on which machine, may differ."""
+        own = {"at_a_time": 1, "cap": 0.0} if self.time_limit is not None else {"at_a_time": 1}
+        return self.changed(**own) == other.changed(**own)
 
 
-def spent(race: Race, trained: Trained) -> float:
+def race(
+    candidates: int,
+    *,
+    budget: int,
+    seeds: int,
+    first_seed: int = 0,
+    share: float | None = None,
+    within: float | None = None,
+    time_limit: float | None = None,
+    at_a_time: int = 1,
+    most: int | None = None,
+) -> Race:
+    """Return the race of so many candidates, to a budget of at least 2.
+
+    It trains a `share` of what all candidates to the end with so many `seeds` take: SHARE, but no less than FEWEST to
+    the end, or all of it where it ends by what it finds or by the clock.
+    """
+    exhaustive, short = candidates * seeds, max(1, budget // SHORTER)
+    everybody = candidates * short / budget
+    usual = max(SHARE * exhaustive, min(FEWEST + everybody, exhaustive))
+    asked = share if share is not None or (within is None and time_limit is None) else 1.0
+    return Race(
+        short=short,
+        budget=budget,
+        cap=usual if asked is None else asked * exhaustive,
+        exhaustive=exhaustive,
+        within=within or 0.0,
+        time_limit=time_limit,
+        at_a_time=at_a_time,
+        first_seed=first_seed,
+        most=_MOST * seeds if most is None else most,
+    )
+
+
+def fitting(epochs: float, candidates: int, seeds: int) -> float:
+    """Return how long a training to the end may be, so that enough of them fit into so many epochs of training."""
+    enough = min(FEWEST + candidates / SHORTER, candidates * seeds)
+    return epochs / enough
+
+
+def spent(trained: Trained) -> float:
     """Return what was trained, in trainings to the end."""
     full, short = ~np.isnan(trained.full), ~np.isnan(trained.short)
-    saved = (full & short).sum() if race.continued else 0
-    return float(full.sum() + trained.ratio * (short.sum() - saved))
+    return float(full.sum() + trained.ratio * short.sum())
 
 
-def next_round(race: Race, trained: Trained, *, least: float = 0.0) -> list[Training]:
-    """Return the trainings of the next round; none where the race is over.
+@lru_cache(maxsize=8)
+def next_round(race: Race, trained: Trained) -> tuple[Training, ...]:
+    """Return the trainings of the next round, from those of all rounds before; none where the race is over."""
+    return tuple(_next_round(race, trained))
 
-    `trained` are those of all rounds before. `least` is the smallest credible noise, as for the judge.
-    """
+
+def _next_round(race: Race, trained: Trained) -> list[Training]:
     running = np.nonzero(~trained.out)[0]
     untried = running[np.isnan(trained.short[running]).all(axis=1)]
     if len(untried):
         return [Training(int(candidate), 0, False) for candidate in untried]
     if not (trained.seeds[running] > 0).any():
-        return _first(race, trained, running, least)
-    return _raced(race, trained, least)
+        return _first(race, trained, running)
+    return _raced(race, trained)
 
 
-def _first(race: Race, trained: Trained, running: NDArray[np.int64], least: float) -> list[Training]:
+def _first(race: Race, trained: Trained, running: NDArray[np.int64]) -> list[Training]:
     """Return the first trainings to the end: those of the best short ones, as the surface sees them."""
     if len(running) < 2:
         chosen = running
     else:
         short = np.where(trained.out[:, None], np.nan, trained.short)
         nothing = np.full_like(trained.full, np.nan)
-        means = fit_surface(trained.shares, short, nothing, ratio=trained.ratio, least=least).means
+        means = fit_surface(trained.shares, short, nothing, ratio=trained.ratio, least=race.least).means
         chosen = running[np.argsort(-means[running], kind="stable")[:FIRST]]
-    seeds = min(FIRST_SEEDS, race.seeds)
+    seeds = min(FIRST_SEEDS, race.most)
     wanted = [Training(int(candidate), seed, True) for seed in range(seeds) for candidate in chosen]
     return _within_the_cap(race, trained, wanted)
 
 
-def _raced(race: Race, trained: Trained, least: float) -> list[Training]:
+def _raced(race: Race, trained: Trained) -> list[Training]:
     """Return a round of the race."""
     chosen: list[Training] = []
     for place in range(race.at_a_time):
-        finding = find(trained, error=ERROR, least=least)
+        finding = find(trained, error=ERROR, least=race.least)
         if place == 0 and finding.bound <= race.within:
             break
         training = _widening(race, trained, finding)
@@ -122,19 +209,14 @@ def _widening(race: Race, trained: Trained, finding: Finding) -> Training | None
     if over[rival] <= 0:
         return None
     candidate = rival if seeds[rival] <= seeds[winner] else winner
-    return Training(candidate, int(seeds[candidate]), True) if seeds[candidate] < race.seeds else None
+    untried = np.flatnonzero(np.isnan(trained.full[candidate, : race.most]))
+    return Training(candidate, int(untried[0]), True) if len(untried) else None
 
 
 def _within_the_cap(race: Race, trained: Trained, wanted: list[Training]) -> list[Training]:
     """Return as many of the trainings, from the first, as the cap allows."""
-    left, chosen = race.cap - spent(race, trained) + 1e-9, []
-    for training in wanted:
-        begun = race.continued and not np.isnan(trained.short[training.candidate, training.seed])
-        left -= 1 - trained.ratio * begun
-        if left < 0:
-            break
-        chosen.append(training)
-    return chosen
+    left = max(0, int(race.cap - spent(trained) + 1e-9))
+    return wanted[:left]
 
 
 def with_result(trained: Trained, training: Training, score: float | None) -> Trained:
@@ -149,9 +231,9 @@ def with_result(trained: Trained, training: Training, score: float | None) -> Tr
     return replace(trained, **{name: table})
 
 
-def run(race: Race, trained: Trained, result: Callable[[Training], float | None], *, least: float = 0.0) -> Trained:
+def run(race: Race, trained: Trained, result: Callable[[Training], float | None]) -> Trained:
     """Run the race with a function that trains, and return what was trained; None is a training that failed."""
-    while wanted := next_round(race, trained, least=least):
+    while wanted := next_round(race, trained):
         for training in wanted:
             trained = with_result(trained, training, result(training))
     return trained

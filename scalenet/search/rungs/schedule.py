@@ -52,6 +52,28 @@ class Schedule(Record):
 
     rungs: Annotated[tuple[Rung, ...], BeforeValidator(as_tuple), Field(min_length=1)]
 
+    @property
+    def budgets(self) -> tuple[int | None, int | None]:
+        """The budgets of the first and of the last rung."""
+        return self.rungs[0].budget, self.rungs[-1].budget
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds of all rungs, in order."""
+        return tuple(dict.fromkeys(seed for rung in self.rungs for seed in rung.seeds))
+
+    def with_more(self, seeds: int, names: tuple[str, ...]) -> Schedule:
+        """Return this schedule and a rung for so many more seeds of these candidates."""
+        last = self.rungs[-1]
+        first = max(last.seeds) + 1
+        more = last.changed(names=names, seeds=(*last.seeds, *range(first, first + seeds)))
+        return Schedule(rungs=(*self.rungs, more))
+
+    def possible(self, names: Sequence[str]) -> list[Key]:
+        """Return all trainings that may be wanted."""
+        keys = [key for rung in self.rungs for key in _keys(rung.names or names, rung)]
+        return list(dict.fromkeys(keys))
+
 
 def halving(candidates: int, *, seeds: Sequence[int], budget: int | None, factor: int = FACTOR) -> Schedule:
     """Return the schedule of a search among so many candidates, whose last rung has all `seeds` and the full `budget`.

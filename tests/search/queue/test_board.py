@@ -299,7 +299,7 @@ def test_a_job_may_fail_twice_and_is_tried_again_by_the_next_search(url):
         board.fail(claim(board), "no luck")
     assert [entry.error for entry in board.view().failed()] == ["no luck"]
     drain(board)
-    assert "c0" not in board.view().entrants[1]
+    assert "c0" not in board.view().course.rungs[1][1]
     board.begin(aim(3))
     assert not board.view().failed()
     assert claim(board).key == ("c0", 0, 1)

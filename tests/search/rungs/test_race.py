@@ -10,12 +10,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scalenet.search.answer.finding import Trained, find
-from scalenet.search.rungs.race import ERROR, Race, Training, next_round, run, spent, with_result
+from scalenet.search.rungs.race import (
+    ERROR,
+    FEWEST,
+    SHORTER,
+    Race,
+    Training,
+    fitting,
+    next_round,
+    race,
+    run,
+    spent,
+    with_result,
+)
 
 DIVISIONS = 3
 STEPS = range(DIVISIONS + 1)
 SHARES = np.array([(d, w, DIVISIONS - d - w) for d in STEPS for w in STEPS if d + w <= DIVISIONS]) / DIVISIONS
 COUNT, SEEDS, RATIO = len(SHARES), 12, 0.2
+
+
+def raced(**options):
+    return Race(short=2, budget=10, exhaustive=4 * COUNT, **options)
 
 
 def untrained():
@@ -40,7 +56,7 @@ class Truth:
 def rounds(race, result):
     trained, found = untrained(), []
     while wanted := next_round(race, trained):
-        found.append(wanted)
+        found.append(list(wanted))
         for training in wanted:
             trained = with_result(trained, training, result(training))
     return found, trained
@@ -48,15 +64,15 @@ def rounds(race, result):
 
 def test_everybody_gets_one_short_training_and_the_best_three_two_seeds_to_the_end():
     truth = Truth(noise=0.1)
-    found, _ = rounds(Race(cap=20), truth)
+    found, _ = rounds(raced(cap=20), truth)
     assert found[0] == [Training(candidate, 0, False) for candidate in range(COUNT)]
     assert [(one.seed, one.full) for one in found[1]] == [(0, True)] * 3 + [(1, True)] * 3
     assert int(truth.means.argmax()) in {one.candidate for one in found[1]}
 
 
 def test_then_one_at_a_time_whoever_may_be_better_by_most_or_the_winner():
-    race, truth = Race(cap=20), Truth(3)
-    found, _ = rounds(race, truth)
+    truth = Truth(3)
+    found, _ = rounds(raced(cap=20), truth)
     trained = untrained()
     for wanted in found:
         if len(wanted) == 1:
@@ -70,13 +86,12 @@ def test_then_one_at_a_time_whoever_may_be_better_by_most_or_the_winner():
 
 
 @settings(max_examples=6, deadline=None)
-@given(st.integers(0, 10**6), st.floats(6, 30), st.integers(1, 4), st.booleans())
-def test_the_cap_is_kept_no_training_is_repeated_and_seeds_come_in_order(seed, cap, at_a_time, continued):
-    race = Race(cap=cap, at_a_time=at_a_time, continued=continued, seeds=8)
-    found, trained = rounds(race, Truth(seed))
+@given(st.integers(0, 10**6), st.floats(6, 30), st.integers(1, 4))
+def test_the_cap_is_kept_no_training_is_repeated_and_seeds_come_in_order(seed, cap, at_a_time):
+    found, trained = rounds(raced(cap=cap, at_a_time=at_a_time, most=8), Truth(seed))
     flat = [training for wanted in found for training in wanted]
     assert len(set(flat)) == len(flat)
-    assert spent(race, trained) <= max(cap, RATIO * COUNT) + 1e-6
+    assert spent(trained) <= max(cap, RATIO * COUNT) + 1e-6
     assert all(len(wanted) <= at_a_time for wanted in found[2:])
     for candidate in range(COUNT):
         own = [one.seed for one in flat if one.full and one.candidate == candidate]
@@ -87,34 +102,54 @@ def test_the_cap_is_kept_no_training_is_repeated_and_seeds_come_in_order(seed, c
 @settings(max_examples=4, deadline=None)
 @given(st.integers(0, 10**6), st.randoms(use_true_random=False))
 def test_a_round_follows_from_those_before_whoever_finishes_first(seed, random):
-    race, truth = Race(cap=14, at_a_time=3), Truth(seed)
-    expected, _ = rounds(race, truth)
+    own, truth = raced(cap=14, at_a_time=3), Truth(seed)
+    expected, _ = rounds(own, truth)
     trained = untrained()
     for wanted in expected:
-        assert next_round(race, trained) == wanted
+        assert list(next_round(own, trained)) == wanted
         for training in random.sample(wanted, len(wanted)):
             trained = with_result(trained, training, truth(training))
-    assert next_round(race, trained) == []
+    assert next_round(own, trained) == ()
 
 
 def test_it_ends_where_nothing_can_be_better_by_more_than_was_asked_for():
     truth = Truth(1)
-    asked, all_of_it = (run(Race(cap=60, within=within, seeds=SEEDS), untrained(), truth) for within in (2.0, 0.0))
+    asked, all_of_it = (run(raced(cap=60, within=within, most=SEEDS), untrained(), truth) for within in (2.0, 0.0))
     assert find(asked, error=ERROR).bound <= 2
     assert np.isnan(asked.full).sum() > np.isnan(all_of_it.full).sum()
 
 
 def test_more_training_bounds_more_closely():
-    bounds = {cap: [find(run(Race(cap=cap), untrained(), Truth(seed)), error=ERROR).bound for seed in range(4)]
+    bounds = {cap: [find(run(raced(cap=cap), untrained(), Truth(seed)), error=ERROR).bound for seed in range(4)]
               for cap in (9, 16, 32)}  # fmt: skip
     means = [np.mean(one) for one in bounds.values()]
     assert all(before > 1.15 * after for before, after in pairwise(means))
 
 
-def test_a_race_that_is_continued_costs_less():
+def test_what_is_spent_is_in_trainings_to_the_end():
     trained = with_result(with_result(untrained(), Training(0, 0, False), 1.0), Training(0, 0, True), 1.0)
-    assert spent(Race(cap=9), trained) == pytest.approx(1.2)
-    assert spent(Race(cap=9, continued=True), trained) == pytest.approx(1.0)
+    assert spent(trained) == pytest.approx(1.2)
+
+
+@pytest.mark.parametrize(
+    ("asked", "cap"),
+    [({}, 21), ({"share": 0.5}, 30), ({"share": 2.0}, 120), ({"within": 0.01}, 60), ({"time_limit": 60.0}, 60)],
+)
+def test_a_race_trains_a_third_unless_it_ends_by_something_else(asked, cap):
+    assert race(15, budget=10, seeds=4, **asked).cap == cap
+    assert race(15, budget=10, seeds=4, **asked).exhaustive == 60
+
+
+def test_a_race_of_few_candidates_trains_as_much_as_says_something():
+    assert race(10, budget=10, seeds=4).cap == pytest.approx(FEWEST + 10 / SHORTER)
+    assert race(4, budget=10, seeds=4).cap == 16
+
+
+@given(st.floats(1, 1e6), st.integers(2, 500), st.integers(1, 8))
+def test_as_many_epochs_fit_as_leave_enough_trainings(epochs, candidates, seeds):
+    long = fitting(epochs, candidates, seeds)
+    whole = candidates * seeds * long
+    assert whole == pytest.approx(epochs) or long * (FEWEST + candidates / SHORTER) == pytest.approx(epochs)
 
 
 def test_a_candidate_of_which_a_training_failed_gets_no_further_and_ties_without_evidence():
@@ -124,7 +159,7 @@ def test_a_candidate_of_which_a_training_failed_gets_no_further_and_ties_without
     def result(training):
         return None if training.candidate == best and training.full else truth(training)
 
-    trained = run(Race(cap=16), untrained(), result)
+    trained = run(raced(cap=16), untrained(), result)
     finding = find(trained, error=ERROR)
     assert trained.out.tolist() == [place == best for place in range(COUNT)]
     assert finding.tied[best]
@@ -137,22 +172,22 @@ def test_where_all_but_one_failed_it_wins_and_where_all_did_nobody_is_trained():
     def only(training):
         return 0.5 if training.candidate == 4 else None
 
-    trained = run(Race(cap=16, seeds=3), untrained(), only)
+    trained = run(raced(cap=16, most=3), untrained(), only)
     assert find(trained).winner == 4
-    assert run(Race(cap=16), untrained(), lambda _: None).out.all()
+    assert run(raced(cap=16), untrained(), lambda _: None).out.all()
 
 
 def test_bounds_hold_by_replay():
     held = []
     for seed in range(20):
         truth = Truth(seed)
-        finding = find(run(Race(cap=14), untrained(), truth), error=ERROR)
+        finding = find(run(raced(cap=14), untrained(), truth), error=ERROR)
         held.append(truth.means.max() - truth.means[finding.winner] <= finding.bound)
     assert np.mean(held) >= 0.95
 
 
 def test_those_never_trained_to_the_end_are_bounded_by_the_surface():
-    trained = run(Race(cap=12), untrained(), Truth(5))
+    trained = run(raced(cap=12), untrained(), Truth(5))
     finding = find(trained, error=ERROR)
     assert finding.unjudged.tolist() == (trained.seeds == 0).tolist()
     assert finding.unjudged.any()

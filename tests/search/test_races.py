@@ -1,0 +1,193 @@
+"""A search that races: whom it trains, how it ends, goes on and is stopped, and what it says."""
+
+from __future__ import annotations
+
+import math
+import random
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import scalenet
+from scalenet.arch.config import as_record
+from scalenet.arch.errors import ScalenetError
+from scalenet.scaling.rules import doublings
+from scalenet.search.rungs.race import Race
+from scalenet.search.space.grids import Grid
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+THIRDS = as_record(
+    Grid,
+    {
+        "schema": "scalenet-grid/1",
+        "name": "thirds",
+        "description": "thirds",
+        "points": {"kind": "shares", "divisions": 3},
+        "include": [],
+        "constraint": "nominal",
+        "rounding": "fine",
+    },
+    "thirds",
+)
+TARGET = (0.25, 0.25, 0.5)
+
+
+class Judge:
+    """A smooth truth with noise of one point at the full budget; each training takes its time by a clock of its own."""
+
+    def __init__(self, clock: Clock | None = None, *, stop_at: int | None = None, fails: str | None = None) -> None:
+        self.clock, self.stop_at, self.fails = clock, stop_at, fails
+        self.calls: list[tuple[str, int, int]] = []
+
+    def __call__(self, architecture: Any, *, budget: int, seed: int, **_: Any) -> float | None:
+        if len(self.calls) == self.stop_at:
+            self.stop_at = None
+            raise KeyboardInterrupt
+        self.calls.append((architecture.name, seed, budget))
+        if self.clock is not None:
+            self.clock.now += budget
+        if architecture.name == self.fails and budget > 2:
+            return None
+        coefficients = [float(part[1:]) for part in architecture.name.split("_")[-3:]]
+        off = sum((own - best) ** 2 for own, best in zip(doublings(*coefficients), TARGET, strict=True))
+        noise = random.Random(f"{architecture.name} {seed} {budget}").gauss(0, 0.01)
+        return 0.6 - 0.1 * off + noise * math.sqrt(10 / budget)
+
+    @property
+    def full(self) -> list[tuple[str, int, int]]:
+        return [call for call in self.calls if call[2] == 10]
+
+
+class Clock:
+    """Time that passes only while something is trained."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def searched(tmp_path: Path) -> Callable[..., scalenet.Search]:
+    def search(judge: Judge, folder: str = "run", **options: Any) -> scalenet.Search:
+        own = {"grid": THIRDS, "resolution": 32, "classes": 10, "epochs": 10, "say": None} | options
+        return scalenet.grid_search("small_resnet", evaluate=judge, folder=tmp_path / folder, **own)
+
+    return search
+
+
+def test_everybody_is_trained_shortly_and_few_to_the_end(searched):
+    judge = Judge()
+    search = searched(judge).run(say=None)
+    candidates = list(search.candidates()["name"])
+    assert judge.calls[: len(candidates)] == [(name, 0, 2) for name in candidates]
+    assert len(judge.full) == len(judge.calls) - len(candidates)
+    evidence = search.answer.evidence
+    assert evidence.spent == 2 * len(candidates) + 10 * len(judge.full)
+    assert evidence.spent / evidence.exhaustive == pytest.approx(0.5, abs=0.02)
+    assert evidence.unjudged == len(candidates) - len({name for name, _, _ in judge.full})
+    assert [one.trainings for one in evidence.rungs] == [len(candidates), len(judge.full)]
+    assert f"then {len(judge.full)} trainings of" in str(search.answer)
+    assert 0 < evidence.bound < 0.06
+    table = search.results()
+    assert table["rank"].tolist() == list(range(1, len(candidates) + 1))
+    assert table["name"][0] in {name for name, _, _ in judge.full}
+    assert bool(table["tied"][0])
+    assert table.loc[table["rung"] == 1, "interval"].isna().all()
+    assert (search.folder / "report.html").is_file()
+
+
+def test_a_race_that_was_interrupted_ends_as_one_that_was_not(searched):
+    whole, parted = Judge(), Judge(stop_at=18)
+    expected = searched(whole).run(say=None)
+    search = searched(parted, "parted")
+    with pytest.raises(KeyboardInterrupt):
+        search.run(say=None)
+    assert not search.status().finished
+    scalenet.open_search(search.folder)  # anybody may look meanwhile
+    search.run(say=None)
+    assert parted.calls == whole.calls
+    assert str(search.answer.evidence) == str(expected.answer.evidence)
+
+
+def test_a_finished_race_goes_on_further_and_keeps_what_it_has(searched):
+    judge = Judge()
+    search = searched(judge).run(say=None)
+    before, bound = list(judge.calls), search.answer.bound
+    assert searched(judge).run(say=None).answer.bound == bound
+    assert judge.calls == before
+    search = searched(judge).run(spend=0.7, say=None)
+    assert judge.calls[: len(before)] == before
+    assert len(judge.full) == pytest.approx(0.7 * 40 - 2, abs=1)
+    assert search.answer.bound < bound
+    spent = search.answer.evidence.spent
+    assert searched(judge).run(more_seeds=1, say=None).answer.evidence.spent > spent
+
+
+def test_a_race_stops_once_no_candidate_can_be_better_by_more(searched):
+    judge, wider = Judge(), Judge()
+    search = searched(judge, within=2.5).run(say=None)
+    assert search.answer.bound <= 0.025
+    searched(wider, "wider", within=4).run(say=None)
+    assert len(wider.full) < len(judge.full) < 38
+
+
+def test_a_race_begins_no_round_that_its_time_does_not_hold(searched, monkeypatch):
+    clock = Clock()
+    judge, said = Judge(clock), []
+    monkeypatch.setattr("time.monotonic", clock)
+    monkeypatch.setattr("time.perf_counter", clock)
+    search = searched(judge, time_limit=150).run(say=said.append)
+    assert 150 - 10 < clock.now <= 150
+    assert search.status().finished
+    assert any("do not hold another round" in line for line in said)
+    assert f"resume {search.folder} --time-limit 5min" in str(search.answer)
+    before = list(judge.calls)
+    assert searched(judge, time_limit=150).run(say=None).status().finished
+    assert judge.calls == before
+    search.run(time_limit="4min", say=None)
+    assert 240 - 10 < clock.now <= 240
+
+
+def test_an_answer_is_found_however_little_time_there_is(searched, monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr("time.monotonic", clock)
+    monkeypatch.setattr("time.perf_counter", clock)
+    judge = Judge(clock)
+    search = searched(judge, time_limit=1).run(say=None)
+    assert len(judge.full) == 6
+    assert search.answer.bound is not None
+
+
+def test_a_candidate_that_diverged_is_not_ranked_and_ends_no_race(searched):
+    first = searched(Judge()).run(say=None)
+    best = first.results()["name"][0]
+    search = searched(Judge(fails=best), "other").run(say=None)
+    assert search.answer.evidence.diverged == 1
+    assert search.results().set_index("name")["rank"].isna()[best]
+
+
+def test_a_search_that_was_halved_may_race_on(searched):
+    judge = Judge()
+    searched(judge, halving=5, seeds=2).run(say=None)
+    before = list(judge.calls)
+    search = searched(judge, seeds=2, spend=0.9).run(say=None)
+    assert isinstance(search.plan.schedule, Race)
+    assert judge.calls[: len(before)] == before
+    assert len(set(judge.calls)) == len(judge.calls)
+
+
+def test_no_race_of_a_table_asks_for_what_it_does_not_have(searched, tmp_path):
+    judge = Judge()
+    known = searched(judge, halving=1).run(say=None).jobs()
+    (tmp_path / "known.csv").write_text(known.to_csv(index=False))
+    search = scalenet.grid_search(
+        "small_resnet", resolution=32, classes=10, grid=THIRDS, evaluate=f"table:{tmp_path / 'known.csv'}",
+        epochs=10, folder=tmp_path / "table", say=None,
+    )  # fmt: skip
+    with pytest.raises(ScalenetError, match="with budget 2"):
+        search.run(say=None)
