@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 DIVERGENT = ["--learning-rate", "1e9", "--set", "optimizer.kind=sgd", "--set", "optimizer.weight_decay=1e9"]
 """Options with which every training diverges."""
 
-ENDLESS = ["--seeds", "200"]
+ENDLESS = ["--seeds", "200", "--halving", "1"]
 """Seeds of a search that does not end before it is stopped."""
 
 
