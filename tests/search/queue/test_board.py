@@ -436,3 +436,31 @@ def test_any_order_of_events_leaves_each_job_with_one_result(one_file: str, step
     board.begin(aim(3))  # what failed is tried again
     drain(board)
     check(board)
+
+
+@settings(max_examples=6)
+@given(steps=st.lists(STEPS, min_size=8, max_size=25), data=st.data())
+def test_whatever_happens_to_a_pilot_what_it_found_stays(one_file: str, steps: list[str], data: Any):
+    board, own = Board(one_file, uuid4().hex, grace=60), aim(2).changed(pilot=PILOT)
+    board.begin(own)
+    held: list[Entry] = []
+    lost: list[Entry] = []
+    found: float | None = None
+    for number, step in enumerate(steps):
+        if step == "claim" and (entry := board.claim(str(number))) is not None:
+            assert board.view().is_pilots(entry.key) == (found is None), "all others wait for what it finds"
+            held.append(entry)
+        elif step in ("join", "fill"):
+            board.begin(own) if step == "join" else board.fill()
+        elif held or (lost and step == "late"):
+            entry = data.draw(st.sampled_from(lost)) if step == "late" and lost else (held or lost).pop()
+            if step in ("finish", "late"):
+                score = data.draw(st.none() | st.floats(0, 1))
+                board.finish(entry, Result(*entry.key[:2], score, None, 1.0, None), in_time=True)
+            else:
+                board.fail(entry, "no luck")
+            held = [one for one in held if one.key != entry.key]
+            lost.append(entry)
+        rate = board.view().rate
+        assert found is None or rate == found
+        found = rate
