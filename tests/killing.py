@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
+
+import commands
 
 if TYPE_CHECKING:
     from random import Random
 
 
 def run(program: str, *words: str) -> str:
-    """Run a Python program that can import this module, and return its stdout."""
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
-    command = [sys.executable, "-c", program, *words]
-    return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+    """Run a Python program, which can import this module, and return its stdout."""
+    done = commands.run([sys.executable, "-c", program, *words])
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def die() -> NoReturn:

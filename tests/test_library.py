@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import commands
 import numpy as np
 import pytest
 import torch
+from commands import SCALENET
 from scalenet_cli.main import app
 from typer.testing import CliRunner
 
@@ -77,8 +77,8 @@ def test_a_preset_costs_what_it_does_by_hand() -> None:
     ("base", "dropout"), [("efficientnet_b0", 0.3286), ("mobilenet_v2", 0.3286), ("resnet50", 0.0)]
 )
 def test_scale_by_gives_the_bytes_that_the_command_writes(base: str, dropout: float, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "scalenet_cli", "scale", "--base", base, "--phi", "3", "-o", "command.yaml"]
-    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    words = ["scale", "--base", base, "--phi", "3", "-o", "command.yaml"]
+    commands.run([*SCALENET, *words], cwd=tmp_path, check=True)
     scaled = scalenet.scale_by(base, RULE)
     scalenet.save(scaled, tmp_path / "library.yaml")
     assert (tmp_path / "library.yaml").read_bytes() == (tmp_path / "command.yaml").read_bytes()
@@ -262,7 +262,8 @@ def test_baselines_are_listed_with_what_they_cost() -> None:
         scalenet.baselines("zzz")
 
 
-def test_check_lock_and_verify_are_calls(tmp_path: Path) -> None:
+def test_check_lock_and_verify_are_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scalenet.checks.children.subprocess", commands.CHILDREN)
     (tmp_path / "pyproject.toml").write_text('[tool.scalenet]\ntargets = ["small.yaml"]\n')
     network = scalenet.load("small_resnet")
     scalenet.save(network, tmp_path / "small.yaml")

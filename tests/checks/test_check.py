@@ -9,7 +9,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import commands
 import pytest
+from commands import SCALENET
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -309,8 +311,7 @@ def test_a_change_is_told_exactly_where_counts_differ(before: dict[str, int], af
 
 @pytest.mark.parametrize("words", [["--fast"], ["efficientnet_b0", "mobilenet*", "resnet18"]])
 def test_the_project_holds_its_own_lock(words: list[str]) -> None:
-    command = [sys.executable, "-m", "scalenet_cli", "check", "--json", *words]
-    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
+    done = commands.run([*SCALENET, "check", "--json", *words], cwd=Path(__file__).parents[2])
     report = json.loads(done.stdout)
     assert (report["code"], report["problems"], done.stderr) == (0, [], "")
     assert {target["status"] for target in report["targets"]} == {"unchanged"}

@@ -77,7 +77,7 @@ def _learned(jobs: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def invent() -> Callable[..., Findings]:
     """Return the function that invents findings."""
     return invented

@@ -9,7 +9,9 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+import commands
 import pytest
+from commands import SCALENET
 
 import scalenet
 from scalenet.arch.errors import RunError, ScalenetError
@@ -256,10 +258,8 @@ def test_what_a_script_began_the_command_goes_on_with_and_another_script_reads(t
     processes[0].kill()
     words = ["--base", str(tiny / "net.yaml"), "--grid", str(tiny / "grid.yaml"), "--evaluate", "judges:judge"]
     words += ["--epochs", "1", "--seeds", "10", "--workers", "2", "-o", "run", "--json"]
-    command = [sys.executable, "-m", "scalenet_cli", "grid-search", *words]
     known = scalenet.open_search(tmp_path / "run").jobs()
-    went_on = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    processes.append(went_on)
+    went_on = commands.start([*SCALENET, "grid-search", *words], cwd=tmp_path)
     _wait_for(lambda: _done(tmp_path / "run") > len(known) and scalenet.open_search(tmp_path / "run").status().running)
     status = scalenet.open_search(tmp_path / "run").status()
     assert 3 <= status.done < status.planned == 30, "read while it runs"
