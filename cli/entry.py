@@ -1,4 +1,7 @@
-"""Where the `scalenet` command begins: Ctrl-C is one line from the start, not only once a command runs."""
+"""Where the `scalenet` command begins: Ctrl-C is one line from the start, not only once a command runs.
+
+To the first process of a container SIGTERM is Ctrl-C.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ def main() -> None:
     """Load the command line and run it."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _leave)
+    if os.getpid() == 1:  # the first process of a container hears only what it has a handler for
+        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     from .main import main as run
 
     run()

@@ -105,8 +105,12 @@ def resume(
     time_limit: Annotated[
         str | None, typer.Option(metavar="TIME", help="Go on until it took so long in all: 30min.")
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Trainings at a time here.")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, or cuda:0,cuda:2.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, envvar="SCALENET_WORKERS", help="Trainings at a time here.")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(envvar="SCALENET_DEVICE", help="cpu, cuda, cuda:1, or cuda:0,cuda:2.")
+    ] = None,
     data: Annotated[Path | None, typer.Option(metavar="DIR", help="Where the images are on this machine.")] = None,
     json: Json = False,
 ) -> None:

@@ -22,6 +22,24 @@ def test_a_file_is_replaced_and_keeps_its_mode(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["a.txt"]
 
 
+def test_a_new_file_has_the_mode_that_the_process_gives_however_many_write(tmp_path: Path) -> None:
+    def write(thread: int) -> None:
+        for number in range(25):
+            write_text(tmp_path / f"{thread}-{number}.txt", "one")
+
+    before = os.umask(0o027)
+    try:
+        threads = [threading.Thread(target=write, args=(thread,)) for thread in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert {file.stat().st_mode & 0o777 for file in tmp_path.iterdir()} == {0o640}
+    finally:
+        mask = os.umask(before)
+    assert mask == 0o027
+
+
 @pytest.mark.parametrize("exists", [True, False])
 def test_a_link_stays_and_what_it_leads_to_is_written(tmp_path: Path, exists: bool) -> None:
     target, link = tmp_path / "deep" / "target.txt", tmp_path / "link.txt"

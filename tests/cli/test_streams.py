@@ -6,6 +6,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import commands
 import pytest
 from scalenet_cli.output import note
 
@@ -83,3 +84,20 @@ def test_a_line_stays_as_short_where_it_must_not_command_a_ci(capfd: pytest.Capt
     line = capfd.readouterr().err.rstrip("\n")
     assert len(line) <= LONGEST
     assert "##[" not in line
+
+
+FIRST = """
+import os, signal
+import scalenet_cli.main
+from scalenet_cli.entry import main
+
+number, os.getpid = os.getpid(), lambda: 1
+scalenet_cli.main.main = lambda: (os.kill(number, signal.SIGTERM), signal.pause())
+main()
+"""
+
+
+def test_sigterm_is_ctrl_c_to_the_first_process_of_a_container() -> None:
+    process = commands.start([sys.executable, "-c", FIRST])
+    assert process.communicate(timeout=60) == ("", "scalenet: interrupted\n")
+    assert process.returncode == 130

@@ -247,10 +247,10 @@ def test_a_full_disk_is_said_and_the_checkpoint_survives(train, job, whole, monk
 
 
 def test_a_disk_without_room_for_a_name_is_full_too(train, job, monkeypatch: pytest.MonkeyPatch):
-    def full(**_: object) -> None:
+    def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(files.tempfile, "mkstemp", full)
+    monkeypatch.setattr(files.os, "open", full)
     with pytest.raises(RunError, match=r"epochs-3\.safetensors: cannot be written: No space left"):
         evaluate(train, job)
 

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import commands
@@ -16,6 +17,7 @@ from commands import SCALENET
 import scalenet
 from scalenet.arch.errors import RunError, ScalenetError
 from scalenet.search.asked import ask
+from scalenet.search.queue.board import Board
 from scalenet.search.request import Request
 from scalenet.search.rungs.race import Race
 from scalenet.search.rungs.schedule import halving
@@ -98,6 +100,20 @@ def test_a_search_that_was_interrupted_gives_back_what_runs_and_goes_on(tiny, tm
     assert len(judge.calls) == len(set(judge.calls)) == 6
     whole = asked(tiny, tmp_path / "whole", Judge()).run(say=None)
     assert search.answer.sentences[:3] == whole.answer.sentences[:3]
+
+
+def test_ctrl_c_twice_leaves_no_job_to_a_process_that_lives_on(tiny, tmp_path, monkeypatch):
+    search = asked(tiny, tmp_path, Judge(stop_at=1))
+
+    def interrupted(*_: object) -> None:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Board, "give_back", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        search.run(say=None)
+    assert search.status().running == 0
+    assert search.run(say=None).status().finished
 
 
 def test_a_search_that_was_begun_is_opened_by_its_folder_and_listed(tiny, tmp_path):
@@ -292,6 +308,16 @@ def _table(folder: Path, seeds: int = 2) -> Path:
     file = folder / "known.csv"
     file.write_text("\n".join(["name,seed,accuracy", *rows]) + "\n")
     return file
+
+
+def test_trainings_are_on_all_gpus_where_there_are_some_and_other_evaluators_find_theirs(tiny, monkeypatch):
+    request = Request(base=tiny / "net.yaml", grid=tiny / "grid.yaml", seeds=4)
+    assert set(ask(request).workers()) == {"cpu"}
+    monkeypatch.setattr("scalenet.training.devices.usable_device", lambda name: name or "cuda")
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    assert ask(request).workers() == ["cuda:0", "cuda:1"]
+    own = replace(request, evaluate="true {config} {seed}", workers=3)
+    assert ask(own).workers() == ["cpu"] * 3
 
 
 def test_candidates_race_where_that_saves_half_and_are_halved_where_they_are_asked_to_be():

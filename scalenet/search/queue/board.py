@@ -86,7 +86,10 @@ class Board:
         elif ((names := search_names(self.database)) and name not in names) or not names:
             listing = f"its storage has {', '.join(names) or 'none'}"
             raise UnknownNameError("search", name, names, listing=listing)
-        ((found,),) = self.database.rows(sql.select(_S.id, _S.token).where(_S.name == name))
+        (rows,) = self.database.rows(sql.select(_S.id, _S.token).where(_S.name == name))
+        if not rows:  # by another process, between the two looks
+            raise self._removed()
+        (found,) = rows
         self.id: int = found.id
         self.token: str = found.token
         self.silence = Silence(grace)
@@ -239,6 +242,12 @@ class Board:
     def give_back(self, entry: Entry) -> None:
         """Leave a job to others."""
         self._lose(entry)
+
+    def leave(self, worker: str) -> None:
+        """Leave to others what a worker still has."""
+        for entry in self._running():
+            if entry.worker == worker:
+                self.give_back(entry)
 
     def has(self, state: str) -> bool:
         """Return whether an attempt is in this state."""

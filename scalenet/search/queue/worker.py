@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import traceback
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -79,10 +79,25 @@ def work_here(board: Board, folder: Path, evaluator: Evaluator, *, between: Call
 
     `between` is called after each job.
     """
-    ear = _Calls()
-    Worker(board, folder, evaluator, new_name(), ear, watching=True, between=between).work()
+    ear, name = _Calls(), new_name()
+    try:
+        Worker(board, folder, evaluator, name, ear, watching=True, between=between).work()
+    except BaseException:  # such as Ctrl-C a second time: this process lives on, so that nobody would take its job
+        with _briefly(board), suppress(RunError):
+            board.leave(name)
+        raise
     if ear.leaving and not board.stopped():
         raise KeyboardInterrupt
+
+
+@contextmanager
+def _briefly(board: Board) -> Iterator[None]:
+    """Wait for the database no longer than one who leaves does."""
+    patience, board.database.patience = board.database.patience, _LAST_PATIENCE
+    try:
+        yield
+    finally:
+        board.database.patience = patience
 
 
 class _StoppedError(BaseException):
@@ -197,6 +212,7 @@ class Worker:
                 pause = min(2 * pause, _LONGEST_POLL)
             if self.board.stopped():
                 return None
+            time.sleep(_SHORTEST_POLL)  # who was stopped while it claimed a job has that locked for a while
         return None
 
     def _evaluate(self, entry: Entry, job: Job) -> None:

@@ -74,6 +74,22 @@ def test_jobs_are_started_elsewhere_and_do_the_search(begun):
     assert (again.exit_code, again.stdout, again.stderr) == (0, "", "the search is finished\n")
 
 
+def test_the_environment_says_how_many_workers_and_which_device_this_machine_has(begun, tiny, monkeypatch):
+    asked = []
+    monkeypatch.setattr("scalenet.search.search.Search.run", lambda _, **options: asked.append(options))
+    monkeypatch.setenv("SCALENET_WORKERS", "3")
+    monkeypatch.setenv("SCALENET_DEVICE", "cuda:1")
+    scalenet("search", "resume", "run")
+    scalenet("search", "resume", "run", "--workers", 2, "--device", "cpu")
+    assert [(options["workers"], options["device"]) for options in asked] == [(3, "cuda:1"), (2, "cpu")]
+    monkeypatch.setenv("SCALENET_DEVICE", "cpu")
+    words = ["grid-search", "--base", tiny / "net.yaml", "--grid", "grid.yaml", "--images", 100, "--dry-run"]
+    assert "with 3 workers here" in scalenet(*words).stderr
+    monkeypatch.setenv("SCALENET_DEVICE", "gpu 1")
+    refused = scalenet(*words)
+    assert (refused.exit_code, "'gpu 1' is no device" in refused.stderr) == (2, True), refused.stderr
+
+
 SBATCH = "#!/bin/sh\ncp $1 {folder}/script\necho $SCALENET_STORAGE > {folder}/storage\necho Submitted batch job 41\n"
 
 

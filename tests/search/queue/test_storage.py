@@ -215,6 +215,13 @@ def test_who_only_looks_writes_nothing_and_waits_for_no_writer(tmp_path, no_paus
         looking.stop()
 
 
+def test_a_search_that_another_removes_while_it_is_opened_is_one_line(url, monkeypatch):
+    Board(url, "another", grace=60)
+    monkeypatch.setattr(Board, "_make", lambda _: None)
+    with pytest.raises(RunError, match="the search search was removed from"):
+        Board(url, "search", grace=60)
+
+
 def test_a_database_without_searches_stays_as_it_is_when_it_is_looked_at(url):
     with pytest.raises(PlainError, match=r"holds no search|unable to open"):
         Place(url, "search", 60).look()
