@@ -9,6 +9,7 @@ side (0.45 at level 10, as the AutoAugment paper's 150 px of 331), where the cod
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import torch
@@ -27,9 +28,18 @@ _TOP = 10.0
 
 def warp(images: Tensor, matrices: Tensor) -> Tensor:
     """Sample images where matrices [N, 2, 3] point, in coordinates from -1 to 1 (x, then y); outside is grey."""
-    grid = functional.affine_grid(matrices, list(images.shape), align_corners=False)
+    height, width = images.shape[2:]
+    pixels = _pixels(height, width, images.device).expand(len(images), -1, -1)
+    grid = pixels.bmm(matrices.transpose(1, 2)).view(len(images), height, width, 2)
     sampled = functional.grid_sample(images - GREY, grid, align_corners=False)
     return sampled.add_(GREY + 0.5).to(torch.uint8)
+
+
+@lru_cache(maxsize=4)
+def _pixels(height: int, width: int, device: torch.device) -> Tensor:
+    """Return where pixels are, and a 1 for each, [1, H · W, 3]: what `affine_grid` makes anew whenever it is called."""
+    places = functional.affine_grid(_matrices(1, device), [1, 3, height, width], align_corners=False).view(1, -1, 2)
+    return torch.cat((places, torch.ones_like(places[:, :, :1])), dim=2)
 
 
 def _matrices(count: int, device: torch.device) -> Tensor:
@@ -60,7 +70,12 @@ def _rotate(images: Tensor, levels: Tensor) -> Tensor:
 def _looked_up(images: Tensor, tables: Tensor) -> Tensor:
     """Replace each value by its entry of a table: tables [N, 3, 256], or [N, 1, 256] for all channels alike."""
     entries = tables.clamp(0, 255).to(torch.uint8).expand(-1, images.shape[1], -1)
-    return entries.gather(2, images.flatten(2).long()).view(images.shape)
+    if images.device.type != "cpu":
+        return entries.gather(2, images.flatten(2).long()).view(images.shape)
+    # torch's indices have eight bytes for each one that is looked up.
+    pairs = zip(images.flatten(2).flatten(0, 1).numpy(), entries.flatten(0, 1).numpy(), strict=True)
+    found = bytearray().join(values.tobytes().translate(table.tobytes()) for values, table in pairs)
+    return torch.frombuffer(found, dtype=torch.uint8).view(images.shape)
 
 
 def _values(levels: Tensor) -> Tensor:
