@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import chdir, nullcontext, suppress
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,6 +47,15 @@ if TYPE_CHECKING:
     from scalenet.training.sources import Layout
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What a finished search found, with its curves or without, and the board's stamp then."""
+
+    stamp: tuple[Any, ...]
+    curves: bool
+    outcome: Outcome
+
+
 class Search:
     """A search for α, β, γ: what `grid_search` asked for, or one that was begun, which `open_search` reads.
 
@@ -57,6 +66,7 @@ class Search:
         """Take the folder, where its results are kept, and what was asked for, unless that is recorded there."""
         self.folder, self.place, self._asked, self._force = folder, place, asked, force
         self._study: Study | None = None
+        self._kept: _Kept | None = None
 
     @property
     def name(self) -> str:
@@ -149,9 +159,9 @@ class Search:
         study = self._known()
         if study is None:
             return Status(self.name, self._outcome(), len(self._needs_asked().workers()), begun=False)
-        view = study.board.view()
-        workers = max(1, len(view.running()))
-        return Status(self.name, study.outcome(view), workers, stopped=study.board.stopped())
+        outcome = self._outcome()
+        workers = max(1, len(outcome.view.running()))
+        return Status(self.name, outcome, workers, stopped=study.board.stopped())
 
     def expected(self) -> list[str]:
         """Return how many images and trainings there are, and about how long those take here, a sentence each.
@@ -290,12 +300,21 @@ class Search:
     def _outcome(self, *, curves: bool = False) -> Outcome:
         study = self._known()
         if study is not None:
-            return study.outcome(study.board.view(curves=curves))
+            return self._recorded(study, curves)
         asked = self._needs_asked()
         plan, facts_of = asked.plan(), {candidate.name: candidate.facts() for candidate in asked.candidates}
         factors, shares = dict.fromkeys(facts_of, 1.0), shares_of(facts_of)
         aim = Aim(schedule=plan.schedule, factors=factors, shares=shares, pilot=plan.pilot)
         return Outcome(plan, facts_of, View(aim, {}), {})
+
+    def _recorded(self, study: Study, curves: bool) -> Outcome:
+        """Return what is recorded; what a finished search found is worked out once, unless it goes on."""
+        stamp = study.board.stamp()
+        if self._kept is not None and self._kept.stamp == stamp and self._kept.curves >= curves:
+            return self._kept.outcome
+        outcome = study.outcome(study.board.view(curves=curves))
+        self._kept = _Kept(stamp, curves, outcome) if outcome.view.finished else None
+        return outcome
 
     def _finished(self, *, curves: bool = False) -> Outcome:
         outcome = self._outcome(curves=curves)

@@ -9,6 +9,7 @@ import sys
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import commands
 import pytest
@@ -16,6 +17,7 @@ from commands import SCALENET
 
 import scalenet
 from scalenet.arch.errors import RunError, ScalenetError
+from scalenet.search.answer.ranking import rank
 from scalenet.search.asked import ask
 from scalenet.search.queue.board import Board
 from scalenet.search.request import Request
@@ -135,6 +137,22 @@ def test_the_winner_and_its_ties_get_more_seeds(tiny, tmp_path):
     again = scalenet.open_search(tmp_path / "run").run(more_seeds=2, say=None)
     assert len(again.jobs()) == 6 + 2 * contenders
     assert len(again.answer.evidence.rungs) == 2
+
+
+def test_what_a_finished_search_found_is_worked_out_once_until_another_process_goes_on_with_it(
+    tiny, tmp_path, monkeypatch
+):
+    search = asked(tiny, tmp_path, f"table:{_table(tmp_path, seeds=4)}").run(say=None)
+    ranked = Mock(wraps=rank)
+    monkeypatch.setattr("scalenet.search.answer.outcome.rank", ranked)
+    found = scalenet.open_search(tmp_path / "run")
+    for _ in range(2):
+        assert found.answer.ties == search.answer.ties
+        assert len(found.results()) == len(found.status().rows()) == 3
+    assert ranked.call_count == 1
+    scalenet.open_search(tmp_path / "run").run(more_seeds=2, say=None)
+    assert len(found.answer.evidence.rungs) == 2
+    assert len(found.jobs()) == len(search.jobs()) > 6
 
 
 def test_scalenets_own_training_runs_here_and_leaves_threads_and_random_state_as_they_are(tiny, tmp_path):

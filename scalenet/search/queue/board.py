@@ -317,6 +317,13 @@ class Board:
         aim = as_record(Aim, aims[0].aim, self.name)
         return View(aim, _entries(rows, noted))
 
+    def stamp(self) -> tuple[Any, ...]:
+        """Return what another result, attempt or aim changes: while it is the same, so is what is found."""
+        counts = sql.select(_A.state, sql.func.count(), sql.func.max(_A.id)).where(_A.search == self.id)
+        aim = sql.select(_S.token, sql.cast(_S.aim, sql.Text)).where(_S.id == self.id)
+        found = self.database.rows(counts.group_by(_A.state).order_by(_A.state), aim)
+        return tuple(tuple(map(tuple, rows)) for rows in found)
+
     def _running(self) -> list[Entry]:
         running = sql.select(ATTEMPTS).where(_A.search == self.id, _A.state == "running").order_by(_A.place)
         (rows,) = self.database.rows(running)
