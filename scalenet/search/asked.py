@@ -21,7 +21,7 @@ from scalenet.search.evaluators import Given, Table, the_evaluator
 from scalenet.search.plan import Images, Plan
 from scalenet.search.request import EMBEDDED_BASE, TRAIN
 from scalenet.search.rungs.pilot import Pilot, around, epochs_of
-from scalenet.search.rungs.race import Race, fitting, race
+from scalenet.search.rungs.race import Race, fewest, fitting, race
 from scalenet.search.rungs.schedule import FACTOR, Schedule, halving, spent
 from scalenet.search.space.candidates import enumerate_candidates
 from scalenet.search.space.grids import Grid, label, load_grid
@@ -246,7 +246,7 @@ class Asked:
         """Train for so many epochs as a time limit holds enough trainings of, or as when the search was begun.
 
         Nothing changes where the epochs were asked for, or only the evaluator knows how long they take. Raise
-        ScalenetError where not even two epochs fit.
+        ScalenetError where not even the trainings fit that an answer needs.
         """
         limit = _time(self.request.time_limit, "--time-limit")
         if limit is None or self.recipe is None or self.request.epochs is not None:
@@ -255,17 +255,17 @@ class Asked:
             return self._for(begun.recipe.epochs)
         unit = self.seconds_an_epoch()
         assert unit is not None
-        epochs = fitting(limit * len(self.workers()) / unit, len(self.candidates), self.request.seeds)
-        if epochs < 2:
-            fewest = duration(2 * limit / max(epochs, 1e-3))
+        workers, candidates = len(self.workers()), len(self.candidates)
+        epochs = fitting(limit * workers / unit, candidates, self.request.seeds)
+        if epochs is None:
+            least = duration(fewest(candidates) * unit / workers)
             raise ScalenetError(
-                f"--time-limit {duration(limit)}: enough trainings of two epochs take about {fewest} here",
+                f"--time-limit {duration(limit)}: the trainings that an answer needs take about {least} here",
                 hint="give more time, fewer --images, or a coarser --grid",
             )
-        chosen = self._for(min(int(epochs), self.recipe.epochs))
-        said = f"{duration(limit)}: {number(chosen.budget or 0, 'epoch')} a training"
+        chosen = self._for(min(epochs, self.recipe.epochs))
         more = f" of the recipe's {self.recipe.epochs}" if chosen.budget != self.recipe.epochs else ""
-        say(said + more)
+        say(f"{duration(limit)}: {number(chosen.budget or 0, 'epoch')} a training{more}, going by one timed step")
         return chosen
 
     def _for(self, epochs: int) -> Asked:

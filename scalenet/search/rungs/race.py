@@ -143,10 +143,18 @@ def race(
     )
 
 
-def fitting(epochs: float, candidates: int, seeds: int) -> float:
-    """Return how long a training to the end may be, so that enough of them fit into so many epochs of training."""
+def fitting(epochs: float, candidates: int, seeds: int) -> int | None:
+    """Return how long a training to the end may be, so that enough of them fit into so many epochs of training.
+
+    Two epochs are the least; None where not even those fit that an answer needs.
+    """
     enough = min(FEWEST + candidates / SHORTER, candidates * seeds)
-    return epochs / enough
+    return None if epochs < fewest(candidates) else max(2, int(epochs / enough))
+
+
+def fewest(candidates: int) -> int:
+    """Return how many epochs of training an answer needs: one of everybody, and two of the first to the end."""
+    return candidates + 2 * FIRST_SEEDS * min(FIRST, candidates)
 
 
 def spent(trained: Trained) -> float:
