@@ -29,7 +29,7 @@ from .options import (
     Storage,
     Strict,
 )
-from .output import note
+from .output import emit_json, note
 from .search_report import emit_answer, emit_candidates, watch
 
 if TYPE_CHECKING:
@@ -193,6 +193,8 @@ def grid_search(
     elif begin:
         search.begin(say=note)
         note(f"begun; {search.command('workers', '--launch', 'slurm')} starts jobs that train")
+        if json:
+            emit_json(search.status().data())
     else:
         run(search, json=json)
 

@@ -153,6 +153,12 @@ def test_a_plan_of_another_version_is_one_line_that_names_it(begun):
         assert "begun by scalenet 9.9, whose plan this one cannot read" in done.stderr
 
 
+def test_a_search_that_is_only_begun_says_so_in_json(begun, tiny):
+    done = begin(tiny, "-o", "other", "--json")
+    said = json.loads(done.stdout)
+    assert (said["done"], said["finished"], said["running"]) == (0, False, [])
+
+
 def test_no_list_of_a_storage_tells_its_password(tmp_path):
     done = scalenet("search", "list", "--storage=//u:hunter2@")
     assert (done.exit_code, "--storage: not the URL of a database" in done.stderr) == (2, True), done.stderr
