@@ -65,6 +65,8 @@ def status(folder: SearchFolder = FOLDER, storage: Storage = None, name: SearchN
         emit_json(found.data())
         return
     note(str(found))
+    if (said := found.about_rate()) is not None:
+        note(said)
     for entry in found.view.running():
         note(f"{entry.worker}: {entry.job}, {100 * entry.share:.0f} %")
     for entry in found.view.failed():

@@ -100,6 +100,11 @@ class Status:
         parts += ["asked to stop"] if self.stopped and not self.finished else []
         return " · ".join(parts)
 
+    def about_rate(self) -> str | None:
+        """Return what the pilot found, in words; None where there is none, or it is not over."""
+        rate, pilot = self.view.rate, self.outcome.piloted()
+        return None if rate is None or pilot is None else rate_sentence(rate, pilot)
+
     def left(self) -> str:
         """Return about how long the rest takes, in words."""
         seconds = self.seconds_left

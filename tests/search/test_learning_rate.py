@@ -67,7 +67,7 @@ def test_the_baseline_is_trained_at_three_rates_and_every_candidate_at_the_one_t
     evidence = search.answer.evidence
     assert (evidence.learning_rate, evidence.spent, evidence.exhaustive) == (found, 18, 18)
     assert [tried.rate for tried in evidence.pilot.rates] == list(RATES)
-    assert search.status().data()["learning_rate"] == found
+    assert (search.status().data()["learning_rate"], search.status().about_rate()) == (found, sentence)
     assert f"{found:g}, found by a pilot" in (search.folder / "report.html").read_text()
 
 
@@ -194,8 +194,18 @@ def test_a_trainer_of_ones_own_gets_the_rate_in_its_command(tiny, tmp_path):
     assert told["rate_0.1_seed0"] == "name: tiny 0.1"
     assert told["tiny_a2_b1_g1_seed1"] == f"name: tiny_a2_b1_g1 {found}"
     assert f"learning rate: {found:g}, by a pilot of the baseline" in done.stderr
+    looked = commands.run([*SCALENET, "search", "status", "run"], cwd=tmp_path)
+    assert f"learning rate: {found:g}, by a pilot" in looked.stderr
     again = command(tiny, tmp_path, "--rates", "0.01,0.03,0.1", "--force")
     assert "[9/9]" in again.stderr, "all was discarded, the pilot too"
+
+
+def test_where_every_training_of_the_pilot_fails_one_line_says_why(tiny, tmp_path):
+    def broken(architecture, *, learning_rate, **_):
+        raise ValueError("no such optimizer")
+
+    with pytest.raises(RunError, match="no such optimizer"):
+        asked(tiny, tmp_path, broken).run(say=None)
 
 
 def trained(tiny: Path, folder: Path, **options: Any) -> scalenet.Search:

@@ -62,8 +62,9 @@ class Outcome:
         trial = self.view.trial
         if trial is not None and trial.over and trial.rate is None:
             tried = ", ".join(f"{rate:g}" for rate in trial.rates)
+            why = "".join(f": {entry.why()}" for entry in self.view.failed()[:1])
             raise RunError(
-                f"the pilot found no learning rate: at each of {tried} a training diverged or failed",
+                f"the pilot found no learning rate: at each of {tried} a training diverged or failed{why}",
                 hint="give a --learning-rate, or other --rates",
             )
         schedule = self.view.aim.schedule

@@ -71,7 +71,8 @@ def check_rates(jobs: Sequence[Job], *, takes: bool, needs: bool, what: str) -> 
     """Refuse jobs with a learning rate where an evaluator takes none, and without one where it needs it."""
     given = [job.learning_rate is not None for job in jobs]
     if any(given) and not takes:
-        raise ScalenetError(f"{what} takes no learning rate: every rate would get the same result")
+        hint = "leave --learning-rate and --rates out, or let it take one"
+        raise ScalenetError(f"{what} takes no learning rate: every rate would get the same result", hint=hint)
     if needs and not all(given):
         hint = "--rates 0.01,0.03,0.1 has a pilot find it, --learning-rate says it"
         raise ScalenetError(f"{what} wants a learning rate", hint=hint)
