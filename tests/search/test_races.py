@@ -10,7 +10,7 @@ import pytest
 
 import scalenet
 from scalenet.arch.config import as_record
-from scalenet.arch.errors import ScalenetError
+from scalenet.arch.errors import RunError, ScalenetError
 from scalenet.scaling.rules import doublings
 from scalenet.search.rungs.race import Race
 from scalenet.search.space.grids import Grid
@@ -169,6 +169,14 @@ def test_a_candidate_that_diverged_is_not_ranked_and_ends_no_race(searched):
     search = searched(Judge(fails=best), "other").run(say=None)
     assert search.answer.evidence.diverged == 1
     assert search.results().set_index("name")["rank"].isna()[best]
+
+
+def test_where_everybody_diverges_the_race_says_so(searched):
+    def lost(architecture: Any, *, budget: int, seed: int, **_: Any) -> None: ...
+
+    search = searched(lost)
+    with pytest.raises(RunError, match="every candidate diverged"):
+        search.run(say=None)
 
 
 def test_a_search_that_was_halved_may_race_on(searched):

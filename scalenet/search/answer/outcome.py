@@ -69,8 +69,9 @@ class Outcome:
             )
         schedule = self.view.aim.schedule
         if isinstance(schedule, Race):
-            if not (self._trained.seeds[~self._trained.out] > 0).any():
-                raise RunError(self._why_none([]))
+            trained = self._trained
+            if not (trained.seeds[~trained.out] > 0).any():
+                raise RunError(self._why_none([1] if trained.out.all() and not self.failed else []))
             return rank_race(self._found, self._trained, list(self.candidates), self.view.aim.factors)
         tables = self._finished()
         out = {name for table in tables for name, row in table.items() if None in row}

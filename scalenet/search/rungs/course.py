@@ -61,8 +61,8 @@ def raced(race: Race, shares: Shares, scores: Mapping[Key, float | None], begun:
     What is on the board was chosen from the results before it, so that it need not be chosen again.
     """
     names = tuple(shares)
-    possible = {race.short: {race.first_seed}, race.budget: set(race.seeds)}
-    chosen = [key for key in begun if key[0] in shares and key[1] in possible.get(key[2] or 0, ())]
+    seeds = set(race.seeds)
+    chosen = [key for key in begun if key[0] in shares and key[1] in seeds and key[2] in race.budgets]
     trained = tabled(shares, race, scores)
     ended = all(key in scores for key in chosen)
     new = [_key(race, names, one) for one in next_round(race, trained)] if ended else []
