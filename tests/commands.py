@@ -48,7 +48,7 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Run `[*SCALENET, …]` or `[sys.executable, "-c", CODE, …]`, stdout and stderr captured as text.
 
-    Its own workers are forked from the same server, so that they are no children of it.
+    Its own workers are forked from the same server: they are no children of it, and what they print goes elsewhere.
     """
     process = Program(command, cwd=cwd, env=env, session=False)
     done = subprocess.CompletedProcess(list(command), process.wait(), *process.communicate())

@@ -286,9 +286,11 @@ def test_a_search_by_command_ranks_and_can_be_replayed_from_its_table(tiny, tmp_
 
 
 def test_a_search_by_function_prints_nothing_of_it_on_stdout(tiny, functions):
-    done = search(tiny, functions / "run", "--evaluate", "judges:judge", "--epochs", "3", "--seed", "1", "--json")
-    assert json.loads(done.stdout)["evidence"]["seeds"] == 2
-    assert "training tiny" in done.stderr
+    words = ["--evaluate", "judges:judge", "--epochs", "3", "--seed", "1", "--json"]
+    process = commands.start(command(tiny, functions / "run", *words), cwd=functions)
+    stdout, stderr = process.communicate(timeout=120)
+    assert json.loads(stdout)["evidence"]["seeds"] == 2
+    assert "training tiny" in stderr
 
 
 def test_a_function_that_moves_elsewhere_has_its_folders_where_they_are(tiny, functions):
