@@ -578,6 +578,8 @@ _POOLS = {
     "URL": mutations.STORAGES,
     "SHAPE": mutations.SHAPES,
     "KEY=VALUE": mutations.SETTINGS,
+    "SHARE": mutations.NUMBERS,
+    "POINTS": mutations.NUMBERS,
     None: mutations.NUMBERS,
 }
 """What is near to a value of an option, by its metavar; paths and names else."""

@@ -124,16 +124,18 @@ def race(
     """Return the race of so many candidates, to a budget of at least 2.
 
     It trains a `share` of what all candidates to the end with so many `seeds` take: SHARE, but no less than FEWEST to
-    the end, or all of it where it ends by what it finds or by the clock.
+    the end, or all of it where it ends by what it finds or by the clock; whatever is asked for, as much as an answer
+    needs.
     """
     exhaustive, short = candidates * seeds, max(1, budget // SHORTER)
     everybody = candidates * short / budget
     usual = max(SHARE * exhaustive, min(FEWEST + everybody, exhaustive))
     asked = share if share is not None or (within is None and time_limit is None) else 1.0
+    least = everybody + FIRST_SEEDS * min(FIRST, candidates)
     return Race(
         short=short,
         budget=budget,
-        cap=usual if asked is None else asked * exhaustive,
+        cap=usual if asked is None else max(asked * exhaustive, least),
         exhaustive=exhaustive,
         within=within or 0.0,
         time_limit=time_limit,

@@ -134,7 +134,14 @@ def test_what_is_spent_is_in_trainings_to_the_end():
 
 @pytest.mark.parametrize(
     ("asked", "cap"),
-    [({}, 21), ({"share": 0.5}, 30), ({"share": 2.0}, 120), ({"within": 0.01}, 60), ({"time_limit": 60.0}, 60)],
+    [
+        ({}, 21),
+        ({"share": 0.5}, 30),
+        ({"share": 2.0}, 120),
+        ({"share": 1e-9}, 9),
+        ({"within": 0.01}, 60),
+        ({"time_limit": 60.0}, 60),
+    ],
 )
 def test_a_race_trains_a_third_unless_it_ends_by_something_else(asked, cap):
     assert race(15, budget=10, seeds=4, **asked).cap == cap
