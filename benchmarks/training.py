@@ -34,6 +34,7 @@ from scalenet.training.augmentation import draw, follow_policy, load_policy
 from scalenet.training.data import ImageSet, Splits, read, stream
 from scalenet.training.loop import Training
 from scalenet.training.numerics import memory_format
+from scalenet.training.optimizers import optimizer
 from scalenet.training.progress import Listener, Progress
 from scalenet.training.recipe import Augmentation, change, load_recipe
 from scalenet.training.selection import select
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 BATCH, STEPS, ROUNDS, WORKERS = 32, 6, 7, 2
+IMAGES = 1024
+"""Images of a folder that are read at most."""
 OPERATORS = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
 
 
@@ -101,18 +104,39 @@ def plain_step(name: str, size: int) -> Callable[[], float]:
 
     def measure() -> float:
         network = build(load(name), classes=10)
-        optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4)
+        sgd = plain_sgd(network)
         ends = []
         for _ in range(STEPS):
-            optimizer.zero_grad()
+            sgd.zero_grad()
             loss = functional.cross_entropy(network(images), labels, label_smoothing=0.1)
             loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
+            sgd.step()
             loss.item()
             ends.append(cpu_seconds())
         return BATCH * (STEPS - 1) / (ends[-1] - ends[0])
 
     return measure
+
+
+def descent(make: Callable[[nn.Module], torch.optim.Optimizer]) -> Callable[[], float]:
+    """Return what measures the optimiser's steps alone, over the weights of ResNet-18."""
+    network = build(load("resnet18"), classes=10)
+    chosen = make(network)
+    for weight in network.parameters():
+        weight.grad = torch.randn_like(weight)
+
+    def measure() -> float:
+        start = cpu_seconds()
+        for _ in range(STEPS):
+            chosen.step()
+        return STEPS / (cpu_seconds() - start)
+
+    return measure
+
+
+def plain_sgd(network: nn.Module) -> torch.optim.Optimizer:
+    """Return SGD as a hand-written loop has it."""
+    return torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4)
 
 
 class Plain(Dataset[Any]):
@@ -169,14 +193,14 @@ def our_pipeline(splits: Splits, size: int) -> Callable[[], float]:
 def timm_pipeline(folder: Path, size: int) -> Callable[[], float]:
     """Return what measures timm's loader, with its usual crops and flips alone."""
     data: Any = import_module("timm.data")
-    dataset: Any = import_module("timm.data.dataset")
+    files: Any = import_module("timm.data.dataset").ImageDataset(str(folder))
+    files.reader.samples = files.reader.samples[:: -(-len(files) // IMAGES)]
     changes = {"scale": (0.08, 1.0), "hflip": 0.5, "color_jitter": 0.0, "interpolation": "bilinear"}
     workers = {"num_workers": WORKERS, "persistent_workers": False, "use_prefetcher": False}
 
     def measure() -> float:
-        start, files = cpu_seconds(), dataset.ImageDataset(str(folder))
-        shape = (3, size, size)
-        loader = data.create_loader(files, shape, BATCH, is_training=True, **workers, **changes)
+        start = cpu_seconds()
+        loader = data.create_loader(files, (3, size, size), BATCH, is_training=True, **workers, **changes)
         seen = sum(len(images) for images, _ in loader)
         return seen / (cpu_seconds() - start)
 
@@ -234,7 +258,7 @@ def photographs(folder: Path) -> None:
 
 def pipelines(folder: Path, size: int, title: str, *, references: bool) -> None:
     """Compare the pipelines on the files of a folder."""
-    selection = select(find_source(folder), seed=0, limit=1024, fraction=0.02)
+    selection = select(find_source(folder), seed=0, limit=IMAGES, fraction=0.02)
     files = [file.path for found in selection.train.values() for file in found]
     cached = read(selection, size=round(size / 0.875))
     report(f"input, {title}, from files", our_pipeline(stream(selection), size), plain_pipeline(files, size))
@@ -259,6 +283,8 @@ def main() -> None:
     print(f"{'':42} {'scalenet':>7} {'plain':>9} {'ratio':>7}   rounds")
     for name, size in (("resnet18", 64), ("mobilenet_v2", 96), ("efficientnet_b0", 96)):
         report(f"step, {name} at {size} px", our_step(name, size), plain_step(name, size))
+    recipe = load_recipe("small_images")
+    report("SGD alone, steps a second", descent(lambda network: optimizer(network, recipe)), descent(plain_sgd))
     with tempfile.TemporaryDirectory() as folder:
         photographs(Path(folder))
         pipelines(Path(folder), 128, "500 × 375 px at 128 px", references=references)
