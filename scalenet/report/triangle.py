@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, 0.75**0.5]])
 _QUARTERS = (0.25, 0.5, 0.75)
+_FEW = 150  # candidates up to which each is coloured and shaded: a page of thousands shall stay small
 _HALO = 0.2  # of the triangle's sides: the most that is shaded around what may be the best
 _COLUMNS = [f"{name}_share" for name in DIMENSIONS]
 _COLOURS = "viridis"
@@ -46,7 +47,8 @@ def shares_plot(frame: pd.DataFrame) -> Plot | None:
     _grid(axes)
     placed = placed.assign(shown=placed["expected"].where(placed["expected"].notna(), placed["accuracy"]))
     colours = ScalarMappable(_scale(placed), _COLOURS)
-    _region(axes, placed)
+    if len(placed) <= _FEW:
+        _region(axes, placed)
     _marks(axes, placed, colours)
     _legend(axes, set(placed["kind"]))
     if placed["kind"].isin(FINAL).any():
@@ -118,8 +120,11 @@ def _marks(axes: Axes, placed: pd.DataFrame, colours: ScalarMappable) -> None:
 
 
 def _coloured(placed: pd.DataFrame) -> pd.Series:
-    """Return which candidates have a colour: those trained to the end, and where others are expected, they too."""
-    return placed["kind"].isin(FINAL) | (placed["kind"].eq("dropped") & placed["expected"].notna())
+    """Return which candidates have a colour: those trained to the end, and of not too many the expected others too."""
+    final = placed["kind"].isin(FINAL)
+    if len(placed) > _FEW:
+        return final
+    return final | (placed["kind"].eq("dropped") & placed["expected"].notna())
 
 
 def _places(placed: pd.DataFrame) -> NDArray[np.float64]:
@@ -154,9 +159,10 @@ def _colour_bar(axes: Axes, colours: ScalarMappable) -> None:
 def _caption(placed: pd.DataFrame, known: int) -> str:
     sentences = [
         "Each point is a candidate, by the shares of its extra FLOPs that go into depth, width and resolution; a",
-        "corner scales one dimension alone. Colour is accuracy, as it is expected of a training to the end. The best",
-        "may lie in the shaded part.",
+        "corner scales one dimension alone. Colour is accuracy, as it is expected of a training to the end.",
     ]
+    if len(placed) <= _FEW:
+        sentences.append("The best may lie in the shaded part.")
     if "dropped" in set(placed["kind"]):
         sentences.append("Small rings were trained shortly: the smaller, the shorter.")
     if len(placed) < known:
