@@ -158,7 +158,7 @@ result = scalenet.train(
     largest,
     folder / "images",
     recipe="small_images",
-    epochs=3,
+    epochs=10,
     batch_size=32,
     folder=folder / "trained",
 )

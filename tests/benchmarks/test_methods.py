@@ -8,7 +8,9 @@ import pytest
 import yaml
 from methods import FACTOR, METHODS, SEEDS, accuracies, intervals
 from scipy import stats
-from tables.tasks import HERE, beyond, fitted_rate
+from tables.tasks import HERE, beyond
+
+from scalenet.search.rungs.pilot import fitted_rate
 
 TABLES = sorted((HERE / "methods").glob("*.csv.xz"))
 

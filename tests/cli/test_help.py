@@ -70,7 +70,7 @@ def test_variables_stand_for_the_options_that_the_page_says():
     rows = re.findall(r"^\| `(SCALENET_\w+)` \| `(--\w+)`.*? \| (.*) \|$", page, flags=re.MULTILINE)
     said = {(variable, option, one) for variable, option, of in rows for one in re.findall(r"`([\w -]+)`", of)}
     found = {
-        (variable, parameter.opts[0], name.split()[0])
+        (variable, parameter.opts[0], name if (variable, parameter.opts[0], name) in said else name.split()[0])
         for name, command in commands(get_command(app))
         for parameter in command.params
         for variable in [parameter.envvar or ("SCALENET_SET" if "--set" in parameter.opts else None)]
