@@ -351,7 +351,7 @@ def outage(lab: Lab, request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def test_a_database_that_is_away_for_a_while_is_waited_for(lab, undisturbed, request):
-    process = lab.start("--grace", "60")
+    process = lab.start("--grace", "60", PAUSE="0.3")  # which does not end before the database is away
     lab.wait(bool)
     with outage(lab, request):
         assert process.poll() is None
