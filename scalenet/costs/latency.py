@@ -18,6 +18,7 @@ import torch
 from scalenet.arch.errors import ScalenetError, UnknownNameError
 from scalenet.arch.spec import Architecture, Model
 from scalenet.model.builder import build
+from scalenet.model.threads import on_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -117,7 +118,7 @@ def module_latency(module: nn.Module, input: Input, *, runs: int = 20, warmup: i
     named = input if isinstance(input, dict) else {}
     was_training = module.training
     try:
-        with torch.random.fork_rng(devices=[]), _threads(1), torch.inference_mode():
+        with torch.random.fork_rng(devices=[]), on_threads(1), torch.inference_mode():
             module.eval()
             seconds = [_timed(lambda: module(*positional, **named)) for _ in range(warmup + runs)]
     finally:
@@ -138,7 +139,7 @@ def latencies(
             raise ScalenetError(f"torch.compile holds at most {_COMPILED} networks at once", hint="measure fewer")
         torch.compiler.reset()
     seconds: list[list[float]] = [[] for _ in architectures]
-    with torch.random.fork_rng(devices=[]), _threads(setup.threads), torch.inference_mode(), _told(setup):
+    with torch.random.fork_rng(devices=[]), on_threads(setup.threads), torch.inference_mode(), _told(setup):
         calls = [_runnable(architecture, setup) for architecture in architectures]
         for call in calls * setup.warmup:
             call()
@@ -184,13 +185,3 @@ def _told(setup: Setup) -> Iterator[None]:
         how = f"{setup.dtype} on {setup.device}{', compiled' * setup.compiled}"
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise ScalenetError(f"cannot run {how}: {reason}") from error
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -69,14 +69,14 @@ def scorer(
     asked: Asked, splits: Splits | None, say: Callable[[str], None]
 ) -> Callable[[Candidate], dict[str, float | None]]:
     """Return what computes a candidate's training-free scores, on training images where they are known, and says so."""
-    from scalenet.search.space.proxies import sample, scores  # noqa: PLC0415 - brings torch
-    from scalenet.training import devices  # noqa: PLC0415
+    from scalenet.model.threads import on_threads  # noqa: PLC0415 - brings torch
+    from scalenet.search.space.proxies import sample, scores  # noqa: PLC0415
 
     seed, threads = asked.request.seed, asked.request.threads
 
     def score(candidate: Candidate) -> dict[str, float | None]:
         model = candidate.config.model
-        with devices.threads(threads):
+        with on_threads(threads):
             images = None if splits is None else sample(splits.train, model.size, seed=seed)
             found = scores(model, seed=seed, images=images)
         told = (f"{name} {'–' if value is None else f'{value:.4g}'}" for name, value in found.items())

@@ -242,9 +242,7 @@ def _as_before(judged: Judges) -> Iterator[None]:
         return
     import torch  # noqa: PLC0415
 
-    threads = torch.get_num_threads()
-    try:
-        with torch.random.fork_rng():
-            yield
-    finally:
-        torch.set_num_threads(threads)
+    from scalenet.model.threads import on_threads  # noqa: PLC0415
+
+    with on_threads(torch.get_num_threads()), torch.random.fork_rng():
+        yield

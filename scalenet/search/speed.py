@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from scalenet.costs.formula import cost
 from scalenet.model.builder import build
-from scalenet.training import devices
+from scalenet.model.threads import on_threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,7 +35,7 @@ def seconds_an_image(models: Iterable[Model], *, batch: int, device: str, thread
     mean = sum(each for each, _, _ in ordered) / len(ordered)
     if device == "cpu":
         batch = max(2, min(batch, int(_WORK / flops)))
-    with devices.threads(threads), torch.random.fork_rng(devices=[]):
+    with on_threads(threads), torch.random.fork_rng(devices=[]):
         return _seconds_a_step(model, batch, device) / batch * mean / flops
 
 

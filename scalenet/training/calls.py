@@ -13,10 +13,12 @@ from scalenet.arch.errors import ScalenetError, UnknownNameError
 from scalenet.arch.results import check_folder
 from scalenet.arch.validation import at_least
 from scalenet.arch.words import hush, tell
+from scalenet.model.threads import on_threads
 from scalenet.scaling.scaler import load
-from scalenet.training import devices, runs
+from scalenet.training import runs
 from scalenet.training.checkpoint import Trained, read_trained
 from scalenet.training.data import stakes
+from scalenet.training.devices import usable_device
 from scalenet.training.distributed import world
 from scalenet.training.folder import discard, recorded_plan
 from scalenet.training.recipe import Recipe, asked_recipe
@@ -128,7 +130,7 @@ def train(
     check_folder(place)
     weights = init if init is None or isinstance(init, Trained) else read_trained(init)
     own_threads = torch.get_num_threads() if threads is None else at_least(1, threads=threads)
-    with devices.threads(own_threads), world(devices.usable_device(device)) as here:
+    with on_threads(own_threads), world(usable_device(device)) as here:
         hear = say if say is not None and here.leads else hush
         source = _source(data, layout, hear)
         before = None if force else recorded_plan(place)
@@ -195,7 +197,7 @@ def evaluate(
         resolution=None if resolution is None else trained.about.plan.config.model.at(resolution).size,
         test_crop=crop,
         strict=strict,
-        device=devices.usable_device(device),
+        device=usable_device(device),
         workers=decoders(workers),
         note=hear,
     )

@@ -2,26 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
-
 import torch
 
 from scalenet.arch.errors import ScalenetError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-@contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Have torch use so many threads in here."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def usable_device(name: str | None) -> str:
