@@ -94,7 +94,7 @@ class Asked:
 
     @cached_property
     def pilot(self) -> Pilot | None:
-        """Return the pilot that finds the learning rate; None where it is given, or others know it."""
+        """The pilot that finds the learning rate; None where it is given, or others know it."""
         request, recipe = self.request, self.recipe
         rates = request.pilot_rates
         if rates is None and recipe is not None and not request.fixes_rate:

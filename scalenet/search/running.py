@@ -6,7 +6,6 @@ The trainings are in worker processes, or in this one.
 from __future__ import annotations
 
 import os
-import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 from scalenet.arch.errors import ScalenetError
 from scalenet.arch.words import duration, number
 from scalenet.search.answer.trainings import shares_of
+from scalenet.search.clock import Clock
 from scalenet.search.evaluators import Given
 from scalenet.search.folder import database
 from scalenet.search.images import images_of, read_images, scorer, trainers
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from scalenet.search.evaluators import Evaluator
     from scalenet.search.plan import Plan
     from scalenet.search.queue.board import Place
-    from scalenet.search.rungs.schedule import Key
     from scalenet.search.study import Study
     from scalenet.training.data import Splits
 
@@ -105,8 +104,7 @@ def evaluate(study: Study, asked: Asked, judged: Judges, ears: Ears, *, apart: b
     view = study.board.view()
     images = None if judged.splits is None else len(judged.splits.train)
     epoch = None if view.done() or view.finished else asked.seconds_an_epoch(images)
-    race = study.plan.schedule
-    limit = race.time_limit if isinstance(race, Race) else None
+    limit = study.plan.schedule.time_limit
     clock = None if limit is None else Clock(study, view, workers, limit, ears.say)
     watch = Watch(study, workers=workers, epoch=epoch, clock=clock, say=ears.say, progress=ears.progress)
     ears.say(f"{watch.status(view)}, in {study.folder}")
@@ -137,34 +135,6 @@ def is_apart(asked: Asked, workers: int, apart: bool | None) -> bool:
     return workers > 1 if apart is None else apart
 
 
-class Clock:
-    """Ends a race once its time limit would not hold another round; what earlier runs took counts."""
-
-    def __init__(self, study: Study, view: View, workers: int, limit: float, say: Callable[[str], None]) -> None:
-        self.study, self.workers, self.limit, self.say = study, workers, limit, say
-        seconds = sum(entry.result.seconds for entry in view.entries.values() if entry.result is not None)
-        self.began = time.monotonic() - seconds / workers
-        self.admitted: set[Key] = set()
-
-    @property
-    def left(self) -> float:
-        """The seconds that are left."""
-        return self.limit - (time.monotonic() - self.began)
-
-    def __call__(self, view: View) -> View:
-        """Look: a round that has begun is trained to its end, and so are those that an answer needs."""
-        race, new = view.aim.schedule, set(view.open()) - self.admitted
-        if not (new and isinstance(race, Race)):
-            return view
-        answers = any(key[2] == race.budget and score is not None for key, score in view.scores.items())
-        if answers and view.units_open(view.needed) * (view.unit or 0.0) / self.workers > self.left:
-            self.study.close(view)
-            self.say(f"{duration(self.limit)} do not hold another round")
-            return self.study.board.view()
-        self.admitted |= new
-        return view
-
-
 def expected(asked: Asked) -> str:
     """Return about how long the search will take on this machine, in words."""
     facts = {candidate.name: candidate.facts() for candidate in asked.candidates}
@@ -172,7 +142,7 @@ def expected(asked: Asked) -> str:
     aim = Aim(schedule=asked.schedule(), factors=factors, shares=shares, pilot=asked.pilot)
     view, workers = View(aim, {}), len(asked.workers())
     seconds = view.seconds_left(workers, asked.seconds_an_epoch())
-    limit = aim.schedule.time_limit if isinstance(aim.schedule, Race) else None
+    limit = aim.schedule.time_limit
     if limit is not None and seconds is not None:
         seconds = min(seconds, limit)
     most = "at most " if isinstance(aim.schedule, Race) else ""

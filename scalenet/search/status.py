@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from scalenet.search.answer.outcome import Outcome
+    from scalenet.search.clock import Clock
     from scalenet.search.queue.jobs import Entry, View
-    from scalenet.search.running import Clock
     from scalenet.search.study import Study
 
 _COLUMNS = ("name", "alpha", "beta", "gamma", "flops_ratio", "rung", "seeds", "accuracy")
@@ -33,8 +33,7 @@ class Status:
     """How far a search is; `workers` are those that the time left is for.
 
     `epoch` is about how many seconds a unit of the budget takes, where it was measured before the first training, and
-    `limit` how many are left of a time limit;
-    `begun` and `stopped` say whether the search was.
+    `limit` how many are left of a time limit; `begun` and `stopped` say whether the search was.
     """
 
     name: str

@@ -59,8 +59,8 @@ class Verdict:
     `means` are nan where a candidate was never trained. `over` is how much better than the winner it may be: 0 where it
     is told from the winner, inf where nothing is known of it or of the noise. `tied` candidates may be the best; the
     winner is one of them. `noise` is the standard deviation of one training, nan where it is not known, and `freedom`
-    how many degrees of freedom it was measured with. `noisier`
-    candidates have more of it than the others; `collapsed` has the shape of the table.
+    how many degrees of freedom it was measured with. `noisier` candidates have more of it than the others; `collapsed`
+    has the shape of the table.
     """
 
     winner: int

@@ -41,9 +41,8 @@ ENDED = (State.done, State.failed)
 class Aim(Record):
     """What is to be evaluated: a schedule or a race, and by candidate what its accuracy is multiplied by first.
 
-    The learning rate is what the `pilot` finds, or `learning_rate`, or else the evaluator's own.
-
-    `shares` are those of the candidates in a race.
+    The learning rate is what the `pilot` finds, or `learning_rate`, or else the evaluator's own. `shares` are those of
+    the candidates in a race.
     """
 
     schedule: Schedule | Race

@@ -53,6 +53,11 @@ class Schedule(Record):
     rungs: Annotated[tuple[Rung, ...], BeforeValidator(as_tuple), Field(min_length=1)]
 
     @property
+    def time_limit(self) -> float | None:
+        """None: only a race ends by the clock."""
+        return None
+
+    @property
     def budgets(self) -> tuple[int | None, int | None]:
         """The budgets of the first and of the last rung."""
         return self.rungs[0].budget, self.rungs[-1].budget
