@@ -30,7 +30,6 @@ TRAIN = "train"
 
 _OWN = ("data", "layout", "strict", "images", "held_out", "batch_size", "recipe", "changes")
 _RACES = ("spend", "within", "time_limit")
-_LEAST_RATES = 3
 _LEAST = {"images": 2, "batch_size": 2, "seed": 0} | dict.fromkeys(
     ("classes", "epochs", "seeds", "halving", "workers", "threads", "grace"), 1
 )
@@ -79,9 +78,10 @@ class Request:
             whole = isinstance(value, int) and not isinstance(value, bool)
             if value is not None and not (whole and value >= least):
                 raise ScalenetError(f"{_option(name)}: {value!r} is not a whole number from {least} on")
-        for name in _RACES:
+        for name in ("learning_rate", *_RACES):
             value = getattr(self, name)
-            if not (value is None or isinstance(value, str) or 0 < value < math.inf):
+            written = name == "time_limit" and isinstance(value, str)
+            if not (value is None or written or _is_above_zero(value)):
                 raise ScalenetError(f"{_option(name)}: {value!r} is not a number above 0")
         if self.halving is not None and self.races:
             raise ScalenetError(f"--halving and {self.races[0]} are two ways to search: give one of them")
@@ -96,19 +96,19 @@ class Request:
 
     def _check_rates(self) -> None:
         """Refuse rates that are none, too few for a pilot, or given beside the one that is to be taken."""
-        if self.learning_rate is not None and not _is_rate(self.learning_rate):
-            raise ScalenetError(f"--learning-rate: {self.learning_rate!r} is not a number above 0")
         rates = self.pilot_rates
         if rates is None:
             return
+        from scalenet.search.rungs.pilot import LEAST_RATES  # noqa: PLC0415 - a command reads this file to show its help
+
         if self.fixes_rate:
             given = "--learning-rate" if self.learning_rate is not None else "--set optimizer.lr"
             raise ScalenetError(f"--rates and {given}: give one of them", hint="a pilot finds the rate, or it is given")
-        if wrong := [rate for rate in rates if not _is_rate(rate)]:
+        if wrong := [rate for rate in rates if not _is_above_zero(rate)]:
             raise ScalenetError(f"--rates: {wrong[0]!r} is not a number above 0")
-        if len(set(rates)) < max(_LEAST_RATES, len(rates)):
+        if len(set(rates)) < max(LEAST_RATES, len(rates)):
             raise ScalenetError(
-                f"--rates: {_LEAST_RATES} or more different ones are wanted", hint="such as 0.01,0.03,0.1"
+                f"--rates: {LEAST_RATES} or more different ones are wanted", hint="such as 0.01,0.03,0.1"
             )
 
     @property
@@ -160,7 +160,7 @@ class Request:
         return cls(**{**recorded, **own})
 
 
-def _is_rate(value: Any) -> bool:
+def _is_above_zero(value: Any) -> bool:
     """Return whether a value is a finite number above 0."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return number and 0 < value < math.inf

@@ -364,6 +364,8 @@ def test_a_race_may_be_asked_for_where_it_is_not_usual():
         ({"halving": 2, "spend": 0.5}, "--halving and --spend are two ways to search"),
         ({"within": 0}, "--within: 0 is not a number above 0"),
         ({"spend": float("inf")}, "--spend: inf is not a number above 0"),
+        ({"spend": [1]}, "--spend: [1] is not a number above 0"),
+        ({"within": "0.5"}, "--within: '0.5' is not a number above 0"),
         ({"time_limit": "soon"}, "'soon' is not a time"),
         ({"time_limit": "1s,2s"}, "--time-limit 1s,2s: one time is wanted"),
         ({"spend": 0.5, "epochs": 1}, "--spend is for a race, and there is none of trainings of one length"),

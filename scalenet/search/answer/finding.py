@@ -142,10 +142,16 @@ def _surfaced(trained: Trained, winner: int) -> NDArray[np.int64]:
     running = np.flatnonzero(~trained.out)
     if len(running) <= MOST:
         return running
-    known = ~np.isnan(trained.short)
-    means = np.where(known, trained.short, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
-    means[~known.any(axis=1)] = -np.inf
+    means = np.nan_to_num(row_means(trained.short), nan=-np.inf)
     means[trained.seeds > 0] = np.inf
     others = running[running != winner]
     chosen = others[np.argsort(-means[others], kind="stable")[: MOST - 1]]
     return np.sort(np.append(chosen, winner))
+
+
+def row_means(table: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the mean of what is known in each row; nan where nothing is."""
+    known = ~np.isnan(table)
+    sums = np.where(known, table, 0.0).sum(axis=1)
+    found: NDArray[np.float64] = np.where(known.any(axis=1), sums / np.maximum(known.sum(axis=1), 1), np.nan)
+    return found

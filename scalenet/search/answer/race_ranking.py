@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scalenet.search.answer.finding import row_means
 from scalenet.search.answer.ranking import Ranking, Standing, interval
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from numpy.typing import NDArray
 
     from scalenet.search.answer.finding import Finding, Trained
 
@@ -25,8 +24,8 @@ def rank_race(finding: Finding, trained: Trained, names: Sequence[str], factors:
     """
     judged = trained.seeds > 0
     trainings = np.where(judged, trained.seeds, (~np.isnan(trained.short)).sum(axis=1))
-    scores = np.where(judged, finding.verdict.means, _means(trained.short))
-    accuracies = np.where(judged, _means(trained.full), _means(trained.short))
+    scores = np.where(judged, finding.verdict.means, row_means(trained.short))
+    accuracies = np.where(judged, row_means(trained.full), row_means(trained.short))
     noise, freedom = finding.verdict.noise, finding.verdict.freedom
     known = freedom >= 1 and not math.isnan(noise)
     error = interval(freedom) * noise if known else math.inf
@@ -49,11 +48,3 @@ def rank_race(finding: Finding, trained: Trained, names: Sequence[str], factors:
         for rank, place in enumerate(order, start=1)
     )
     return Ranking(standings, math.inf, noise if known else math.inf, int(trained.seeds[finding.winner]), None)
-
-
-def _means(table: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the mean of what is known in each row; nan where nothing is."""
-    known = ~np.isnan(table)
-    sums = np.where(known, table, 0.0).sum(axis=1)
-    found: NDArray[np.float64] = np.where(known.any(axis=1), sums / np.maximum(known.sum(axis=1), 1), np.nan)
-    return found
