@@ -201,7 +201,7 @@ def grid_search(
 
 def asked_for(given: dict[str, Any]) -> Search:
     """Return the search that the options ask for, and say what lies in the data and how many candidates there are."""
-    from scalenet.search.search import grid_search as ask
+    from scalenet.search.calls import grid_search as ask
 
     options = {field.name: given[field.name] for field in fields(Request)}
     return ask(

@@ -40,8 +40,8 @@ def list_searches(
     json: Json = False,
 ) -> None:
     """List the searches below a folder, or those of a --storage: where they are, how far, and the best so far."""
+    from scalenet.search.calls import searches
     from scalenet.search.queue.storage_url import shown
-    from scalenet.search.search import searches
 
     rows = [_summary(search) for search in searches(folder, storage=storage)]
     if json:
@@ -209,7 +209,7 @@ def results(
 
 
 def _opened(folder: Path, storage: str | None, name: str | None) -> Search:
-    from scalenet.search.search import open_search
+    from scalenet.search.calls import open_search
 
     return open_search(folder, storage=storage, name=name)
 

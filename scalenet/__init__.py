@@ -55,7 +55,8 @@ if TYPE_CHECKING:
     from scalenet.scaling.request import How
     from scalenet.scaling.rules import Multipliers, compound
     from scalenet.scaling.scaler import load
-    from scalenet.search.search import Search, grid_search, open_search, searches
+    from scalenet.search.calls import grid_search, open_search, searches
+    from scalenet.search.search import Search
     from scalenet.training.calls import TrainingResult, evaluate, train
     from scalenet.training.recipe import Recipe, load_recipe
     from scalenet.training.scoring import Evaluation
@@ -104,7 +105,7 @@ _HOME = {
     "explain": "scalenet.library",
     "exponents": "scalenet.library",
     "family": "scalenet.library",
-    "grid_search": "scalenet.search.search",
+    "grid_search": "scalenet.search.calls",
     "growth": "scalenet.library",
     "largest_batch": "scalenet.library",
     "latency": "scalenet.running",
@@ -114,13 +115,13 @@ _HOME = {
     "lock": "scalenet.checks.calls",
     "measure": "scalenet.running",
     "memory": "scalenet.library",
-    "open_search": "scalenet.search.search",
+    "open_search": "scalenet.search.calls",
     "register_baseline": "scalenet.library",
     "register_block": "scalenet.arch.blocks",
     "save": "scalenet.library",
     "scale": "scalenet.library",
     "scale_by": "scalenet.library",
-    "searches": "scalenet.search.search",
+    "searches": "scalenet.search.calls",
     "train": "scalenet.training.calls",
     "verify": "scalenet.library",
 }
