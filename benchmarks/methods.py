@@ -248,7 +248,10 @@ def main() -> None:
         for phi in PHIS:
             every += train(command, phi)
             write(command, every)
-    table = pd.read_csv(HERE / "methods" / f"{task.name}.csv.xz")
+    file = HERE / "methods" / f"{task.name}.csv.xz"
+    if not file.exists():
+        raise SystemExit(f"nothing is recorded of {task.name}: train it, with --data")
+    table = pd.read_csv(file)
     show(table, task)
     Path("docs/methods.svg").write_bytes(plot(table))
 

@@ -367,7 +367,10 @@ def _limit(name: str, most: int | str, own: float) -> int:
 def _time(text: float | str | None, option: str) -> float | None:
     if not isinstance(text, str):
         return text
-    seconds = parse_seconds(text)
+    try:
+        seconds = parse_seconds(text)
+    except ScalenetError as error:
+        raise ScalenetError(f"{option}: {error.message}", hint=error.hint) from None
     if len(seconds) > 1:
         raise ScalenetError(f"{option} {text}: one time is wanted")
     return seconds[0]
