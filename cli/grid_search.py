@@ -93,6 +93,9 @@ def grid_search(
         float | None,
         _judged(help="Share to hold out where the data have no held-out images.  [default: 0.1]"),
     ] = None,
+    folds: Annotated[
+        int | None, _judged(min=2, help="Hold every image out once instead, by so many seeds: each has its own fold.")
+    ] = None,
     layout: Layout = None,
     strict: Strict = False,
     classes: Annotated[

@@ -15,7 +15,7 @@ from scalenet.arch.words import duration, number, seconds_text
 from scalenet.costs.formula import cost
 from scalenet.scaling.scaler import load
 from scalenet.search.answer.noise import rounding_noise
-from scalenet.search.answer.sentences import pilot_sentence, unequal
+from scalenet.search.answer.sentences import fold_sentence, pilot_sentence, unequal
 from scalenet.search.answer.trainings import cost_spread
 from scalenet.search.evaluators import Given, Table, the_evaluator
 from scalenet.search.plan import Images, Plan
@@ -179,6 +179,8 @@ class Asked:
         """Yield what lies in the folder of images, how many candidates there are, and where the other points went."""
         if self.source is not None:
             yield from self.source.lines()
+        if self.request.folds is not None:
+            yield fold_sentence(self.request.folds)
         found, ceilings = self.found, self.objective.ceilings
         limits = " and ".join(f"{most:,} {name}" for name, most in ceilings.items())
         above = f"{found.over_ceilings} above {limits}, " if limits else ""
@@ -207,6 +209,11 @@ class Asked:
         from scalenet.training.selection import HELD_OUT, select  # noqa: PLC0415 - brings torch
 
         assert self.source is not None
+        if self.request.folds is not None:
+            from scalenet.training.folds import first_fold  # noqa: PLC0415
+
+            request = self.request
+            return first_fold(self.source, folds=self.request.folds, seed=request.seed, limit=request.images)
         held_out = self.request.held_out
         fraction = HELD_OUT if held_out is None else held_out
         return select(self.source, seed=self.request.seed, limit=self.request.images, fraction=fraction)

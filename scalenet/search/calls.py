@@ -37,6 +37,7 @@ def grid_search(
     evaluate: str | Callable[..., Any] = Request.evaluate,
     images: int | None = Request.images,
     held_out: float | None = Request.held_out,
+    folds: int | None = Request.folds,
     layout: Layout | None = Request.layout,
     strict: bool = Request.strict,
     epochs: int | None = Request.epochs,
@@ -76,7 +77,8 @@ def grid_search(
     `evaluate` gives: a function `judge(architecture, *, budget, seed, folder, report)` that returns an accuracy, "a
     command with {config} {seed} {budget}", or "table:results.csv"; then `classes` are the baseline's. A function of the
     running script or notebook is called in this process, one of a module that can be imported in several. `images`
-    limits training images, `held_out` is the share held out where none are, `layout` and `strict` are as in `train`,
+    limits training images, `held_out` is the share held out where none are, or `folds` hold out every image once (seed
+    s holds out fold s mod `folds`), `layout` and `strict` are as in `train`,
     `recipe` and its `changes` ({"optimizer.lr": 0.1}, or text as `--set` takes it), `batch_size` and `learning_rate`
     say how it is trained. Unless the `learning_rate` is given a pilot finds it, by short trainings of the baseline at
     three `rates`: those around the recipe's, or (0.01, 0.03, 0.1), which other evaluators need to have one.

@@ -23,6 +23,7 @@ def read_images(asked: Asked, copies: int, *, say: Callable[[str], None], bar: B
     """
     from scalenet.training.data import embedded_splits, read  # noqa: PLC0415
     from scalenet.training.embedded import rendered_size  # noqa: PLC0415
+    from scalenet.training.folds import check_folds  # noqa: PLC0415
     from scalenet.training.sources import native_size  # noqa: PLC0415
 
     limit, source = asked.request.images, asked.source
@@ -37,13 +38,15 @@ def read_images(asked: Asked, copies: int, *, say: Callable[[str], None], bar: B
         strict=asked.request.strict,
         progress=lambda done, total: bar("reading images", done, total),
     )
+    if asked.request.folds is not None:
+        check_folds(splits, asked.request.folds)
     for line in splits.skipped:
         say(f"skipped {line}")
     return splits
 
 
-def images_of(splits: Splits) -> Images:
-    """Return what a plan says of images."""
+def images_of(splits: Splits, folds: int | None) -> Images:
+    """Return what a plan says of images, and of their folds if they have such."""
     from scalenet.training.data import chance  # noqa: PLC0415
 
     return Images(
@@ -53,16 +56,18 @@ def images_of(splits: Splits) -> Images:
         validation=len(splits.validation),
         classes=len(splits.classes),
         drawn=splits.drawn,
+        folds=folds,
         chance=round(chance(splits), 6),
     )
 
 
 def trainers(asked: Asked, devices: Sequence[str], splits: Splits) -> list[Evaluator]:
     """Return scalenet's own training on each worker's device."""
-    from scalenet.search.evaluators.train import Train  # noqa: PLC0415 - brings torch
+    from scalenet.search.evaluators.train import Folds, Train  # noqa: PLC0415 - brings torch
 
     assert asked.recipe is not None
-    return [Train(splits, asked.recipe, device, asked.request.threads) for device in devices]
+    folds = None if asked.request.folds is None else Folds(asked.request.folds, asked.request.seed)
+    return [Train(splits, asked.recipe, device, asked.request.threads, folds=folds) for device in devices]
 
 
 def scorer(

@@ -22,7 +22,8 @@ class Images(Record):
     """The images of a search, by name, digest and number.
 
     `drawn` is the share that was drawn to be held out, where the data had no held-out images; `chance` is the share of
-    the largest class among those held out, which a network gets that always says this class.
+    the largest class among those held out, which a network gets that always says this class. With `folds` seed s holds
+    out fold s mod folds; the numbers are then those of fold 0, and others have one image more or less of a class.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Images(Record):
     validation: int
     classes: int
     drawn: float | None = None
+    folds: int | None = None
     chance: float
 
 

@@ -28,9 +28,9 @@ EMBEDDED_BASE = "small_resnet"
 TRAIN = "train"
 """The evaluator that is scalenet's own training."""
 
-_OWN = ("data", "layout", "strict", "images", "held_out", "batch_size", "recipe", "changes")
+_OWN = ("data", "layout", "strict", "images", "held_out", "folds", "batch_size", "recipe", "changes")
 _RACES = ("spend", "within", "time_limit")
-_LEAST = {"images": 2, "batch_size": 2, "seed": 0} | dict.fromkeys(
+_LEAST = {"images": 2, "folds": 2, "batch_size": 2, "seed": 0} | dict.fromkeys(
     ("classes", "epochs", "seeds", "halving", "workers", "threads", "grace"), 1
 )
 
@@ -47,6 +47,7 @@ class Request:
     evaluate: str | Callable[..., Any] = TRAIN
     images: int | None = None
     held_out: float | None = None
+    folds: int | None = None
     layout: Layout | None = None
     strict: bool = False
     epochs: int | None = None
@@ -92,7 +93,22 @@ class Request:
             raise ScalenetError(f"{_option(unused[0])} is for scalenet's own training, and --evaluate has its own")
         if self.layout is not None and self.data is None:
             raise ScalenetError("--layout is for the images of --data")
+        self._check_folds()
         self._check_rates()
+
+    def _check_folds(self) -> None:
+        """Refuse folds that do not go with what else is asked for."""
+        if self.folds is None:
+            return
+        if self.data is None:
+            raise ScalenetError("--folds is for the images of --data: of rendered ones there are as many as are wanted")
+        if self.held_out is not None:
+            raise ScalenetError("--folds and --held-out are two ways to hold images out: give one of them")
+        if self.folds > self.seeds:
+            raise ScalenetError(
+                f"--folds {self.folds} with {self.seeds} seeds: a fold is held out by a seed of its own",
+                hint=f"give --seeds {self.folds} or more, or --folds {self.seeds}",
+            )
 
     def _check_rates(self) -> None:
         """Refuse rates that are none, too few for a pilot, or given beside the one that is to be taken."""

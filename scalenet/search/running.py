@@ -75,9 +75,10 @@ def judges(asked: Asked, ears: Ears) -> Judges:
 
     for device in dict.fromkeys(devices):
         usable_device(device)
-    splits = read_images(asked, 1 + len(devices), say=ears.say, bar=ears.bar)
+    held = 1 if asked.request.folds is None else 2  # a worker has them once more, divided by the fold
+    splits = read_images(asked, 1 + held * len(devices), say=ears.say, bar=ears.bar)
     ears.say(stakes(splits))
-    plan = asked.plan(images_of(splits), {"torch": torch.__version__})
+    plan = asked.plan(images_of(splits, asked.request.folds), {"torch": torch.__version__})
     return Judges(trainers(asked, devices, splits), [{} for _ in devices], plan, devices, splits)
 
 

@@ -59,7 +59,7 @@ def select(
         train, validation = _held_out(train, seed=seed, fraction=fraction, root=source.root)
     spare = 0
     if limit is not None:
-        train, rest = _divided(train, limit, seed=seed, stream=1, root=source.root)
+        train, rest = divide(train, limit, seed=seed, stream=1, root=source.root)
         spare = sum(map(len, rest.values()))
     count = sum(map(len, train.values()))
     wanted = minival_size(minival, count)
@@ -81,17 +81,17 @@ def _held_out(files: Files, *, seed: int, fraction: float, root: Path) -> tuple[
         if len(found) < 2:
             raise DataError(f"{root}: class {name} has one image only; add more, since some images are held out")
     counts = [min(len(found) - 1, max(1, round(fraction * len(found)))) for found in files.values()]
-    held_out, train = _drawn(files, counts, seed=seed, stream=0)
+    held_out, train = draw(files, counts, seed=seed, stream=0)
     return train, held_out
 
 
-def _divided(files: Files, count: int, *, seed: int, stream: int, root: Path) -> tuple[Files, Files]:
+def divide(files: Files, count: int, *, seed: int, stream: int, root: Path) -> tuple[Files, Files]:
     """Divide files into `count` drawn ones, every class by its share and at least one of each, and the rest."""
     if count < len(files):
         raise DataError(f"{root}: {count} images for {len(files)} classes; give --images {len(files)} or more")
     if count >= sum(map(len, files.values())):
         return files, {}
-    return _drawn(files, _shares([len(found) for found in files.values()], count), seed=seed, stream=stream)
+    return draw(files, _shares([len(found) for found in files.values()], count), seed=seed, stream=stream)
 
 
 def _with_minival(
@@ -102,11 +102,11 @@ def _with_minival(
             f"{root}: {count} training images are too few to keep some of each class for choosing the best epoch",
             hint="--set minival=0 --set patience=null trains on all of them",
         )
-    kept, minival = _divided(train, count - wanted, seed=seed, stream=2, root=root)
+    kept, minival = divide(train, count - wanted, seed=seed, stream=2, root=root)
     return kept, validation, minival
 
 
-def _drawn(files: Files, counts: Sequence[int], *, seed: int, stream: int) -> tuple[Files, Files]:
+def draw(files: Files, counts: Sequence[int], *, seed: int, stream: int) -> tuple[Files, Files]:
     """Draw that many of each class by the seed, each class from a stream of its own; return them and the rest."""
     drawn: Files = {}
     rest: Files = {}

@@ -58,6 +58,11 @@ def cost_sentences(evidence: Evidence) -> Iterator[str]:
     yield f"{said}{explained}; a grid with `constraint: measured` brings them to one cost"
 
 
+def fold_sentence(folds: int) -> str:
+    """Say which images are held out where there are folds."""
+    return f"{folds} folds: seed s holds out fold s mod {folds}, so that {folds} seeds hold out every image once"
+
+
 def pilot_sentence(pilot: Pilot) -> str:
     """Say what the pilot is, before it is run."""
     rates = ", ".join(f"{rate:g}" for rate in pilot.rates)

@@ -276,6 +276,7 @@ def facts(outcome: Outcome) -> dict[str, str]:
     if plan.images is not None and plan.recipe is not None:
         images = plan.images
         parts = f"{images.train:,} to train, {images.validation:,} held out, {images.classes} classes"
+        parts += "" if images.folds is None else f", {images.folds} folds"
         found["images"] = f"{images.name}: {parts}, chance {100 * images.chance:.1f} %"
         found["recipe"] = f"{plan.recipe.name}, {plan.recipe.epochs} epochs"
     if outcome.learning_rate is not None:

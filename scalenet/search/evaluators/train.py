@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,6 +17,7 @@ from scalenet.arch.files import sweep
 from scalenet.model.builder import build
 from scalenet.search.evaluators.base import Report, Result
 from scalenet.training.checkpoint import read_state, write_state
+from scalenet.training.folds import fold_of
 from scalenet.training.loop import Training
 from scalenet.training.numerics import memory_format
 from scalenet.training.progress import DivergedError, Listener
@@ -32,6 +33,14 @@ if TYPE_CHECKING:
     from scalenet.training.recipe import Recipe
 
 
+@dataclass(frozen=True, slots=True)
+class Folds:
+    """How many folds images have, and the seed that drew them: a training with seed s holds out fold s mod `number`."""
+
+    number: int
+    seed: int
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Train:
     """Trains each candidate by a recipe, for the job's budget of epochs and at its rate, or else the recipe's.
@@ -44,6 +53,7 @@ class Train:
     device: str = "cpu"
     threads: int = 1
     every: float = 30.0
+    folds: Folds | None = None
 
     def check(self, jobs: Sequence[Job]) -> None:
         """Take any job."""
@@ -78,7 +88,15 @@ class Train:
         model = job.config.model
         module = build(recipe.applied(model), classes=len(self.splits.classes)).to(self.device)
         layout = memory_format(recipe, model, module)
-        return Training(module, self.splits, recipe=recipe, resolution=model.size, seed=job.seed, layout=layout)
+        splits = self.images_of(job.seed)
+        return Training(module, splits, recipe=recipe, resolution=model.size, seed=job.seed, layout=layout)
+
+    def images_of(self, seed: int) -> Splits:
+        """Return what a training with a seed is trained on and held against."""
+        if self.folds is None:
+            return self.splits
+        number = self.folds.number
+        return fold_of(self.splits, seed % number, folds=number, seed=self.folds.seed)
 
     def _about(self, job: Job, recipe: Recipe) -> str:
         """Return all that a training's bits follow from, as text."""
@@ -87,6 +105,7 @@ class Train:
                 "model": as_data(job.config.model),
                 "recipe": as_data(recipe),
                 "images": self.splits.digest,
+                "folds": None if self.folds is None else asdict(self.folds),
                 "seed": job.seed,
                 "versions": {"scalenet": __version__, "torch": torch.__version__},
             }
