@@ -11,6 +11,8 @@ Prints Markdown for docs/search.md, and the seeds it drew from:
 - bound: by how many points a candidate may be better than the winner, as the search says; held: how often none is by
   more (promised: 95 %);
 - ties: other candidates that may be the best; best in: how often the best is the winner or one of them;
+- forecast: how often the bound was forecast within a factor of two before a candidate was trained, and in brackets how
+  often it was more than twice the forecast; halfway: the same, by the race's forecast after half of its trainings;
 - again: rank correlation of the two searches of a pair; alike: how often each has the other's winner among its ties.
 """
 
@@ -28,11 +30,14 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
+import yaml
 
-from scalenet.search.answer.finding import Trained, find
+from scalenet.search.answer.finding import Finding, Trained, find
+from scalenet.search.answer.forecast import better_forecast, forecast, training_noise
 from scalenet.search.answer.ranking import agreement, rank
 from scalenet.search.answer.variances import shrink
-from scalenet.search.rungs.race import ERROR, Race, Training, next_round, spent, with_result
+from scalenet.search.rungs.pilot import BUDGET
+from scalenet.search.rungs.race import ERROR, SHARE, Training, next_round, race, spent, with_result
 from scalenet.search.rungs.schedule import halving
 
 if TYPE_CHECKING:
@@ -41,8 +46,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TABLES = Path(__file__).parent / "tables"
+COLUMNS = (
+    *("world", "strategy", "trained", "regret / 95 %", "bound", "held", "ties", "best in", "again", "alike"),
+    *("forecast", "halfway"),
+)
 SEEDS = 24  # of each candidate in a search, more than any strategy takes
 EXHAUSTIVE = 4
+OFF = 0.2  # deviation of the logarithm of what is known of a simulated truth's noise beforehand
 CAPS = (0.2, 0.35, 0.5, 1.0)
 
 
@@ -52,6 +62,10 @@ class World(Protocol):
     shares: NDArray[np.float64]
     truth: NDArray[np.float64]
     ratio: float
+
+    def noise_beforehand(self, random: np.random.Generator) -> float:
+        """Return what is known of the noise of a full training, in points, after a pilot."""
+        ...
 
     def draw(self, random: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return tables (candidates × SEEDS) of short and of full trainings."""
@@ -102,6 +116,10 @@ class Simulated:
         self.short = spread * short + (0 if how.equal else own)
         self.noise = how.noise * np.where(np.arange(count) == self.truth.argmax(), how.best_noise, 1.0)[:, None]
 
+    def noise_beforehand(self, random: np.random.Generator) -> float:
+        """Return the noise, off by about as much as what is foreseen on recorded tables."""
+        return self.how.noise * math.exp(OFF * random.normal())
+
     def draw(self, random: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return accuracy = candidate + seed + noise; a long training's noise is a little like its short one's."""
         how, shape = self.how, (len(self.shares), SEEDS)
@@ -137,7 +155,8 @@ class Recorded:
     The residuals of a training's short and full run stay together, and keep the size that its candidate's have.
     """
 
-    def __init__(self, rows: pd.DataFrame) -> None:
+    def __init__(self, rows: pd.DataFrame, held_out: int) -> None:
+        self.held_out = held_out
         table = {kind: _pivot(rows[rows.kind == kind]) for kind in ("short", "full")}
         first = rows.drop_duplicates("candidate").set_index("candidate").loc[list(table["full"].index)]
         self.shares = np.array([[float(part) for part in text.split()] for text in first.shares])
@@ -146,6 +165,11 @@ class Recorded:
         found = {kind: _parts(own.to_numpy()) for kind, own in table.items()}
         self.truth, self.short = found["full"][0], found["short"][0]
         self.left = np.stack([found["short"][1], found["full"][1]])
+        self.early = rows[(rows.kind == "full") & (rows.epoch == BUDGET)].accuracy.to_numpy()
+
+    def noise_beforehand(self, random: np.random.Generator) -> float:
+        """Return it by the number of held-out images, at the accuracy of a training after as long as a pilot's."""
+        return 100 * training_noise(self.held_out, float(random.choice(self.early)))
 
     def draw(self, random: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return trainings made of candidates' means and residuals of any candidate, scaled to those of its own."""
@@ -177,36 +201,44 @@ def _parts(table: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.
 
 
 class Row(NamedTuple):
-    """What one search came to; `expected` is what its candidates are ranked by."""
+    """What one search came to; `expected` is what its candidates are ranked by, `forecast` and `halfway` what its bound
+    was expected to be, nan where that was not asked.
+    """
 
     trained: float
     winner: int
     bound: float
     tied: NDArray[np.bool_]
     expected: NDArray[np.float64]
+    forecast: float
+    halfway: float = math.nan
 
 
 def searches(world: World, random: np.random.Generator, at_a_time: int) -> Iterator[tuple[str, Row]]:
     """Search a truth with every strategy, all of them by the same trainings."""
     short, full = world.draw(random)
-    yield "halving", halved(world, short, full)
+    noise = world.noise_beforehand(random)
+    yield "halving", halved(world, short, full, noise)
     for seeds in (2, EXHAUSTIVE, 8):
-        yield f"exhaustive, {seeds} seeds", exhaustive(world, full, seeds)
-    yield from raced(world, short, full, at_a_time)
+        yield f"exhaustive, {seeds} seeds", exhaustive(world, full, seeds, noise)
+    yield from raced(world, short, full, noise, at_a_time)
 
 
-def exhaustive(world: World, full: NDArray[np.float64], seeds: int) -> Row:
+def exhaustive(world: World, full: NDArray[np.float64], seeds: int, noise: float) -> Row:
     """Train all candidates to the end with so many seeds."""
     trained = _trained(world)
     trained.full[:, :seeds] = full[:, :seeds]
     finding = find(trained)
-    return Row(seeds / EXHAUSTIVE, finding.winner, finding.bound, finding.tied, finding.expected)
+    count = len(world.shares)
+    expected = forecast(halving(count, seeds=range(seeds), budget=None, factor=1), count, noise)
+    return Row(seeds / EXHAUSTIVE, finding.winner, finding.bound, finding.tied, finding.expected, expected)
 
 
-def halved(world: World, short: NDArray[np.float64], full: NDArray[np.float64]) -> Row:
+def halved(world: World, short: NDArray[np.float64], full: NDArray[np.float64], noise: float) -> Row:
     """Halve as the product does; the bound is that of its trainings to the end."""
     budget, count = round(1 / world.ratio), len(world.shares)
-    first, last = halving(count, seeds=range(EXHAUSTIVE), budget=budget, factor=budget).rungs
+    schedule = halving(count, seeds=range(EXHAUSTIVE), budget=budget, factor=budget)
+    first, last = schedule.rungs
     trained = _trained(world)
     few = len(first.seeds)
     trained.short[:, :few] = short[:, :few]
@@ -219,23 +251,31 @@ def halved(world: World, short: NDArray[np.float64], full: NDArray[np.float64]) 
     for standing in ranking.standings:
         tied[int(standing.name)], expected[int(standing.name)] = standing.tied, -standing.rank
     share = (few * count * world.ratio + EXHAUSTIVE * len(kept)) / count / EXHAUSTIVE
-    return Row(share, int(ranking.winner.name), find(trained).bound, tied, expected)
+    foreseen = forecast(schedule, count, noise)
+    return Row(share, int(ranking.winner.name), find(trained).bound, tied, expected, foreseen)
 
 
 def raced(
-    world: World, short: NDArray[np.float64], full: NDArray[np.float64], at_a_time: int
+    world: World, short: NDArray[np.float64], full: NDArray[np.float64], noise: float, at_a_time: int
 ) -> Iterator[tuple[str, Row]]:
     """Race to each cap; a race to a larger one goes on from there."""
-    trained, whole = _trained(world), EXHAUSTIVE * len(world.shares)
+    trained, count, budget = _trained(world), len(world.shares), round(10 / world.ratio)
+    whole, seen = EXHAUSTIVE * count, list[tuple[int, Finding]]()
     for cap in CAPS:
-        budget = round(10 / world.ratio)
-        race = Race(short=10, budget=budget, cap=cap * whole, exhaustive=whole, at_a_time=at_a_time, most=SEEDS)
-        while wanted := next_round(race, trained):
+        own = {"budget": budget, "seeds": EXHAUSTIVE, "at_a_time": at_a_time, "most": SEEDS}
+        asked = race(count, share=None if cap == SHARE else cap, **own)
+        while wanted := next_round(asked, trained):
             for training in wanted:
                 trained = with_result(trained, training, _score(training, short, full))
-        finding = find(trained, error=ERROR)
-        share = spent(trained) / whole
-        yield f"race, {100 * cap:.0f} %", Row(share, finding.winner, finding.bound, finding.tied, finding.expected)
+            if trained.seeds.any():
+                seen.append((int(trained.seeds.sum()), find(trained, error=ERROR)))
+        ends, finding = seen[-1]
+        early, then = next(one for one in seen if one[0] >= ends / 2)
+        halfway = better_forecast(asked, count, noise, verdict=then.verdict, bound=then.bound, trained=early)
+        expected = forecast(asked, count, noise), math.nan if halfway is None else halfway
+        shipped = cap == SHARE and asked.cap <= whole / 2
+        found = finding.winner, finding.bound, finding.tied, finding.expected
+        yield f"{'as shipped: ' * shipped}race, {100 * cap:.0f} %", Row(spent(trained) / whole, *found, *expected)
 
 
 def _score(training: Training, short: NDArray[np.float64], full: NDArray[np.float64]) -> float:
@@ -257,25 +297,38 @@ def pair(make: Callable[..., World], at_a_time: int, seed: int) -> list[tuple[st
         alike = bool(one.tied[other.winner] and other.tied[one.winner])
         for row in (one, other):
             regret = float(world.truth[best] - world.truth[row.winner])
-            shown = (row.trained, regret, row.bound, regret <= row.bound + 1e-9, row.tied.sum() - 1, row.tied[best])
-            found.append((name, np.array([*shown, np.nan if again is None else again, alike], dtype=np.float64)))
+            shown = [row.trained, regret, row.bound, regret <= row.bound + 1e-9, row.tied.sum() - 1, row.tied[best]]
+            shown += [np.nan if again is None else again, alike]
+            shown += [part for one in (row.forecast, row.halfway) for part in _right(one, row.bound)]
+            found.append((name, np.array(shown, dtype=np.float64)))
     return found
+
+
+def _right(forecast: float, bound: float) -> tuple[float, float]:
+    """Return whether a forecast is right within a factor of two, and whether it is too low by more."""
+    if math.isnan(forecast):
+        return math.nan, math.nan
+    return forecast / 2 <= bound <= 2 * forecast, bound > 2 * forecast
 
 
 def line(world: str, strategy: str, rows: Sequence[NDArray[np.float64]]) -> str:
     """Return a line of Markdown about the searches of one strategy in one world."""
-    trained, regret, bound, held, ties, inside, again, alike = np.array(rows).T
-    return (
-        f"| {world} | {strategy} | {100 * trained.mean():.0f} % "
-        f"| {regret.mean():.2f} / {np.quantile(regret, 0.95):.2f} "
-        f"| {bound.mean():.2f} | {100 * held.mean():.1f} | {ties.mean():.1f} | {100 * inside.mean():.1f} "
-        f"| {np.nanmean(again) if not np.isnan(again).all() else math.nan:.2f} | {100 * alike.mean():.0f} |"
+    trained, regret, bound, held, ties, inside, again, alike, *expected = np.array(rows).T
+    right, low, later, later_low = (100 * one.mean() for one in expected)
+    halfway = "" if math.isnan(later) else f"{later:.0f} ({later_low:.0f})"
+    correlation = math.nan if np.isnan(again).all() else np.nanmean(again)
+    cells = (
+        *(world, strategy, f"{100 * trained.mean():.0f} %"),
+        f"{regret.mean():.2f} / {np.quantile(regret, 0.95):.2f}",
+        *(f"{bound.mean():.2f}", f"{100 * held.mean():.1f}", f"{ties.mean():.1f}", f"{100 * inside.mean():.1f}"),
+        *(f"{correlation:.2f}", f"{100 * alike.mean():.0f}", f"{right:.0f} ({low:.0f})", halfway),
     )
+    return f"| {' | '.join(cells)} |"
 
 
-def recorded(rows: pd.DataFrame, random: np.random.Generator) -> World:  # noqa: ARG001 - as simulated ones
+def recorded(rows: pd.DataFrame, held_out: int, random: np.random.Generator) -> World:  # noqa: ARG001 - as simulated
     """Return the world of a table."""
-    return Recorded(rows)
+    return Recorded(rows, held_out)
 
 
 def _of_small(shares: str) -> bool:
@@ -301,9 +354,11 @@ def worlds() -> dict[str, Callable[..., World]]:
     }
     found: dict[str, Callable[..., World]] = {name: partial(Simulated, how) for name, how in simulated.items()}
     for file in sorted(TABLES.glob("*.csv.xz")):
+        about = yaml.safe_load(file.with_suffix("").with_suffix(".yaml").read_text(encoding="utf-8"))
+        held_out = about["images"]["held_out"]
         for task, rows in pd.read_csv(file).groupby("task"):
-            found[str(task)] = partial(recorded, rows)
-            found[f"{task}, as in the grid `small`"] = partial(recorded, rows[rows.shares.map(_of_small)])
+            found[str(task)] = partial(recorded, rows, held_out)
+            found[f"{task}, as in the grid `small`"] = partial(recorded, rows[rows.shares.map(_of_small)], held_out)
     return found
 
 
@@ -318,8 +373,8 @@ def main() -> None:
     asked = parser.parse_args()
     seeds = range(asked.first, asked.first + asked.searches // 2)
     print(f"{asked.searches} searches a row, seeds {seeds[0]} to {seeds[-1]}, {asked.at_a_time} at a time\n")
-    print("| world | strategy | trained | regret / 95 % | bound | held | ties | best in | again | alike |")
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    print(f"| {' | '.join(COLUMNS)} |")
+    print(f"|{'---|' * len(COLUMNS)}")
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))  # for processes that begin now
     with ProcessPoolExecutor(asked.processes, mp_context=get_context("spawn")) as pool:
         for name, make in worlds().items():

@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     Bar = Callable[[str, int, int | None], None]
     """Hears what takes a while, how much of it is done, and of how much, where that is known."""
 
-EMBEDDED_IMAGES = 8000
-"""Images that are rendered to train on, unless there are to be fewer."""
+EMBEDDED_IMAGES, EMBEDDED_HELD_OUT = 8000, 4000
+"""Images that are rendered to train on, unless there are to be fewer, and to be held out."""
 
 _EMBEDDED_GRID, _GRID, _RECIPE = "small", "shares", "search"
 
@@ -224,6 +224,12 @@ class Asked:
 
         if self.source is not None:
             yield stakes(self.selection)
+
+    def held_out(self) -> int:
+        """Return how many images are held out from a training."""
+        if self.source is None:
+            return EMBEDDED_HELD_OUT
+        return sum(map(len, self.selection.validation.values()))
 
     def train_images(self) -> int:
         """Return how many images there are to train on."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scalenet.search.asked import EMBEDDED_IMAGES
+from scalenet.search.asked import EMBEDDED_HELD_OUT, EMBEDDED_IMAGES
 from scalenet.search.plan import Images
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def read_images(asked: Asked, copies: int, *, say: Callable[[str], None], bar: B
     largest = max(max(candidate.config.model.size) for candidate in asked.candidates)
     if source is None:
         size = rendered_size(largest)
-        return embedded_splits(size=size, train=limit or EMBEDDED_IMAGES)
+        return embedded_splits(size=size, train=limit or EMBEDDED_IMAGES, validation=EMBEDDED_HELD_OUT)
     splits = read(
         asked.selection,
         size=min(largest, native_size(source)),

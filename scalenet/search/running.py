@@ -18,6 +18,7 @@ from scalenet.search.answer.trainings import shares_of
 from scalenet.search.clock import Clock
 from scalenet.search.evaluators import Given
 from scalenet.search.folder import database
+from scalenet.search.foresight import blunt, foresight
 from scalenet.search.images import images_of, read_images, scorer, trainers
 from scalenet.search.queue.database import PATIENCE
 from scalenet.search.queue.jobs import Aim, View
@@ -78,6 +79,8 @@ def judges(asked: Asked, ears: Ears) -> Judges:
     held = 1 if asked.request.folds is None else 2  # a worker has them once more, divided by the fold
     splits = read_images(asked, 1 + held * len(devices), say=ears.say, bar=ears.bar)
     ears.say(stakes(splits))
+    for line in blunt(asked):
+        ears.say(line)
     plan = asked.plan(images_of(splits, asked.request.folds), {"torch": torch.__version__})
     return Judges(trainers(asked, devices, splits), [{} for _ in devices], plan, devices, splits)
 
@@ -136,14 +139,13 @@ def is_apart(asked: Asked, workers: int, apart: bool | None) -> bool:
     return workers > 1 if apart is None else apart
 
 
-def expected(asked: Asked) -> str:
-    """Return about how long the search will take on this machine, in words."""
+def expected(asked: Asked) -> Iterator[str]:
+    """Yield about how long the search will take on this machine, and what it will tell, in words."""
     facts = {candidate.name: candidate.facts() for candidate in asked.candidates}
     factors, shares = dict.fromkeys(facts, 1.0), shares_of(facts)
     aim = Aim(schedule=asked.schedule(), factors=factors, shares=shares, pilot=asked.pilot)
-    view, workers = View(aim, {}), len(asked.workers())
-    seconds = view.seconds_left(workers, asked.seconds_an_epoch())
-    limit = aim.schedule.time_limit
+    view, workers, epoch = View(aim, {}), len(asked.workers()), asked.seconds_an_epoch()
+    seconds, limit = view.seconds_left(workers, epoch), aim.schedule.time_limit
     if limit is not None and seconds is not None:
         seconds = min(seconds, limit)
     most = "at most " if isinstance(aim.schedule, Race) else ""
@@ -151,8 +153,13 @@ def expected(asked: Asked) -> str:
     if view.trial is not None:
         trainings += f", {len(view.trial.needed)} of them the pilot's"
     if seconds is None:
-        return f"{trainings}; how long they take is unknown before the first training"
-    return f"{trainings}, about {duration(seconds)} with {number(workers, 'worker')} here, going by one timed step"
+        yield f"{trainings}; how long they take is unknown before the first training"
+        return
+    yield f"{trainings}, about {duration(seconds)} with {number(workers, 'worker')} here, going by one timed step"
+    share = 1.0
+    if isinstance(aim.schedule, Race) and limit is not None and epoch is not None:
+        share = aim.schedule.share_of(limit * workers / epoch)
+    yield from foresight(asked, share)
 
 
 def _stopped(study: Study) -> str:

@@ -158,13 +158,15 @@ class Search:
         return Status(self.name, outcome, workers, stopped=study.board.stopped())
 
     def expected(self) -> list[str]:
-        """Return how many images and trainings there are, and about how long those take here, a sentence each.
+        """Return how many images and trainings there are, how long they take here, and what they will tell.
+
+        A sentence each.
 
         Times a step of training for it.
         """
         said: list[str] = []
         asked = self._needs_asked().in_time(None, say=said.append)
-        return [*asked.stakes(), *said, expected(asked)]
+        return [*asked.stakes(), *said, *expected(asked)]
 
     def candidates(self, *, proxies: bool = False, say: Callable[[str], None] | None = None) -> pd.DataFrame:
         """Return a row a candidate: its name, α, β, γ, αβ²γ² (`nominal`), costs, and other points that gave it too.

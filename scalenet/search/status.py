@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from scalenet.arch.config import as_data
 from scalenet.arch.errors import RunError
 from scalenet.arch.words import duration, number, percentage
-from scalenet.search.answer.sentences import rate_sentence
+from scalenet.search.answer.sentences import forecast_sentence, rate_sentence, unit_of
 from scalenet.search.queue.pace import Pace
 from scalenet.search.rungs.race import Race
 
@@ -81,6 +81,30 @@ class Status:
         return len(self.view.running())
 
     @property
+    def bound(self) -> float | None:
+        """By how much any candidate may be better than the best so far, where a race knows it."""
+        return self.outcome.bound if isinstance(self.view.aim.schedule, Race) else None
+
+    @property
+    def forecast(self) -> float | None:
+        """About what the bound will be in the end, by all that is known so far; None where that is too little.
+
+        Before a candidate is trained it goes by how many images are held out, and the pilot's accuracy.
+        """
+        return None if self.finished else self.outcome.forecast(self.share)
+
+    @property
+    def share(self) -> float:
+        """Return which share of its cap a race will train: all of it, or what the time holds."""
+        race, unit = self.view.aim.schedule, self.epoch if self.view.unit is None else self.view.unit
+        if unit is None or not isinstance(race, Race) or race.time_limit is None:
+            return 1.0
+        taken = sum(entry.result.seconds for entry in self.view.done() if entry.result is not None) / self.workers
+        left = max(0.0, race.time_limit - taken) if self.limit is None else self.limit
+        done, _ = self.outcome.spent()
+        return race.share_of(done + left * self.workers / unit)
+
+    @property
     def seconds_left(self) -> float | None:
         """About how long the rest takes, 0 where nothing is left; None where nothing is known of it yet."""
         if self.finished:
@@ -96,6 +120,7 @@ class Status:
             parts = [f"pilot, {number(len(trial.rates), 'learning rate')}"]
         parts += [f"{self.done + self.failed} of {self.most} trainings done{lost}, {self.running} running"]
         parts += [] if self.finished else [self.left()]
+        parts += [_bound(self).removeprefix(" · ")] if self.bound is not None and not self.finished else []
         parts += ["asked to stop"] if self.stopped and not self.finished else []
         return " · ".join(parts)
 
@@ -147,6 +172,8 @@ class Status:
             "planned": self.planned,
             "running": [_running(entry) for entry in view.running()],
             "seconds_left": self.seconds_left,
+            "bound": self.bound,
+            "forecast": self.forecast,
             "candidates": self.rows(),
         }
 
@@ -186,6 +213,7 @@ class Watch:
         self.known: set[Any] | None = None
         self.rungs, self.pace = 0, Pace()
         self.pilot: tuple[tuple[float, ...], float | None] = ((), None)
+        self.foretold = False
 
     def __call__(self, view: View) -> None:
         """Look."""
@@ -194,13 +222,15 @@ class Watch:
         ended = {entry.key: entry for entry in (*view.done(), *view.failed())}
         if self.known is None:
             self.known, self.rungs = set(ended), len(status.outcome.rungs)
+            self.foretold = bool(status.outcome.done)
             self.pilot = _pilot(status.outcome)
         new = [entry for key, entry in ended.items() if key not in self.known]
-        bound = _bound(status.outcome) if new else ""
+        bound = _bound(status) if new else ""
         for place, entry in enumerate(new, start=len(ended) - len(new) + 1):
             left = "" if status.finished else f" · {status.left()}"
             self.say(f"[{place}/{status.planned}] {_line(entry)}{bound}{left}")
         self._tell_pilot(status.outcome)
+        self._tell_forecast(status)
         self._tell_rungs(status.outcome)
         self.known |= set(ended)
         if new and self.pace.is_due:
@@ -223,6 +253,17 @@ class Watch:
         for rate in sorted({*rates} - {*before[0]}):
             self.say(f"the pilot tries a learning rate of {rate:g} too")
 
+    def _tell_forecast(self, status: Status) -> None:
+        """Say once, before the first candidate is trained, how long it takes and what it will tell."""
+        outcome = status.outcome
+        waits = outcome.view.trial is not None and outcome.view.rate is None
+        if self.foretold or waits:
+            return
+        self.foretold = True
+        expected, seconds = outcome.first_forecast(status.share), status.seconds_left
+        if expected is not None:
+            self.say(forecast_sentence(expected, unit_of(scored=outcome.scored), seconds or None))
+
     def _tell_rungs(self, outcome: Outcome) -> None:
         for place, (rung, names) in list(enumerate(outcome.rungs, start=1))[self.rungs :]:
             parts = [number(len(names), "candidate"), number(len(rung.seeds), "seed")]
@@ -237,10 +278,11 @@ def _pilot(outcome: Outcome) -> tuple[tuple[float, ...], float | None]:
     return ((), None) if trial is None else (trial.rates, trial.rate)
 
 
-def _bound(outcome: Outcome) -> str:
-    """Return by how much a candidate may be better than the best so far, where a race knows it."""
-    bound = outcome.bound if isinstance(outcome.view.aim.schedule, Race) else None
-    return "" if bound is None else f" · none is better by more than {100 * bound:.2g} points"
+def _bound(status: Status) -> str:
+    """Return by how much a candidate may be better than the best so far, and about what that will be in the end."""
+    bound, expected, unit = status.bound, status.forecast, unit_of(scored=status.outcome.scored)
+    in_the_end = "" if expected is None else f", about {100 * expected:.2g} in the end"
+    return "" if bound is None else f" · none is better by more than {100 * bound:.2g} {unit}{in_the_end}"
 
 
 def _line(entry: Entry) -> str:

@@ -90,9 +90,10 @@ class Evidence(Record):
     that of the best may lie in the last rung. Both are missing where nothing is known of the noise. No candidate
     scores better than the winner by more than `bound`, at 95 %, as the trainings to the end say; `unjudged` candidates
     had none, and are bounded by what short trainings and their neighbours say (see `scalenet.search.answer.finding`).
-    `agreement` is the correlation of short trainings with long ones that was found there, and `noisier` and `collapsed`
-    are how many candidates have more noise than the others, and how many trainings broke down and were left out of the
-    bound. `cost_spread` is by how much the dearest candidate costs more than the cheapest, as a fraction, and
+    `forecast` is what the bound was expected to be, by the pilot and the number of held-out images, before a candidate
+    was trained. `agreement` is the correlation of short trainings with long ones that was found there, `noisier` and
+    `collapsed` are how many candidates have more noise than the others, and how many trainings broke down and were left
+    out of the bound. `cost_spread` is by how much the dearest candidate costs more than the cheapest, a fraction, and
     `cost_correlation` the rank correlation of FLOPs with what was ranked. `seed_correlation`
     is the mean rank correlation between seeds, `diverged` how many candidates were left out because a training of
     theirs diverged, and `failed` of how many one failed: they are ranked by the rungs before, or tie. `proxies` are
@@ -128,6 +129,7 @@ class Evidence(Record):
     interval: float | None = None
     margin: float | None = None
     bound: float | None = None
+    forecast: float | None = None
     unjudged: int = 0
     agreement: float | None = None
     noisier: int = 0

@@ -14,6 +14,7 @@ from scalenet.arch.convention import CONVENTION
 from scalenet.arch.errors import RunError
 from scalenet.search.answer.coefficients import Coefficients, Evidence, Piloted, Round, Separation, Tie, Tried
 from scalenet.search.answer.finding import find
+from scalenet.search.answer.forecast import better_forecast, forecast, training_noise
 from scalenet.search.answer.noise import rounding_noise
 from scalenet.search.answer.race_ranking import rank_race
 from scalenet.search.answer.ranking import agreement, look_error, rank
@@ -108,6 +109,46 @@ class Outcome:
         with suppress(RunError):
             return None if self.finding is None else _known(self.finding.bound)
         return None
+
+    @property
+    def piloted_accuracy(self) -> float | None:
+        """The baseline's best accuracy in the pilot, None where there is none."""
+        pilot = self.piloted()
+        known = [] if pilot is None else [tried.accuracy for tried in pilot.rates if tried.accuracy is not None]
+        return max(known, default=None)
+
+    def first_forecast(self, share: float = 1.0) -> float | None:
+        """Return about what the bound will be in the end, as far as it is known before a candidate is trained, of a
+        race that trains this share of its cap; None where it is not known how many images are held out.
+        """
+        noise = self._noise_beforehand
+        return None if noise is None else forecast(self.view.aim.schedule, len(self.candidates), noise, share)
+
+    def forecast(self, share: float = 1.0) -> float | None:
+        """Return about what the bound will be in the end by all that is known, as `first_forecast`; None where nothing
+        is known of the noise.
+        """
+        schedule, noise, finding = self.view.aim.schedule, self._noise_beforehand, None
+        with suppress(RunError):
+            finding = self.finding if isinstance(schedule, Race) else None
+        if finding is None or not isinstance(schedule, Race):
+            return self.first_forecast(share)
+        return better_forecast(
+            schedule,
+            len(self.candidates),
+            noise,
+            verdict=finding.verdict,
+            bound=finding.bound,
+            trained=int(self._trained.seeds.sum()),
+            share=share,
+        )
+
+    @property
+    def _noise_beforehand(self) -> float | None:
+        images = self.plan.images
+        if images is None or len(self.candidates) == 1:
+            return None
+        return training_noise(images.validation, self.piloted_accuracy) * max(self.view.aim.factors.values())
 
     @property
     def _found(self) -> Finding:
@@ -308,7 +349,7 @@ class Outcome:
                 exhaustive=exhaustive,
                 seeds=ranking.winner.seeds,
                 accuracy=_tidy(ranking.winner.accuracy),
-                score=_tidy(ranking.winner.score) if self._scored else None,
+                score=_tidy(ranking.winner.score) if self.scored else None,
                 interval=_known(ranking.winner.interval),
                 margin=_known(ranking.margin),
                 **self._bound(),
@@ -342,8 +383,10 @@ class Outcome:
         finding = self.finding
         if finding is None or len(self.candidates) == 1:
             return {}
+        foreseen = self.first_forecast()
         return {
             "bound": _known(finding.bound),
+            "forecast": None if foreseen is None else _tidy(foreseen),
             "unjudged": int(finding.unjudged.sum()),
             "agreement": None if finding.agreement is None else _tidy(finding.agreement),
             "noisier": int(finding.verdict.noisier.sum()),
@@ -393,7 +436,7 @@ class Outcome:
             beta=tie.beta,
             gamma=tie.gamma,
             accuracy=_tidy(standing.accuracy),
-            score=_tidy(standing.score) if self._scored else None,
+            score=_tidy(standing.score) if self.scored else None,
             over=self._over(standing.name),
             rung=standing.rung + 1,
             seeds=standing.seeds,
@@ -405,7 +448,8 @@ class Outcome:
         return Tie(alpha=tie.alpha, beta=tie.beta, gamma=tie.gamma)
 
     @property
-    def _scored(self) -> bool:
+    def scored(self) -> bool:
+        """Whether what is ranked is not the accuracy itself."""
         return self.plan.objective.goal != "accuracy"
 
     def _entry(self, key: Key) -> Entry | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scalenet.arch.words import number, percentage
+from scalenet.arch.words import duration, number, percentage
+from scalenet.search.answer.forecast import LIKELY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +24,7 @@ def bound_sentences(evidence: Evidence) -> Iterator[str]:
     """Say by how much any candidate may be better than the winner, and what that rests on."""
     if evidence.bound is None:
         return
-    unit = "points" if evidence.score is None else "hundredths of the score"
+    unit = unit_of(scored=evidence.score is not None)
     by = f" by more than {100 * evidence.bound:.2f} {unit}" if evidence.bound > 0 else ""
     out = evidence.failed + evidence.diverged
     never = f"the {number(evidence.unjudged, 'candidate')} never trained to the end"
@@ -39,6 +40,29 @@ def bound_sentences(evidence: Evidence) -> Iterator[str]:
         yield f"{number(evidence.noisier, 'candidate')} {has} more noise than the others: take more --seeds to be sure"
     if evidence.collapsed:
         yield f"left out, because they broke down: {number(evidence.collapsed, 'training')}"
+
+
+def unit_of(*, scored: bool) -> str:
+    """Return the unit of a bound, in words: of scores that are no accuracies another one."""
+    return "hundredths of the score" if scored else "points"
+
+
+def forecast_sentence(expected: float, unit: str, seconds: float | None = None) -> str:
+    """Say before it is spent what a search takes, and what it will tell."""
+    takes = "" if seconds is None else f"about {duration(seconds)} here; "
+    return f"{takes}differences above about {100 * expected:.2g} {unit} will be seen (95 %)"
+
+
+def blunt_sentence(held_out: int, expected: float, folds: tuple[int, int, float] | None) -> str:
+    """Say that the held-out images cannot answer, and what could: so many folds of so many images, to what forecast."""
+    said = (
+        f"{number(held_out, 'held-out image')} will hardly tell candidates apart: differences above about "
+        f"{100 * expected:.2g} points will be seen, and those of equal cost seldom differ by more than {100 * LIKELY:g}"
+    )
+    if folds is None:
+        return f"{said}; more images would tell more"
+    count, images, better = folds
+    return f"{said}; --folds {count} holds out {images:,} images in turn, which makes it about {100 * better:.2g}"
 
 
 def unequal(spread: float) -> str | None:

@@ -94,6 +94,11 @@ class Race(Record):
         """The seeds that a candidate may get, in order."""
         return tuple(range(self.first_seed, self.first_seed + self.most))
 
+    def share_of(self, units: float) -> float:
+        """Return which share of the cap so many units of the budget are, all of it at most."""
+        whole = self.budget * self.cap
+        return 1.0 if units >= whole else units / whole
+
     def with_more(self, seeds: int, names: tuple[str, ...]) -> Race:
         """Return this race with so many more seeds for as many candidates, whom it gives them to is its own choice."""
         return self.changed(cap=self.cap + seeds * len(names), most=self.most + seeds, time_limit=None)
