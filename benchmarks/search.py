@@ -219,7 +219,7 @@ def searches(world: World, random: np.random.Generator, at_a_time: int) -> Itera
     short, full = world.draw(random)
     noise = world.noise_beforehand(random)
     yield "halving", halved(world, short, full, noise)
-    for seeds in (2, EXHAUSTIVE, 8):
+    for seeds in (2, 3, EXHAUSTIVE, 8):
         yield f"exhaustive, {seeds} seeds", exhaustive(world, full, seeds, noise)
     yield from raced(world, short, full, noise, at_a_time)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from scalenet.training.decoding import File, Files
     from scalenet.training.sources import Source
 
-_CHUNK = 1024
+_CHUNK = 64
 
 
 @dataclass(frozen=True, eq=False)

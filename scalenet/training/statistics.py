@@ -27,7 +27,7 @@ took all images for one class there (`benchmarks/statistics.py`).
 LEAST, MOST = 256, 1024
 """Statistics are estimated from a tenth of the training images, but from at least and at most so many."""
 
-_CHUNK = 1024
+_CHUNK = 64
 
 
 def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
