@@ -20,6 +20,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
+from plain_figures import PLAIN, save
+
 from scalenet.checks import children
 
 if TYPE_CHECKING:
@@ -183,6 +185,10 @@ def _become(
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
+    if PLAIN in os.environ:
+        from matplotlib.figure import Figure
+
+        Figure.savefig = save  # type: ignore[method-assign, assignment]
     if session:
         os.setsid()
         signal.signal(signal.SIGINT, signal.default_int_handler)

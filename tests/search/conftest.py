@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import commands
+import plain_figures
 import pytest
+from matplotlib.figure import Figure
 from noisy_images import write_images
 from postgres import running
 
@@ -48,6 +50,14 @@ rounding: fine
 @pytest.fixture(scope="session", autouse=True)
 def _server() -> None:
     commands.warm()
+
+
+@pytest.fixture(autouse=True)
+def _plain_figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw no figures, here and in programs that are started, unless the test is marked `drawn`."""
+    if request.node.get_closest_marker("drawn") is None:
+        monkeypatch.setattr(Figure, "savefig", plain_figures.save)
+        monkeypatch.setenv(plain_figures.PLAIN, "1")
 
 
 @pytest.fixture(scope="session")

@@ -119,6 +119,7 @@ def test_the_answer_is_what_scale_takes(finished, tiny, tmp_path):
     assert load_config(first).model == load_config(output / "candidates" / f"{winner}.yaml").model
 
 
+@pytest.mark.drawn
 def test_a_finished_search_is_not_trained_again_and_says_the_same(finished, tiny):
     output, first = finished
     before = {path: path.read_bytes() for path in output.rglob("*") if path.is_file()}

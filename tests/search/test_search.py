@@ -174,6 +174,7 @@ def test_scalenets_own_training_runs_here_and_leaves_threads_and_random_state_as
     assert torch.equal(torch.random.get_rng_state(), before[1])
 
 
+@pytest.mark.drawn
 def test_a_finished_search_is_shown_in_a_notebook(tiny, tmp_path):
     search = asked(tiny, tmp_path, Judge(), objective="accuracy-flops")
     assert "0 of 6 trainings done" in search._repr_html_()
