@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scalenet.search.answer.forecast import LIKELY, forecast, training_noise
-from scalenet.search.answer.sentences import blunt_sentence, forecast_sentence, unit_of
+from scalenet.search.answer.sentences import blunt_sentence, forecast_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,8 +20,8 @@ def foresight(asked: Asked, share: float = 1.0) -> Iterator[str]:
     """
     if asked.recipe is None or len(asked.candidates) < 2:
         return
-    expected, unit = _forecast(asked, asked.held_out(), share), unit_of(scored=asked.objective.goal != "accuracy")
-    yield f"{forecast_sentence(expected, unit)} if networks get 50 % right, and smaller ones otherwise"
+    expected, scored = _forecast(asked, asked.held_out(), share), asked.objective.goal != "accuracy"
+    yield f"{forecast_sentence(expected, scored=scored)} if networks get 50 % right, and smaller ones otherwise"
     yield from blunt(asked)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from scalenet.arch.config import as_data
 from scalenet.arch.errors import RunError
 from scalenet.arch.words import duration, number, percentage
-from scalenet.search.answer.sentences import forecast_sentence, rate_sentence, unit_of
+from scalenet.search.answer.sentences import about, forecast_sentence, rate_sentence
 from scalenet.search.queue.pace import Pace
 from scalenet.search.rungs.race import Race
 
@@ -262,7 +262,7 @@ class Watch:
         self.foretold = True
         expected, seconds = outcome.first_forecast(status.share), status.seconds_left
         if expected is not None:
-            self.say(forecast_sentence(expected, unit_of(scored=outcome.scored), seconds or None))
+            self.say(forecast_sentence(expected, scored=outcome.scored, seconds=seconds or None))
 
     def _tell_rungs(self, outcome: Outcome) -> None:
         for place, (rung, names) in list(enumerate(outcome.rungs, start=1))[self.rungs :]:
@@ -280,9 +280,11 @@ def _pilot(outcome: Outcome) -> tuple[tuple[float, ...], float | None]:
 
 def _bound(status: Status) -> str:
     """Return by how much a candidate may be better than the best so far, and about what that will be in the end."""
-    bound, expected, unit = status.bound, status.forecast, unit_of(scored=status.outcome.scored)
+    bound, expected = status.bound, status.forecast
     in_the_end = "" if expected is None else f", about {100 * expected:.2g} in the end"
-    return "" if bound is None else f" · none is better by more than {100 * bound:.2g} {unit}{in_the_end}"
+    if bound is None:
+        return ""
+    return f" · none is better by more than {about(bound, scored=status.outcome.scored)}{in_the_end}"
 
 
 def _line(entry: Entry) -> str:

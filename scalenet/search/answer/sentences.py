@@ -47,17 +47,24 @@ def unit_of(*, scored: bool) -> str:
     return "hundredths of the score" if scored else "points"
 
 
-def forecast_sentence(expected: float, unit: str, seconds: float | None = None) -> str:
+def about(bound: float, *, scored: bool = False) -> str:
+    """Return a bound to two digits, with its unit."""
+    digits = f"{100 * bound:.2g}"
+    unit = unit_of(scored=scored)
+    return f"{digits} {'point' if (digits, unit) == ('1', 'points') else unit}"
+
+
+def forecast_sentence(expected: float, *, scored: bool, seconds: float | None = None) -> str:
     """Say before it is spent what a search takes, and what it will tell."""
     takes = "" if seconds is None else f"about {duration(seconds)} here; "
-    return f"{takes}differences above about {100 * expected:.2g} {unit} will be seen (95 %)"
+    return f"{takes}differences above about {about(expected, scored=scored)} will be seen (95 %)"
 
 
 def blunt_sentence(held_out: int, expected: float, folds: tuple[int, int, float] | None) -> str:
     """Say that the held-out images cannot answer, and what could: so many folds of so many images, to what forecast."""
     said = (
         f"{number(held_out, 'held-out image')} will hardly tell candidates apart: differences above about "
-        f"{100 * expected:.2g} points will be seen, and those of equal cost seldom differ by more than {100 * LIKELY:g}"
+        f"{about(expected)} will be seen, and those of equal cost seldom differ by more than {100 * LIKELY:g}"
     )
     if folds is None:
         return f"{said}; more images would tell more"
