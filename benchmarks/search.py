@@ -268,7 +268,8 @@ def raced(
             for training in wanted:
                 trained = with_result(trained, training, _score(training, short, full))
             if trained.seeds.any():
-                seen.append((int(trained.seeds.sum()), find(trained, error=ERROR)))
+                known = find(trained, error=ERROR, least=asked.least)  # as the race does, so that it is found once
+                seen.append((int(trained.seeds.sum()), known))
         ends, finding = seen[-1]
         early, then = next(one for one in seen if one[0] >= ends / 2)
         halfway = better_forecast(asked, count, noise, verdict=then.verdict, bound=then.bound, trained=early)

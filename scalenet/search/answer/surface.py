@@ -138,14 +138,16 @@ def fit_surface(
     noises, spreads, agreements, kernel = _hypotheses(budgets, kernels, ratio, least)
     scale = np.sqrt(spreads[:, level])
     same = level[:, None] == level
-    agree = np.where(same, 1.0, agreements[:, None, None])
-    flat = _FLAT * same
-    covariance = scale[:, :, None] * scale[:, None, :] * (agree * kernel[:, who[:, None], who] + flat)
+    covariance = kernel[:, who[:, None], who]
+    covariance *= np.where(same, 1.0, agreements[:, None, None])
+    covariance += _FLAT * same
+    covariance *= scale[:, :, None]
+    covariance *= scale[:, None, :]
     places = np.arange(len(who))
-    covariance[:, places, places] += noises[:, level] / trainings
+    noise = noises[:, level] / trainings
+    covariance[:, places, places] += noise
 
-    root = np.linalg.cholesky(covariance)
-    white = np.linalg.solve(root, np.broadcast_to(values[:, None], (len(root), len(values), 1)))[..., 0]
+    root, white = _whitened(covariance, values, noise)
     likely = -0.5 * (white**2).sum(axis=1) - np.log(np.diagonal(root, axis1=1, axis2=2)).sum(axis=1)
     group = np.searchsorted(np.array(SPREADS), np.round(spreads[:, 1] / spreads[:, 0], 9))
     kept = np.concatenate([_likeliest(likely, np.flatnonzero(group == one)) for one in range(len(SPREADS))])
@@ -166,6 +168,22 @@ def fit_surface(
         covariances=prior - np.swapaxes(half, 1, 2) @ half,
         spreads=group[kept],
     )
+
+
+def _whitened(
+    covariances: NDArray[np.float64], values: NDArray[np.float64], noise: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the Cholesky root of each covariance, and the values divided by it; `noise` is what their diagonals have.
+
+    Divided values are the last row of the root of a matrix with one more row, the values: no second step.
+    """
+    count, size = covariances.shape[:2]
+    wider = np.empty((count, size + 1, size + 1))
+    wider[:, :size, :size] = covariances
+    wider[:, size, :size] = wider[:, :size, size] = values
+    wider[:, size, size] = 1 + 2 * (values @ values) / noise.min(axis=1)  # more than the row's own square
+    root = np.linalg.cholesky(wider)
+    return root[:, :size, :size], root[:, size, :size]
 
 
 def _likeliest(likely: NDArray[np.float64], places: NDArray[np.int64]) -> NDArray[np.int64]:
