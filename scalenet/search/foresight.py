@@ -22,19 +22,19 @@ def foresight(asked: Asked, share: float = 1.0) -> Iterator[str]:
         return
     expected, scored = _forecast(asked, asked.held_out(), share), asked.objective.goal != "accuracy"
     yield f"{forecast_sentence(expected, scored=scored)} if networks get 50 % right, and smaller ones otherwise"
-    yield from blunt(asked)
+    yield from blunt(asked, share)
 
 
-def blunt(asked: Asked) -> Iterator[str]:
+def blunt(asked: Asked, share: float = 1.0) -> Iterator[str]:
     """Yield that the held-out images are too few to tell candidates apart, where they are, and what folds would do."""
     if asked.recipe is None or asked.source is None or len(asked.candidates) < 2:
         return
-    expected = _forecast(asked, asked.held_out())
+    expected = _forecast(asked, asked.held_out(), share)
     if expected > LIKELY:
-        yield blunt_sentence(asked.held_out(), expected, _better_folds(asked, expected))
+        yield blunt_sentence(asked.held_out(), expected, _better_folds(asked, expected, share))
 
 
-def _better_folds(asked: Asked, expected: float) -> tuple[int, int, float] | None:
+def _better_folds(asked: Asked, expected: float, share: float) -> tuple[int, int, float] | None:
     """Return how many folds would tell more, of how many images, and the forecast then; None where none would."""
     chosen, request = asked.selection, asked.request
     if chosen.drawn is None or request.folds is not None:
@@ -43,10 +43,10 @@ def _better_folds(asked: Asked, expected: float) -> tuple[int, int, float] | Non
     folds = min([request.seeds, *(len(train) + len(held_out) for train, held_out in classes)])
     if folds < 2:
         return None
-    better = _forecast(asked, len(chosen) // folds)
+    better = _forecast(asked, len(chosen) // folds, share)
     return (folds, len(chosen), better) if better < expected else None
 
 
-def _forecast(asked: Asked, held_out: int, share: float = 1.0) -> float:
+def _forecast(asked: Asked, held_out: int, share: float) -> float:
     """Return the forecast at the accuracy with the most noise."""
     return forecast(asked.schedule(), len(asked.candidates), training_noise(held_out), share)
