@@ -31,9 +31,10 @@ def first_fold(source: Source, *, folds: int, seed: int, limit: int | None = Non
     class has fewer images than there are folds.
     """
     if source.held_out is not None:
+        alone = f", or give the training images alone: --data {source.root / source.places[0]}"
         raise DataError(
             f"{source.root}: has held-out images of its own, and --folds is for data without",
-            hint=f"leave --folds out, or give the training images alone: --data {source.root / source.places[0]}",
+            hint=f"leave --folds out{alone if source.places[0] else ''}",
         )
     files, rest = source.train, Files()
     if limit is not None:
@@ -42,16 +43,13 @@ def first_fold(source: Source, *, folds: int, seed: int, limit: int | None = Non
     _check(sizes, folds, source.name)
 
     dealt = np.cumsum([0, *sizes.values()])
-    counts = np.diff(-(-dealt // folds))  # fold 0 gets every so manyth image, class after class
+    counts = np.diff(-(-dealt // folds))  # fold 0 gets each image whose number, class after class, divides by it
     held_out, train = draw(files, counts.tolist(), seed=seed, stream=0)
     return Selection(source, train, held_out, None, 1 / folds, sum(map(len, rest.values())))
 
 
 def fold_of(splits: Splits, number: int, *, folds: int, seed: int) -> Splits:
-    """Return the images with another fold held out; those of fold 0 are the held-out ones of what is given.
-
-    Raise `DataError` where files that could not be decoded leave a fold without a class.
-    """
+    """Return the images with another fold held out; those of fold 0 are the held-out ones of what is given."""
     if number == 0:
         return splits
     train, first = splits.train, splits.validation

@@ -81,12 +81,14 @@ def better_forecast(
     `noise` is what was known beforehand. It counts less with every training whose noise is measured, and the further
     the race is, the more counts the bound as it is. None where nothing is known of either.
     """
-    measured = 0.0 if math.isnan(verdict.noise) else verdict.freedom
-    if noise is None and not measured:
+    known = [] if noise is None else [(noise, _PRIOR)]
+    if verdict.freedom > 0 and not math.isnan(verdict.noise):
+        known.append((verdict.noise, verdict.freedom))
+    if not known:
         return None
-    known = 0.0 if noise is None else _PRIOR * noise**2
-    seen = measured * verdict.noise**2 if measured else 0.0
-    pooled = math.sqrt((known + seen) / (measured + (0.0 if noise is None else _PRIOR)))
+    squares = sum(freedom * one**2 for one, freedom in known)
+    pooled = math.sqrt(squares / sum(freedom for _, freedom in known))
+
     expected, in_all = forecast(race, candidates, pooled, share), trainings_of(race, candidates, share)
     if not 0 < bound < math.inf or expected <= 0:
         return max(race.within, min(expected, bound))
