@@ -324,12 +324,12 @@ def test_who_diverges_in_a_later_rung_is_not_ranked_by_the_first(tiny, tmp_path)
 
 def test_halving_trains_few_to_the_end(tiny, tmp_path):
     output = tmp_path / "halved"
-    result = search(tiny, output, "--seeds", "3", "--epochs", "4", "--halving", "4", "--grid", "shares.yaml")
+    result = search(tiny, output, "--seeds", "4", "--epochs", "4", "--halving", "4", "--grid", "shares.yaml")
     assert result.returncode == 0, result.stderr
     table, answer = pd.read_csv(output / "candidates.csv"), yaml.safe_load((output / "coefficients.yaml").read_text())
     rungs = answer["evidence"]["rungs"]
     assert len(rungs) > 1
-    assert (rungs[-1]["seeds"], rungs[-1]["budget"]) == (3, 4)
+    assert (rungs[-1]["seeds"], rungs[-1]["budget"]) == (4, 4)
     assert table["rung"].value_counts().max() > rungs[-1]["candidates"]
     assert answer["evidence"]["spent"] < answer["evidence"]["exhaustive"] / 2
     assert answer["evidence"]["spent"] == pd.read_csv(output / "jobs.csv")["budget"].sum()
