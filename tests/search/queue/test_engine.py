@@ -409,7 +409,7 @@ def test_ctrl_c_and_sigterm_give_jobs_back_at_once(lab):
 
 @pytest.mark.parametrize("url", ["postgresql"], indirect=True)
 def test_workers_end_with_the_process_that_started_them(lab):
-    process = lab.start(PAUSE="0.3")
+    process = lab.start(PAUSE="5")  # they would not end by themselves
     pids = {line.pid for line in lab.wait(lambda log: len({line.pid for line in log}) == 3)}
     process.kill()
     process.wait()
