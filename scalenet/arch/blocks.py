@@ -18,20 +18,22 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 from scalenet.arch.bounds import LARGEST
 from scalenet.arch.errors import ScalenetError, UnknownNameError
 from scalenet.arch.layers import (
+    IDENTITY,
     Activation,
-    BatchNorm,
+    Branches,
+    Choice,
     Conv,
     Count,
-    Gate,
+    DropPath,
     GlobalPool,
     Layer,
     Mask,
-    Residual,
+    Norm,
     Sequence,
 )
 
 if TYPE_CHECKING:
-    from scalenet.arch.spec import Norm, SqueezeExcite
+    from scalenet.arch.spec import AnyNorm, SqueezeExcite
 
 
 def odd(kernel: int) -> int:
@@ -48,6 +50,13 @@ Kernel: TypeAlias = Annotated[
     WithJsonSchema({"type": "integer", "minimum": 1, "maximum": LARGEST, "not": {"multipleOf": 2}}),
 ]
 Positive: TypeAlias = Annotated[int, Field(ge=1, le=LARGEST)]
+
+
+class Divides:
+    """Marks an option that a stage's width must be divisible by: every rounding keeps it so."""
+
+
+Groups: TypeAlias = Annotated[int, Field(ge=1, le=LARGEST), Divides]
 Ratio: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 
@@ -57,12 +66,12 @@ class Style:
     """What all blocks of a network share: activation, normalisation and the form of its squeeze-excite."""
 
     activation: str
-    norm: Norm
+    norm: AnyNorm
     squeeze_excite: SqueezeExcite
 
-    def batch_norm(self, channels: Count) -> BatchNorm:
+    def normalize(self, channels: Count) -> Norm:
         """Return the network's normalisation for `channels`."""
-        return BatchNorm(channels, self.norm.eps, self.norm.momentum)
+        return self.norm.layer(channels)
 
     def conv(
         self,
@@ -78,7 +87,7 @@ class Style:
         width = in_channels if group_width is None else group_width
         layers: tuple[tuple[str, Layer], ...] = (
             ("conv", Conv(in_channels, out_channels, kernel, stride, width)),
-            ("norm", self.batch_norm(out_channels)),
+            ("norm", self.normalize(out_channels)),
         )
         return Sequence((*layers, ("act", Activation(self.activation))) if activate else layers)
 
@@ -94,13 +103,13 @@ class Slot:
 
     def matches(self, out_channels: Count) -> Mask:
         """Return whether input and output have the same shape."""
-        return (self.in_channels == out_channels) if self.stride == 1 else False
+        return self.stride == 1 and (self.in_channels is out_channels or self.in_channels == out_channels)
 
 
-Block: TypeAlias = Callable[..., Sequence | Residual]
+Block: TypeAlias = Callable[..., Layer]
 
 
-def mbconv(slot: Slot, *, kernel: Kernel = 3, expand: Ratio = 6, se: Share = 0) -> Residual:
+def mbconv(slot: Slot, *, kernel: Kernel = 3, expand: Ratio = 6, se: Share = 0) -> Layer:
     """Mobile inverted bottleneck: expand, depthwise, squeeze-excite, project; `width` is the output's.
 
     The squeeze width is `se` times the block's *input* width, rounded down, at least 1 (MobileNetV2, section 3;
@@ -114,7 +123,7 @@ def mbconv(slot: Slot, *, kernel: Kernel = 3, expand: Ratio = 6, se: Share = 0) 
     if se:
         layers.append(("se", squeeze_excite(inner, scaled(slot.in_channels, se), style)))
     layers.append(("project", style.conv(inner, slot.width, activate=False)))
-    return Residual(Sequence(tuple(layers)), matches=slot.matches(slot.width))
+    return linked(Sequence(tuple(layers)), matches=slot.matches(slot.width))
 
 
 def separable(slot: Slot, *, kernel: Kernel = 3) -> Sequence:
@@ -128,7 +137,7 @@ def separable(slot: Slot, *, kernel: Kernel = 3) -> Sequence:
     )
 
 
-def basic(slot: Slot, *, kernel: Kernel = 3) -> Residual:
+def basic(slot: Slot, *, kernel: Kernel = 3) -> Layer:
     """Two convolutions and a shortcut (ResNet, figure 5 left); `width` is the output's."""
     style, width = slot.style, slot.width
     main = (
@@ -138,7 +147,7 @@ def basic(slot: Slot, *, kernel: Kernel = 3) -> Residual:
     return shortcut(slot, Sequence(main), width)
 
 
-def bottleneck(slot: Slot, *, kernel: Kernel = 3, expansion: Positive = 4, groups: Positive = 1) -> Residual:
+def bottleneck(slot: Slot, *, kernel: Kernel = 3, expansion: Positive = 4, groups: Groups = 1) -> Layer:
     """1×1, k×k and 1×1 convolutions and a shortcut (ResNet, figure 5 right; grouped: ResNeXt).
 
     `width` is the inner width; the output has `expansion` times as many channels. The stride stands in the k×k
@@ -153,7 +162,7 @@ def bottleneck(slot: Slot, *, kernel: Kernel = 3, expansion: Positive = 4, group
     return shortcut(slot, Sequence(main), out)
 
 
-def squeeze_excite(channels: Count, squeeze: Count, style: Style) -> Gate:
+def squeeze_excite(channels: Count, squeeze: Count, style: Style) -> Branches:
     """Return a gate from the channels' means through `squeeze` channels (SENet; 1×1 convolutions with bias)."""
     branch = (
         ("pool", GlobalPool(style.squeeze_excite.pool)),
@@ -162,13 +171,25 @@ def squeeze_excite(channels: Count, squeeze: Count, style: Style) -> Gate:
         ("expand", Conv(squeeze, channels, 1, 1, squeeze, bias=True)),
         ("gate", Activation(style.squeeze_excite.gate)),
     )
-    return Gate(Sequence(branch))
+    return Branches((("input", IDENTITY), ("branch", Sequence(branch))), "multiply")
 
 
-def shortcut(slot: Slot, main: Sequence, out_channels: Count) -> Residual:
+def shortcut(slot: Slot, main: Sequence, out_channels: Count) -> Branches:
     """Return `main` plus the identity, or a strided 1×1 projection where the shape changes, then activated."""
     projection = slot.style.conv(slot.in_channels, out_channels, stride=slot.stride, activate=False)
-    return Residual(main, slot.matches(out_channels), projection, Activation(slot.style.activation))
+    link = Choice(slot.matches(out_channels), IDENTITY, projection)
+    return residual(main, link, activation=Activation(slot.style.activation))
+
+
+def linked(main: Sequence, *, matches: Mask) -> Layer:
+    """Return `main` plus the identity where shapes match, and `main` alone elsewhere."""
+    return Choice(matches, residual(main), Sequence((("main", main),)))
+
+
+def residual(main: Sequence, link: Layer = IDENTITY, *, activation: Activation | None = None) -> Branches:
+    """Return `main`, which stochastic depth may drop, plus a shortcut, the identity unless given."""
+    dropped = Sequence((*main.layers, ("drop_path", DropPath())))
+    return Branches((("main", dropped), ("shortcut", link)), "add", activation=activation)
 
 
 def scaled(channels: Count, ratio: float) -> Count:
@@ -185,21 +206,6 @@ def scaled(channels: Count, ratio: float) -> Count:
     import numpy as np  # noqa: PLC0415 - only arrays need it
 
     return cast("Count", np.maximum(1, np.floor(np.round(channels * ratio, 9))))
-
-
-def out_channels(layer: Layer, in_channels: Count) -> Count:
-    """Return how many channels leave `layer` when `in_channels` enter."""
-    match layer:
-        case Conv():
-            return layer.out_channels
-        case Sequence():
-            for _, inner in layer.layers:
-                in_channels = out_channels(inner, in_channels)
-            return in_channels
-        case Residual():
-            return out_channels(layer.main, in_channels)
-        case _:
-            return in_channels  # what is of an unknown kind is refused where the layers are checked
 
 
 BUILT_IN: dict[str, Block] = {

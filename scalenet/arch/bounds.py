@@ -13,3 +13,6 @@ MOST_STAGES = 4096
 MOST_LAYERS = 100_000
 MOST_DIGITS = 100
 MOST_VALUES = 10**6
+
+MOST_GROWING = 4_096
+"""Blocks of a stage in which each is another, because it grows with its place."""

@@ -258,6 +258,8 @@ class Config(Record):
 _FIRST_KEYS = {
     "Model": "resolution channels activation norm squeeze_excite stem stages head regularization initialization",
     "Norm": "kind eps momentum",
+    "LayerNorm": "kind eps",
+    "GroupNorm": "kind groups eps",
     "SqueezeExcite": "pool gate",
     "Stem": "kind width kernel stride pool",
     "StemPool": "kind kernel stride",

@@ -8,7 +8,7 @@ array for many networks at once, one element each; only the numbers that scaling
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from typing import Any
@@ -17,11 +17,20 @@ if TYPE_CHECKING:
 
 Count: TypeAlias = "float | NDArray[Any]"
 Mask: TypeAlias = "bool | NDArray[Any]"
+Sides: TypeAlias = "int | tuple[int, int]"
+"""One number for height and width alike, or one for each."""
+
+Padding: TypeAlias = "Literal['symmetric', 'same', 'valid'] | Sides"
+"""`symmetric` is (kernel - 1) // 2 on each side, `same` TensorFlow's, by the size that enters, `valid` none."""
+
+
+IN_PLACE = frozenset({"relu", "relu6", "silu", "hardswish", "hardsigmoid"})
+"""Activations that can work in place, as they do on what the layer before them has just made."""
 
 
 @dataclass(frozen=True, slots=True)
 class Conv:
-    """A 2-d convolution, padded by (kernel - 1) // 2 on each side.
+    """A 2-d convolution.
 
     `group_width` is the number of input channels that one output channel sees: all of them in a dense convolution,
     1 in a depthwise one. `groups` follows as in_channels / group_width.
@@ -29,45 +38,56 @@ class Conv:
 
     in_channels: Count
     out_channels: Count
-    kernel: int
+    kernel: Sides
     stride: int
     group_width: Count
     bias: bool = False
+    padding: Padding = "symmetric"
 
 
 @dataclass(frozen=True, slots=True)
-class BatchNorm:
-    """Batch normalisation with scale and shift; `momentum` is PyTorch's (the weight of the new batch)."""
+class Norm:
+    """Normalisation with scale and shift.
+
+    `batchnorm` has statistics of its own, whose `momentum` is PyTorch's (the weight of the new batch); `layernorm`
+    normalises over the channels of each place, `groupnorm` each of `groups` groups of channels over all places.
+    """
 
     channels: Count
     eps: float
-    momentum: float
+    momentum: float = 0.1
+    kind: Literal["batchnorm", "layernorm", "groupnorm"] = "batchnorm"
+    groups: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Activation:
-    """An elementwise function: `relu`, `relu6`, `silu`, `sigmoid`, …"""
+    """An elementwise function: `relu`, `relu6`, `silu`, `hardswish`, `gelu`, `sigmoid`, `hardsigmoid`."""
 
     kind: str
 
 
 @dataclass(frozen=True, slots=True)
-class MaxPool:
-    """Max pooling, padded by (kernel - 1) // 2 on each side."""
+class Pool:
+    """Pooling in windows; `ceil` keeps a last window that is not whole. An average does not count padding."""
 
+    kind: Literal["max", "avg"]
     kernel: int
     stride: int
+    padding: Padding = "symmetric"
+    ceil: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class GlobalPool:
-    """The average over height and width, kept as a 1×1 map.
+    """The averages over a map, kept as a map of `side` × `side`.
 
     `kind` is how it is computed: `adaptive` (fvcore counts one operation per input element) or `mean` (fvcore counts
-    none). The result is the same.
+    none, and there is one average). The result is the same.
     """
 
-    kind: str
+    kind: Literal["adaptive", "mean"]
+    side: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +103,47 @@ class Dropout:
 
 
 @dataclass(frozen=True, slots=True)
+class DropPath:
+    """Stochastic depth: in training the map is zero for whole images, at the network's rate by the block's place."""
+
+
+@dataclass(frozen=True, slots=True)
 class Linear:
-    """A fully connected layer with bias."""
+    """A fully connected layer with bias, of what is flat."""
 
     in_features: Count
     out_features: Count
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """A factor a channel that is learned and starts at `start` (ConvNeXt's layer scale)."""
+
+    channels: Count
+    start: float
+
+
+@dataclass(frozen=True, slots=True)
+class Shuffle:
+    """Channels of `groups` equal groups take turns (ShuffleNet)."""
+
+    groups: int
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """Each place asks all others; queries, keys and values are a third of the channels each, in `heads` groups."""
+
+    heads: int
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A number a channel and place that is learned and added: `height` × `width` must be the map's."""
+
+    channels: Count
+    height: Count
+    width: Count
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,39 +153,75 @@ class Sequence:
     layers: tuple[tuple[str, Layer], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Gate:
-    """The input times the branch's output, channel by channel: squeeze-and-excitation."""
-
-    branch: Sequence
+IDENTITY = Sequence(())
+"""What enters, as it is."""
 
 
 @dataclass(frozen=True, slots=True)
-class Residual:
-    """The main path plus a shortcut, then an activation if there is one.
+class Branches:
+    """Named paths side by side, then an activation if there is one: residual, gate, Inception, DenseNet, ShuffleNet.
 
-    The shortcut is the identity where `matches` (input and output have the same shape); elsewhere it is the
-    projection, and where there is no projection either, there is no shortcut.
+    Each path takes `all` channels, or with `split` an equal part of them. Their maps are added, multiplied or put one
+    behind the other. A gate's 1×1 map is multiplied with every place.
     """
 
-    main: Sequence
-    matches: Mask
-    projection: Sequence | None = None
+    paths: tuple[tuple[str, Layer], ...]
+    join: Literal["add", "multiply", "concat"]
+    take: Literal["all", "split"] = "all"
     activation: Activation | None = None
 
 
-Layer: TypeAlias = (
-    Conv | BatchNorm | Activation | MaxPool | GlobalPool | Flatten | Dropout | Linear | Sequence | Gate | Residual
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """`yes` where `where` is true, else `no`: the only node in which an array decides."""
+
+    where: Mask
+    yes: Layer
+    no: Layer
+
+
+Leaf: TypeAlias = (
+    Conv
+    | Norm
+    | Activation
+    | Pool
+    | GlobalPool
+    | Flatten
+    | Dropout
+    | DropPath
+    | Linear
+    | Scale
+    | Shuffle
+    | Attention
+    | Position
 )
+Layer: TypeAlias = Leaf | Sequence | Branches | Choice
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
-    """`depth` blocks: the first one changes width and stride, each of the others is `repeated`."""
+class Run:
+    """A block that stands `times` times in a row."""
 
-    first: Layer
-    repeated: Layer
-    depth: Count
+    block: Layer
+    times: Count
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Stem, stage or head: runs of blocks, one after another.
+
+    Behind the first one blocks leave channels and size as they are, but where they `grow` with their place, as
+    DenseNet's do. There each block is a run of its own, and stands there once or, in shallower networks, not at all.
+    """
+
+    name: str
+    runs: tuple[Run, ...]
+    grows: bool = False
+
+    @property
+    def depth(self) -> Count:
+        """How many blocks the part has."""
+        return sum(run.times for run in self.runs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +231,14 @@ class Network:
     height: Count
     width: Count
     channels: int
-    stem: Sequence
-    stages: tuple[Stage, ...]
-    head: Sequence
+    parts: tuple[Part, ...]
+
+    @property
+    def stages(self) -> tuple[Part, ...]:
+        """The parts between stem and head."""
+        return self.parts[1:-1]
+
+
+def both(sides: Sides) -> tuple[int, int]:
+    """Return height and width."""
+    return (sides, sides) if isinstance(sides, int) else sides

@@ -7,24 +7,28 @@ that scaling moves.
 from __future__ import annotations
 
 import inspect
+import math
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias, cast
+from itertools import accumulate, groupby
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeAlias, cast, get_args, get_origin
 
 from pydantic import (
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
     SerializeAsAny,
+    Tag,
     create_model,
     model_validator,
 )
 
-from scalenet.arch import blocks
-from scalenet.arch.blocks import Block, Kernel, Positive, Share, Slot, Style
-from scalenet.arch.bounds import MOST_STAGES
+from scalenet.arch import blocks, layers
+from scalenet.arch.apportionment import apportioned
+from scalenet.arch.blocks import Block, Divides, Kernel, Positive, Share, Slot, Style
+from scalenet.arch.bounds import MOST_GROWING, MOST_STAGES
 from scalenet.arch.errors import ScalenetError
-from scalenet.arch.fitting import check_fit
 from scalenet.arch.layers import (
     Count,
     Dropout,
@@ -32,17 +36,19 @@ from scalenet.arch.layers import (
     GlobalPool,
     Layer,
     Linear,
-    MaxPool,
     Network,
+    Part,
+    Pool,
+    Run,
     Sequence,
-    Stage,
 )
+from scalenet.arch.shapes import Shape, after, fit
 from scalenet.arch.validation import PlainModel, as_python, plainly
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-ActivationName: TypeAlias = Literal["relu", "relu6", "silu", "hardswish"]
+ActivationName: TypeAlias = Literal["relu", "relu6", "silu", "hardswish", "gelu"]
 GateName: TypeAlias = Literal["sigmoid", "hardsigmoid"]
 
 
@@ -86,12 +92,52 @@ Resolution: TypeAlias = Annotated[
 ]
 
 
+Eps: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
 class Norm(Record):
     """Batch normalisation; `momentum` is PyTorch's, one minus TensorFlow's."""
 
     kind: Literal["batchnorm"] = "batchnorm"
-    eps: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-5
+    eps: Eps = 1e-5
     momentum: Annotated[float, Field(gt=0, le=1)] = 0.1
+
+    def layer(self, channels: Count) -> layers.Norm:
+        """Return the layer for a number of channels."""
+        return layers.Norm(channels, self.eps, self.momentum)
+
+
+class LayerNorm(Record):
+    """Normalisation over the channels of each place."""
+
+    kind: Literal["layernorm"]
+    eps: Eps = 1e-6
+
+    def layer(self, channels: Count) -> layers.Norm:
+        """Return the layer for a number of channels."""
+        return layers.Norm(channels, self.eps, kind="layernorm")
+
+
+class GroupNorm(Record):
+    """Normalisation of each of `groups` groups of channels over all places."""
+
+    kind: Literal["groupnorm"]
+    groups: Positive = 32
+    eps: Eps = 1e-5
+
+    def layer(self, channels: Count) -> layers.Norm:
+        """Return the layer for a number of channels."""
+        return layers.Norm(channels, self.eps, kind="groupnorm", groups=self.groups)
+
+
+def _norm_kind(value: Any) -> str:
+    return str(value.get("kind", "batchnorm") if isinstance(value, dict) else getattr(value, "kind", "batchnorm"))
+
+
+AnyNorm: TypeAlias = Annotated[
+    Annotated[Norm, Tag("batchnorm")] | Annotated[LayerNorm, Tag("layernorm")] | Annotated[GroupNorm, Tag("groupnorm")],
+    Discriminator(_norm_kind),
+]
 
 
 class SqueezeExcite(Record):
@@ -131,9 +177,55 @@ class StageSpec(Record):
     width: Positive
     stride: Positive = 1
 
+    divisors: ClassVar[tuple[str, ...]] = ()
+    """The options that the width must be divisible by."""
+
     def options(self) -> dict[str, Any]:
-        """Return the options of the block by name."""
+        """Return the options of the block by name; one that differs from block to block is a tuple, a value each."""
         return {name: getattr(self, name) for name in type(self).model_fields if name not in StageSpec.model_fields}
+
+    def options_of(self, number: int) -> dict[str, Any]:
+        """Return the options of a block by its place in the stage."""
+        return {name: value[number] if isinstance(value, tuple) else value for name, value in self.options().items()}
+
+    def kinds(self) -> list[tuple[dict[str, Any], int]]:
+        """Return the options of blocks, and how many in a row have them."""
+        every = [self.options_of(number) for number in range(self.depth if self._differing() else 1)]
+        kinds = [(options, len(list(alike))) for options, alike in groupby(every)]
+        return kinds if self._differing() else [(every[0], self.depth)]
+
+    @property
+    def divisor(self) -> int:
+        """What the width must be a multiple of."""
+        options = self.options()
+        values = [options[name] for name in self.divisors]
+        return math.lcm(*(one for value in values for one in (value if isinstance(value, tuple) else (value,))))
+
+    def block_in(self, slot: Slot, options: dict[str, Any]) -> Layer:
+        """Return the layers of a block."""
+        return blocks.block(self.block)(slot, **options)
+
+    def resized(self, *, width: int, depth: int) -> Self:
+        """Return this stage with another width and depth: options that differ are apportioned over it."""
+        kinds = self.kinds()
+        counts = apportioned([count for _, count in kinds], depth)
+        every = [options for (options, _), count in zip(kinds, counts, strict=True) for _ in range(cast("int", count))]
+        differing = {name: tuple(options[name] for options in every) for name in self._differing()}
+        return self.changed(width=width, depth=depth, **differing)
+
+    def _differing(self) -> list[str]:
+        return [name for name, value in self.options().items() if name in self.by_block and isinstance(value, tuple)]
+
+    by_block: ClassVar[frozenset[str]] = frozenset()
+    """The options that may differ from block to block."""
+
+    @model_validator(mode="after")
+    def _as_many_as_blocks(self) -> Self:
+        for name in self._differing():
+            given = len(getattr(self, name))
+            if given != self.depth:
+                raise ValueError(f"{name} has {given} values for a depth of {self.depth}")
+        return self
 
     def __reduce__(self) -> Any:
         """Pickle as plain data: the records of blocks are made while running, and pickle finds none of them."""
@@ -155,6 +247,7 @@ class LinearHead(Record):
     classes: Positive
 
 
+Runs: TypeAlias = tuple[Run, ...]
 Head: TypeAlias = Annotated[ConvHead | LinearHead, Field(discriminator="kind")]
 
 
@@ -188,8 +281,32 @@ def _stage_record(name: str, block: Block) -> type[StageSpec]:
         for parameter in parameters
         if parameter.kind is parameter.KEYWORD_ONLY
     }
-    fields: dict[str, Any] = {"block": (Literal[name], ...), **options}
-    return create_model(f"{name}_stage", __base__=StageSpec, __doc__=inspect.getdoc(block), **fields)
+    fields: dict[str, Any] = {
+        "block": (Literal[name], ...),
+        **{key: (_by_block(annotation), default) for key, (annotation, default) in options.items()},
+    }
+    record = create_model(f"{name}_stage", __base__=StageSpec, __doc__=inspect.getdoc(block), **fields)
+    record.divisors = tuple(key for key, (annotation, _) in options.items() if Divides in get_args(annotation))
+    record.by_block = frozenset(key for key, (annotation, _) in options.items() if not _is_tuple(annotation))
+    return record
+
+
+def _is_tuple(annotation: Any) -> bool:
+    """Return whether an option is a row of values itself."""
+    plain = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+    return get_origin(plain) is tuple
+
+
+def _by_block(annotation: Any) -> Any:
+    """Return what an option may be: a value for all blocks, or a list of one each."""
+    if _is_tuple(annotation):
+        return Annotated[annotation, BeforeValidator(as_tuple)]
+    each = Annotated[tuple[annotation, ...], BeforeValidator(as_tuple), Tag("each")]
+    return Annotated[Annotated[annotation, Tag("all")] | each, Discriminator(_extent)]
+
+
+def _extent(value: Any) -> str:
+    return "each" if isinstance(value, list | tuple) else "all"
 
 
 def as_stage(value: Any) -> Any:
@@ -212,7 +329,7 @@ class Model(Record):
     resolution: Resolution
     channels: Positive = 3
     activation: ActivationName
-    norm: Norm
+    norm: AnyNorm
     squeeze_excite: SqueezeExcite | None = None
     stem: Stem
     stages: Annotated[tuple[AnyStage, ...], BeforeValidator(as_tuple), Field(min_length=1, max_length=MOST_STAGES)]
@@ -241,11 +358,32 @@ class Model(Record):
     @model_validator(mode="after")
     def _layers_must_fit(self) -> Model:
         for number, stage in enumerate(self.stages):
-            groups = stage.options().get("groups", 1)
-            if stage.width % groups:
-                raise ValueError(f"stages[{number}].width {stage.width} is not divisible by its {groups} groups")
-        check_fit(self.layers)
+            if stage.width % stage.divisor:
+                needed = " and ".join(f"{stage.options()[name]} {name}" for name in stage.divisors)
+                raise ValueError(f"stages[{number}].width {stage.width} is not divisible by its {needed}")
+        self.growing  # noqa: B018 - it is where layers that do not fit are found
         return self
+
+    @cached_property
+    def style(self) -> Style:
+        """What all blocks share."""
+        return Style(self.activation, self.norm, self.squeeze_excite or SqueezeExcite())
+
+    @cached_property
+    def growing(self) -> tuple[bool, ...]:
+        """Which stages have blocks that leave more channels than enter, wherever they stand.
+
+        Raise ValueError that names part, block and layer where layers do not fit.
+        """
+        shape = Shape(self.channels, *self.size)
+        shape = fit(_stem(self, self.stem.width, self.style), shape, "stem")
+        found = []
+        for number, spec in enumerate(self.stages):
+            grows, shape = _fitted(spec, shape, f"stages[{number}] ({spec.block})", self.style)
+            found.append(grows)
+        head = self.head.width if isinstance(self.head, ConvHead) else None
+        fit(_head(self, head, shape.channels, self.style), shape, "head")
+        return tuple(found)
 
     @cached_property
     def layers(self) -> Network:
@@ -311,7 +449,7 @@ def with_dimensions(model: Model, numbers: Dimensions) -> Model:
         "resolution": height if height == width else (height, width),
         "stem": model.stem.changed(width=numbers.stem),
         "stages": tuple(
-            stage.changed(width=stage_width, depth=depth)
+            stage.resized(width=cast("int", stage_width), depth=cast("int", depth))
             for stage, stage_width, depth in zip(model.stages, numbers.widths, numbers.depths, strict=True)
         ),
         "head": model.head if numbers.head is None else model.head.changed(width=numbers.head),
@@ -324,25 +462,86 @@ def layer_tree(model: Model, numbers: Dimensions | None = None) -> Network:
     return model.layers if numbers is None else _layers(model, numbers)
 
 
+_SIDE = 4096
+"""Pixels of the map on which a block shows how many channels leave it; the size makes no difference."""
+
+
 def _layers(model: Model, numbers: Dimensions) -> Network:
-    style = Style(model.activation, model.norm, model.squeeze_excite or SqueezeExcite())
-    stem: tuple[tuple[str, Layer], ...] = style.conv(
-        model.channels,
-        numbers.stem,
-        kernel=model.stem.kernel,
-        stride=model.stem.stride,
-        group_width=model.channels,
-    ).layers
-    if model.stem.pool is not None:
-        stem = (*stem, ("pool", MaxPool(model.stem.pool.kernel, model.stem.pool.stride)))
-    channels, stages = numbers.stem, []
-    for spec, width, depth in zip(model.stages, numbers.widths, numbers.depths, strict=True):
-        block, options = blocks.block(spec.block), spec.options()
-        first = block(Slot(channels, width, spec.stride, style), **options)
-        channels = blocks.out_channels(first, channels)
-        stages.append(Stage(first, block(Slot(channels, width, 1, style), **options), depth))
-    head = _head(model, numbers.head, channels, style)
-    return Network(numbers.height, numbers.width, model.channels, Sequence(stem), tuple(stages), head)
+    style = model.style
+    parts = [Part("stem", (Run(_stem(model, numbers.stem, style), 1),))]
+    channels = numbers.stem
+    for number, (spec, width, depth) in enumerate(zip(model.stages, numbers.widths, numbers.depths, strict=True)):
+        stage = _growing_stage if model.growing[number] else _stage
+        runs, channels = stage(spec, width, depth, channels, style)
+        parts.append(Part(f"stages.{number}", runs, grows=model.growing[number]))
+    parts.append(Part("head", (Run(_head(model, numbers.head, channels, style), 1),)))
+    return Network(numbers.height, numbers.width, model.channels, tuple(parts))
+
+
+def _stage(spec: StageSpec, width: Count, depth: Count, channels: Count, style: Style) -> tuple[Runs, Count]:
+    """Return the runs of a stage, and the channels that leave it."""
+    kinds = spec.kinds()
+    first = spec.block_in(Slot(channels, width, spec.stride, style), kinds[0][0])
+    runs, channels = [Run(first, 1)], _channels_after(first, channels)
+    counts = apportioned([count for _, count in kinds], depth)
+    for number, ((options, _), times) in enumerate(zip(kinds, counts, strict=True)):
+        block = spec.block_in(Slot(channels, width, 1, style), options)
+        runs.append(Run(block, times if number else times - 1))
+    return tuple(runs), channels
+
+
+def _fitted(spec: StageSpec, shape: Shape, place: str, style: Style) -> tuple[bool, Shape]:
+    """Return whether a stage's blocks grow with their place, and what leaves it; raise ValueError where none fits."""
+
+    def block(number: int, entering: Shape) -> Shape:
+        slot = Slot(entering.channels, spec.width, 1 if number else spec.stride, style)
+        return fit(spec.block_in(slot, spec.options_of(min(number, spec.depth - 1))), entering, place)
+
+    shape = block(0, shape)
+    try:
+        left = block(1, shape)
+    except ValueError:
+        if spec.depth > 1:
+            raise
+        return False, shape
+    grows = left.channels != shape.channels
+    starts = accumulate((count for _, count in spec.kinds()), initial=0)
+    for number in range(1, spec.depth) if grows else [one for one in (1, *starts) if 0 < one < spec.depth]:
+        left = block(number, shape)
+        if replace(left, channels=0) != replace(shape, channels=0):
+            raise ValueError(f"{place}: a block that is repeated makes {left} of {shape}")
+        shape = left if grows else shape
+    return grows, shape
+
+
+def _growing_stage(spec: StageSpec, width: Count, depth: Count, channels: Count, style: Style) -> tuple[Runs, Count]:
+    """Return the runs of a stage whose blocks grow with their place: there are some in some of many networks only."""
+    import numpy as np  # noqa: PLC0415 - only arrays need it
+
+    most = math.ceil(np.max(depth))
+    if most > MOST_GROWING:
+        raise ScalenetError(f"a stage whose blocks grow with their place has at most {MOST_GROWING:,} of them")
+    runs: list[Run] = []
+    for number in range(most):
+        options = spec.options_of(min(number, spec.depth - 1))
+        block = spec.block_in(Slot(channels, width, 1 if number else spec.stride, style), options)
+        times = 1 if isinstance(depth, int) else cast("Count", np.clip(depth - number, 0, 1))
+        runs.append(Run(block, times))
+        left = _channels_after(block, channels)
+        channels = np.where(times > 0, left, channels) if isinstance(times, np.ndarray) else left
+    return tuple(runs), channels
+
+
+def _channels_after(block: Layer, channels: Count) -> Count:
+    return after(block, Shape(channels, _SIDE, _SIDE)).channels
+
+
+def _stem(model: Model, width: Count, style: Style) -> Sequence:
+    spec = model.stem
+    conv = style.conv(model.channels, width, kernel=spec.kernel, stride=spec.stride)
+    if spec.pool is None:
+        return conv
+    return Sequence((*conv.layers, ("pool", Pool("max", spec.pool.kernel, spec.pool.stride))))
 
 
 def _head(model: Model, width: Count | None, channels: Count, style: Style) -> Sequence:

@@ -1,18 +1,19 @@
 """Costs by formula: the layer tree read as arithmetic.
 
 Conventions, everywhere in scalenet: `flops` are multiply-adds of convolutions and linear layers for a batch of one, as
-in the paper; `flops_by_operator` has fvcore's operators (`conv`, `linear`, `batch_norm` with 2 per element in
-evaluation mode, `adaptive_avg_pool2d` with 1 per input element); `params` are trainable numbers; `activations` are
+in the paper; `flops_by_operator` has fvcore's operators (`conv`, `linear`, `matmul`, `batch_norm` with 2 per element
+in evaluation mode, `layer_norm` and `group_norm` with 5, `adaptive_avg_pool2d` with 1 per input element); `params` are
+trainable numbers; `activations` are
 elements of the outputs of convolutions and linear layers.
 
-The walk takes `int`s for one network, or arrays for many at once. A stage costs its first block plus (depth - 1) times
-its repeated block, so depths are arrays as well.
+The walk takes `int`s for one network, or arrays for many at once. A part costs the sum of its runs, each a block times
+how often it stands there, so depths are arrays as well.
 """
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -20,22 +21,32 @@ import numpy as np
 from scalenet.arch.config import CostRecord
 from scalenet.arch.errors import ScalenetError
 from scalenet.arch.layers import (
+    IDENTITY,
     Activation,
-    BatchNorm,
+    Attention,
+    Branches,
+    Choice,
     Conv,
     Count,
     Dropout,
+    DropPath,
     Flatten,
-    Gate,
     GlobalPool,
     Layer,
+    Leaf,
     Linear,
-    MaxPool,
     Network,
-    Residual,
+    Norm,
+    Part,
+    Pool,
+    Position,
+    Scale,
     Sequence,
+    Shuffle,
+    both,
 )
-from scalenet.arch.spec import Architecture, Dimensions, Model, layer_tree
+from scalenet.arch.shapes import Shape, after, entering_paths, joined, passed, shape_of
+from scalenet.arch.spec import Architecture, Dimensions, Model, dimensions, layer_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -45,8 +56,14 @@ if TYPE_CHECKING:
 
     from scalenet.costs.tables import By
 
-CONV, LINEAR, BATCH_NORM, ADAPTIVE_POOL = "conv", "linear", "batch_norm", "adaptive_avg_pool2d"
-OPERATORS = (CONV, LINEAR, BATCH_NORM, ADAPTIVE_POOL)
+CONV, LINEAR, MATMUL, ADAPTIVE_POOL = "conv", "linear", "matmul", "adaptive_avg_pool2d"
+NORMS = {"batchnorm": ("batch_norm", 2), "layernorm": ("layer_norm", 5), "groupnorm": ("group_norm", 5)}
+"""fvcore's operator of each normalisation, and what it counts an element."""
+
+MULTIPLYING = (CONV, LINEAR, MATMUL)
+"""The operators that `flops` are."""
+
+OPERATORS = (*MULTIPLYING, *(operator for operator, _ in NORMS.values()), ADAPTIVE_POOL)
 _EXACT = 2**53
 _BLOCK, _COLUMNS = 32_768, 1_024
 
@@ -61,8 +78,8 @@ class Tally:
 
     @property
     def flops(self) -> Count:
-        """Multiply-adds of convolutions and linear layers."""
-        return self.operators.get(CONV, 0) + self.operators.get(LINEAR, 0)
+        """Multiply-adds of convolutions, linear layers and matrix products."""
+        return sum(self.operators[name] for name in MULTIPLYING if name in self.operators)
 
     def add(self, operator: str, flops: Count) -> None:
         """Add `flops` of one operator."""
@@ -77,19 +94,30 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """A part of a network: `stem`, `stages.0`, …, `head`, costing `first` + (depth - 1) · `repeated`.
+class CostedRun:
+    """What one of `times` equal blocks in a row costs."""
 
-    `channels`, `height` and `width` are those of the map that leaves it. Stem and head have depth 1.
+    tally: Tally
+    times: Count
+
+
+@dataclass(frozen=True, slots=True)
+class CostedPart:
+    """A part of a network, `stem`, `stages.0`, …, `head`, by its runs.
+
+    `channels`, `height` and `width` are those of the map that leaves it.
     """
 
     name: str
-    first: Tally
-    repeated: Tally
-    depth: Count
+    runs: tuple[CostedRun, ...]
     channels: Count
     height: Count
     width: Count
+
+    @property
+    def depth(self) -> Count:
+        """How many blocks it has."""
+        return sum(run.times for run in self.runs)
 
     @property
     def cost(self) -> Tally:
@@ -111,7 +139,7 @@ class Cost:
     flops_by_operator: dict[str, Any]
     params: Any
     activations: Any
-    parts: tuple[Part, ...] = field(default=(), repr=False)
+    parts: tuple[CostedPart, ...] = field(default=(), repr=False)
     model: Model | None = field(default=None, repr=False, compare=False)
     candidates: dict[str, NDArray[np.float64]] = field(default_factory=dict, repr=False, compare=False)
 
@@ -153,12 +181,13 @@ def cost_many(model: Model, numbers: Dimensions, *, threads: int = 2, exact: boo
     """
     length = max(np.size(value) for value in _fields(numbers))
     numbers = each(numbers, as_floats)
-    result = np.zeros((len(OPERATORS) + 2, length))
+    names = list(cost(model).flops_by_operator)
+    result = np.zeros((len(names) + 2, length))
 
     def work(start: int) -> None:
         block = each(numbers, lambda value: value[start : start + _BLOCK] if isinstance(value, np.ndarray) else value)
         whole = total(walk(layer_tree(model, block)))
-        figures = (*(whole.operators.get(name, 0) for name in OPERATORS), whole.params, whole.activations)
+        figures = (*(whole.operators[name] for name in names), whole.params, whole.activations)
         for row, figure in zip(result, figures, strict=True):
             row[start : start + _BLOCK] = figure
 
@@ -170,21 +199,27 @@ def cost_many(model: Model, numbers: Dimensions, *, threads: int = 2, exact: boo
     if exact:
         check_exact(result.max(initial=0))
         result = result.astype(np.int64)
-    operators = {name: row for name, row in zip(OPERATORS, result, strict=False) if row.any()}
-    return Cost(result[0] + result[1], operators, result[-2], result[-1])
+    operators = dict(zip(names, result, strict=False))
+    flops = sum(operators[name] for name in MULTIPLYING if name in operators)
+    return Cost(flops, operators, result[-2], result[-1])
 
 
 def cost_box(model: Model, depths: tuple[Count, ...], numbers: Dimensions, *, threads: int = 2) -> NDArray[np.int64]:
     """Count the FLOPs of every depth with every width and resolution: int64 [depths, widths and resolutions].
 
     `depths` holds an array of repeats a stage; `numbers` the widths and resolutions, its own depths are not read.
-    A network costs base(w, r) + Σ (depth - 1) · block(w, r), so the box is one matrix product.
+    A network costs the sum of its blocks, each times how often it stands there, so the box is one matrix product. Where
+    blocks grow with their place (DenseNet) there is no box, and ScalenetError says so.
     """
+    if any(model.growing):
+        raise ScalenetError("a network whose blocks grow with their place is not the product of depths and widths")
     parts = list(walk(layer_tree(model, each(numbers, as_floats))))
-    base = sum(part.first.flops for part in parts)
-    rows = np.stack([row.ravel() for row in np.broadcast_arrays(base, *(part.repeated.flops for part in parts[1:-1]))])
-    rounds = np.broadcast_arrays(np.ones(1), *(np.asarray(depth, np.float64) - 1 for depth in depths))
-    repeats = np.stack(rounds, axis=1)
+    deep = layer_tree(model, replace(dimensions(model), depths=tuple(np.asarray(one, np.float64) for one in depths)))
+    rows = np.stack(
+        [row.ravel() for row in np.broadcast_arrays(*(run.tally.flops for part in parts for run in part.runs))]
+    )
+    times = np.broadcast_arrays(*(np.atleast_1d(run.times) for part in deep.parts for run in part.runs))
+    repeats = np.stack(times, axis=1).astype(np.float64)
     check_exact(repeats.max(axis=0) @ rows.max(axis=1))
     result = np.empty((len(repeats), rows.shape[1]), np.int64)
 
@@ -196,17 +231,15 @@ def cost_box(model: Model, depths: tuple[Count, ...], numbers: Dimensions, *, th
     return result
 
 
-def walk(network: Network, *, smooth: bool = False, gates: bool = True) -> Iterator[Part]:
+def walk(network: Network, *, smooth: bool = False, gates: bool = True) -> Iterator[CostedPart]:
     """Yield the parts of a network with their costs, in order.
 
     With `smooth`, strides divide a map's size without rounding up: the cost as if sizes need not be whole.
     Without `gates`, squeeze-excite costs nothing.
     """
-    walker = Walker(network, smooth=smooth, gates=gates)
-    yield walker.part("stem", network.stem)
-    for number, stage in enumerate(network.stages):
-        yield walker.part(f"stages.{number}", stage.first, stage.repeated, stage.depth)
-    yield walker.part("head", network.head)
+    walker = Walker(shape_of(network, smooth=smooth), gates=gates)
+    for part in network.parts:
+        yield walker.part(part)
 
 
 class Walker:
@@ -216,28 +249,21 @@ class Walker:
     multiplied by the area they are FLOPs and activations, by themselves parameters.
     """
 
-    def __init__(self, network: Network, *, smooth: bool = False, gates: bool = True) -> None:
-        self.channels: Count = network.channels
-        self.height, self.width = network.height, network.width
-        self.area = network.height * network.width
-        self.smooth, self.gates = smooth, gates
+    def __init__(self, shape: Shape, *, gates: bool = True) -> None:
+        self.shape, self.area, self.gates = shape, shape.places, gates
         self.tally = Tally()
-        self.weights = self.outputs = self.normalized = cast("Count", 0)
+        self.weights = self.outputs = cast("Count", 0)
+        self.normalized: dict[str, Count] = {}
 
-    @property
-    def map(self) -> tuple[Count, Count, Count]:
-        """Channels, height and width of the present map."""
-        return self.channels, self.height, self.width
-
-    @map.setter
-    def map(self, value: tuple[Count, Count, Count]) -> None:
-        self.channels, height, width = value
-        self.resize(height, width)
-
-    def part(self, name: str, first: Layer, repeated: Layer | None = None, depth: Count = 1) -> Part:
-        tally = self.counted(first)
-        again = Tally() if repeated is None else self.counted(repeated)
-        return Part(name, tally, again, depth, self.channels, self.height, self.width)
+    def part(self, part: Part) -> CostedPart:
+        """Return the costs of a part, and leave the map as it does."""
+        runs = []
+        for number, run in enumerate(part.runs):
+            entering = self.shape
+            runs.append(CostedRun(self.counted(run.block), run.times))
+            if number:
+                self.move(passed(part, entering, self.shape, run.times))
+        return CostedPart(part.name, tuple(runs), self.shape.channels, self.shape.height, self.shape.width)
 
     def counted(self, layer: Layer) -> Tally:
         """Return the counts of a layer, and leave the map as the layer does."""
@@ -247,84 +273,101 @@ class Walker:
         tally, self.tally = self.tally, outer
         return tally
 
-    def visit(self, layer: Layer) -> None:  # noqa: PLR0912 - one branch a kind of layer
+    def visit(self, layer: Layer) -> None:
+        match layer:
+            case Sequence():
+                for _, inner in layer.layers:
+                    self.visit(inner)
+            case Branches():
+                self.branches(layer)
+            case Choice():
+                self.choice(layer)
+            case _:
+                entering = self.shape
+                self.move(after(layer, entering))
+                self.leaf(layer, entering)
+
+    def leaf(self, layer: Leaf, entering: Shape) -> None:
+        """Count a leaf, behind which the map is: all that the formula knows of kinds of layers."""
         match layer:
             case Conv():
-                self.stride(layer.stride)
-                self.weights = _plus(self.weights, layer.out_channels * (layer.group_width * layer.kernel**2))
+                tall, wide = both(layer.kernel)
+                self.weights = _plus(self.weights, layer.out_channels * (layer.group_width * (tall * wide)))
                 self.outputs = _plus(self.outputs, layer.out_channels)
                 if layer.bias:
                     self.tally.params = self.tally.params + layer.out_channels
-                self.channels = layer.out_channels
-            case BatchNorm():
-                self.normalized = _plus(self.normalized, layer.channels)
+            case Norm():
+                self.normalized[layer.kind] = _plus(self.normalized.get(layer.kind, 0), layer.channels)
             case Linear():
                 weights = layer.in_features * layer.out_features
                 self.tally.add(LINEAR, weights)
                 self.tally.params = self.tally.params + weights + layer.out_features
                 self.tally.activations = self.tally.activations + layer.out_features
-                self.channels = layer.out_features
-            case MaxPool():
-                self.stride(layer.stride)
             case GlobalPool():
                 if layer.kind == "adaptive":
-                    self.tally.add(ADAPTIVE_POOL, self.channels * self.area)
-                self.resize(1, 1)
-            case Sequence():
-                for _, inner in layer.layers:
-                    self.visit(inner)
-            case Gate() if self.gates:
-                self.aside(layer.branch)
-            case Residual():
-                if layer.projection is not None and layer.matches is not True:
-                    self.flush()
-                    outer, self.tally = self.tally, Tally()
-                    self.aside(layer.projection)
-                    projection, self.tally = self.tally, outer
-                    self.tally.add_all(projection, times=1 - 1 * layer.matches)  # 0 where they match, else 1
-                self.visit(layer.main)
-            case Activation() | Flatten() | Dropout() | Gate():
-                pass  # they cost nothing, a gate where it is left out
+                    self.tally.add(ADAPTIVE_POOL, entering.channels * entering.places)
+            case Attention():
+                self.tally.add(MATMUL, 2 * self.shape.channels * self.area**2)
+            case Scale():
+                self.tally.params = self.tally.params + layer.channels
+            case Position():
+                self.tally.params = self.tally.params + layer.channels * (layer.height * layer.width)
+            case Activation() | Flatten() | Dropout() | DropPath() | Pool() | Shuffle():
+                pass  # they cost nothing
             case _:
                 raise ScalenetError(f"{type(layer).__name__}: a layer of an unknown kind has no known cost")
 
-    def aside(self, branch: Layer) -> None:
-        """Count a branch, and have the map as it was."""
-        entering = self.map
-        self.visit(branch)
-        self.map = entering
+    def branches(self, layer: Branches) -> None:
+        """Count paths side by side."""
+        entering, left = self.shape, []
+        for (_, path), part in zip(layer.paths, entering_paths(layer, entering), strict=True):
+            if path is IDENTITY or (layer.join == "multiply" and not self.gates):
+                left.append(part)
+                continue
+            self.move(part)
+            self.visit(path)
+            left.append(self.shape)
+        self.move(joined(layer, left))
 
-    def stride(self, stride: int) -> None:
-        """Divide the map's sides, rounding up: kernels are odd and padded by (kernel - 1) // 2."""
-        if stride == 1:
+    def choice(self, layer: Choice) -> None:
+        """Count both of what arrays choose between, each as often as it is chosen."""
+        if isinstance(layer.where, bool):
+            self.visit(layer.yes if layer.where else layer.no)
             return
-        if self.smooth:
-            self.resize(np.divide(self.height, stride), np.divide(self.width, stride))
-        else:
-            self.resize(divided(self.height, stride), divided(self.width, stride))
-
-    def resize(self, height: Count, width: Count) -> None:
         self.flush()
-        self.height, self.width = height, width
-        self.area = height * width
+        entering = self.shape
+        for side, times in ((layer.yes, 1 * layer.where), (layer.no, 1 - 1 * layer.where)):
+            self.move(entering)
+            self.tally.add_all(self.counted(side), times)
+
+    def move(self, shape: Shape) -> None:
+        """Have the map of another shape."""
+        if shape.height is not self.shape.height or shape.width is not self.shape.width:
+            self.flush()
+            self.area = shape.places
+        self.shape = shape
 
     def flush(self) -> None:
         """Turn what was summed a pixel into counts."""
         tally = self.tally
-        tally.add(CONV, self.weights * self.area)
-        scales_and_shifts = 2 * self.normalized
-        tally.add(BATCH_NORM, scales_and_shifts * self.area)
-        tally.params = _plus(tally.params, self.weights + scales_and_shifts)
-        tally.activations = _plus(tally.activations, self.outputs * self.area)
-        self.weights = self.outputs = self.normalized = 0
+        if not (isinstance(self.weights, int) and self.weights == 0):
+            tally.add(CONV, self.weights * self.area)
+            tally.params = _plus(tally.params, self.weights)
+            tally.activations = _plus(tally.activations, self.outputs * self.area)
+        for kind, channels in self.normalized.items():
+            operator, each_element = NORMS[kind]
+            tally.add(operator, channels * (each_element * self.area))
+            tally.params = _plus(tally.params, 2 * channels)
+        self.weights = self.outputs = 0
+        self.normalized = {}
 
 
-def total(parts: Iterable[Part]) -> Tally:
+def total(parts: Iterable[CostedPart]) -> Tally:
     """Return the counts of all parts together."""
     result = Tally()
     for part in parts:
-        result.add_all(part.first)
-        result.add_all(part.repeated, part.depth - 1)
+        for run in part.runs:
+            result.add_all(run.tally, run.times)
     return result
 
 
@@ -358,11 +401,6 @@ def check_exact(largest: float) -> None:
     """Raise OverflowError for what float64 cannot hold exactly."""
     if largest >= _EXACT:
         raise OverflowError("a count reaches 2**53, where float64 is no longer exact")
-
-
-def divided(size: Count, stride: int) -> Count:
-    """Return size / stride rounded up; `np.ceil` is ten times faster on float arrays than `//`."""
-    return -(-size // stride) if isinstance(size, int) else np.ceil(size / stride)
 
 
 def _plus(total: Count, more: Count) -> Count:

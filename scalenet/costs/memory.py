@@ -9,8 +9,10 @@ when:
   its input stays until it returns, for Python's frames refer to it. The stem's output so stays through all stages.
 - An activation after a convolution, a normalisation or a linear layer works in place; flattening allocates nothing.
 - A residual block holds its input, the main path's output, the projection's and their sum; stochastic depth two copies
-  more of the main path's output. A gate holds its input, the gate's values and their product.
-- Max pooling makes indices (8 bytes an output), which inference throws away at once.
+  more of the main path's output. A gate holds its input, the gate's values and their product. Maps that are put one
+  behind the other are copied, and all there until they are.
+- Max pooling makes indices (8 bytes an output), which inference throws away at once. A layer normalisation copies what
+  it normalises, shuffling too, attention holds the scores of all places with all others twice.
 
 In training autograd keeps, until the operator's own backward pass has run: the input of convolutions, linear layers,
 normalisations (and their two statistics a channel), max pooling (and its indices) and products (both factors); the
@@ -29,7 +31,7 @@ the last of them: numbers may be arrays, depths included.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -37,25 +39,35 @@ import numpy as np
 
 from scalenet.arch.errors import ScalenetError
 from scalenet.arch.layers import (
+    IDENTITY,
+    IN_PLACE,
     Activation,
-    BatchNorm,
+    Attention,
+    Branches,
+    Choice,
     Conv,
     Count,
     Dropout,
+    DropPath,
     Flatten,
-    Gate,
     GlobalPool,
     Layer,
     Linear,
     Mask,
-    MaxPool,
     Network,
-    Residual,
+    Norm,
+    Part,
+    Pool,
+    Position,
+    Run,
+    Scale,
     Sequence,
-    Stage,
+    Shuffle,
+    both,
 )
+from scalenet.arch.shapes import Shape, after, entering_paths, joined, padded, passed, shape_of
 from scalenet.arch.spec import Architecture, Dimensions, Model, layer_tree
-from scalenet.costs.formula import as_floats, check_exact, divided, each
+from scalenet.costs.formula import as_floats, check_exact, each
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -225,8 +237,7 @@ class _Walker:
         self.times: Count = 1
         self.parameters: Count = 0
         self.buffers: Count = 0
-        self.channels: Count = network.channels
-        self.height, self.width = network.height, network.width
+        self.shape = shape_of(network)
         self.input_needs_gradient = False
         self.peak = self.map + self.step(network).peak
 
@@ -237,16 +248,20 @@ class _Walker:
     @property
     def map(self) -> Count:
         """Bytes of the map where the walk is."""
-        return self.batch * self.element * self.channels * (self.height * self.width)
+        return self.bytes(self.shape)
+
+    def bytes(self, shape: Shape) -> Count:
+        """Return the bytes of a batch of maps."""
+        return self.batch * self.element * shape.channels * shape.places
 
     def step(self, network: Network) -> _Span:
         """Return the whole step: forward, and in training the loss and backward."""
-        stages = [partial(self.stage, stage, number > 0) for number, stage in enumerate(network.stages)]
+        stem, *stages, head = network.parts
         passed = self.chain(
             [
-                partial(self.visit, network.stem),
-                partial(self.chain, stages),
-                partial(self.visit, network.head),
+                partial(self.visit, stem.runs[0].block),
+                partial(self.chain, [partial(self.stage, stage, stage is not stages[0]) for stage in stages]),
+                partial(self.visit, head.runs[0].block),
             ]
         )
         if not self.training:
@@ -254,19 +269,22 @@ class _Walker:
         loss = (_step(self.map, self.map), _step(2 * self.map, 2 * self.map))
         return _together((*passed.forward, *loss, *passed.backward))
 
-    def stage(self, stage: Stage, drops_first: bool) -> _Passed:
+    def stage(self, stage: Part, drops_first: bool) -> _Passed:
+        """Return a stage; the network's first block is never dropped."""
         self.drops = self.drop_path and drops_first
-        return self.chain([partial(self.visit, stage.first), partial(self.repeats, stage.repeated, stage.depth - 1)])
+        first, *others = stage.runs
+        return self.chain([partial(self.visit, first.block), *(partial(self.repeats, stage, run) for run in others)])
 
-    def repeats(self, block: Layer, times: Count) -> _Passed:
-        """Return `times` blocks in a row, each of which lets go what enters it."""
-        self.drops, self.times = self.drop_path, times
-        entering = self.map
-        passed = self.visit(block)
+    def repeats(self, stage: Part, run: Run) -> _Passed:
+        """Return a run of blocks, each of which lets go what enters it."""
+        self.drops, self.times = self.drop_path, run.times
+        before = self.shape
+        block = self.visit(run.block)
         self.times = 1
-        free, later = _releases(entering, passed.keeps_output, passed.keeps_input)
-        forward = _together((*passed.forward, free)).repeated(times)
-        backward = _together((*passed.backward, later)).repeated(times)
+        free, later = _releases(self.bytes(before), block.keeps_output, block.keeps_input)
+        forward = _together((*block.forward, free)).repeated(run.times)
+        backward = _together((*block.backward, later)).repeated(run.times)
+        self.shape = passed(stage, before, self.shape, run.times)
         return _Passed((forward,), (backward,), alias=True)
 
     def chain(self, parts: Iterable[Callable[[], _Passed]]) -> _Passed:
@@ -288,54 +306,75 @@ class _Walker:
         backwards = tuple(span for spans in reversed(backward) for span in spans)
         return _Passed(tuple(forward), backwards, keeps_input, kept, alias=not made)
 
-    def visit(self, layer: Layer, *, in_place: bool = False) -> _Passed:  # noqa: PLR0911 - one return a kind of layer
+    def visit(self, layer: Layer, *, in_place: bool = False) -> _Passed:
+        match layer:
+            case Sequence():
+                return self.sequence(layer)
+            case Branches():
+                return self.branches(layer)
+            case Choice():
+                return self.choice(layer)
+        entering = self.shape
+        self.shape = after(layer, entering)
+        return self.leaf(layer, entering, in_place=in_place)
+
+    def leaf(self, layer: Layer, entering: Shape, *, in_place: bool) -> _Passed:  # noqa: PLR0911, PLR0912
         match layer:
             case Conv():
-                return self.conv(layer)
-            case BatchNorm():
+                return self.conv(layer, entering)
+            case Norm():
                 return self.norm(layer)
             case Activation():
                 return self.activation(layer.kind, in_place=in_place)
-            case MaxPool():
-                return self.max_pool(layer)
+            case Pool():
+                return self.pool(layer, entering)
             case GlobalPool():
-                return self.global_pool()
+                return _Passed((_step(self.map),), (_step(self.bytes(entering), self.map),))
             case Flatten():
                 return _Passed(alias=True)
             case Dropout():
                 return self.dropout(layer)
+            case DropPath():
+                return self.drop()
             case Linear():
-                return self.linear(layer)
-            case Sequence():
-                return self.sequence(layer)
-            case Gate():
-                return self.gate(layer)
-            case Residual():
-                return self.residual(layer)
+                return self.matrix(self.bytes(entering), (layer.in_features + 1) * layer.out_features)
+            case Scale():
+                return self.learned(layer.channels, multiplied=True)
+            case Position():
+                return self.learned(layer.channels * layer.height * layer.width, multiplied=False)
+            case Shuffle():
+                return _Passed((_step(self.map),), (_step(self.map, self.map),))
+            case Attention():
+                return self.attention(layer, entering)
         raise ScalenetError(f"{type(layer).__name__}: a layer of an unknown kind has no known memory")
 
-    def conv(self, layer: Conv) -> _Passed:
-        weights = layer.out_channels * (layer.group_width * layer.kernel**2 + layer.bias)
-        entering = self.map if self.input_needs_gradient else 0
+    def conv(self, layer: Conv, entering: Shape) -> _Passed:
+        tall, wide = both(layer.kernel)
+        weights = layer.out_channels * (layer.group_width * (tall * wide) + layer.bias)
+        gradient = self.bytes(entering) if self.input_needs_gradient else 0
         self.input_needs_gradient = True
-        self.strided(layer.stride)
-        self.channels = layer.out_channels
-        return self.matrix(entering, weights)
-
-    def linear(self, layer: Linear) -> _Passed:
-        entering, self.channels = self.map, layer.out_features
-        return self.matrix(entering, (layer.in_features + 1) * layer.out_features)
+        convolved = self.matrix(gradient, weights)
+        if layer.padding != "same":
+            return convolved
+        copy = self.bytes(entering) * _larger(_uneven(entering, layer), 0)
+        forward = (_step(copy), *convolved.forward, _step(0, copy * (not self.training)))
+        return replace(convolved, forward=forward)
 
     def matrix(self, entering: Count, weights: Count) -> _Passed:
         backward = _step(entering + self.trainable(weights), self.map)
         return _Passed((_step(self.map),), (backward,), keeps_input=self.training)
 
-    def norm(self, layer: BatchNorm) -> _Passed:
-        statistics = 2 * layer.channels * self.element
-        self.buffers = self.buffers + (statistics + _INDEX) * self.times
-        gradients, kept = self.trainable(2 * layer.channels), statistics * self.training
+    def norm(self, layer: Norm) -> _Passed:
+        gradients = self.trainable(2 * layer.channels)
+        if layer.kind == "batchnorm":
+            statistics, copy = 2 * layer.channels * self.element, cast("Count", 0)
+            self.buffers = self.buffers + (statistics + _INDEX) * self.times
+        else:
+            each_image = layer.groups if layer.kind == "groupnorm" else self.shape.places
+            statistics, copy = 2 * self.batch * self.element * each_image, self.map * (layer.kind == "layernorm")
+        kept = statistics * self.training
         backward = _step(self.map + gradients, self.map + kept)
-        return _Passed((_step(self.map + kept),), (backward,), keeps_input=self.training)
+        return _Passed((_step(self.map + kept + copy, copy),), (backward,), keeps_input=self.training)
 
     def trainable(self, count: Count) -> Count:
         """Note parameters, and return the bytes of their gradients."""
@@ -344,7 +383,7 @@ class _Walker:
         return size * self.gradients
 
     def activation(self, kind: str, *, in_place: bool) -> _Passed:
-        in_place = in_place and kind != "sigmoid"
+        in_place = in_place and kind in IN_PLACE
         keeps_output = self.training and kind in _KEEPS_OUTPUT
         keeps_input = self.training and not keeps_output
         copy = self.map * (keeps_input and in_place)
@@ -352,17 +391,30 @@ class _Walker:
         backward = _step(self.map, self.map + copy + self.map * keeps_output)
         return _Passed((forward,), (backward,), keeps_input and not in_place, keeps_output, alias=in_place)
 
-    def max_pool(self, layer: MaxPool) -> _Passed:
-        entering = self.map
-        self.strided(layer.stride)
-        indices = self.map // self.element * _INDEX
+    def pool(self, layer: Pool, entering: Shape) -> _Passed:
+        indices = self.map // self.element * _INDEX if layer.kind == "max" else 0
         forward = _step(self.map + indices, indices * (not self.training))
-        return _Passed((forward,), (_step(entering, self.map + indices),), keeps_input=self.training)
+        backward = _step(self.bytes(entering), self.map + indices)
+        return _Passed((forward,), (backward,), keeps_input=self.training)
 
-    def global_pool(self) -> _Passed:
-        entering = self.map
-        self.height = self.width = 1
-        return _Passed((_step(self.map),), (_step(entering, self.map),))
+    def learned(self, count: Count, *, multiplied: bool) -> _Passed:
+        """Return what multiplies a map by parameters, or adds them."""
+        gradients = self.trainable(count)
+        backward = _step(self.map * multiplied + gradients, self.map * multiplied)
+        return _Passed((_step(self.map),), (backward,), keeps_input=self.training and multiplied)
+
+    def attention(self, layer: Attention, entering: Shape) -> _Passed:
+        scores = self.batch * self.element * layer.heads * self.shape.places**2
+        kept = (scores + self.map) * self.training
+        forward = _step(2 * scores + 2 * self.map + kept, 2 * scores + self.map)
+        backward = _step(2 * scores + self.bytes(entering), 2 * scores + self.map + kept)
+        return _Passed((forward,), (backward,), keeps_input=self.training)
+
+    def drop(self) -> _Passed:
+        """Return stochastic depth: a product with the mask, and a quotient."""
+        if not self.drops:
+            return _Passed(alias=True)
+        return _Passed((_step(2 * self.map, self.map),), (_step(self.map, self.map), _step(self.map, self.map)))
 
     def dropout(self, layer: Dropout) -> _Passed:
         if not (self.training and layer.rate):
@@ -373,59 +425,107 @@ class _Walker:
     def sequence(self, layer: Sequence) -> _Passed:
         """An activation works in place on what the layer before it has just made, as in `scalenet.model.builder`."""
         inner = [one for _, one in layer.layers]
-        fresh = [False, *(isinstance(one, Conv | BatchNorm | Linear) for one in inner)]
+        fresh = [False, *(isinstance(one, Conv | Norm | Linear) for one in inner)]
         return self.chain([partial(self.visit, one, in_place=new) for one, new in zip(inner, fresh, strict=False)])
 
-    def gate(self, layer: Gate) -> _Passed:
-        entering, place = self.map, (self.channels, self.height, self.width)
-        branch = self.visit(layer.branch)
-        values = self.map
-        self.channels, self.height, self.width = place
-        free, later = _releases(values, branch.keeps_output, self.training)
+    def branches(self, layer: Branches) -> _Passed:
+        """Return paths side by side, and how they are joined."""
+        entering = self.shape
+        parts = entering_paths(layer, entering)
+        paths, shapes = [], []
+        for (_, path), part in zip(layer.paths, parts, strict=True):
+            self.shape = part
+            paths.append(self.path(path))
+            shapes.append(self.shape)
+        self.shape = joined(layer, shapes)
+        whole = self.bytes(entering)
+        if layer.join == "multiply":
+            return self.multiplied(layer, whole, paths, shapes)
+        join = self.added if layer.join == "add" else self.put_together
+        act = self.activation(layer.activation.kind, in_place=layer.join == "add") if layer.activation else None
+        return join(paths, [self.bytes(shape) for shape in shapes], whole, act or _Passed(alias=True))
+
+    def path(self, layer: Layer) -> _Passed:
+        """Return one of the paths; the identity makes nothing."""
+        if isinstance(layer, Choice) and not isinstance(layer.where, bool):
+            return self.choice(layer)
+        if isinstance(layer, Choice):
+            return self.path(layer.yes if layer.where else layer.no)
+        return _UNMADE if layer is IDENTITY else self.visit(layer)
+
+    def multiplied(self, layer: Branches, entering: Count, paths: list[_Passed], shapes: list[Shape]) -> _Passed:
+        if len(paths) != 2 or paths[0] is not _UNMADE or layer.activation:
+            raise ScalenetError("a product of other maps than what enters and one path has no known memory")
+        gate, values = paths[1], self.bytes(shapes[1])
+        free, later = _releases(values, gate.keeps_output, self.training)
         product = _step(2 * entering + values, 2 * entering)
         return _Passed(
-            (*branch.forward, _step(entering), free),
-            (product, later, *branch.backward, _step(0, entering)),
+            (*gate.forward, _step(entering), free),
+            (product, later, *gate.backward, _step(0, entering)),
             keeps_input=self.training,
         )
 
-    def residual(self, layer: Residual) -> _Passed:
-        entering, place, times = self.map, (self.channels, self.height, self.width), self.times
-        main = self.visit(layer.main)
-        if layer.matches is True:
-            return self.added(layer, entering, main)
-        plain = main
-        if layer.projection is not None:
-            self.channels, self.height, self.width = place
-            self.times = times * (1 - 1 * layer.matches)  # 0 where they match, else 1
-            plain = self.added(layer, entering, main, self.visit(layer.projection))
-            self.times = times
-        return plain if layer.matches is False else _chosen(layer.matches, self.added(layer, entering, main), plain)
-
-    def added(self, layer: Residual, entering: Count, main: _Passed, projection: _Passed | None = None) -> _Passed:
-        """Return the main path plus a shortcut: the identity unless there is a projection."""
-        main, shortcut = self.dropped(main), projection or _Passed(keeps_output=True)  # the identity makes nothing
-        act = self.activation(layer.activation.kind, in_place=True) if layer.activation else _Passed(alias=True)
-        summed = _step(self.map, self.map * (2 - 1 * main.keeps_output - 1 * shortcut.keeps_output))
-        first, *others = *shortcut.backward, *main.backward
+    def added(self, paths: list[_Passed], _: list[Count], entering: Count, act: _Passed) -> _Passed:
+        """Return paths whose maps are added one after another."""
+        first, *others = paths
+        forward, kept = list(first.forward), first.keeps_output
+        for other in others:
+            summed = _step(self.map, self.map * (2 - 1 * kept - 1 * other.keeps_output))
+            forward += [*other.forward, summed]
+            kept = False
+        last, *earlier = [span for path in reversed(paths) for span in path.backward]
         shared = _Span(self.map, self.map)  # the first path's first step is not the last to use the sum's gradient
         return _Passed(
-            (*main.forward, *shortcut.forward, summed, *act.forward),
-            (*act.backward, first, shared, *others, _step(0, entering)),
-            keeps_input=main.keeps_input | shortcut.keeps_input,
+            (*forward, *act.forward),
+            (*act.backward, last, shared, *earlier, *[_step(0, entering)] * len(others)),
+            keeps_input=_any(path.keeps_input for path in paths),
             keeps_output=act.keeps_output,
         )
 
-    def dropped(self, main: _Passed) -> _Passed:
-        """Return a main path with stochastic depth: a product with the mask, and a quotient."""
-        if not self.drops:
-            return main
-        forward = _step(2 * self.map, self.map * (2 - 1 * main.keeps_output))
-        backward = _step(self.map, self.map)
-        return _Passed((*main.forward, forward), (backward, backward, *main.backward), main.keeps_input)
+    def put_together(self, paths: list[_Passed], sizes: list[Count], entering: Count, act: _Passed) -> _Passed:
+        """Return paths whose maps are copied one behind the other, and go afterwards."""
+        made = [
+            size * (path is not _UNMADE) * (1 - 1 * path.keeps_output) for path, size in zip(paths, sizes, strict=True)
+        ]
+        forward = [span for path in paths for span in path.forward]
+        backward = [span for path in reversed(paths) for span in path.backward]
+        return _Passed(
+            (*forward, _step(self.map, sum(made)), *act.forward),
+            (*act.backward, _step(self.map, self.map), *backward, _step(0, entering)),
+            keeps_input=_any(path.keeps_input for path in paths),
+            keeps_output=act.keeps_output,
+        )
 
-    def strided(self, stride: int) -> None:
-        self.height, self.width = divided(self.height, stride), divided(self.width, stride)
+    def choice(self, layer: Choice) -> _Passed:
+        """Return what is chosen; of arrays, each where it is."""
+        if isinstance(layer.where, bool):
+            return self.visit(layer.yes if layer.where else layer.no)
+        entering, times = self.shape, self.times
+        chosen = []
+        for side, mask in ((layer.yes, layer.where), (layer.no, np.logical_not(layer.where))):
+            self.shape, self.times = entering, times * (1 * mask)
+            chosen.append(self.path(side))
+        self.times = times
+        return _chosen(layer.where, *chosen)
+
+
+def _uneven(shape: Shape, layer: Conv) -> Count:
+    """Return by what share a map grows where `same` padding is copied around it."""
+    sides = zip((shape.height, shape.width), both(layer.kernel), strict=True)
+    tall, wide = (padded(size, kernel, layer.stride, "same") for size, kernel in sides)
+    grown = (shape.height + tall) * (shape.width + wide) / shape.places
+    return grown * ((tall + wide) > 0)
+
+
+_UNMADE = _Passed(keeps_output=True)
+"""The identity as a path: what leaves it was there before."""
+
+
+def _any(masks: Iterable[Mask]) -> Mask:
+    found: Mask = False
+    for mask in masks:
+        found = found | mask
+    return found
 
 
 def _releases(size: Count, kept: Mask, used: Mask) -> tuple[_Span, _Span]:

@@ -8,7 +8,19 @@ import numpy as np
 
 from scalenet.arch.bounds import MOST_LAYERS
 from scalenet.arch.errors import ScalenetError, UnknownNameError
-from scalenet.arch.layers import BatchNorm, Conv, Gate, GlobalPool, Linear, Residual, Sequence
+from scalenet.arch.layers import (
+    Attention,
+    Branches,
+    Choice,
+    Conv,
+    GlobalPool,
+    Linear,
+    Norm,
+    Position,
+    Scale,
+    Sequence,
+)
+from scalenet.arch.shapes import entering_paths, joined, shape_of
 from scalenet.arch.spec import layer_tree
 from scalenet.costs.formula import Walker, cost
 
@@ -23,7 +35,15 @@ if TYPE_CHECKING:
 
 By: TypeAlias = Literal["stage", "layer", "operator", "candidate"]
 
-_KINDS = {Conv: "conv", Linear: "linear", BatchNorm: "norm", GlobalPool: "pool"}
+_KINDS = {
+    Conv: "conv",
+    Linear: "linear",
+    Norm: "norm",
+    GlobalPool: "pool",
+    Attention: "attention",
+    Scale: "scale",
+    Position: "position",
+}
 """The leaves that cost something."""
 
 
@@ -75,15 +95,16 @@ def stage_rows(model: Model) -> list[dict[str, Any]]:
 def layer_rows(model: Model) -> list[dict[str, Any]]:
     """Return a row a layer that costs something, by the name of its module: what leaves it, and its counts."""
     tree = layer_tree(model)
-    if sum(cast("int", stage.depth) for stage in tree.stages) > MOST_LAYERS:
+    if sum(cast("int", part.depth) for part in tree.parts) > MOST_LAYERS:
         raise ScalenetError(f"a network of more than {MOST_LAYERS:,} layers has no table of them")
-    walker = Walker(tree)
-    rows = list(_leaves(walker, tree.stem, "stem"))
-    for number, stage in enumerate(tree.stages):
-        for block in range(cast("int", stage.depth)):
-            layer = stage.repeated if block else stage.first
-            rows += _leaves(walker, layer, f"stages.{number}.{block}")
-    return rows + list(_leaves(walker, tree.head, "head"))
+    walker = Walker(shape_of(tree))
+    stem, *stages, head = tree.parts
+    rows = list(_leaves(walker, stem.runs[0].block, "stem"))
+    for stage in stages:
+        blocks = [run.block for run in stage.runs for _ in range(cast("int", run.times))]
+        for number, block in enumerate(blocks):
+            rows += _leaves(walker, block, f"{stage.name}.{number}")
+    return rows + list(_leaves(walker, head.runs[0].block, "head"))
 
 
 def _leaves(walker: Walker, layer: Layer, name: str) -> Iterator[dict[str, Any]]:
@@ -92,17 +113,15 @@ def _leaves(walker: Walker, layer: Layer, name: str) -> Iterator[dict[str, Any]]
         case Sequence():
             for inner_name, inner in layer.layers:
                 yield from _leaves(walker, inner, f"{name}.{inner_name}")
-        case Gate():
-            entering = walker.map
-            yield from _leaves(walker, layer.branch, f"{name}.branch")
-            walker.map = entering
-        case Residual():
-            entering = walker.map
-            yield from _leaves(walker, layer.main, f"{name}.main")
-            if layer.projection is not None and not layer.matches:
-                leaving, walker.map = walker.map, entering
-                yield from _leaves(walker, layer.projection, f"{name}.shortcut")
-                walker.map = leaving
+        case Choice():
+            yield from _leaves(walker, layer.yes if layer.where else layer.no, name)
+        case Branches():
+            left = []
+            for (path_name, path), part in zip(layer.paths, entering_paths(layer, walker.shape), strict=True):
+                walker.move(part)
+                yield from _leaves(walker, path, f"{name}.{path_name}")
+                left.append(walker.shape)
+            walker.move(joined(layer, left))
         case _:
             tally = walker.counted(layer)
             if type(layer) in _KINDS:
@@ -113,9 +132,9 @@ def _row(walker: Walker, layer: Layer, name: str, tally: Tally) -> dict[str, Any
     return {
         "layer": name,
         "kind": _KINDS[type(layer)],
-        "channels": walker.channels,
-        "height": walker.height,
-        "width": walker.width,
+        "channels": walker.shape.channels,
+        "height": walker.shape.height,
+        "width": walker.shape.width,
         "flops": tally.flops,
         "params": tally.params,
         "activations": tally.activations,

@@ -6,31 +6,38 @@ shortcut's projection after the main path. Other libraries' weights can so be lo
 
 from __future__ import annotations
 
+import operator
 import os
 from collections import OrderedDict
 from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from scalenet.arch import layers
 from scalenet.arch.bounds import MOST_LAYERS
 from scalenet.arch.errors import ScalenetError
+from scalenet.arch.layers import IN_PLACE, both
+from scalenet.arch.shapes import padded
 from scalenet.arch.spec import Architecture, Model, layer_tree
 from scalenet.costs.formula import cost
 from scalenet.model.initialization import initialize
 from scalenet.model.names import names_of_today
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from torch import Tensor
 
-    from scalenet.arch.layers import Layer, Network, Stage
+    from scalenet.arch.layers import Layer, Network, Padding, Part, Sides
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
     "relu6": nn.ReLU6,
     "silu": nn.SiLU,
     "hardswish": nn.Hardswish,
+    "gelu": nn.GELU,
     "sigmoid": nn.Sigmoid,
     "hardsigmoid": nn.Hardsigmoid,
 }
@@ -56,9 +63,7 @@ def build(architecture: Architecture | Model, *, classes: int | None = None) -> 
 
 def _check_size(model: Model, network: Network) -> None:
     """Refuse a network that would fill the memory instead of being built."""
-    number = _layers(network.stem) + _layers(network.head)
-    for stage in network.stages:
-        number += _layers(stage.first) + (cast("int", stage.depth) - 1) * _layers(stage.repeated)
+    number = sum(_leaves(run.block) * cast("int", run.times) for part in network.parts for run in part.runs)
     if number > MOST_LAYERS:
         raise ScalenetError(f"a network of {number:,} layers is too large to be built: {MOST_LAYERS:,} at most")
     weights, memory = 4 * cost(model).params, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -66,15 +71,15 @@ def _check_size(model: Model, network: Network) -> None:
         raise ScalenetError(f"weights of {weights / 2**30:,.0f} GiB do not fit into {memory / 2**30:,.0f} GiB")
 
 
-def _layers(layer: Layer) -> int:
+def _leaves(layer: Layer) -> int:
     """Return how many leaves a layer has."""
     match layer:
         case layers.Sequence():
-            return sum(_layers(inner) for _, inner in layer.layers)
-        case layers.Gate():
-            return _layers(layer.branch)
-        case layers.Residual():
-            return _layers(layer.main) + (0 if layer.projection is None else _layers(layer.projection))
+            return sum(_leaves(inner) for _, inner in layer.layers)
+        case layers.Branches():
+            return sum(_leaves(path) for _, path in layer.paths)
+        case layers.Choice():
+            return _leaves(layer.yes if layer.where else layer.no)
     return 1
 
 
@@ -83,15 +88,12 @@ class ConvNet(nn.Module):
 
     def __init__(self, network: Network, *, drop_path: float) -> None:
         super().__init__()
-        blocks = sum(cast("int", stage.depth) for stage in network.stages)
-        self.stem = _module(network.stem)
-        self.stages = nn.Sequential()
-        for stage in network.stages:
-            built = sum(len(cast("nn.Sequential", done)) for done in self.stages)
-            self.stages.append(
-                _stage(stage, [drop_path * (built + i) / blocks for i in range(cast("int", stage.depth))])
-            )
-        self.head = _module(network.head)
+        stem, *stages, head = network.parts
+        blocks = sum(cast("int", stage.depth) for stage in stages)
+        rates = iter([drop_path * block / blocks for block in range(blocks)])
+        self.stem = _module(stem.runs[0].block)
+        self.stages = nn.Sequential(*(_stage(stage, rates) for stage in stages))
+        self.head = _module(head.runs[0].block)
         self.register_load_state_dict_pre_hook(_rename)  # type: ignore[no-untyped-call]
 
     def forward(self, images: Tensor) -> Tensor:
@@ -99,38 +101,35 @@ class ConvNet(nn.Module):
         return cast("Tensor", self.head(self.stages(self.stem(images))))
 
 
-class Residual(nn.Module):
-    """The main path, in training dropped at random for whole images, plus a shortcut, then an activation.
+class Branches(nn.Module):
+    """Named paths side by side whose maps are joined; a path that is left out is the identity."""
 
-    Without a `shortcut` module the shortcut is the identity.
-    """
-
-    def __init__(self, main: nn.Module, shortcut: nn.Module | None, act: nn.Module | None, *, drop_path: float) -> None:
+    def __init__(self, paths: Mapping[str, nn.Module | None], *, join: str, split: bool, act: nn.Module | None) -> None:
         super().__init__()
-        self.main = main
-        self.drop_path = DropPath(drop_path) if drop_path else None
-        self.shortcut = shortcut
+        self.join, self.split, self.names = join, split, tuple(paths)
+        for name, path in paths.items():
+            setattr(self, name, path)
         self.act = act
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return a map of the main path's shape."""
-        out = self.main(x)
-        if self.drop_path is not None:
-            out = self.drop_path(out)
-        out = out + (x if self.shortcut is None else self.shortcut(x))
-        return cast("Tensor", out if self.act is None else self.act(out))
+        """Return what the paths leave, joined: added and multiplied one after another."""
+        entering = x.chunk(len(self.names), dim=1) if self.split else [x] * len(self.names)
+        if self.join == "concat":
+            out = torch.cat([self._path(number, part) for number, part in enumerate(entering)], dim=1)
+        else:
+            combine = operator.add if self.join == "add" else operator.mul
+            out = self._path(0, entering[0])
+            for number, part in enumerate(entering[1:], start=1):
+                out = combine(out, self._path(number, part))
+        return out if self.act is None else cast("Tensor", self.act(out))
 
+    def _path(self, number: int, x: Tensor) -> Tensor:
+        path: nn.Module | None = getattr(self, self.names[number])
+        return x if path is None else cast("Tensor", path(x))
 
-class Gate(nn.Module):
-    """The input times its gate, channel by channel."""
-
-    def __init__(self, branch: nn.Module) -> None:
-        super().__init__()
-        self.branch = branch
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return a map of the input's shape."""
-        return x * cast("Tensor", self.branch(x))
+    def extra_repr(self) -> str:
+        """Return what is not in the children, for printing."""
+        return f"{self.join}{' of equal parts' if self.split else ''}: {', '.join(self.names)}"
 
 
 class GlobalMean(nn.Module):
@@ -139,6 +138,89 @@ class GlobalMean(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return [N, channels, 1, 1]."""
         return x.mean((2, 3), keepdim=True)
+
+
+class SameConv2d(nn.Conv2d):
+    """A convolution padded as TensorFlow's `SAME`: by the map's size, and by one more below and to the right."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return a map of ⌈side / stride⌉ pixels a side."""
+        sides = zip(x.shape[-2:], self.kernel_size, self.stride, strict=True)
+        tall, wide = (int(padded(size, kernel, stride, "same")) for size, kernel, stride in sides)
+        if tall or wide:
+            x = functional.pad(x, (wide // 2, wide - wide // 2, tall // 2, tall - tall // 2))
+        return super().forward(x)
+
+
+class LayerNorm2d(nn.LayerNorm):
+    """Normalisation over the channels of each place."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return a map of the input's shape."""
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class Scale(nn.Module):
+    """A factor a channel."""
+
+    def __init__(self, channels: int, start: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((channels, 1, 1), start))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return a map of the input's shape."""
+        return x * self.weight
+
+
+class Shuffle(nn.Module):
+    """Channels of equal groups take turns."""
+
+    def __init__(self, groups: int) -> None:
+        super().__init__()
+        self.groups = groups
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return a map of the input's shape."""
+        count, channels, height, width = x.shape
+        apart = x.reshape(count, self.groups, channels // self.groups, height, width)
+        return apart.transpose(1, 2).reshape(x.shape)
+
+
+class Position(nn.Module):
+    """A number a channel and place that is added; it starts near 0."""
+
+    def __init__(self, channels: int, height: int, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(channels, height, width))
+        nn.init.trunc_normal_(self.weight, std=0.02)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return a map of the input's shape."""
+        return x + self.weight
+
+
+class Attention(nn.Module):
+    """Scaled dot-product attention over all places (Vaswani et al. 2017), of queries, keys and values side by side.
+
+    It multiplies matrices itself: fused attention is a kernel of which fvcore counts nothing.
+    """
+
+    def __init__(self, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return a map of a third of the input's channels."""
+        count, channels, height, width = x.shape
+        parts = x.reshape(count, 3, self.heads, channels // 3 // self.heads, height * width)
+        queries, keys, values = parts.unbind(1)
+        scores = (queries.transpose(-2, -1) @ keys) * queries.shape[-2] ** -0.5
+        out: Tensor = values @ scores.softmax(dim=-1).transpose(-2, -1)
+        return out.reshape(count, channels // 3, height, width)
+
+    def extra_repr(self) -> str:
+        """Return the number of heads, for printing."""
+        return f"heads={self.heads}"
 
 
 class DropPath(nn.Module):
@@ -169,72 +251,128 @@ def _rename(network: nn.Module, state: dict[str, Tensor], prefix: str, *_: objec
     state.update({f"{prefix}{name}": value for name, value in names_of_today(own, network).items()})
 
 
-def _stage(stage: Stage, drop_path: list[float]) -> nn.Sequential:
-    first, *others = drop_path
-    return nn.Sequential(
-        _module(stage.first, drop_path=first), *(_module(stage.repeated, drop_path=rate) for rate in others)
-    )
+def _stage(stage: Part, rates: Iterator[float]) -> nn.Sequential:
+    """Return a stage's blocks; each takes the rate of its stochastic depth."""
+    blocks = [run.block for run in stage.runs for _ in range(cast("int", run.times))]
+    return nn.Sequential(*(_module(block, drop_path=next(rates)) for block in blocks))
 
 
-def _module(layer: Layer, *, drop_path: float = 0.0) -> nn.Module:  # noqa: PLR0911 - one return a kind of layer
+def _module(layer: Layer, *, drop_path: float = 0.0) -> nn.Module:
+    match layer:
+        case layers.Sequence():
+            return _sequence(layer, drop_path)
+        case layers.Branches():
+            return _branches(layer, drop_path)
+        case layers.Choice():
+            return _module(layer.yes if layer.where else layer.no, drop_path=drop_path)
+        case layers.DropPath():
+            return DropPath(drop_path)
+    return _leaf(layer)
+
+
+def _leaf(layer: Layer) -> nn.Module:  # noqa: PLR0911 - one return a kind of layer
     match layer:
         case layers.Conv():
             return _conv(layer)
-        case layers.BatchNorm():
-            return nn.BatchNorm2d(cast("int", layer.channels), eps=layer.eps, momentum=layer.momentum)
+        case layers.Norm():
+            return _norm(layer)
         case layers.Activation():
             return _activation(layer, inplace=False)
-        case layers.MaxPool():
-            return nn.MaxPool2d(layer.kernel, layer.stride, padding=layer.kernel // 2)
+        case layers.Pool():
+            return _pool(layer)
         case layers.GlobalPool():
-            return nn.AdaptiveAvgPool2d(1) if layer.kind == "adaptive" else GlobalMean()
+            return nn.AdaptiveAvgPool2d(layer.side) if layer.kind == "adaptive" else GlobalMean()
         case layers.Flatten():
             return nn.Flatten()
         case layers.Dropout():
             return nn.Dropout(layer.rate)
         case layers.Linear():
             return nn.Linear(cast("int", layer.in_features), cast("int", layer.out_features))
-        case layers.Sequence():
-            return _sequence(layer)
-        case layers.Gate():
-            return Gate(_module(layer.branch))
-        case layers.Residual():
-            return _residual(layer, drop_path)
+        case layers.Scale():
+            return Scale(cast("int", layer.channels), layer.start)
+        case layers.Shuffle():
+            return Shuffle(layer.groups)
+        case layers.Attention():
+            return Attention(layer.heads)
+        case layers.Position():
+            return Position(cast("int", layer.channels), cast("int", layer.height), cast("int", layer.width))
     raise ScalenetError(f"{type(layer).__name__}: a layer of an unknown kind cannot be built")
 
 
 def _conv(layer: layers.Conv) -> nn.Conv2d:
     in_channels, group_width = cast("int", layer.in_channels), cast("int", layer.group_width)
-    return nn.Conv2d(
+    same = layer.padding == "same"
+    kind = SameConv2d if same else nn.Conv2d
+    return kind(
         in_channels,
         cast("int", layer.out_channels),
         layer.kernel,
         stride=layer.stride,
-        padding=layer.kernel // 2,
+        padding=0 if same else _padding(layer.kernel, layer.padding),
         groups=in_channels // group_width,
         bias=layer.bias,
     )
 
 
+def _padding(kernel: Sides, padding: Padding) -> tuple[int, int]:
+    """Return the pixels above and beside a map that a window reads."""
+    tall, wide = both(kernel)
+    above, beside = padding if isinstance(padding, tuple) else (padding, padding)
+    # where it does not depend on the map's size
+    return cast("tuple[int, int]", (padded(0, tall, 1, above) // 2, padded(0, wide, 1, beside) // 2))
+
+
+def _pool(layer: layers.Pool) -> nn.Module:
+    if layer.padding == "same":
+        raise ScalenetError("pooling with `same` padding cannot be built", hint="give a number of pixels")
+    padding = _padding(layer.kernel, layer.padding)
+    if layer.kind == "max":
+        return nn.MaxPool2d(layer.kernel, layer.stride, padding, ceil_mode=layer.ceil)
+    return nn.AvgPool2d(layer.kernel, layer.stride, padding, ceil_mode=layer.ceil, count_include_pad=False)
+
+
+def _norm(layer: layers.Norm) -> nn.Module:
+    channels = cast("int", layer.channels)
+    match layer.kind:
+        case "batchnorm":
+            return nn.BatchNorm2d(channels, eps=layer.eps, momentum=layer.momentum)
+        case "layernorm":
+            return LayerNorm2d(channels, eps=layer.eps)
+        case "groupnorm":
+            return nn.GroupNorm(layer.groups, channels, eps=layer.eps)
+    raise ScalenetError(f"{layer.kind}: a normalisation of an unknown kind cannot be built")
+
+
 def _activation(layer: layers.Activation, *, inplace: bool) -> nn.Module:
+    if layer.kind not in _ACTIVATIONS:
+        raise ScalenetError(f"{layer.kind}: an activation of an unknown kind cannot be built")
     kind = _ACTIVATIONS[layer.kind]
-    return kind(inplace=True) if inplace and kind is not nn.Sigmoid else kind()
+    return kind(inplace=True) if inplace and layer.kind in IN_PLACE else kind()
 
 
-def _sequence(layer: layers.Sequence) -> nn.Sequential:
+def _sequence(layer: layers.Sequence, drop_path: float) -> nn.Sequential:
     """Return the layers by name; an activation works in place on what the layer before it has just made."""
     built, fresh = OrderedDict[str, nn.Module](), False
     for name, inner in layer.layers:
-        built[name] = _activation(inner, inplace=fresh) if isinstance(inner, layers.Activation) else _module(inner)
-        fresh = isinstance(inner, layers.Conv | layers.BatchNorm | layers.Linear)
+        if isinstance(inner, layers.DropPath) and not drop_path:
+            continue
+        if isinstance(inner, layers.Activation):
+            built[name] = _activation(inner, inplace=fresh)
+        else:
+            built[name] = _module(inner, drop_path=drop_path)
+        fresh = isinstance(inner, layers.Conv | layers.Norm | layers.Linear)
     return nn.Sequential(built)
 
 
-def _residual(layer: layers.Residual, drop_path: float) -> nn.Module:
-    """Return the block; its path is called `main` with and without a shortcut: widths decide whether there is one."""
-    main = _module(layer.main)
-    if not layer.matches and layer.projection is None:
-        return nn.Sequential(OrderedDict(main=main))
-    shortcut = None if layer.matches else _module(cast("layers.Sequence", layer.projection))
-    act = None if layer.activation is None else _activation(layer.activation, inplace=True)
-    return Residual(main, shortcut, act, drop_path=drop_path)
+def _branches(layer: layers.Branches, drop_path: float) -> nn.Module:
+    act = None if layer.activation is None else _activation(layer.activation, inplace=layer.join == "add")
+    paths = {name: _path(path, drop_path) for name, path in layer.paths}
+    return Branches(paths, join=layer.join, split=layer.take == "split", act=act)
+
+
+def _path(layer: Layer, drop_path: float) -> nn.Module | None:
+    """Return the module of a path, None for the identity."""
+    if isinstance(layer, layers.Choice):
+        return _path(layer.yes if layer.where else layer.no, drop_path)
+    identity = isinstance(layer, layers.Sequence) and not layer.layers
+    return None if identity else _module(layer, drop_path=drop_path)

@@ -108,7 +108,8 @@ def _ladder(base: Model, model: Model, rounding: Rounding, asked: Multipliers, t
 def _flops(layers: Network, *, smooth: bool = True, gates: bool = True) -> NDArray[Any]:
     """Return the FLOPs of each part; a fraction of one block costs that fraction of a stage's first block."""
     parts = list(walk(layers, smooth=smooth, gates=gates))
-    return np.array([float(part.cost.flops if part.depth >= 1 else part.first.flops * part.depth) for part in parts])
+    deep = [part.cost.flops if part.depth >= 1 else part.runs[0].tally.flops * part.depth for part in parts]
+    return np.array(deep, np.float64)
 
 
 def _ratio(exact: NDArray[Any], smooth: NDArray[Any]) -> NDArray[Any]:

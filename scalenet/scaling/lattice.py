@@ -206,7 +206,7 @@ class Lattice:
         _check_choices(2.0 * len(self.model.stages) * rows.size)
         result = [rows]
         for number, stage in enumerate(self.model.stages, start=1):
-            step = math.lcm(self.rounding.divisor, stage.options().get("groups", 1))
+            step = math.lcm(self.rounding.divisor, stage.divisor)
             for change in (-step, step):
                 varied = rows.copy()
                 varied[:, number] += change

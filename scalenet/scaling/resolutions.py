@@ -29,6 +29,8 @@ NEAR = 0.02
 
 
 _FARTHEST = 10_000
+_LARGE = 2.0**20
+"""Pixels a side at which windows that are not padded make no difference."""
 """Sizes that are looked at below a size: no total stride comes near."""
 
 
@@ -64,9 +66,9 @@ def total_stride(model: Model) -> int:
 
     Sizes that it divides are tight: no feature map of theirs has a ragged row.
     """
-    unit = replace(dimensions(model), height=1.0, width=1.0)
-    *_, last, _ = walk(layer_tree(model, unit), smooth=True)
-    return round(1 / cast("float", last.height))
+    large = replace(dimensions(model), height=_LARGE, width=_LARGE)
+    *_, last, _ = walk(layer_tree(model, large), smooth=True)
+    return round(_LARGE / cast("float", last.height))
 
 
 def cliffs(model: Model, sizes: range) -> list[Cliff]:

@@ -9,7 +9,7 @@ from scalenet.arch import blocks
 from scalenet.arch.blocks import Kernel, Slot, basic, separable
 from scalenet.arch.config import loads
 from scalenet.arch.errors import ScalenetError, UnknownNameError
-from scalenet.arch.layers import Residual, Sequence  # noqa: TC001 - annotations of blocks are read
+from scalenet.arch.layers import Layer, Sequence  # noqa: TC001 - annotations of blocks are read
 
 NET = """schema: scalenet/1
 name: net
@@ -31,7 +31,7 @@ def no_others_are_registered(monkeypatch: pytest.MonkeyPatch) -> None:
 def cell(number: int):  # type: ignore[no-untyped-def]
     """Return the block of a notebook's cell: two runs of it define two functions of one name."""
 
-    def mine(slot: Slot, *, kernel: Kernel = number) -> Residual:
+    def mine(slot: Slot, *, kernel: Kernel = number) -> Layer:
         return basic(slot, kernel=kernel)
 
     return mine

@@ -107,7 +107,7 @@ def test_the_digest_does_not_depend_on_the_name_or_the_layout() -> None:
         ("depth: 1,", "depth: true,", "12: model.stages[0].depth: expected a valid integer, found True"),
         ("kernel: 5", "kernel: 4", "14: model.stages[2].kernel: a kernel size must be odd, found 4"),
         (": 224", ": [9, 0]", "5: model.resolution[1]: expected greater than or equal to 1, found 0"),
-        ("silu", "silo", "7: model.activation: expected 'relu', 'relu6', 'silu' or 'hardswish', found 'silo'"),
+        ("silu", "silo", "7: model.activation: expected 'relu', 'relu6', 'silu', 'hardswish' or 'gelu', found 'silo'"),
         ("scalenet/1", "scalenet/2", "1: schema: expected 'scalenet/1', found 'scalenet/2'"),
         ("dropout: 0.2", "dropout: 2", "20: model.regularization.dropout: expected less than or equal to 1, found 2"),
         ("name: efficientnet_b0\n", "name: a/b\n", "2: name: a name must be usable as a file name, found 'a/b'"),

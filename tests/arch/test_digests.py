@@ -11,7 +11,7 @@ import scalenet
 from scalenet.arch import blocks
 from scalenet.arch.blocks import Kernel, Positive, Ratio, Share, Slot, basic, mbconv
 from scalenet.arch.config import _FIRST_KEYS, CompoundRule, digest, dumps, is_digest_of, load_config, loads, records_in
-from scalenet.arch.layers import Residual  # noqa: TC001 - annotations of blocks are read
+from scalenet.arch.layers import Layer  # noqa: TC001 - annotations of blocks are read
 from scalenet.arch.spec import Model, Norm, stage_record
 from scalenet.checks.verification import verify
 from scalenet.scaling.rules import PAPER_COEFFICIENTS
@@ -35,39 +35,39 @@ model:
 """
 
 
-def with_option(slot: Slot, *, kernel: Kernel = 3, expand: Ratio = 6, se: Share = 0, copies: Positive = 1) -> Residual:
+def with_option(slot: Slot, *, kernel: Kernel = 3, expand: Ratio = 6, se: Share = 0, copies: Positive = 1) -> Layer:
     """`mbconv` of a later version, that has gained an option."""
     assert copies >= 1
     return mbconv(slot, kernel=kernel, expand=expand, se=se)
 
 
-def with_default(slot: Slot, *, kernel: Kernel = 3, expand: Ratio = 4, se: Share = 0) -> Residual:
+def with_default(slot: Slot, *, kernel: Kernel = 3, expand: Ratio = 4, se: Share = 0) -> Layer:
     """`mbconv` of a later version, in which a default is another."""
     return mbconv(slot, kernel=kernel, expand=expand, se=se)
 
 
-def others_before(slot: Slot) -> Residual:
+def others_before(slot: Slot) -> Layer:
     return basic(slot)
 
 
-def others(slot: Slot, *, kernel: Kernel = 3) -> Residual:
+def others(slot: Slot, *, kernel: Kernel = 3) -> Layer:
     return basic(slot, kernel=kernel)
 
 
-def others_later(slot: Slot, *, kernel: Kernel = 3, copies: Positive = 1, groups: Positive = 1) -> Residual:
+def others_later(slot: Slot, *, kernel: Kernel = 3, copies: Positive = 1, groups: Positive = 1) -> Layer:
     assert copies == groups == 1
     return basic(slot, kernel=kernel)
 
 
-def others_changed(slot: Slot, *, kernel: Kernel = 5) -> Residual:
+def others_changed(slot: Slot, *, kernel: Kernel = 5) -> Layer:
     return basic(slot, kernel=kernel)
 
 
 @pytest.fixture
-def become(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Callable[..., Residual]], None]:
+def become(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Callable[..., Layer]], None]:
     """Return what makes a block another function, as a later version would."""
 
-    def replace(name: str, block: Callable[..., Residual]) -> None:
+    def replace(name: str, block: Callable[..., Layer]) -> None:
         monkeypatch.setattr(blocks, "BUILT_IN", {**blocks.BUILT_IN, name: block})
 
     return replace

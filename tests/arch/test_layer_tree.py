@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import scalenet
-from scalenet.arch import blocks, registry
+from scalenet.arch import blocks, layers, registry
 from scalenet.arch.blocks import Slot, Style
 from scalenet.arch.errors import UnknownNameError
-from scalenet.arch.layers import BatchNorm, Conv, Gate, GlobalPool, Layer, Linear, Network, Residual, Sequence, Stage
+from scalenet.arch.layers import IDENTITY, Branches, Choice, Conv, GlobalPool, Layer, Network, Sequence
+from scalenet.arch.shapes import Shape, after, shape_of
 from scalenet.arch.spec import Norm, SqueezeExcite, dimensions, layer_tree, stage_record, with_dimensions
 
 if TYPE_CHECKING:
@@ -29,45 +30,32 @@ def leaves(layer: Layer) -> Iterator[Layer]:
         case Sequence():
             for _, inner in layer.layers:
                 yield from leaves(inner)
-        case Gate():
-            yield from leaves(layer.branch)
-        case Residual():
-            yield from leaves(layer.main)
+        case Branches():
+            for _, path in layer.paths:
+                yield from leaves(path)
+        case Choice():
+            yield from leaves(layer.yes if layer.where else layer.no)
         case _:
             yield layer
 
 
-def channels_after(layer: Layer, channels: int) -> int:
-    """Follow the channels through a layer, and check that every layer takes what reaches it."""
-    match layer:
-        case Conv():
-            assert layer.in_channels == channels
-            assert layer.in_channels % layer.group_width == 0
-            assert layer.out_channels % (layer.in_channels // layer.group_width) == 0
-            return int(layer.out_channels)
-        case BatchNorm():
-            assert layer.channels == channels
-        case Linear():
-            assert layer.in_features == channels
-            return int(layer.out_features)
-        case Gate():
-            assert channels_after(layer.branch, channels) == channels
-        case Residual():
-            out = channels_after(layer.main, channels)
-            if layer.projection is not None and not layer.matches:
-                assert channels_after(layer.projection, channels) == out
-            return out
-        case Sequence():
-            for _, inner in layer.layers:
-                channels = channels_after(inner, channels)
-    return channels
+def inner(layer: Layer, *names: str) -> Any:
+    """Return a layer within a layer by the names that lead to it."""
+    for name in names:
+        layer = layer.yes if isinstance(layer, Choice) else layer
+        layer = dict(layer.layers if isinstance(layer, Sequence) else layer.paths)[name]  # type: ignore[union-attr]
+    return layer
 
 
 def walk(network: Network) -> int:
-    channels = channels_after(network.stem, network.channels)
-    for stage in network.stages:
-        channels = channels_after(stage.repeated, channels_after(stage.first, channels))
-    return channels_after(network.head, channels)
+    """Follow the channels through a network, and check that every layer takes what reaches it."""
+    shape = shape_of(network)
+    for part in network.parts:
+        for run in part.runs:
+            for _ in range(int(run.times)):
+                shape = after(run.block, shape)
+    assert shape.flat
+    return int(shape.channels)
 
 
 @pytest.mark.parametrize("name", registry.names())
@@ -84,15 +72,6 @@ def test_every_layer_of_a_scaled_network_takes_the_channels_that_reach_it(name: 
 
 
 @pytest.mark.parametrize("name", registry.names())
-def test_repeated_blocks_keep_size_and_channels(name: str) -> None:
-    for stage in layer_tree(scalenet.load(name).model).stages:
-        strides = [layer.stride for layer in leaves(stage.repeated) if isinstance(layer, Conv)]
-        assert set(strides) == {1}
-        if isinstance(stage.repeated, Residual):
-            assert stage.repeated.matches
-
-
-@pytest.mark.parametrize("name", registry.names())
 def test_dimensions_taken_out_and_put_back_change_nothing(name: str) -> None:
     model = scalenet.load(name).model
     assert with_dimensions(model, dimensions(model)) == model
@@ -100,7 +79,7 @@ def test_dimensions_taken_out_and_put_back_change_nothing(name: str) -> None:
 
 def test_layers_are_frozen() -> None:
     with pytest.raises(FrozenInstanceError):
-        BatchNorm(8, 1e-5, 0.1).channels = 16  # type: ignore[misc]
+        layers.Norm(8, 1e-5).channels = 16  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("name", blocks.BUILT_IN)
@@ -125,17 +104,15 @@ def test_a_block_leaves_the_channels_that_are_asked_of_it(
     block: blocks.Block, channels: int, width: int, stride: int
 ) -> None:
     layer = block(Slot(channels, width, stride, STYLE))
-    assert blocks.out_channels(layer, channels) == channels_after(layer, channels)
-    strides = [leaf.stride for leaf in leaves(layer) if isinstance(leaf, Conv)]
-    assert np.prod(strides) == stride
+    shape = after(layer, Shape(channels, 32, 32))
+    assert (shape.height, shape.width) == (32 // stride, 32 // stride)
+    assert shape.channels == (4 * width if block is blocks.bottleneck else width)
 
 
 def test_mbconv_squeezes_from_its_input_rounded_down_and_at_least_to_one() -> None:
     def squeeze(channels: Any, ratio: float) -> Any:
         block = blocks.mbconv(Slot(channels, 8, 1, STYLE), expand=6, se=ratio)
-        gates = dict(block.main.layers)["se"]
-        assert isinstance(gates, Gate)
-        return dict(gates.branch.layers)["reduce"].out_channels  # type: ignore[union-attr]
+        return inner(block, "main", "se", "branch", "reduce").out_channels
 
     assert squeeze(40, 0.25) == 10
     assert squeeze(42, 0.25) == 10
@@ -146,19 +123,19 @@ def test_mbconv_squeezes_from_its_input_rounded_down_and_at_least_to_one() -> No
 
 
 def test_mbconv_does_not_expand_by_one_and_has_no_gate_without_ratio() -> None:
-    names = [name for name, _ in blocks.mbconv(Slot(8, 8, 1, STYLE), expand=1).main.layers]
-    assert names == ["depthwise", "project"]
+    names = [name for name, _ in inner(blocks.mbconv(Slot(8, 8, 1, STYLE), expand=1), "main").layers]
+    assert names == ["depthwise", "project", "drop_path"]
 
 
 @pytest.mark.parametrize(("channels", "stride", "matches"), [(32, 1, True), (32, 2, False), (16, 1, False)])
 def test_a_shortcut_is_the_identity_only_where_shapes_match(channels: int, stride: int, matches: bool) -> None:
-    residual = blocks.basic(Slot(channels, 32, stride, STYLE))
-    assert residual.matches is matches
-    assert isinstance(residual.projection, Sequence)
+    link = inner(blocks.basic(Slot(channels, 32, stride, STYLE)), "shortcut")
+    assert link.where is matches
+    assert link.yes is IDENTITY
 
 
 def test_bottleneck_strides_in_its_middle_convolution_and_expands_its_width() -> None:
-    main = blocks.bottleneck(Slot(64, 32, 2, STYLE), groups=4).main
+    main = inner(blocks.bottleneck(Slot(64, 32, 2, STYLE), groups=4), "main")
     first, second, third = (layer for layer in leaves(main) if isinstance(layer, Conv))
     assert (first.stride, second.stride, third.stride) == (1, 2, 1)
     assert (first.out_channels, third.out_channels) == (32, 128)
@@ -167,9 +144,10 @@ def test_bottleneck_strides_in_its_middle_convolution_and_expands_its_width() ->
 
 def test_arrays_of_widths_give_one_tree_for_many_networks() -> None:
     widths = np.array([16, 32])
-    residual = blocks.mbconv(Slot(np.array([16, 16]), widths, 1, STYLE), se=0.25)
-    assert np.array_equal(residual.matches, [True, False])
-    assert np.array_equal(blocks.out_channels(residual, 16), widths)
+    choice = blocks.mbconv(Slot(np.array([16, 16]), widths, 1, STYLE), se=0.25)
+    assert isinstance(choice, Choice)
+    assert np.array_equal(choice.where, [True, False])
+    assert np.array_equal(after(choice, Shape(np.array([16, 16]), 8, 8)).channels, widths)
 
 
 def test_scaled_has_no_noise_and_never_falls_below_one() -> None:
@@ -187,10 +165,10 @@ def test_the_squeeze_excite_pools_as_the_network_says() -> None:
 
 def test_a_stage_holds_its_first_block_and_the_one_that_repeats() -> None:
     stage = layer_tree(scalenet.load("resnet18").model).stages[1]
-    assert isinstance(stage, Stage)
-    assert stage.depth == 2
-    assert not stage.first.matches  # type: ignore[union-attr]
-    assert stage.repeated.matches  # type: ignore[union-attr]
+    first, repeated = stage.runs
+    assert (first.times, repeated.times) == (1, 1)
+    assert not inner(first.block, "shortcut").where
+    assert inner(repeated.block, "shortcut").where
 
 
 def test_a_squeeze_width_is_rounded_down() -> None:

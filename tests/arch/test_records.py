@@ -12,11 +12,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import scalenet
-from scalenet.arch import blocks, registry
-from scalenet.arch.blocks import Slot  # noqa: TC001 - annotations of blocks are read
+from scalenet.arch import blocks, layers, registry
+from scalenet.arch.blocks import Slot, residual
 from scalenet.arch.config import CompoundRule, loads
 from scalenet.arch.errors import ConfigError, ScalenetError
-from scalenet.arch.layers import Conv, Flatten, Gate, GlobalPool, Linear, MaxPool, Residual, Sequence
+from scalenet.arch.layers import (
+    IDENTITY,
+    Attention,
+    Branches,
+    Conv,
+    Flatten,
+    GlobalPool,
+    Layer,
+    Linear,
+    Part,
+    Run,
+    Scale,
+    Sequence,
+    Shuffle,
+)
 from scalenet.arch.spec import Norm, Stem, dimensions, layer_tree, with_dimensions
 from scalenet.costs.formula import walk
 from scalenet.model.builder import ConvNet
@@ -122,40 +136,32 @@ def test_other_colours_are_built_scaled_and_counted() -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Shuffle:
+class Strange:
     """A layer that no interpreter knows."""
-
-
-def even(slot: Slot) -> Sequence:
-    return Sequence((("conv", Conv(slot.in_channels, slot.width, 4, 4, slot.in_channels)),))
-
-
-def pools(slot: Slot) -> Sequence:
-    return Sequence((("conv", slot.style.conv(slot.in_channels, slot.width)), ("pool", MaxPool(2, 2))))
 
 
 def linear(slot: Slot) -> Sequence:
     return Sequence((("linear", Linear(slot.in_channels, slot.width)),))
 
 
-def shuffles(slot: Slot) -> Sequence:
-    return Sequence((("conv", slot.style.conv(slot.in_channels, slot.width)), ("shuffle", Shuffle())))  # type: ignore[arg-type]
+def is_strange(slot: Slot) -> Sequence:
+    return Sequence((("conv", slot.style.conv(slot.in_channels, slot.width)), ("strange", Strange())))  # type: ignore[arg-type]
 
 
-def grows(slot: Slot) -> Sequence:
-    return Sequence((("conv", slot.style.conv(slot.in_channels, slot.in_channels + 8)),))
+def shrinks(slot: Slot) -> Sequence:
+    return Sequence((("conv", slot.style.conv(slot.in_channels, slot.width, stride=2)),))
 
 
 def forgets(slot: Slot) -> Sequence:
     return Sequence((("conv", slot.style.conv(slot.width, slot.width)),))
 
 
-def adds_other_shapes(slot: Slot) -> Residual:
-    return Residual(slot.style.conv(slot.in_channels, 2 * slot.width), matches=True)
+def adds_other_shapes(slot: Slot) -> Layer:
+    return residual(slot.style.conv(slot.in_channels, 2 * slot.width))
 
 
-def adds_other_sizes(slot: Slot) -> Residual:
-    return Residual(slot.style.conv(slot.in_channels, slot.in_channels, stride=2), matches=True)
+def adds_other_sizes(slot: Slot) -> Layer:
+    return residual(slot.style.conv(slot.in_channels, slot.in_channels, stride=2))
 
 
 def groups(slot: Slot) -> Sequence:
@@ -180,29 +186,63 @@ def takes_more_features(slot: Slot) -> Sequence:
 
 
 def normalises_more(slot: Slot) -> Sequence:
-    return Sequence((("norm", slot.style.batch_norm(slot.in_channels + 1)),))
+    return Sequence((("norm", slot.style.normalize(slot.in_channels + 1)),))
 
 
 def gates_more(slot: Slot) -> Sequence:
     more = Conv(slot.in_channels, slot.in_channels + 1, 1, 1, slot.in_channels)
-    return Sequence((("gate", Gate(Sequence((("pool", GlobalPool("mean")), ("expand", more))))),))
+    gate = Sequence((("pool", GlobalPool("mean")), ("expand", more)))
+    return Branches((("input", IDENTITY), ("gate", gate)), "multiply")
+
+
+def grows_flat(slot: Slot) -> Sequence:
+    return Sequence((("pool", GlobalPool("mean")), ("flatten", Flatten()), ("conv", slot.style.conv(slot.width, 8))))
+
+
+def splits_thrice(slot: Slot) -> Layer:
+    return Branches((("a", IDENTITY), ("b", IDENTITY), ("c", IDENTITY)), "concat", "split")
+
+
+def scales_more(slot: Slot) -> Sequence:
+    return Sequence((("scale", Scale(slot.in_channels + 1, 1.0)),))
+
+
+def asks_for_more_heads(slot: Slot) -> Sequence:
+    return Sequence((("attend", Attention(3)),))
+
+
+def shuffles_thrice(slot: Slot) -> Sequence:
+    return Sequence((("shuffle", Shuffle(3)),))
+
+
+def normalises_thirds(slot: Slot) -> Sequence:
+    return Sequence((("norm", layers.Norm(slot.in_channels, 1e-5, kind="groupnorm", groups=3)),))
+
+
+def reads_beyond(slot: Slot) -> Sequence:
+    return Sequence((("conv", Conv(slot.in_channels, slot.width, 33, 1, slot.in_channels, padding="valid")),))
 
 
 MISFITS: dict[Callable[[Slot], Any], str] = {
-    even: "a kernel of 4 cannot be padded evenly",
-    pools: "a kernel of 2 cannot be padded evenly",
-    linear: "a linear layer takes what is pooled and flattened, not a map",
-    shuffles: "a layer of an unknown kind, Shuffle",
-    grows: "changes channels or size at every repeat",
-    forgets: "a convolution takes 64 channels, and 32 come in",
-    adds_other_shapes: "a shortcut of other channels or size than the main path",
-    adds_other_sizes: "a shortcut of other channels or size than the main path",
-    flattens: "a linear layer takes what is pooled and flattened, not a map",
-    takes_more_features: "a layer takes 33 features, and 32 come in",
-    normalises_more: "33 channels are normalised, and 32 come in",
-    gates_more: "a gate has 33 channels, and 32 come in",
-    groups: "groups of 12 channels do not divide a convolution from 32 to 64 channels",
-    groups_of_odd_outputs: "groups of 16 channels do not divide a convolution from 32 to 63 channels",
+    linear: "linear: a linear layer takes what is flat, and 32×16×16 come in",
+    is_strange: "strange: a layer of an unknown kind, Strange",
+    shrinks: "a block that is repeated makes 64×4×4 of 64×8×8",
+    forgets: "conv.conv: a convolution takes 64 channels, and 32×16×16 come in",
+    adds_other_shapes: "maps that meet are not alike, 128×16×16 and 32×16×16",
+    adds_other_sizes: "maps that meet are not alike, 32×8×8 and 32×16×16",
+    flattens: "linear: a linear layer takes 32 features, and 8192 features come in",
+    takes_more_features: "linear: a linear layer takes 33 features, and 32 features come in",
+    normalises_more: "norm: 33 channels are normalised, and 32×16×16 come in",
+    gates_more: "maps that meet are not alike, 32×16×16 and 33×1×1",
+    groups: "conv: groups of 12 channels do not divide a convolution from 32 to 64 channels",
+    groups_of_odd_outputs: "conv: groups of 16 channels do not divide a convolution from 32 to 63 channels",
+    grows_flat: "conv.conv: a convolution takes a map, and 32 features come in",
+    splits_thrice: "3 equal parts of channels are wanted, and 32×16×16 come in",
+    scales_more: "scale: 33 channels are scaled, and 32×16×16 come in",
+    asks_for_more_heads: "attend: 9 equal parts of channels are wanted",
+    shuffles_thrice: "shuffle: 3 equal parts of channels are wanted",
+    normalises_thirds: "norm: 3 equal parts of channels are wanted",
+    reads_beyond: "conv: a kernel of 33 is larger than a map of 16 pixels a side",
 }
 
 NET = """schema: scalenet/1
@@ -220,14 +260,15 @@ model:
 @pytest.mark.parametrize("block", MISFITS, ids=lambda block: block.__name__)
 def test_layers_that_do_not_fit_are_refused(block: Callable[[Slot], Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocks, "BUILT_IN", {**blocks.BUILT_IN, block.__name__: block})
-    with pytest.raises(ConfigError, match=f"model: stages\\[0\\]: .*{MISFITS[block]}"):
+    with pytest.raises(ConfigError, match=rf"model: stages\[0\] \({block.__name__}\): .*{MISFITS[block]}"):
         loads(NET.replace("ABC", block.__name__), place="net.yaml")
 
 
 def test_no_interpreter_takes_a_layer_that_it_does_not_know_for_nothing() -> None:
     network = layer_tree(RESNET)
-    strange = Sequence((*network.stem.layers, ("shuffle", Shuffle())))  # type: ignore[arg-type]
-    with pytest.raises(ScalenetError, match="Shuffle"):
-        list(walk(replace(network, stem=strange)))
-    with pytest.raises(ScalenetError, match="Shuffle"):
-        ConvNet(replace(network, stem=strange), drop_path=0.0)
+    strange = Part("stem", (Run(Sequence((("strange", Strange()),)), 1),))  # type: ignore[arg-type]
+    network = replace(network, parts=(strange, *network.parts[1:]))
+    with pytest.raises(ScalenetError, match="Strange"):
+        list(walk(network))
+    with pytest.raises(ScalenetError, match="Strange"):
+        ConvNet(network, drop_path=0.0)

@@ -34,8 +34,8 @@ def test_the_parts_sum_to_the_whole(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_part_is_its_first_block_and_its_repeats(name: str) -> None:
     for part in scalenet.cost(scalenet.load(name)).parts:
-        assert part.cost.flops == part.first.flops + (part.depth - 1) * part.repeated.flops
-        assert part.cost.params == part.first.params + (part.depth - 1) * part.repeated.params
+        assert part.cost.flops == sum(run.tally.flops * run.times for run in part.runs)
+        assert part.cost.params == sum(run.tally.params * run.times for run in part.runs)
 
 
 def test_the_parts_follow_the_map_through_the_network() -> None:

@@ -13,9 +13,10 @@ from torch import nn
 
 import scalenet
 from scalenet.arch import layers, registry
+from scalenet.arch.blocks import residual
 from scalenet.arch.config import dumps, loads
 from scalenet.model import builder
-from scalenet.model.builder import DropPath, GlobalMean, Residual
+from scalenet.model.builder import Branches, DropPath, GlobalMean
 from scalenet.scaling.presets import presets
 
 NAMES = list(registry.names())
@@ -185,10 +186,11 @@ def test_norms_start_as_the_identity_with_the_architecture_s_numbers(name: str) 
 def test_block_i_of_n_is_dropped_with_0_2_i_over_n_where_it_has_a_shortcut(name: str) -> None:
     blocks = [block for stage in network(name).stages for block in stage]  # type: ignore[union-attr]
     for number, block in enumerate(blocks):
-        if isinstance(block, Residual) and number:
-            assert isinstance(block.drop_path, DropPath)
-            assert block.drop_path.rate == pytest.approx(0.2 * number / len(blocks))
-    assert sum(isinstance(block, Residual) for block in blocks) == sum(
+        if isinstance(block, Branches) and number:
+            drop = block.get_submodule("main.drop_path")
+            assert isinstance(drop, DropPath)
+            assert drop.rate == pytest.approx(0.2 * number / len(blocks))
+    assert sum(isinstance(block, Branches) for block in blocks) == sum(
         stage.depth - 1 for stage in scalenet.load(name).model.stages
     )
 
@@ -212,7 +214,8 @@ def test_drop_path_in_training_drops_whole_images_and_scales_the_others() -> Non
 
 
 def test_a_dropped_residual_is_its_shortcut() -> None:
-    block = Residual(nn.Conv2d(2, 2, 1), None, None, drop_path=0.999999).train()
+    link = residual(layers.Sequence((("conv", layers.Conv(2, 2, 1, 1, 2)),)))
+    block = builder._module(link, drop_path=0.999999).train()
     x = torch.randn(3, 2, 4, 4)
     assert torch.equal(block(x), x)
     assert not torch.equal(block.eval()(x), x)

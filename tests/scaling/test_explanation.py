@@ -144,7 +144,7 @@ def test_mobilenet_has_depthwise_convolutions_and_no_squeeze_excite() -> None:
 
 def test_squeeze_excite_does_not_grow_with_resolution() -> None:
     config = scale_by(B0, MultipliersRule(depth=1.0, width=1.0, resolution=2.0))
-    gates = sum(part.first.flops * part.depth for part in scalenet.cost(B0).parts[1:-1])
+    gates = sum(part.runs[0].tally.flops * part.depth for part in scalenet.cost(B0).parts[1:-1])
     found = {one.cause: sum(one.flops) for one in explain(config).deviations}
     assert -0.02 * gates < found["squeeze_excite"] < 0
     assert found["depthwise"] == pytest.approx(0, abs=1)

@@ -4,11 +4,11 @@ scalenet reads the options of a block, and how to check them, from the annotatio
 must therefore be importable when the block is called: keep these imports out of `if TYPE_CHECKING`.
 """
 
-from scalenet.arch.blocks import Kernel, Ratio, Slot, scaled
-from scalenet.arch.layers import Residual, Sequence
+from scalenet.arch.blocks import Kernel, Ratio, Slot, linked, scaled
+from scalenet.arch.layers import Layer, Sequence
 
 
-def fused_mbconv(slot: Slot, *, kernel: Kernel = 3, expand: Ratio = 4) -> Residual:
+def fused_mbconv(slot: Slot, *, kernel: Kernel = 3, expand: Ratio = 4) -> Layer:
     """Inverted bottleneck whose expansion is a k×k convolution (EfficientNetV2, figure 2); `width` is the output's.
 
     Where `expand` is 1 the k×k convolution is the whole block.
@@ -24,4 +24,4 @@ def fused_mbconv(slot: Slot, *, kernel: Kernel = 3, expand: Ratio = 4) -> Residu
                 ("project", style.conv(inner, slot.width, activate=False)),
             )
         )
-    return Residual(main, matches=slot.matches(slot.width))
+    return linked(main, matches=slot.matches(slot.width))

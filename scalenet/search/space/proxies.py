@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from scalenet.model.builder import DropPath, Residual, build
+from scalenet.model.builder import Branches, DropPath, build
 from scalenet.scaling.rules import tidy
 from scalenet.training.data import ImageSet, resample
 
@@ -101,7 +101,7 @@ def zen(module: nn.Module, size: tuple[int, int, int]) -> float:
     Weights are drawn from N(0, 1), residual links are removed, and inputs x [channels, height, width] and x + 0.01 · ε
     from N(0, 1) are compared: see `perturbed`.
     """
-    module = _replaced(module.train(), Residual, _without_link)
+    module = _replaced(module.train(), Branches, _without_link)
     total = 0.0
     for _ in range(_ZEN_REPEATS):
         _draw_gaussian(module)
@@ -148,9 +148,13 @@ def _draw_gaussian(module: nn.Module) -> None:
                 nn.init.zeros_(layer.bias)
 
 
-def _without_link(residual: nn.Module) -> nn.Module:
-    assert isinstance(residual, Residual)
-    return nn.Sequential(residual.main, *([] if residual.act is None else [residual.act]))
+def _without_link(branches: nn.Module) -> nn.Module:
+    """Return the main path of a residual, and anything else as it is."""
+    assert isinstance(branches, Branches)
+    if branches.join != "add":
+        return branches
+    main = branches.get_submodule(branches.names[0])
+    return nn.Sequential(main, *([] if branches.act is None else [branches.act]))
 
 
 def _replaced(
