@@ -16,7 +16,7 @@ from scalenet.arch.words import count, times
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from scalenet.arch.spec import Record
+    from scalenet.arch.records import Record
 
 
 class Format(StrEnum):

@@ -54,5 +54,5 @@ def _numbers(strides: list[int], wanted: int) -> list[int]:
 
 def _strides(model: Model) -> list[int]:
     """Return by what each stage's output is smaller than the input."""
-    stem = model.stem.stride * (model.stem.pool.stride if model.stem.pool else 1)
+    stem = model.stem.total_stride
     return list(accumulate((stage.stride for stage in model.stages), mul, initial=stem))[1:]

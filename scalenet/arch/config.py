@@ -16,11 +16,12 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from scalenet.arch import blocks, strict_yaml
 from scalenet.arch.amounts import Whole
-from scalenet.arch.blocks import Positive
 from scalenet.arch.convention import CONVENTION
 from scalenet.arch.errors import ConfigError, nearest
 from scalenet.arch.files import read_text, write_text
-from scalenet.arch.spec import DEFAULT_ROUNDING, Architecture, Model, Record, StageSpec, stage_record
+from scalenet.arch.options import Positive
+from scalenet.arch.records import Record
+from scalenet.arch.spec import DEFAULT_ROUNDING, Architecture, Model, StageSpec, stage_record
 from scalenet.arch.validation import key_text, path_in, plainest, reason
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, TypeVar
 from scalenet.arch.config import read_record
 from scalenet.arch.errors import ScalenetError, UnknownNameError
 from scalenet.arch.files import read_text
+from scalenet.arch.records import Record
 from scalenet.arch.registry import is_path
-from scalenet.arch.spec import Record
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable

@@ -13,69 +13,22 @@ from functools import cache, cached_property
 from itertools import accumulate, groupby
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeAlias, cast, get_args, get_origin
 
-from pydantic import (
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    SerializeAsAny,
-    Tag,
-    create_model,
-    model_validator,
-)
+from pydantic import BeforeValidator, Discriminator, Field, SerializeAsAny, Tag, create_model, model_validator
 
-from scalenet.arch import blocks, layers
+from scalenet.arch import blocks
 from scalenet.arch.apportionment import apportioned
-from scalenet.arch.blocks import Block, Divides, Kernel, Positive, Share, Slot, Style
 from scalenet.arch.bounds import MOST_GROWING, MOST_STAGES
+from scalenet.arch.ends import AnyStem, Head
 from scalenet.arch.errors import ScalenetError
-from scalenet.arch.layers import (
-    Count,
-    Dropout,
-    Flatten,
-    GlobalPool,
-    Layer,
-    Linear,
-    Network,
-    Part,
-    Pool,
-    Run,
-    Sequence,
-)
+from scalenet.arch.layers import Count, Layer, Network, Part, Run
+from scalenet.arch.options import ActivationName, Divides, Positive, Share
+from scalenet.arch.records import Record, as_tuple
 from scalenet.arch.shapes import Shape, after, fit
-from scalenet.arch.validation import PlainModel, as_python, plainly
+from scalenet.arch.slots import Slot
+from scalenet.arch.style import AnyNorm, SqueezeExcite, Style
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-ActivationName: TypeAlias = Literal["relu", "relu6", "silu", "hardswish", "gelu"]
-GateName: TypeAlias = Literal["sigmoid", "hardsigmoid"]
-
-
-class Record(PlainModel):
-    """A frozen record that takes no unknown keys and converts no types, but for numbers of NumPy and PyTorch.
-
-    Made from Python, wrong values raise ScalenetError.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    def changed(self, **changes: Any) -> Self:
-        """Return this record with other values, as sound as one that was read; raise ScalenetError where it is not."""
-        fields = type(self).model_fields
-        own = {field.alias or name: getattr(self, name) for name, field in fields.items()}
-        values = {**own, **as_python(changes)}
-        with plainly(type(self).__name__, values):
-            return self.model_validate(values)
-
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Return a copy, checked as `changed` does where it has other values: pydantic's own is not."""
-        return self.changed(**update) if update else super().model_copy(deep=deep)
-
-
-def as_tuple(value: Any) -> Any:
-    """Return a list (as YAML and JSON have it) as a tuple, and anything else unchanged."""
-    return tuple(value) if isinstance(value, list) else value
+    from scalenet.arch.blocks import Block
 
 
 def as_size(value: Any) -> Any:
@@ -90,83 +43,6 @@ Resolution: TypeAlias = Annotated[
     BeforeValidator(as_size),
     Field(description="input size in pixels: one number for a square, [height, width] otherwise"),
 ]
-
-
-Eps: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-
-
-class Norm(Record):
-    """Batch normalisation; `momentum` is PyTorch's, one minus TensorFlow's."""
-
-    kind: Literal["batchnorm"] = "batchnorm"
-    eps: Eps = 1e-5
-    momentum: Annotated[float, Field(gt=0, le=1)] = 0.1
-
-    def layer(self, channels: Count) -> layers.Norm:
-        """Return the layer for a number of channels."""
-        return layers.Norm(channels, self.eps, self.momentum)
-
-
-class LayerNorm(Record):
-    """Normalisation over the channels of each place."""
-
-    kind: Literal["layernorm"]
-    eps: Eps = 1e-6
-
-    def layer(self, channels: Count) -> layers.Norm:
-        """Return the layer for a number of channels."""
-        return layers.Norm(channels, self.eps, kind="layernorm")
-
-
-class GroupNorm(Record):
-    """Normalisation of each of `groups` groups of channels over all places."""
-
-    kind: Literal["groupnorm"]
-    groups: Positive = 32
-    eps: Eps = 1e-5
-
-    def layer(self, channels: Count) -> layers.Norm:
-        """Return the layer for a number of channels."""
-        return layers.Norm(channels, self.eps, kind="groupnorm", groups=self.groups)
-
-
-def _norm_kind(value: Any) -> str:
-    return str(value.get("kind", "batchnorm") if isinstance(value, dict) else getattr(value, "kind", "batchnorm"))
-
-
-AnyNorm: TypeAlias = Annotated[
-    Annotated[Norm, Tag("batchnorm")] | Annotated[LayerNorm, Tag("layernorm")] | Annotated[GroupNorm, Tag("groupnorm")],
-    Discriminator(_norm_kind),
-]
-
-
-class SqueezeExcite(Record):
-    """The form of every squeeze-excite in the network; its ratio stands in the stages.
-
-    `pool` is how the means are computed, which changes fvcore's total (adaptive pooling is counted, `mean` is not) but
-    neither the result nor `flops`.
-    """
-
-    pool: Literal["mean", "adaptive"] = "mean"
-    gate: GateName = "sigmoid"
-
-
-class StemPool(Record):
-    """Max pooling after the stem's convolution."""
-
-    kind: Literal["max"] = "max"
-    kernel: Kernel = 3
-    stride: Positive = 2
-
-
-class Stem(Record):
-    """Convolution, normalisation, activation and, where there is one, pooling."""
-
-    kind: Literal["conv"] = "conv"
-    width: Positive
-    kernel: Kernel = 3
-    stride: Positive = 2
-    pool: StemPool | None = None
 
 
 class StageSpec(Record):
@@ -232,23 +108,7 @@ class StageSpec(Record):
         return as_stage, (self.model_dump(),)
 
 
-class ConvHead(Record):
-    """1×1 convolution, normalisation, activation, global average pooling, dropout and a linear classifier."""
-
-    kind: Literal["conv"]
-    width: Positive
-    classes: Positive
-
-
-class LinearHead(Record):
-    """Global average pooling, dropout and a linear classifier."""
-
-    kind: Literal["linear"]
-    classes: Positive
-
-
 Runs: TypeAlias = tuple[Run, ...]
-Head: TypeAlias = Annotated[ConvHead | LinearHead, Field(discriminator="kind")]
 
 
 class Regularization(Record):
@@ -331,7 +191,7 @@ class Model(Record):
     activation: ActivationName
     norm: AnyNorm
     squeeze_excite: SqueezeExcite | None = None
-    stem: Stem
+    stem: AnyStem
     stages: Annotated[tuple[AnyStage, ...], BeforeValidator(as_tuple), Field(min_length=1, max_length=MOST_STAGES)]
     head: Head
     regularization: Regularization = Regularization()
@@ -376,13 +236,12 @@ class Model(Record):
         Raise ValueError that names part, block and layer where layers do not fit.
         """
         shape = Shape(self.channels, *self.size)
-        shape = fit(_stem(self, self.stem.width, self.style), shape, "stem")
+        shape = fit(_stem(self, self.stem.width), shape, "stem")
         found = []
         for number, spec in enumerate(self.stages):
             grows, shape = _fitted(spec, shape, f"stages[{number}] ({spec.block})", self.style)
             found.append(grows)
-        head = self.head.width if isinstance(self.head, ConvHead) else None
-        fit(_head(self, head, shape.channels, self.style), shape, "head")
+        fit(_head(self, self.head.width, shape.channels), shape, "head")
         return tuple(found)
 
     @cached_property
@@ -438,7 +297,7 @@ def dimensions(model: Model) -> Dimensions:
         stem=model.stem.width,
         widths=tuple(stage.width for stage in model.stages),
         depths=tuple(stage.depth for stage in model.stages),
-        head=model.head.width if isinstance(model.head, ConvHead) else None,
+        head=model.head.width,
     )
 
 
@@ -468,13 +327,13 @@ _SIDE = 4096
 
 def _layers(model: Model, numbers: Dimensions) -> Network:
     style = model.style
-    parts = [Part("stem", (Run(_stem(model, numbers.stem, style), 1),))]
+    parts = [Part("stem", (Run(_stem(model, numbers.stem), 1),))]
     channels = numbers.stem
     for number, (spec, width, depth) in enumerate(zip(model.stages, numbers.widths, numbers.depths, strict=True)):
         stage = _growing_stage if model.growing[number] else _stage
         runs, channels = stage(spec, width, depth, channels, style)
         parts.append(Part(f"stages.{number}", runs, grows=model.growing[number]))
-    parts.append(Part("head", (Run(_head(model, numbers.head, channels, style), 1),)))
+    parts.append(Part("head", (Run(_head(model, numbers.head, channels), 1),)))
     return Network(numbers.height, numbers.width, model.channels, tuple(parts))
 
 
@@ -536,22 +395,10 @@ def _channels_after(block: Layer, channels: Count) -> Count:
     return after(block, Shape(channels, _SIDE, _SIDE)).channels
 
 
-def _stem(model: Model, width: Count, style: Style) -> Sequence:
-    spec = model.stem
-    conv = style.conv(model.channels, width, kernel=spec.kernel, stride=spec.stride)
-    if spec.pool is None:
-        return conv
-    return Sequence((*conv.layers, ("pool", Pool("max", spec.pool.kernel, spec.pool.stride))))
+def _stem(model: Model, width: Count) -> Layer:
+    return model.stem.layers(Slot(model.channels, width, model.stem.stride, model.style))
 
 
-def _head(model: Model, width: Count | None, channels: Count, style: Style) -> Sequence:
-    layers: tuple[tuple[str, Layer], ...] = ()
-    if width is not None:
-        layers, channels = style.conv(channels, width).layers, width
-    tail: tuple[tuple[str, Layer], ...] = (
-        ("pool", GlobalPool("adaptive")),
-        ("flatten", Flatten()),
-        ("dropout", Dropout(model.regularization.dropout)),
-        ("classifier", Linear(channels, model.head.classes)),
-    )
-    return Sequence((*layers, *tail))
+def _head(model: Model, width: Count | None, channels: Count) -> Layer:
+    slot = Slot(channels, 1 if width is None else width, 1, model.style)
+    return model.head.layers(slot, model.regularization.dropout)

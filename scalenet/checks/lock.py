@@ -16,7 +16,7 @@ from scalenet.arch.config import as_data, as_record
 from scalenet.arch.convention import matrix_flops
 from scalenet.arch.errors import ConfigError
 from scalenet.arch.files import read_text
-from scalenet.arch.spec import Record, as_tuple
+from scalenet.arch.records import Record, as_tuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

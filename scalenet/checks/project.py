@@ -13,7 +13,7 @@ from scalenet.arch.bounds import LARGEST
 from scalenet.arch.config import as_record
 from scalenet.arch.errors import ConfigError, ScalenetError
 from scalenet.arch.files import read_text
-from scalenet.arch.spec import Record, as_tuple
+from scalenet.arch.records import Record, as_tuple
 from scalenet.checks.amounts import Metric
 from scalenet.checks.git import project_files
 from scalenet.checks.inputs import written

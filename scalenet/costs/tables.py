@@ -69,7 +69,7 @@ def frame(counts: Cost, by: By | None) -> pd.DataFrame:
 
 def stage_rows(model: Model) -> list[dict[str, Any]]:
     """Return a row a part: what it is, what enters it, and what it costs."""
-    operators = [_stem(model), *map(_operator, model.stages), _head(model)]
+    operators = [str(model.stem), *map(_operator, model.stages), str(model.head)]
     rows: list[dict[str, Any]] = []
     height, width = map(float, model.size)
     for part, operator in zip(cost(model).parts, operators, strict=True):
@@ -87,7 +87,7 @@ def stage_rows(model: Model) -> list[dict[str, Any]]:
             }
         )
         height, width = float(part.height), float(part.width)
-    if model.head.kind == "conv":
+    if model.head.width is not None:
         rows[-1]["channels"] = model.head.width  # as in the paper's table, not the classes that leave it
     return rows
 
@@ -139,15 +139,6 @@ def _row(walker: Walker, layer: Layer, name: str, tally: Tally) -> dict[str, Any
         "params": tally.params,
         "activations": tally.activations,
     }
-
-
-def _stem(model: Model) -> str:
-    pool = f", pool k{model.stem.pool.kernel}" if model.stem.pool else ""
-    return f"conv k{model.stem.kernel}{pool}"
-
-
-def _head(model: Model) -> str:
-    return f"{'conv, ' if model.head.kind == 'conv' else ''}pool, linear"
 
 
 def _operator(stage: StageSpec) -> str:

@@ -78,7 +78,7 @@ def deviations(base: Architecture, config: Config) -> list[Deviation]:
 def _ladder(base: Model, model: Model, rounding: Rounding, asked: Multipliers, target: float) -> list[NDArray[Any]]:
     """Return the FLOPs of each part as asked, and with each of the `CAUSES` put in; the last are the model's."""
     own, rounded = dimensions(base), dimensions(model)
-    if base.head.kind != model.head.kind:
+    if (base.head.width is None) != (model.head.width is None):
         rounded = replace(rounded, head=own.head)
     before = unrounded(base, rounding, depth=1.0, width=1.0, resolution=1.0)
     after = unrounded(base, rounding, **asked._asdict())

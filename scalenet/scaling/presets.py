@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from scalenet.arch import strict_yaml
 from scalenet.arch.errors import UnknownNameError
-from scalenet.arch.spec import Record
+from scalenet.arch.records import Record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

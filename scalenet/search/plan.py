@@ -9,7 +9,8 @@ from pydantic import Field
 from scalenet._version import __version__
 from scalenet.arch.config import Multiplier, as_data, as_record
 from scalenet.arch.errors import ConfigError, ScalenetError
-from scalenet.arch.spec import Architecture, Model, Record
+from scalenet.arch.records import Record
+from scalenet.arch.spec import Architecture, Model
 from scalenet.search.rungs.pilot import Pilot
 from scalenet.search.rungs.race import Race
 from scalenet.search.rungs.schedule import Schedule

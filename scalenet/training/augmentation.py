@@ -16,8 +16,8 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from torch import Tensor
 from torch.nn import functional
 
+from scalenet.arch.records import Record, as_tuple
 from scalenet.arch.shipped import load_shipped, shipped_files
-from scalenet.arch.spec import Record, as_tuple
 from scalenet.training.changes import CHANGES, SIGNED
 
 if TYPE_CHECKING:

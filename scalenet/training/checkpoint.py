@@ -20,7 +20,7 @@ from scalenet.arch import strict_json
 from scalenet.arch.config import Config, Finite, Multiplier, as_data, as_record
 from scalenet.arch.errors import ScalenetError
 from scalenet.arch.files import sweep, write_bytes
-from scalenet.arch.spec import Record, as_tuple
+from scalenet.arch.records import Record, as_tuple
 from scalenet.model.builder import build
 from scalenet.model.names import names_of_today
 from scalenet.training.data import FileSet

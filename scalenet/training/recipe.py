@@ -17,8 +17,8 @@ from pydantic import BeforeValidator, Field, model_validator
 from scalenet.arch import strict_yaml
 from scalenet.arch.config import Multiplier, Name, as_data, as_record, records_in
 from scalenet.arch.errors import ConfigError, ScalenetError
+from scalenet.arch.records import Record, as_tuple
 from scalenet.arch.shipped import load_shipped, shipped_files
-from scalenet.arch.spec import Record, as_tuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -6,10 +6,13 @@ import pytest
 
 import scalenet
 from scalenet.arch import blocks
-from scalenet.arch.blocks import Kernel, Slot, basic, separable
 from scalenet.arch.config import loads
 from scalenet.arch.errors import ScalenetError, UnknownNameError
+from scalenet.arch.families.mobile import separable
+from scalenet.arch.families.resnet import basic
 from scalenet.arch.layers import Layer, Sequence  # noqa: TC001 - annotations of blocks are read
+from scalenet.arch.options import Kernel  # noqa: TC001 - annotations of blocks are read
+from scalenet.arch.slots import Slot  # noqa: TC001 - annotations of blocks are read
 
 NET = """schema: scalenet/1
 name: net

@@ -9,10 +9,14 @@ import pytest
 
 import scalenet
 from scalenet.arch import blocks
-from scalenet.arch.blocks import Kernel, Positive, Ratio, Share, Slot, basic, mbconv
 from scalenet.arch.config import _FIRST_KEYS, CompoundRule, digest, dumps, is_digest_of, load_config, loads, records_in
+from scalenet.arch.families.mobile import mbconv
+from scalenet.arch.families.resnet import basic
 from scalenet.arch.layers import Layer  # noqa: TC001 - annotations of blocks are read
-from scalenet.arch.spec import Model, Norm, stage_record
+from scalenet.arch.options import Kernel, Positive, Ratio, Share  # noqa: TC001 - annotations of blocks are read
+from scalenet.arch.slots import Slot  # noqa: TC001 - annotations of blocks are read
+from scalenet.arch.spec import Model, stage_record
+from scalenet.arch.style import Norm
 from scalenet.checks.verification import verify
 from scalenet.scaling.rules import PAPER_COEFFICIENTS
 from scalenet.scaling.scaler import base_of, load, scale_by

@@ -13,11 +13,14 @@ from hypothesis import strategies as st
 
 import scalenet
 from scalenet.arch import blocks, layers, registry
-from scalenet.arch.blocks import Slot, Style
 from scalenet.arch.errors import UnknownNameError
+from scalenet.arch.families.mobile import mbconv
+from scalenet.arch.families.resnet import basic, bottleneck
 from scalenet.arch.layers import IDENTITY, Branches, Choice, Conv, GlobalPool, Layer, Network, Sequence
 from scalenet.arch.shapes import Shape, after, shape_of
-from scalenet.arch.spec import Norm, SqueezeExcite, dimensions, layer_tree, stage_record, with_dimensions
+from scalenet.arch.slots import Slot, scaled
+from scalenet.arch.spec import dimensions, layer_tree, stage_record, with_dimensions
+from scalenet.arch.style import Norm, SqueezeExcite, Style
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,12 +109,12 @@ def test_a_block_leaves_the_channels_that_are_asked_of_it(
     layer = block(Slot(channels, width, stride, STYLE))
     shape = after(layer, Shape(channels, 32, 32))
     assert (shape.height, shape.width) == (32 // stride, 32 // stride)
-    assert shape.channels == (4 * width if block is blocks.bottleneck else width)
+    assert shape.channels == (4 * width if block is bottleneck else width)
 
 
 def test_mbconv_squeezes_from_its_input_rounded_down_and_at_least_to_one() -> None:
     def squeeze(channels: Any, ratio: float) -> Any:
-        block = blocks.mbconv(Slot(channels, 8, 1, STYLE), expand=6, se=ratio)
+        block = mbconv(Slot(channels, 8, 1, STYLE), expand=6, se=ratio)
         return inner(block, "main", "se", "branch", "reduce").out_channels
 
     assert squeeze(40, 0.25) == 10
@@ -123,19 +126,19 @@ def test_mbconv_squeezes_from_its_input_rounded_down_and_at_least_to_one() -> No
 
 
 def test_mbconv_does_not_expand_by_one_and_has_no_gate_without_ratio() -> None:
-    names = [name for name, _ in inner(blocks.mbconv(Slot(8, 8, 1, STYLE), expand=1), "main").layers]
+    names = [name for name, _ in inner(mbconv(Slot(8, 8, 1, STYLE), expand=1), "main").layers]
     assert names == ["depthwise", "project", "drop_path"]
 
 
 @pytest.mark.parametrize(("channels", "stride", "matches"), [(32, 1, True), (32, 2, False), (16, 1, False)])
 def test_a_shortcut_is_the_identity_only_where_shapes_match(channels: int, stride: int, matches: bool) -> None:
-    link = inner(blocks.basic(Slot(channels, 32, stride, STYLE)), "shortcut")
+    link = inner(basic(Slot(channels, 32, stride, STYLE)), "shortcut")
     assert link.where is matches
     assert link.yes is IDENTITY
 
 
 def test_bottleneck_strides_in_its_middle_convolution_and_expands_its_width() -> None:
-    main = inner(blocks.bottleneck(Slot(64, 32, 2, STYLE), groups=4), "main")
+    main = inner(bottleneck(Slot(64, 32, 2, STYLE), groups=4), "main")
     first, second, third = (layer for layer in leaves(main) if isinstance(layer, Conv))
     assert (first.stride, second.stride, third.stride) == (1, 2, 1)
     assert (first.out_channels, third.out_channels) == (32, 128)
@@ -144,22 +147,22 @@ def test_bottleneck_strides_in_its_middle_convolution_and_expands_its_width() ->
 
 def test_arrays_of_widths_give_one_tree_for_many_networks() -> None:
     widths = np.array([16, 32])
-    choice = blocks.mbconv(Slot(np.array([16, 16]), widths, 1, STYLE), se=0.25)
+    choice = mbconv(Slot(np.array([16, 16]), widths, 1, STYLE), se=0.25)
     assert isinstance(choice, Choice)
     assert np.array_equal(choice.where, [True, False])
     assert np.array_equal(after(choice, Shape(np.array([16, 16]), 8, 8)).channels, widths)
 
 
 def test_scaled_has_no_noise_and_never_falls_below_one() -> None:
-    assert blocks.scaled(100, 0.29) == 29
-    assert blocks.scaled(1, 0.25) == 1
-    assert blocks.scaled(7, 6.0) == 42
-    assert np.array_equal(blocks.scaled(np.array([1, 42, 100]), 0.29), [1, 12, 29])
+    assert scaled(100, 0.29) == 29
+    assert scaled(1, 0.25) == 1
+    assert scaled(7, 6.0) == 42
+    assert np.array_equal(scaled(np.array([1, 42, 100]), 0.29), [1, 12, 29])
 
 
 def test_the_squeeze_excite_pools_as_the_network_says() -> None:
     style = Style("relu", Norm(), SqueezeExcite(pool="adaptive"))
-    pools = [leaf for leaf in leaves(blocks.mbconv(Slot(8, 8, 1, style), se=0.5)) if isinstance(leaf, GlobalPool)]
+    pools = [leaf for leaf in leaves(mbconv(Slot(8, 8, 1, style), se=0.5)) if isinstance(leaf, GlobalPool)]
     assert pools == [GlobalPool("adaptive")]
 
 
@@ -172,5 +175,5 @@ def test_a_stage_holds_its_first_block_and_the_one_that_repeats() -> None:
 
 
 def test_a_squeeze_width_is_rounded_down() -> None:
-    assert blocks.scaled(43, 0.25) == 10  # 10.75, as the official code's `int`
-    assert blocks.scaled(np.array([43, 2]), 0.25).tolist() == [10, 1]  # type: ignore[union-attr]
+    assert scaled(43, 0.25) == 10  # 10.75, as the official code's `int`
+    assert scaled(np.array([43, 2]), 0.25).tolist() == [10, 1]  # type: ignore[union-attr]

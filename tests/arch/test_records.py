@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 import scalenet
 from scalenet.arch import blocks, layers, registry
-from scalenet.arch.blocks import Slot, residual
 from scalenet.arch.config import CompoundRule, loads
+from scalenet.arch.ends import Stem
 from scalenet.arch.errors import ConfigError, ScalenetError
 from scalenet.arch.layers import (
     IDENTITY,
@@ -31,14 +31,16 @@ from scalenet.arch.layers import (
     Sequence,
     Shuffle,
 )
-from scalenet.arch.spec import Norm, Stem, dimensions, layer_tree, with_dimensions
+from scalenet.arch.slots import Slot, residual
+from scalenet.arch.spec import dimensions, layer_tree, with_dimensions
+from scalenet.arch.style import Norm
 from scalenet.costs.formula import walk
 from scalenet.model.builder import ConvNet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from scalenet.arch.spec import Record
+    from scalenet.arch.records import Record
 
 B0, RESNET = scalenet.load("efficientnet_b0").model, scalenet.load("resnet18").model
 

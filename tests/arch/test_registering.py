@@ -67,7 +67,7 @@ def test_files_from_it_verify_where_it_is_not_registered(tmp_path: Path) -> None
 
 
 CELL = """
-from scalenet.arch.blocks import Slot, shortcut
+from scalenet.arch.slots import Slot, shortcut
 from scalenet.arch.layers import Sequence
 
 def plain(slot: Slot, *, kernel: int = {kernel}):

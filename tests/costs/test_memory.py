@@ -13,9 +13,9 @@ from many_networks import any_dimensions, stack
 
 import scalenet
 from scalenet.arch import blocks, registry
-from scalenet.arch.blocks import Slot  # noqa: TC001 - annotations of blocks are read
 from scalenet.arch.errors import ScalenetError
 from scalenet.arch.layers import Activation, Conv, Sequence
+from scalenet.arch.slots import Slot  # noqa: TC001 - annotations of blocks are read
 from scalenet.arch.spec import Model, dimensions, with_dimensions
 from scalenet.costs.allocation import allocated
 from scalenet.costs.memory import largest_batch, memory, memory_many

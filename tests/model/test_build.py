@@ -13,8 +13,8 @@ from torch import nn
 
 import scalenet
 from scalenet.arch import layers, registry
-from scalenet.arch.blocks import residual
 from scalenet.arch.config import dumps, loads
+from scalenet.arch.slots import residual
 from scalenet.model import builder
 from scalenet.model.builder import Branches, DropPath, GlobalMean
 from scalenet.scaling.presets import presets

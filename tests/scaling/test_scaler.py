@@ -24,8 +24,9 @@ from scalenet.arch.config import (
     dumps,
     loads,
 )
+from scalenet.arch.ends import ConvHead
 from scalenet.arch.errors import ScalenetError, UnknownNameError
-from scalenet.arch.spec import Architecture, ConvHead
+from scalenet.arch.spec import Architecture
 from scalenet.scaling.causes import deviations
 from scalenet.scaling.presets import preset, presets
 from scalenet.scaling.scaler import applied, find_config, rescale, scale_by, scaled_dropout

@@ -4,8 +4,9 @@ scalenet reads the options of a block, and how to check them, from the annotatio
 must therefore be importable when the block is called: keep these imports out of `if TYPE_CHECKING`.
 """
 
-from scalenet.arch.blocks import Kernel, Ratio, Slot, linked, scaled
 from scalenet.arch.layers import Layer, Sequence
+from scalenet.arch.options import Kernel, Ratio
+from scalenet.arch.slots import Slot, linked, scaled
 
 
 def fused_mbconv(slot: Slot, *, kernel: Kernel = 3, expand: Ratio = 4) -> Layer:

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field
 from scalenet.arch import strict_yaml
 from scalenet.arch.config import Multiplier, as_data, read_record
 from scalenet.arch.files import read_text, write_text
-from scalenet.arch.spec import Record, as_tuple
+from scalenet.arch.records import Record, as_tuple
 from scalenet.search.space.objective import Ceiling, Goal
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import BeforeValidator, Field
 
 from scalenet.arch.config import Multiplier
-from scalenet.arch.spec import Record, as_tuple
+from scalenet.arch.records import Record, as_tuple
 from scalenet.search.rungs.course import Course, raced, scheduled
 from scalenet.search.rungs.pilot import Pilot, Trial
 from scalenet.search.rungs.race import Race

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from scalenet.arch.blocks import Positive
 from scalenet.arch.config import Multiplier
-from scalenet.arch.spec import Record, as_tuple
+from scalenet.arch.options import Positive
+from scalenet.arch.records import Record, as_tuple
 from scalenet.training.guessing import is_guess
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from scalenet.arch.blocks import Positive
-from scalenet.arch.spec import Record
+from scalenet.arch.options import Positive
+from scalenet.arch.records import Record
 from scalenet.search.answer.finding import Trained, find
 from scalenet.search.answer.surface import fit_surface
 

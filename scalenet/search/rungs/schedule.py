@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 from pydantic import BeforeValidator, Field
 
-from scalenet.arch.blocks import Positive
-from scalenet.arch.spec import Record, as_tuple
+from scalenet.arch.options import Positive
+from scalenet.arch.records import Record, as_tuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 from pydantic import BeforeValidator, Field, model_validator
 
 from scalenet.arch.config import Name
+from scalenet.arch.records import Record, as_tuple
 from scalenet.arch.shipped import load_shipped, shipped_files
-from scalenet.arch.spec import Record, as_tuple
 from scalenet.scaling.rules import PAPER_COEFFICIENTS, SHARES, shares
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field
 
 from scalenet.arch.amounts import Whole
-from scalenet.arch.spec import Record
+from scalenet.arch.records import Record
 
 Goal: TypeAlias = Literal["accuracy", "accuracy-flops"]
 Ceiling: TypeAlias = Literal["params", "activations"]

@@ -1,0 +1,83 @@
+"""Where a block stands, and the forms that blocks of many families are made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from scalenet.arch.layers import (
+    IDENTITY,
+    Activation,
+    Branches,
+    Choice,
+    Conv,
+    Count,
+    DropPath,
+    GlobalPool,
+    Layer,
+    Mask,
+    Sequence,
+)
+
+if TYPE_CHECKING:
+    from scalenet.arch.style import Style
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Where a block stands: the channels that come in, its stage's width, its stride, and the network's style."""
+
+    in_channels: Count
+    width: Count
+    stride: int
+    style: Style
+
+    def matches(self, out_channels: Count) -> Mask:
+        """Return whether input and output have the same shape."""
+        return self.stride == 1 and (self.in_channels is out_channels or self.in_channels == out_channels)
+
+
+def squeeze_excite(channels: Count, squeeze: Count, style: Style) -> Branches:
+    """Return a gate from the channels' means through `squeeze` channels (SENet; 1×1 convolutions with bias)."""
+    branch = (
+        ("pool", GlobalPool(style.squeeze_excite.pool)),
+        ("reduce", Conv(channels, squeeze, 1, 1, channels, bias=True)),
+        ("act", Activation(style.activation)),
+        ("expand", Conv(squeeze, channels, 1, 1, squeeze, bias=True)),
+        ("gate", Activation(style.squeeze_excite.gate)),
+    )
+    return Branches((("input", IDENTITY), ("branch", Sequence(branch))), "multiply")
+
+
+def shortcut(slot: Slot, main: Sequence, out_channels: Count) -> Branches:
+    """Return `main` plus the identity, or a strided 1×1 projection where the shape changes, then activated."""
+    projection = slot.style.conv(slot.in_channels, out_channels, stride=slot.stride, activate=False)
+    link = Choice(slot.matches(out_channels), IDENTITY, projection)
+    return residual(main, link, activation=Activation(slot.style.activation))
+
+
+def linked(main: Sequence, *, matches: Mask) -> Layer:
+    """Return `main` plus the identity where shapes match, and `main` alone elsewhere."""
+    return Choice(matches, residual(main), Sequence((("main", main),)))
+
+
+def residual(main: Sequence, link: Layer = IDENTITY, *, activation: Activation | None = None) -> Branches:
+    """Return `main`, which stochastic depth may drop, plus a shortcut, the identity unless given."""
+    dropped = Sequence((*main.layers, ("drop_path", DropPath())))
+    return Branches((("main", dropped), ("shortcut", link)), "add", activation=activation)
+
+
+def scaled(channels: Count, ratio: float) -> Count:
+    """Return `channels` × `ratio` rounded down, at least 1, as the official code's squeeze widths are.
+
+    Noise of 1e-9 is rounded away first: 0.29 × 100 is 28.999999999999996 in binary. A `float` is not rounded.
+    """
+    if ratio == int(ratio):
+        return channels * int(ratio)
+    if isinstance(channels, float):
+        return channels * ratio
+    if isinstance(channels, int):
+        return max(1, int(round(channels * ratio, 9)))
+    import numpy as np  # noqa: PLC0415 - only arrays need it
+
+    return cast("Count", np.maximum(1, np.floor(np.round(channels * ratio, 9))))

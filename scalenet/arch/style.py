@@ -1,0 +1,105 @@
+"""What all blocks of a network share: activation, normalisation and the form of its squeeze-excite."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+
+from pydantic import Discriminator, Field, Tag
+
+from scalenet.arch import layers
+from scalenet.arch.layers import Activation, Conv, Layer, Sequence
+from scalenet.arch.options import GateName, Positive
+from scalenet.arch.records import Record
+
+if TYPE_CHECKING:
+    from scalenet.arch.layers import Count
+
+Eps: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Norm(Record):
+    """Batch normalisation; `momentum` is PyTorch's, one minus TensorFlow's."""
+
+    kind: Literal["batchnorm"] = "batchnorm"
+    eps: Eps = 1e-5
+    momentum: Annotated[float, Field(gt=0, le=1)] = 0.1
+
+    def layer(self, channels: Count) -> layers.Norm:
+        """Return the layer for a number of channels."""
+        return layers.Norm(channels, self.eps, self.momentum)
+
+
+class LayerNorm(Record):
+    """Normalisation over the channels of each place."""
+
+    kind: Literal["layernorm"]
+    eps: Eps = 1e-6
+
+    def layer(self, channels: Count) -> layers.Norm:
+        """Return the layer for a number of channels."""
+        return layers.Norm(channels, self.eps, kind="layernorm")
+
+
+class GroupNorm(Record):
+    """Normalisation of each of `groups` groups of channels over all places."""
+
+    kind: Literal["groupnorm"]
+    groups: Positive = 32
+    eps: Eps = 1e-5
+
+    def layer(self, channels: Count) -> layers.Norm:
+        """Return the layer for a number of channels."""
+        return layers.Norm(channels, self.eps, kind="groupnorm", groups=self.groups)
+
+
+def _norm_kind(value: Any) -> str:
+    return str(value.get("kind", "batchnorm") if isinstance(value, dict) else getattr(value, "kind", "batchnorm"))
+
+
+AnyNorm: TypeAlias = Annotated[
+    Annotated[Norm, Tag("batchnorm")] | Annotated[LayerNorm, Tag("layernorm")] | Annotated[GroupNorm, Tag("groupnorm")],
+    Discriminator(_norm_kind),
+]
+
+
+class SqueezeExcite(Record):
+    """The form of every squeeze-excite in the network; its ratio stands in the stages.
+
+    `pool` is how the means are computed, which changes fvcore's total (adaptive pooling is counted, `mean` is not) but
+    neither the result nor `flops`.
+    """
+
+    pool: Literal["mean", "adaptive"] = "mean"
+    gate: GateName = "sigmoid"
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """What all blocks of a network share: activation, normalisation and the form of its squeeze-excite."""
+
+    activation: str
+    norm: AnyNorm
+    squeeze_excite: SqueezeExcite
+
+    def normalize(self, channels: Count) -> layers.Norm:
+        """Return the network's normalisation for `channels`."""
+        return self.norm.layer(channels)
+
+    def conv(
+        self,
+        in_channels: Count,
+        out_channels: Count,
+        *,
+        kernel: int = 1,
+        stride: int = 1,
+        group_width: Count | None = None,
+        activate: bool = True,
+    ) -> Sequence:
+        """Return convolution, normalisation and, unless `activate` is false, activation."""
+        width = in_channels if group_width is None else group_width
+        parts: tuple[tuple[str, Layer], ...] = (
+            ("conv", Conv(in_channels, out_channels, kernel, stride, width)),
+            ("norm", self.normalize(out_channels)),
+        )
+        return Sequence((*parts, ("act", Activation(self.activation))) if activate else parts)
