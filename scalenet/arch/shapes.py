@@ -6,8 +6,7 @@ sides without rounding: as if sizes need not be whole.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 
@@ -48,8 +47,7 @@ class MisfitError(ScalenetError):
         return f"{'.'.join(reversed(self.path))}: {reason}" if self.path else reason
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(NamedTuple):
     """A map, or where it is `flat`, a row of features."""
 
     channels: Count
@@ -83,6 +81,10 @@ def fit(layer: Layer, shape: Shape, place: str) -> Shape:
 def after(layer: Layer, shape: Shape) -> Shape:  # noqa: PLR0911, PLR0912 - one return a kind
     """Return what leaves a layer; raise MisfitError where it does not take the shape."""
     match layer:
+        case Conv():
+            _check_conv(layer, shape)
+            height, width = _sides(shape, layer.kernel, layer.stride, layer.padding)
+            return Shape(layer.out_channels, height, width, False, shape.smooth)
         case Sequence():
             for name, inner in layer.layers:
                 shape = _named(name, inner, shape)
@@ -93,23 +95,19 @@ def after(layer: Layer, shape: Shape) -> Shape:  # noqa: PLR0911, PLR0912 - one 
             return joined(layer, left)
         case Choice():
             return after(layer.no if layer.where is False else layer.yes, shape)
-        case Conv():
-            _check_conv(layer, shape)
-            height, width = _sides(shape, layer.kernel, layer.stride, layer.padding)
-            return Shape(layer.out_channels, height, width, smooth=shape.smooth)
         case Pool():
             _check(not shape.flat, "pooling takes a map", shape)
             height, width = _sides(shape, layer.kernel, layer.stride, layer.padding, ceil=layer.ceil)
-            return replace(shape, height=height, width=width)
+            return shape._replace(height=height, width=width)
         case GlobalPool():
             _check(not shape.flat, "pooling takes a map", shape)
-            return replace(shape, height=layer.side, width=layer.side)
+            return shape._replace(height=layer.side, width=layer.side)
         case Flatten():
             return Shape(shape.channels * shape.places, 1, 1, flat=True, smooth=shape.smooth)
         case Linear():
             _check(shape.flat, "a linear layer takes what is flat", shape)
             _check_count(layer.in_features, shape, "a linear layer takes {} features")
-            return replace(shape, channels=layer.out_features)
+            return shape._replace(channels=layer.out_features)
         case Norm():
             _check_count(layer.channels, shape, "{} channels are normalised")
             _check_divides(layer.groups, shape)
@@ -126,7 +124,7 @@ def after(layer: Layer, shape: Shape) -> Shape:  # noqa: PLR0911, PLR0912 - one 
             return shape
         case Attention():
             _check_divides(3 * layer.heads, shape)
-            return replace(shape, channels=_part(shape.channels, 3))
+            return shape._replace(channels=_part(shape.channels, 3))
         case Activation() | Dropout() | DropPath():
             return shape
     raise MisfitError(f"a layer of an unknown kind, {type(layer).__name__}")
@@ -138,14 +136,14 @@ def passed(part: Part, entering: Shape, left: Shape, times: Count) -> Shape:
         return entering
     if np.ndim(times) == 0:
         return left
-    return replace(left, channels=np.where(times > 0, left.channels, entering.channels))
+    return left._replace(channels=np.where(times > 0, left.channels, entering.channels))
 
 
 def entering_paths(layer: Branches, shape: Shape) -> list[Shape]:
     """Return what enters each path."""
     if layer.take == "split":
         _check_divides(len(layer.paths), shape)
-        shape = replace(shape, channels=_part(shape.channels, len(layer.paths)))
+        shape = shape._replace(channels=_part(shape.channels, len(layer.paths)))
     return [shape] * len(layer.paths)
 
 
@@ -160,7 +158,7 @@ def joined(layer: Branches, left: list[Shape]) -> Shape:
         if layer.join != "concat" and whole and first.channels != other.channels:
             raise MisfitError(_unlike(first, other))
     if layer.join == "concat":
-        return replace(first, channels=sum(one.channels for one in left))
+        return first._replace(channels=sum(one.channels for one in left))
     return first
 
 
@@ -178,6 +176,11 @@ def padded(size: Count, kernel: int, stride: int, padding: Padding) -> Count:
 
 def _sides(shape: Shape, kernel: Sides, stride: int, padding: Padding, *, ceil: bool = False) -> tuple[Count, Count]:
     """Return height and width behind a window that moves."""
+    if isinstance(kernel, int) and not isinstance(padding, tuple):
+        height = _side(shape.height, shape.smooth, kernel, stride, padding, ceil)
+        if shape.width is shape.height:
+            return height, height
+        return height, _side(shape.width, shape.smooth, kernel, stride, padding, ceil)
     tall, wide = both(kernel)
     above, beside = padding if isinstance(padding, tuple) else (padding, padding)
     return (
@@ -195,7 +198,9 @@ def _side(size: Count, smooth: bool, kernel: int, stride: int, padding: Padding,
     if smooth:
         return reach / stride + 1
     left = (_divided(reach, stride) if ceil else _floored(reach, stride)) + 1
-    if np.min(left) < 1:
+    if ceil and stride > kernel:  # a window that is not whole still begins within the map
+        left = left - 1 * ((left - 1) * stride >= size + padded(size, kernel, stride, padding) // 2)
+    if isinstance(left, int | np.ndarray) and np.min(left) < 1:
         raise MisfitError(f"a kernel of {kernel} is larger than a map of {np.min(size):g} pixels a side")
     return left
 
@@ -237,8 +242,8 @@ def _check(fits: bool, what: str, shape: Shape) -> None:
 
 
 def _check_count(wanted: Count, shape: Shape, what: str) -> None:
-    if isinstance(wanted, int) and isinstance(shape.channels, int):
-        _check(wanted == shape.channels, what.format(wanted), shape)
+    if isinstance(wanted, int) and isinstance(shape.channels, int) and wanted != shape.channels:
+        raise MisfitError(f"{what.format(wanted)}, and {shape} come in")
 
 
 def _check_divides(parts: int, shape: Shape) -> None:

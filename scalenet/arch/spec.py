@@ -367,7 +367,7 @@ def _fitted(spec: StageSpec, shape: Shape, place: str, style: Style) -> tuple[bo
     starts = accumulate((count for _, count in spec.kinds()), initial=0)
     for number in range(1, spec.depth) if grows else [one for one in (1, *starts) if 0 < one < spec.depth]:
         left = block(number, shape)
-        if replace(left, channels=0) != replace(shape, channels=0):
+        if left._replace(channels=0) != shape._replace(channels=0):
             raise ValueError(f"{place}: a block that is repeated makes {left} of {shape}")
         shape = left if grows else shape
     return grows, shape

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, cast
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 
@@ -43,10 +44,10 @@ from scalenet.arch.layers import (
     Scale,
     Sequence,
     Shuffle,
-    both,
 )
 from scalenet.arch.shapes import Shape, after, entering_paths, joined, passed, shape_of
 from scalenet.arch.spec import Architecture, Dimensions, Model, dimensions, layer_tree
+from scalenet.costs.program import Program, inputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -180,15 +181,13 @@ def cost_many(model: Model, numbers: Dimensions, *, threads: int = 2, exact: boo
     2⁵³; a figure that is not below it raises OverflowError. Without `exact` figures are float64, however large.
     """
     length = max(np.size(value) for value in _fields(numbers))
-    numbers = each(numbers, as_floats)
-    names = list(cost(model).flops_by_operator)
+    given = _fields(each(numbers, as_floats))
+    names = tuple(cost(model).flops_by_operator)
     result = np.zeros((len(names) + 2, length))
 
     def work(start: int) -> None:
-        block = each(numbers, lambda value: value[start : start + _BLOCK] if isinstance(value, np.ndarray) else value)
-        whole = total(walk(layer_tree(model, block)))
-        figures = (*(whole.operators[name] for name in names), whole.params, whole.activations)
-        for row, figure in zip(result, figures, strict=True):
+        block = [one[start : start + _BLOCK] if isinstance(one, np.ndarray) else one for one in given]
+        for row, figure in zip(result, _evaluated(_whole, model, block), strict=True):
             row[start : start + _BLOCK] = figure
 
     if length <= _BLOCK:
@@ -204,6 +203,44 @@ def cost_many(model: Model, numbers: Dimensions, *, threads: int = 2, exact: boo
     return Cost(flops, operators, result[-2], result[-1])
 
 
+Counted: TypeAlias = "Callable[[Model, Dimensions], list[Any]]"
+
+
+def _whole(model: Model, numbers: Dimensions) -> list[Any]:
+    """Return FLOPs by operator, as one network of the model has them, parameters and activations."""
+    whole = total(walk(layer_tree(model, numbers)))
+    return [*(whole.operators[name] for name in cost(model).flops_by_operator), whole.params, whole.activations]
+
+
+def _runs(model: Model, numbers: Dimensions) -> list[Any]:
+    """Return the FLOPs of one block of each run."""
+    return [run.tally.flops for part in walk(layer_tree(model, numbers)) for run in part.runs]
+
+
+def _evaluated(counted: Counted, model: Model, numbers: list[Any]) -> list[Any]:
+    """Return what is counted for numbers in the order of `_fields`."""
+    program = _program(counted, model)
+    return counted(model, _like(model, numbers)) if program is None else program(numbers)
+
+
+@lru_cache(maxsize=64)
+def _program(counted: Counted, model: Model) -> Program | None:
+    """Return what is counted as a program; None where blocks grow with their place or look into their numbers."""
+    if any(model.growing):
+        return None
+    numbers = inputs(len(_fields(dimensions(model))))
+    try:
+        return Program(counted(model, _like(model, numbers)), len(numbers))
+    except (TypeError, AttributeError):
+        return None
+
+
+def _like(model: Model, numbers: list[Any]) -> Dimensions:
+    """Return the dimensions whose `_fields` are these."""
+    rest = iter(numbers)
+    return each(dimensions(model), lambda _: next(rest))
+
+
 def cost_box(model: Model, depths: tuple[Count, ...], numbers: Dimensions, *, threads: int = 2) -> NDArray[np.int64]:
     """Count the FLOPs of every depth with every width and resolution: int64 [depths, widths and resolutions].
 
@@ -213,13 +250,14 @@ def cost_box(model: Model, depths: tuple[Count, ...], numbers: Dimensions, *, th
     """
     if any(model.growing):
         raise ScalenetError("a network whose blocks grow with their place is not the product of depths and widths")
-    parts = list(walk(layer_tree(model, each(numbers, as_floats))))
-    deep = layer_tree(model, replace(dimensions(model), depths=tuple(np.asarray(one, np.float64) for one in depths)))
-    rows = np.stack(
-        [row.ravel() for row in np.broadcast_arrays(*(run.tally.flops for part in parts for run in part.runs))]
-    )
-    times = np.broadcast_arrays(*(np.atleast_1d(run.times) for part in deep.parts for run in part.runs))
-    repeats = np.stack(times, axis=1).astype(np.float64)
+    flops = _evaluated(_runs, model, _fields(each(numbers, as_floats)))
+    columns = [row.ravel() for row in np.broadcast_arrays(*flops)]
+    deep = replace(dimensions(model), depths=tuple(np.asarray(depth, np.float64) for depth in depths))
+    times = [run.times for part in layer_tree(model, deep).parts for run in part.runs]
+    fixed = sum(row for row, count in zip(columns, times, strict=True) if np.ndim(count) == 0)
+    rows = np.stack([fixed, *(row for row, count in zip(columns, times, strict=True) if np.ndim(count))])
+    counts = np.broadcast_arrays(np.ones(1), *(count for count in times if np.ndim(count)))
+    repeats = np.stack(counts, axis=1)
     check_exact(repeats.max(axis=0) @ rows.max(axis=1))
     result = np.empty((len(repeats), rows.shape[1]), np.int64)
 
@@ -275,6 +313,9 @@ class Walker:
 
     def visit(self, layer: Layer) -> None:
         match layer:
+            case Conv():
+                self.move(after(layer, self.shape))
+                self.convolution(layer)
             case Sequence():
                 for _, inner in layer.layers:
                     self.visit(inner)
@@ -282,22 +323,26 @@ class Walker:
                 self.branches(layer)
             case Choice():
                 self.choice(layer)
+            case Norm():
+                before = self.normalized.get(layer.kind)
+                self.normalized[layer.kind] = layer.channels if before is None else before + layer.channels
+            case Activation() | Dropout() | DropPath():
+                pass  # they cost nothing, and leave the map as it is
             case _:
                 entering = self.shape
                 self.move(after(layer, entering))
                 self.leaf(layer, entering)
 
+    def convolution(self, layer: Conv) -> None:
+        kernel = layer.kernel**2 if isinstance(layer.kernel, int) else layer.kernel[0] * layer.kernel[1]
+        self.weights = _plus(self.weights, layer.out_channels * (layer.group_width * kernel))
+        self.outputs = _plus(self.outputs, layer.out_channels)
+        if layer.bias:
+            self.tally.params = self.tally.params + layer.out_channels
+
     def leaf(self, layer: Leaf, entering: Shape) -> None:
         """Count a leaf, behind which the map is: all that the formula knows of kinds of layers."""
         match layer:
-            case Conv():
-                tall, wide = both(layer.kernel)
-                self.weights = _plus(self.weights, layer.out_channels * (layer.group_width * (tall * wide)))
-                self.outputs = _plus(self.outputs, layer.out_channels)
-                if layer.bias:
-                    self.tally.params = self.tally.params + layer.out_channels
-            case Norm():
-                self.normalized[layer.kind] = _plus(self.normalized.get(layer.kind, 0), layer.channels)
             case Linear():
                 weights = layer.in_features * layer.out_features
                 self.tally.add(LINEAR, weights)
@@ -312,7 +357,7 @@ class Walker:
                 self.tally.params = self.tally.params + layer.channels
             case Position():
                 self.tally.params = self.tally.params + layer.channels * (layer.height * layer.width)
-            case Activation() | Flatten() | Dropout() | DropPath() | Pool() | Shuffle():
+            case Flatten() | Pool() | Shuffle():
                 pass  # they cost nothing
             case _:
                 raise ScalenetError(f"{type(layer).__name__}: a layer of an unknown kind has no known cost")

@@ -1,0 +1,85 @@
+"""The blocks of a stage that are not alike are apportioned over its depth as timm does it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import scalenet
+from scalenet.arch.apportionment import apportioned
+from scalenet.arch.config import ConfigError, dumps, loads
+from scalenet.arch.spec import dimensions, with_dimensions
+
+COUNTS = st.lists(st.integers(1, 6), min_size=1, max_size=5)
+
+NET = """schema: scalenet/1
+name: net
+model:
+  resolution: 32
+  activation: relu
+  norm: {kind: batchnorm}
+  stem: {kind: conv, width: 16}
+  stages:
+  - {block: mbconv, depth: 4, width: 24, stride: 2, kernel: [3, 3, 5, 5], expand: [6, 2.5, 2.5, 2.5]}
+  head: {kind: linear, classes: 10}
+"""
+
+
+def timm(counts: list[int], depth: int) -> list[int]:
+    """The loop of timm's `_scale_stage_depth`, from its documentation: the last first, each at least one."""
+    left, blocks, result = depth, sum(counts), []
+    for count in reversed(counts):
+        share = max(1, round(count / blocks * left))
+        result.append(share)
+        blocks, left = blocks - count, left - share
+    return result[::-1]
+
+
+@given(counts=COUNTS, more=st.integers(0, 20))
+def test_deeper_stages_are_apportioned_as_timm_does_it(counts: list[int], more: int) -> None:
+    depth = sum(counts) + more
+    found = apportioned(counts, depth)
+    assert sum(found) == depth
+    assert min(found) >= 1
+    if sum(timm(counts, depth)) == depth:
+        assert found == timm(counts, depth)
+
+
+@given(counts=COUNTS, depths=st.lists(st.integers(1, 40), min_size=1, max_size=8))
+def test_arrays_of_depths_give_what_each_depth_gives(counts: list[int], depths: list[int]) -> None:
+    rows = np.broadcast_arrays(*apportioned(counts, np.array(depths, np.float64)))
+    expected = [apportioned(counts, depth) for depth in depths]
+    assert np.stack(rows, axis=1).tolist() == expected
+    assert [sum(row) for row in expected] == depths
+    assert all(first >= 1 for first, *_ in expected)
+
+
+def test_a_stage_of_blocks_that_differ_scales_and_comes_back_from_its_file() -> None:
+    config = loads(NET, place="net.yaml")
+    scaled = scalenet.scale(config.architecture(), depth=2.0)
+    stage: Any = scaled.model.stages[0]
+    assert (stage.kernel, stage.expand) == ((3, 3, 3, 3, 5, 5, 5, 5), (6, 6, *[2.5] * 6))
+    assert loads(dumps(scaled), place="again.yaml").model == scaled.model
+    assert "kernel: [3, 3, 3, 3, 5, 5, 5, 5]" in dumps(scaled)
+    assert with_dimensions(config.model, dimensions(config.model)) == config.model
+
+
+def test_as_many_values_as_blocks_are_wanted() -> None:
+    with pytest.raises(ConfigError, match=r"kernel has 3 values for a depth of 4"):
+        loads(NET.replace("[3, 3, 5, 5]", "[3, 3, 5]"), place="net.yaml")
+    with pytest.raises(ConfigError, match=r"kernel\[1\]: a kernel size must be odd, found 4"):
+        loads(NET.replace("[3, 3, 5, 5]", "[3, 4, 5, 5]"), place="net.yaml")
+
+
+def test_costs_of_blocks_that_differ_are_those_of_arrays_and_of_fvcore() -> None:
+    base = loads(NET, place="net.yaml").architecture()
+    factors = np.array([0.25, 0.5, 1.0, 1.3, 2.0, 3.1])
+    many = scalenet.cost(base, depth=factors)
+    for factor, flops, params in zip(factors, many.flops, many.params, strict=True):
+        one = scalenet.scale(base, depth=factor)
+        assert (scalenet.cost(one).flops, scalenet.cost(one).params) == (flops, params)
+        assert scalenet.measure(one).flops == flops
