@@ -198,7 +198,7 @@ def _side(size: Count, smooth: bool, kernel: int, stride: int, padding: Padding,
     if smooth:
         return reach / stride + 1
     left = (_divided(reach, stride) if ceil else _floored(reach, stride)) + 1
-    if ceil and stride > kernel:  # a window that is not whole still begins within the map
+    if ceil:  # a window that is not whole still begins within the map
         left = left - 1 * ((left - 1) * stride >= size + padded(size, kernel, stride, padding) // 2)
     if isinstance(left, int | np.ndarray) and np.min(left) < 1:
         raise MisfitError(f"a kernel of {kernel} is larger than a map of {np.min(size):g} pixels a side")
