@@ -64,16 +64,17 @@ def test_every_page_is_on_the_site():
     assert sorted(found) == sorted({*pages, "README.md", "CHANGELOG.md"})
 
 
-def test_the_library_does_what_its_page_says(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("name", "file"), [("library", "budget.yaml"), ("architectures", "twin_net_phi1.yaml")])
+def test_the_library_does_what_its_pages_say(name, file, tmp_path, monkeypatch):
     from scalenet.arch import blocks, registry
 
     monkeypatch.setattr(registry, "_registered", {})
     monkeypatch.setattr(blocks, "_registered", {})
-    page = (ROOT / "docs" / "library.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
     code = "\n".join(re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)).replace("1_000_000", "1_000")
     with contextlib.chdir(tmp_path):
         exec(code, {"__name__": "__main__"})
-    assert (tmp_path / "budget.yaml").is_file()
+    assert (tmp_path / file).is_file()
 
 
 @pytest.mark.skipif(find_spec("mkdocs") is None, reason="make docs installs mkdocs")

@@ -40,7 +40,7 @@ RUNS_NETWORKS = (
 
 # What a folder, or a file in it, may import of scalenet; the first match counts.
 FOUNDATIONS = {
-    "costs/formula.py": ("arch", "costs.tables"),
+    "costs/formula.py": ("arch", "costs.expression", "costs.program", "costs.tables"),
     "arch/": ("arch",),
     "scaling/": ("arch", "costs.formula", "costs.memory", "costs.tables", "scaling", "_version"),
     "costs/allocation.py": ("arch", "model"),

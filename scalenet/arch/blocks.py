@@ -63,6 +63,11 @@ def names() -> list[str]:
     return list({**BUILT_IN, **_registered, **_others()})
 
 
+def is_of_this_program(name: str) -> bool:
+    """Return whether a block was registered while the program runs, so that other processes do not know it."""
+    return name in _registered
+
+
 def block(name: str) -> Block:
     """Return the block called `name`; raise UnknownNameError, or ScalenetError where its package is broken."""
     known = BUILT_IN.get(name) or _registered.get(name)

@@ -6,9 +6,8 @@ sides without rounding: as if sizes need not be whole.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, cast
-
-import numpy as np
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from scalenet.arch.errors import ScalenetError
 from scalenet.arch.layers import (
@@ -132,10 +131,12 @@ def after(layer: Layer, shape: Shape) -> Shape:  # noqa: PLR0911, PLR0912 - one 
 
 def passed(part: Part, entering: Shape, left: Shape, times: Count) -> Shape:
     """Return what enters the next run of a part, behind a run that is not its first."""
-    if not part.grows or (np.ndim(times) == 0 and times == 0):
+    if not part.grows:
         return entering
-    if np.ndim(times) == 0:
-        return left
+    if isinstance(times, int | float):
+        return left if times else entering
+    import numpy as np  # noqa: PLC0415 - only arrays need it
+
     return left._replace(channels=np.where(times > 0, left.channels, entering.channels))
 
 
@@ -168,7 +169,8 @@ def padded(size: Count, kernel: int, stride: int, padding: Padding) -> Count:
         case "symmetric":
             return 2 * ((kernel - 1) // 2)
         case "same":
-            return cast("Count", np.maximum((_divided(size, stride) - 1) * stride + kernel - size, 0))
+            missing = (_divided(size, stride) - 1) * stride + kernel - size
+            return missing * (missing > 0)
         case "valid":
             return 0
     return 2 * cast("int", padding)
@@ -200,18 +202,31 @@ def _side(size: Count, smooth: bool, kernel: int, stride: int, padding: Padding,
     left = (_divided(reach, stride) if ceil else _floored(reach, stride)) + 1
     if ceil:  # a window that is not whole still begins within the map
         left = left - 1 * ((left - 1) * stride >= size + padded(size, kernel, stride, padding) // 2)
-    if isinstance(left, int | np.ndarray) and np.min(left) < 1:
-        raise MisfitError(f"a kernel of {kernel} is larger than a map of {np.min(size):g} pixels a side")
+    if _least(left) < 1:
+        raise MisfitError(f"a kernel of {kernel} is larger than a map of {_least(size):g} pixels a side")
     return left
 
 
 def _divided(size: Count, stride: int) -> Count:
     """Return size / stride rounded up; `np.ceil` is ten times faster on float arrays than `//`."""
-    return -(-size // stride) if isinstance(size, int) else np.ceil(size / stride)
+    if isinstance(size, int):
+        return -(-size // stride)
+    import numpy as np  # noqa: PLC0415 - only arrays need it
+
+    return np.ceil(size / stride)
 
 
 def _floored(size: Count, stride: int) -> Count:
-    return size // stride if isinstance(size, int) else np.floor(size / stride)
+    if isinstance(size, int):
+        return size // stride
+    import numpy as np  # noqa: PLC0415 - only arrays need it
+
+    return np.floor(size / stride)
+
+
+def _least(size: Any) -> float:
+    """Return the least of numbers; of an expression, which is not known yet, infinity."""
+    return float(size.min()) if hasattr(size, "min") else size if isinstance(size, int | float) else math.inf
 
 
 def _part(channels: Count, parts: int) -> Count:
@@ -258,7 +273,13 @@ def _check_sizes(one: Shape, other: Shape) -> None:
 
 
 def _same(one: Count, other: Count) -> bool:
-    return one is other or bool(np.array_equal(one, other)) or isinstance(one, float)
+    if one is other or isinstance(one, float):
+        return True
+    if isinstance(one, int) and isinstance(other, int):
+        return one == other
+    import numpy as np  # noqa: PLC0415 - only arrays need it
+
+    return bool(np.array_equal(one, other))
 
 
 def _unlike(one: Shape, other: Shape) -> str:

@@ -402,3 +402,8 @@ def _stem(model: Model, width: Count) -> Layer:
 def _head(model: Model, width: Count | None, channels: Count) -> Layer:
     slot = Slot(channels, 1 if width is None else width, 1, model.style)
     return model.head.layers(slot, model.regularization.dropout)
+
+
+def uses_blocks_of_this_program(model: Model) -> bool:
+    """Return whether a model has blocks that this program registered, which other processes do not know."""
+    return any(blocks.is_of_this_program(stage.block) for stage in model.stages)

@@ -254,7 +254,7 @@ def cost_box(model: Model, depths: tuple[Count, ...], numbers: Dimensions, *, th
     columns = [row.ravel() for row in np.broadcast_arrays(*flops)]
     deep = replace(dimensions(model), depths=tuple(np.asarray(depth, np.float64) for depth in depths))
     times = [run.times for part in layer_tree(model, deep).parts for run in part.runs]
-    fixed = sum(row for row, count in zip(columns, times, strict=True) if np.ndim(count) == 0)
+    fixed = sum(row * count for row, count in zip(columns, times, strict=True) if np.ndim(count) == 0)
     rows = np.stack([fixed, *(row for row, count in zip(columns, times, strict=True) if np.ndim(count))])
     counts = np.broadcast_arrays(np.ones(1), *(count for count in times if np.ndim(count)))
     repeats = np.stack(counts, axis=1)
