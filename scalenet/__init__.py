@@ -48,7 +48,6 @@ if TYPE_CHECKING:
         verify,
     )
     from scalenet.running import build, latency, measure
-    from scalenet.scaling.comparators import Comparator, comparators
     from scalenet.scaling.difference import Difference, diff
     from scalenet.scaling.elasticity import Exponent, Growth
     from scalenet.scaling.explanation import Explanation
@@ -77,7 +76,6 @@ _HOME = {
     "Growth": "scalenet.scaling.elasticity",
     "How": "scalenet.scaling.request",
     "Latency": "scalenet.costs.latency",
-    "Comparator": "scalenet.scaling.comparators",
     "Listed": "scalenet.scaling.listing",
     "Locked": "scalenet.checks.outcome",
     "Measurement": "scalenet.costs.counter",
@@ -98,7 +96,6 @@ _HOME = {
     "TrainingResult": "scalenet.training.calls",
     "UnknownNameError": "scalenet.arch.errors",
     "baselines": "scalenet.scaling.listing",
-    "comparators": "scalenet.scaling.comparators",
     "build": "scalenet.running",
     "check": "scalenet.checks.calls",
     "compound": "scalenet.scaling.rules",
@@ -135,7 +132,6 @@ _NAMES = {"register_block": "register"}
 __all__ = [
     "Architecture",
     "BudgetRule",
-    "Comparator",
     "CompoundRay",
     "CompoundRule",
     "Config",
@@ -171,7 +167,6 @@ __all__ = [
     "baselines",
     "build",
     "check",
-    "comparators",
     "compound",
     "cost",
     "diff",

@@ -13,8 +13,8 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeAlias, cast
 
 from scalenet.arch.errors import ScalenetError, UnknownNameError
-from scalenet.arch.families.mobile import mbconv, separable
-from scalenet.arch.families.resnet import basic, bottleneck
+from scalenet.arch.families.mobile import fused_mbconv, mbconv, separable
+from scalenet.arch.families.resnet import basic, bottleneck, regnet
 from scalenet.arch.layers import Layer
 
 Block: TypeAlias = Callable[..., Layer]
@@ -22,9 +22,11 @@ Block: TypeAlias = Callable[..., Layer]
 
 BUILT_IN: dict[str, Block] = {
     "mbconv": mbconv,
+    "fused_mbconv": fused_mbconv,
     "separable": separable,
     "basic": basic,
     "bottleneck": bottleneck,
+    "regnet": regnet,
 }
 
 _registered: dict[str, Block] = {}

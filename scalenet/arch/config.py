@@ -263,14 +263,18 @@ _FIRST_KEYS = {
     "GroupNorm": "kind groups eps",
     "SqueezeExcite": "pool gate",
     "Stem": "kind width kernel stride pool",
+    "DeepStem": "kind width kernel stride pool",
     "StemPool": "kind kernel stride",
     "ConvHead": "kind width classes",
     "LinearHead": "kind classes",
+    "MlpHead": "kind width expand multiple_of classes",
     "Regularization": "dropout drop_path",
     "mbconv_stage": "block depth width stride kernel expand se",
     "separable_stage": "block depth width stride kernel",
     "basic_stage": "block depth width stride kernel",
     "bottleneck_stage": "block depth width stride kernel expansion groups",
+    "fused_mbconv_stage": "block depth width stride kernel expand",
+    "regnet_stage": "block depth width stride kernel group_width se",
 }
 """What a digest holds, whatever its value. A key that a record gains later is left out where it has its default, so
 that digests stay as they were; such a default can never change. A new default of these keys changes digests."""

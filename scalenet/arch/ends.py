@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
-from scalenet.arch.layers import Dropout, Flatten, GlobalPool, Layer, Linear, Pool, Sequence
-from scalenet.arch.options import Kernel, Positive
+from scalenet.arch.layers import Activation, Dropout, Flatten, GlobalPool, Layer, Linear, Pool, Sequence
+from scalenet.arch.options import Kernel, Positive, Ratio
 from scalenet.arch.records import Record
+from scalenet.arch.slots import divisible, scaled
 
 if TYPE_CHECKING:
     from scalenet.arch.slots import Slot
@@ -34,9 +35,11 @@ class Stem(Record):
     def layers(self, slot: Slot) -> Sequence:
         """Return the layers, of images to `width` channels."""
         conv = slot.style.conv(slot.in_channels, slot.width, kernel=self.kernel, stride=slot.stride)
-        if self.pool is None:
-            return conv
-        return Sequence((*conv.layers, ("pool", Pool("max", self.pool.kernel, self.pool.stride))))
+        return Sequence((*conv.layers, *self.pooling()))
+
+    def pooling(self) -> tuple[tuple[str, Layer], ...]:
+        """Return the pooling, if there is one."""
+        return () if self.pool is None else (("pool", Pool("max", self.pool.kernel, self.pool.stride)),)
 
     @property
     def total_stride(self) -> int:
@@ -45,6 +48,25 @@ class Stem(Record):
 
     def __str__(self) -> str:
         return f"conv k{self.kernel}{f', pool k{self.pool.kernel}' if self.pool else ''}"
+
+
+class DeepStem(Stem):
+    """Three convolutions, of which the first strides, instead of one: two of half the width, then the last."""
+
+    kind: Literal["deep"]  # type: ignore[assignment]
+
+    def layers(self, slot: Slot) -> Sequence:
+        """Return the layers, of images to `width` channels."""
+        style, half = slot.style, scaled(slot.width, 0.5)
+        convs: tuple[tuple[str, Layer], ...] = (
+            ("conv1", style.conv(slot.in_channels, half, kernel=self.kernel, stride=slot.stride)),
+            ("conv2", style.conv(half, half, kernel=self.kernel)),
+            ("conv3", style.conv(half, slot.width, kernel=self.kernel)),
+        )
+        return Sequence((*convs, *self.pooling()))
+
+    def __str__(self) -> str:
+        return f"3 × {super().__str__()}"
 
 
 class ConvHead(Record):
@@ -78,8 +100,45 @@ class LinearHead(Record):
         return "pool, linear"
 
 
-AnyStem: TypeAlias = Stem
-Head: TypeAlias = Annotated[ConvHead | LinearHead, Field(discriminator="kind")]
+class MlpHead(Record):
+    """1×1 convolution, normalisation, activation, pooling, a hidden layer, activation, dropout and a classifier.
+
+    `width` is the hidden layer's; the convolution has `expand` times the channels that enter, in multiples of
+    `multiple_of` (MobileNetV3, section 5.1).
+    """
+
+    kind: Literal["mlp"]
+    width: Positive
+    expand: Ratio = 6
+    multiple_of: Positive = 8
+    classes: Positive
+
+    def layers(self, slot: Slot, dropout: float) -> Sequence:
+        """Return the layers, of a map to `classes` features."""
+        inner = divisible(slot.in_channels, self.expand, self.multiple_of)
+        pool, flatten, drop = _pooled(dropout)
+        hidden: tuple[tuple[str, Layer], ...] = (
+            ("hidden", Linear(inner, slot.width)),
+            ("hidden_act", Activation(slot.style.activation)),
+        )
+        classifier = ("classifier", Linear(slot.width, self.classes))
+        conv = slot.style.conv(slot.in_channels, inner)
+        return Sequence((*conv.layers, pool, flatten, *hidden, drop, classifier))
+
+    def __str__(self) -> str:
+        return "conv, pool, 2 × linear"
+
+
+Head: TypeAlias = Annotated[ConvHead | LinearHead | MlpHead, Field(discriminator="kind")]
+
+
+def _stem_kind(value: Any) -> str:
+    return str(value.get("kind", "conv") if isinstance(value, dict) else getattr(value, "kind", "conv"))
+
+
+AnyStem: TypeAlias = Annotated[
+    Annotated[Stem, Tag("conv")] | Annotated[DeepStem, Tag("deep")], Discriminator(_stem_kind)
+]
 
 
 def _pooled(dropout: float) -> tuple[tuple[str, Layer], ...]:

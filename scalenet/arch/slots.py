@@ -16,6 +16,7 @@ from scalenet.arch.layers import (
     GlobalPool,
     Layer,
     Mask,
+    Pool,
     Sequence,
 )
 
@@ -42,16 +43,23 @@ def squeeze_excite(channels: Count, squeeze: Count, style: Style) -> Branches:
     branch = (
         ("pool", GlobalPool(style.squeeze_excite.pool)),
         ("reduce", Conv(channels, squeeze, 1, 1, channels, bias=True)),
-        ("act", Activation(style.activation)),
+        ("act", Activation(style.squeeze_excite.activation or style.activation)),
         ("expand", Conv(squeeze, channels, 1, 1, squeeze, bias=True)),
         ("gate", Activation(style.squeeze_excite.gate)),
     )
     return Branches((("input", IDENTITY), ("branch", Sequence(branch))), "multiply")
 
 
-def shortcut(slot: Slot, main: Sequence, out_channels: Count) -> Branches:
-    """Return `main` plus the identity, or a strided 1×1 projection where the shape changes, then activated."""
-    projection = slot.style.conv(slot.in_channels, out_channels, stride=slot.stride, activate=False)
+def shortcut(slot: Slot, main: Sequence, out_channels: Count, *, averaged: bool = False) -> Branches:
+    """Return `main` plus the identity, or a 1×1 projection where the shape changes, then activated.
+
+    The projection strides; where it is `averaged`, averages over the stride's squares stand before it instead.
+    """
+    pooled = averaged and slot.stride > 1
+    projection = slot.style.conv(slot.in_channels, out_channels, stride=1 if pooled else slot.stride, activate=False)
+    if pooled:
+        pool = Pool("avg", slot.stride, slot.stride, padding="valid", ceil=True)
+        projection = Sequence((("pool", pool), *projection.layers))
     link = Choice(slot.matches(out_channels), IDENTITY, projection)
     return residual(main, link, activation=Activation(slot.style.activation))
 
@@ -81,3 +89,18 @@ def scaled(channels: Count, ratio: float) -> Count:
     import numpy as np  # noqa: PLC0415 - only arrays need it
 
     return cast("Count", np.maximum(1, np.floor(np.round(channels * ratio, 9))))
+
+
+def divisible(channels: Count, ratio: float, divisor: int) -> Count:
+    """Return the multiple of `divisor` nearest to `channels` × `ratio`, the next one where that loses a tenth.
+
+    MobileNet's official `make_divisible`. A `float` is not rounded.
+    """
+    if isinstance(channels, float):
+        return channels * ratio
+    import numpy as np  # noqa: PLC0415 - loading the registry does without it
+
+    target = np.round(channels * ratio, 9)
+    nearest = np.maximum(divisor, np.floor(target / divisor + 0.5) * divisor)
+    rounded = np.where(nearest < 0.9 * target, nearest + divisor, nearest)
+    return int(rounded) if isinstance(channels, int) else cast("Count", rounded)

@@ -141,6 +141,11 @@ def _stage_record(name: str, block: Block) -> type[StageSpec]:
         for parameter in parameters
         if parameter.kind is parameter.KEYWORD_ONLY
     }
+    taken = [key for key in options if hasattr(StageSpec, key) or key in StageSpec.model_fields]
+    if taken:
+        raise ScalenetError(
+            f"block {name}: an option cannot be called {taken[0]!r}", hint="every stage has that already"
+        )
     fields: dict[str, Any] = {
         "block": (Literal[name], ...),
         **{key: (_by_block(annotation), default) for key, (annotation, default) in options.items()},

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import Discriminator, Field, Tag
 
 from scalenet.arch import layers
 from scalenet.arch.layers import Activation, Conv, Layer, Sequence
-from scalenet.arch.options import GateName, Positive
+from scalenet.arch.options import ActivationName, GateName, Positive
 from scalenet.arch.records import Record
 
 if TYPE_CHECKING:
@@ -67,11 +67,12 @@ class SqueezeExcite(Record):
     """The form of every squeeze-excite in the network; its ratio stands in the stages.
 
     `pool` is how the means are computed, which changes fvcore's total (adaptive pooling is counted, `mean` is not) but
-    neither the result nor `flops`.
+    neither the result nor `flops`. `activation` is what stands inside, where it is not the block's.
     """
 
     pool: Literal["mean", "adaptive"] = "mean"
     gate: GateName = "sigmoid"
+    activation: ActivationName | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,10 @@ class Style:
     activation: str
     norm: AnyNorm
     squeeze_excite: SqueezeExcite
+
+    def with_activation(self, activation: str | None) -> Style:
+        """Return this style with another activation, or as it is for None."""
+        return self if activation is None else replace(self, activation=activation)
 
     def normalize(self, channels: Count) -> layers.Norm:
         """Return the network's normalisation for `channels`."""

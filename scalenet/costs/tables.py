@@ -147,10 +147,17 @@ def _operator(stage: StageSpec) -> str:
     words = [stage.block]
     for name, value in stage.options().items():
         if name in ("kernel", "expand"):
-            words.append(f"{name[0]}{value:g}")
+            words.append(f"{name[0]}{_option(value)}")
         elif value != defaults[name]:
-            words.append(f"{name}{value:g}" if isinstance(value, int | float) else f"{name}={value}")
+            words.append(f"{name}={value}" if isinstance(value, str) else f"{name}{_option(value)}")
     return " ".join(words)
+
+
+def _option(value: Any) -> str:
+    """Return an option's value; those of an option that differs from block to block as 6/2.5/2.3, each kind once."""
+    if isinstance(value, tuple):
+        return "/".join(map(_option, dict.fromkeys(value)))
+    return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 
 def size_text(height: float, width: float) -> str:

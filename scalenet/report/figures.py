@@ -144,17 +144,15 @@ def coefficients(row: pd.Series) -> str:
 
 def svg(drawn: Figure) -> bytes:
     """Return a figure as SVG, with its text as text."""
-    return written(drawn, "svg")
+    return _written(drawn, "svg", {"Date": None})
 
 
 def png(drawn: Figure) -> bytes:
     """Return a figure as PNG."""
-    return written(drawn, "png")
+    return _written(drawn, "png", {})
 
 
-def written(drawn: Figure, form: str) -> bytes:
-    """Return a figure as `svg`, `png` or `pdf`, without a date."""
-    dated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+def _written(drawn: Figure, form: str, metadata: dict[str, Any]) -> bytes:
     file = io.BytesIO()
-    drawn.savefig(file, format=form, metadata=dated.get(form, {}))
+    drawn.savefig(file, format=form, metadata=metadata)
     return file.getvalue()

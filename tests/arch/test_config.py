@@ -53,7 +53,13 @@ def test_a_hand_written_file_needs_only_schema_name_and_model() -> None:
     config = loads(HAND_WRITTEN)
     assert config.model.size == (48, 64)
     assert config.model.norm.eps == 1e-5
-    assert config.model.stages[1].options() == {"kernel": 3, "expand": 4.0, "se": 0.0}
+    assert config.model.stages[1].options() == {
+        "kernel": 3,
+        "expand": 4.0,
+        "se": 0.0,
+        "multiple_of": None,
+        "activation": None,
+    }
     assert config.architecture().rounding == "efficientnet"
     assert scalenet.cost(config.architecture()).params > 0
 
@@ -98,7 +104,7 @@ def test_the_digest_does_not_depend_on_the_name_or_the_layout() -> None:
         ("model:\n", "modle:\n", "5: modle: unknown key (did you mean 'model'?)"),
         ("head: {kind: conv", "head: {kind: linear", "19: model.head.width: unknown key (known: kind, classes)"),
         ("{kind: conv, width: 1280, ", "{kind: conv, ", "19: model.head.width: missing"),
-        ("head: {kind: conv", "head: {kind: cnv", "19: model.head.kind: expected 'conv', 'linear', found 'cnv'"),
+        ("head: {kind: conv", "head: {kind: cnv", "19: model.head.kind: expected 'conv', 'linear', 'mlp', found 'cnv'"),
         ("depth: 1, ", "", "12: model.stages[0].depth: missing"),
         ("schema: scalenet/1\n", "", "1: schema: missing"),
         ("depth: 1,", "depth: 0,", "12: model.stages[0].depth: expected greater than or equal to 1, found 0"),

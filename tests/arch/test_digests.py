@@ -13,7 +13,7 @@ from scalenet.arch.config import _FIRST_KEYS, CompoundRule, digest, dumps, is_di
 from scalenet.arch.families.mobile import mbconv
 from scalenet.arch.families.resnet import basic
 from scalenet.arch.layers import Layer  # noqa: TC001 - annotations of blocks are read
-from scalenet.arch.options import Kernel, Positive, Ratio, Share  # noqa: TC001 - annotations of blocks are read
+from scalenet.arch.options import ActivationName, Kernel, Positive, Ratio, Share  # noqa: TC001 - annotations of blocks are read
 from scalenet.arch.slots import Slot  # noqa: TC001 - annotations of blocks are read
 from scalenet.arch.spec import Model, stage_record
 from scalenet.arch.style import Norm
@@ -39,10 +39,19 @@ model:
 """
 
 
-def with_option(slot: Slot, *, kernel: Kernel = 3, expand: Ratio = 6, se: Share = 0, copies: Positive = 1) -> Layer:
+def with_option(
+    slot: Slot,
+    *,
+    kernel: Kernel = 3,
+    expand: Ratio = 6,
+    se: Share = 0,
+    multiple_of: Positive | None = None,
+    activation: ActivationName | None = None,
+    copies: Positive = 1,
+) -> Layer:
     """`mbconv` of a later version, that has gained an option."""
     assert copies >= 1
-    return mbconv(slot, kernel=kernel, expand=expand, se=se)
+    return mbconv(slot, kernel=kernel, expand=expand, se=se, multiple_of=multiple_of, activation=activation)
 
 
 def with_default(slot: Slot, *, kernel: Kernel = 3, expand: Ratio = 4, se: Share = 0) -> Layer:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from math import lcm
+from typing import TYPE_CHECKING
+
 import numpy as np
 from hypothesis import strategies as st
 
-from scalenet.arch.spec import Dimensions
+from scalenet.arch.spec import Dimensions, dimensions
+
+if TYPE_CHECKING:
+    from scalenet.arch.spec import Model
 
 
 def stack(rows: list[Dimensions]) -> Dimensions:
@@ -20,15 +26,21 @@ def stack(rows: list[Dimensions]) -> Dimensions:
     )
 
 
-def any_dimensions(base: Dimensions, *, widest: int = 320) -> st.SearchStrategy[Dimensions]:
-    """Return a strategy for networks of the shape of `base`, with channels in multiples of 8."""
-    channels, depths, pixels = st.integers(1, widest // 8).map(lambda n: 8 * n), st.integers(1, 9), st.integers(1, 700)
+def any_dimensions(model: Model, *, widest: int = 320) -> st.SearchStrategy[Dimensions]:
+    """Return a strategy for networks of the shape of a model, with channels in multiples of 8 and of its divisors."""
+    base = dimensions(model)
+    channels, depths, pixels = multiples(8, widest), st.integers(1, 9), st.integers(1, 700)
     return st.builds(
         Dimensions,
         height=pixels,
         width=pixels,
         stem=channels,
-        widths=st.tuples(*[channels] * len(base.widths)),
+        widths=st.tuples(*(multiples(lcm(8, stage.divisor), widest) for stage in model.stages)),
         depths=st.tuples(*[depths] * len(base.depths)),
         head=st.none() if base.head is None else channels,
     )
+
+
+def multiples(step: int, widest: int) -> st.SearchStrategy[int]:
+    """Return a strategy for multiples of a step, up to the widest, or the step itself."""
+    return st.integers(1, max(1, widest // step)).map(lambda count: count * step)

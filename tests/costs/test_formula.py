@@ -108,7 +108,7 @@ def assert_each_as_by_itself(model: Model, rows: list[Dimensions]) -> None:
 @given(data=st.data())
 def test_arrays_cost_element_by_element_what_one_network_costs(name: str, data: st.DataObject) -> None:
     model = scalenet.load(name).model
-    rows = data.draw(st.lists(any_dimensions(dimensions(model)), min_size=1, max_size=6))
+    rows = data.draw(st.lists(any_dimensions(model), min_size=1, max_size=6))
     assert_each_as_by_itself(model, [*rows, dimensions(model)])
 
 
@@ -142,8 +142,8 @@ def test_a_count_that_floats_cannot_hold_is_an_error_in_a_box() -> None:
 @given(data=st.data())
 def test_a_box_holds_every_depth_with_every_width_and_resolution(name: str, data: st.DataObject) -> None:
     model = scalenet.load(name).model
-    rows = data.draw(st.lists(any_dimensions(dimensions(model)), min_size=1, max_size=4))
-    deep = data.draw(st.lists(any_dimensions(dimensions(model)), min_size=1, max_size=4))
+    rows = data.draw(st.lists(any_dimensions(model), min_size=1, max_size=4))
+    deep = data.draw(st.lists(any_dimensions(model), min_size=1, max_size=4))
     box = cost_box(model, stack(deep).depths, stack(rows))
     singles = [[scalenet.cost(with_dimensions(model, replace(w, depths=d.depths))).flops for w in rows] for d in deep]
     assert box.tolist() == singles

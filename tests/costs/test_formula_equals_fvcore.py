@@ -74,11 +74,20 @@ STAGES = {
     "wide mbconv": "{block: mbconv, depth: 3, width: 24, stride: 2, kernel: 7, expand: 2.5, se: 0.29}",
     "narrowing mbconv": "{block: mbconv, depth: 2, width: 8, expand: 0.5, se: 1}",
     "strided basic": "{block: basic, depth: 2, width: 16, stride: 3, kernel: 1}",
+    "squeezed bottleneck": "{block: bottleneck, depth: 2, width: 8, stride: 3, se: 0.1, downsample: avgpool}",
+    "regnet": "{block: regnet, depth: 3, width: 24, stride: 2, kernel: 5, group_width: 6, se: 0.3}",
+    "fused": "{block: fused_mbconv, depth: 2, width: 12}\n"
+    "  - {block: fused_mbconv, depth: 2, width: 12, expand: 1, stride: 2}",
+    "options by block": "{block: mbconv, depth: 3, width: 12, kernel: [3, 5, 5], expand: [1, 3.7, 6], "
+    "se: [0, 0.2, 0.2], multiple_of: 8, activation: [relu, silu, gelu]}",
     "mixed": "{block: separable, depth: 1, width: 10}\n  - {block: basic, depth: 2, width: 10, stride: 2}",
 }
 
 
-@pytest.mark.parametrize("pool", ["mean", "adaptive"])
+HEADS = {"mean": "{kind: conv, width: 20, classes: 7}", "adaptive": "{kind: mlp, width: 9, expand: 1.3, classes: 7}"}
+
+
+@pytest.mark.parametrize("pool", HEADS)
 @pytest.mark.parametrize("stages", STAGES.values(), ids=STAGES)
 def test_options_that_no_baseline_uses(stages: str, pool: str) -> None:
     model = loads(f"""
@@ -93,6 +102,6 @@ model:
   stem: {{width: 12, kernel: 5, stride: 1, pool: {{kernel: 5, stride: 3}}}}
   stages:
   - {stages}
-  head: {{kind: conv, width: 20, classes: 7}}
+  head: {HEADS[pool]}
 """).model
     assert_equal_to_fvcore(model)

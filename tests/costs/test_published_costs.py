@@ -54,6 +54,12 @@ def test_the_baselines(row: dict[str, Any]) -> None:
     assert round(cost.flops / 1e9, 3) == row["gflops"]
 
 
+@pytest.mark.parametrize("row", golden("timm"), ids=label)
+def test_the_networks_that_timm_has(row: dict[str, Any]) -> None:
+    cost = scalenet.cost(scalenet.load(row["name"]))
+    assert (cost.params, cost.flops) == (row["params"], row["macs"])
+
+
 @pytest.mark.parametrize("row", golden("scaled_networks"), ids=label)
 def test_the_scaled_networks_of_the_paper(row: dict[str, Any]) -> None:
     scaled = scalenet.scale(

@@ -98,7 +98,8 @@ def test_parameters_stand_in_the_order_stem_stages_head(name: str) -> None:
     parts = list(dict.fromkeys(".".join(name.split(".")[: 2 if name.startswith("stages") else 1]) for name in names))
     stages = len(scalenet.load(name).model.stages)
     assert parts == ["stem", *(f"stages.{number}" for number in range(stages)), "head"]
-    assert names[:2] == ["stem.conv", "stem.norm"]
+    first = "stem.conv1." if name == "resnet50d" else "stem."
+    assert names[:2] == [f"{first}conv", f"{first}norm"]
     assert names[-1] == "head.classifier"
 
 
