@@ -166,12 +166,12 @@ def _by_block(annotation: Any) -> Any:
     """Return what an option may be: a value for all blocks, or a list of one each."""
     if _is_tuple(annotation):
         return Annotated[annotation, BeforeValidator(as_tuple)]
-    each = Annotated[tuple[annotation, ...], BeforeValidator(as_tuple), Tag("each")]
-    return Annotated[Annotated[annotation, Tag("all")] | each, Discriminator(_extent)]
+    each = Annotated[tuple[annotation, ...], BeforeValidator(as_tuple), Tag("a list")]
+    return Annotated[Annotated[annotation, Tag("one value")] | each, Discriminator(_extent)]
 
 
 def _extent(value: Any) -> str:
-    return "each" if isinstance(value, list | tuple) else "all"
+    return "a list" if isinstance(value, list | tuple) else "one value"
 
 
 def as_stage(value: Any) -> Any:
@@ -233,6 +233,11 @@ class Model(Record):
     def style(self) -> Style:
         """What all blocks share."""
         return Style(self.activation, self.norm, self.squeeze_excite or SqueezeExcite())
+
+    @property
+    def divisors(self) -> tuple[int, ...]:
+        """What the width of each stage must be a multiple of."""
+        return tuple(math.lcm(self.norm.divisor, stage.divisor) for stage in self.stages)
 
     @cached_property
     def growing(self) -> tuple[bool, ...]:

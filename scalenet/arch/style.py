@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import Discriminator, Field, Tag
 
@@ -21,6 +21,9 @@ Eps: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 class Norm(Record):
     """Batch normalisation; `momentum` is PyTorch's, one minus TensorFlow's."""
 
+    divisor: ClassVar[int] = 1
+    """What widths must be a multiple of."""
+
     kind: Literal["batchnorm"] = "batchnorm"
     eps: Eps = 1e-5
     momentum: Annotated[float, Field(gt=0, le=1)] = 0.1
@@ -32,6 +35,8 @@ class Norm(Record):
 
 class LayerNorm(Record):
     """Normalisation over the channels of each place."""
+
+    divisor: ClassVar[int] = 1
 
     kind: Literal["layernorm"]
     eps: Eps = 1e-6
@@ -47,6 +52,11 @@ class GroupNorm(Record):
     kind: Literal["groupnorm"]
     groups: Positive = 32
     eps: Eps = 1e-5
+
+    @property
+    def divisor(self) -> int:
+        """What widths must be a multiple of."""
+        return self.groups
 
     def layer(self, channels: Count) -> layers.Norm:
         """Return the layer for a number of channels."""

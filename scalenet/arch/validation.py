@@ -87,7 +87,7 @@ def path_in(data: Any, location: tuple[str | int, ...]) -> list[str | int]:
         )
         if here:
             data = data[step]
-        last = number == len(location) - 1
+        last = number == len(location) - 1 and " " not in str(step)  # what an option may be is no key
         if here or (last and isinstance(data, dict if isinstance(step, str) else list)):
             path.append(step)
     return path

@@ -205,8 +205,8 @@ class Lattice:
         """Return the rows, and each of them with one stage a step wider or narrower."""
         _check_choices(2.0 * len(self.model.stages) * rows.size)
         result = [rows]
-        for number, stage in enumerate(self.model.stages, start=1):
-            step = math.lcm(self.rounding.divisor, stage.divisor)
+        for number, divisor in enumerate(self.model.divisors, start=1):
+            step = math.lcm(self.rounding.divisor, divisor)
             for change in (-step, step):
                 varied = rows.copy()
                 varied[:, number] += change

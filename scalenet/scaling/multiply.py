@@ -16,17 +16,19 @@ if TYPE_CHECKING:
 def scale_dimensions(model: Model, rounding: Rounding, *, depth: Count, width: Count, resolution: Count) -> Dimensions:
     """Return the multiplied dimensions, rounded; arrays of multipliers give arrays of dimensions."""
     base, factors = dimensions(model), _factors(model, rounding, depth=depth, width=width, resolution=resolution)
-    divisors = [stage.divisor for stage in model.stages]
+    common, own, grown = model.norm.divisor, base.head, factors.head
     return Dimensions(
         height=rounding.round_resolution(base.height, factors.height),
         width=rounding.round_resolution(base.width, factors.width),
-        stem=rounding.round_width(base.stem, factors.stem),
+        stem=rounding.round_width(base.stem, factors.stem, groups=common),
         widths=tuple(
             rounding.round_width(number, factor, groups=divisor)
-            for number, factor, divisor in zip(base.widths, factors.widths, divisors, strict=True)
+            for number, factor, divisor in zip(base.widths, factors.widths, model.divisors, strict=True)
         ),
         depths=tuple(map(rounding.round_depth, base.depths, factors.depths)),
-        head=None if base.head is None or factors.head is None else rounding.round_head(base.head, factors.head),
+        head=None
+        if base.head is None or factors.head is None
+        else rounding.round_head(base.head, factors.head, groups=common),
     )
 
 

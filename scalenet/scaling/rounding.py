@@ -50,9 +50,9 @@ class Rounding:
             rounded = np.where(rounded < self.guard * target, rounded + divisor, rounded)
         return _whole(np.where(factor == 1, width, rounded))
 
-    def round_head(self, width: Count, factor: Count) -> Count:
-        """Return the width of the head's convolution."""
-        rounded = self.round_width(width, factor)
+    def round_head(self, width: Count, factor: Count, *, groups: int = 1) -> Count:
+        """Return the width of the head's convolution, divisible by `groups` as well."""
+        rounded = self.round_width(width, factor, groups=groups)
         return _whole(np.maximum(width, rounded)) if self.head_at_least_base else rounded
 
     def round_depth(self, depth: Count, factor: Count) -> Count:

@@ -75,6 +75,16 @@ def test_as_many_values_as_blocks_are_wanted() -> None:
         loads(NET.replace("[3, 3, 5, 5]", "[3, 4, 5, 5]"), place="net.yaml")
 
 
+def test_what_is_no_value_is_told_by_its_key() -> None:
+    with pytest.raises(ConfigError, match=r"stages\[0\]\.kernel: expected a valid integer"):
+        loads(NET.replace("[3, 3, 5, 5]", "{a: 1}"), place="net.yaml")
+
+
+def test_a_table_shows_the_values_in_order() -> None:
+    table = scalenet.cost(loads(NET, place="net.yaml")).frame("stage")
+    assert list(table["operator"]) == ["conv k3", "mbconv k3/5 e6/2.5", "pool, linear"]
+
+
 def test_costs_of_blocks_that_differ_are_those_of_arrays_and_of_fvcore() -> None:
     base = loads(NET, place="net.yaml").architecture()
     factors = np.array([0.25, 0.5, 1.0, 1.3, 2.0, 3.1])
