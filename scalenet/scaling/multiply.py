@@ -26,9 +26,7 @@ def scale_dimensions(model: Model, rounding: Rounding, *, depth: Count, width: C
             for number, factor, divisor in zip(base.widths, factors.widths, model.divisors, strict=True)
         ),
         depths=tuple(map(rounding.round_depth, base.depths, factors.depths)),
-        head=None
-        if base.head is None or factors.head is None
-        else rounding.round_head(base.head, factors.head, groups=common),
+        head=None if own is None or grown is None else rounding.round_head(own, grown, groups=common),
     )
 
 

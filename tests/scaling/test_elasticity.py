@@ -45,7 +45,7 @@ def test_maps_grow_with_the_square_of_resolution_but_for_the_head(name: str, cos
 
 
 def without_a_map(model: Model) -> float:
-    """Return the FLOPs that no resolution changes: linear layers', and those of gates, 1×1 convolutions of one pixel."""
+    """Return the FLOPs that no resolution changes: of linear layers, and of gates' 1×1 convolutions of one pixel."""
     one, four = (scalenet.cost(model.at(size)).flops for size in (32, 64))
     return (4 * one - four) / 3
 
