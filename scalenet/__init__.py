@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         verify,
     )
     from scalenet.running import build, latency, measure
+    from scalenet.scaling.comparators import Comparator, comparators
     from scalenet.scaling.difference import Difference, diff
     from scalenet.scaling.elasticity import Exponent, Growth
     from scalenet.scaling.explanation import Explanation
@@ -76,6 +77,7 @@ _HOME = {
     "Growth": "scalenet.scaling.elasticity",
     "How": "scalenet.scaling.request",
     "Latency": "scalenet.costs.latency",
+    "Comparator": "scalenet.scaling.comparators",
     "Listed": "scalenet.scaling.listing",
     "Locked": "scalenet.checks.outcome",
     "Measurement": "scalenet.costs.counter",
@@ -96,6 +98,7 @@ _HOME = {
     "TrainingResult": "scalenet.training.calls",
     "UnknownNameError": "scalenet.arch.errors",
     "baselines": "scalenet.scaling.listing",
+    "comparators": "scalenet.scaling.comparators",
     "build": "scalenet.running",
     "check": "scalenet.checks.calls",
     "compound": "scalenet.scaling.rules",
@@ -132,6 +135,7 @@ _NAMES = {"register_block": "register"}
 __all__ = [
     "Architecture",
     "BudgetRule",
+    "Comparator",
     "CompoundRay",
     "CompoundRule",
     "Config",
@@ -167,6 +171,7 @@ __all__ = [
     "baselines",
     "build",
     "check",
+    "comparators",
     "compound",
     "cost",
     "diff",

@@ -242,12 +242,12 @@ def _named(name: str, layer: Layer, shape: Shape) -> Shape:
 
 
 def _check_conv(layer: Conv, shape: Shape) -> None:
-    _check(not shape.flat, "a convolution takes a map", shape)
-    _check_count(layer.in_channels, shape, "a convolution takes {} channels")
     inside, outside, width = layer.in_channels, layer.out_channels, layer.group_width
-    if not (isinstance(inside, int) and isinstance(outside, int) and isinstance(width, int)):
-        return
-    if inside % width or outside % (inside // width):
+    if shape.flat:
+        raise MisfitError(f"a convolution takes a map, and {shape} come in")
+    _check_count(inside, shape, "a convolution takes {} channels")
+    whole = isinstance(inside, int) and isinstance(outside, int) and isinstance(width, int)
+    if width is not inside and whole and (inside % width or outside % (inside // width)):
         raise MisfitError(f"groups of {width} channels do not divide a convolution from {inside} to {outside} channels")
 
 

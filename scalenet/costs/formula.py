@@ -84,14 +84,14 @@ class Tally:
 
     def add(self, operator: str, flops: Count) -> None:
         """Add `flops` of one operator."""
-        self.operators[operator] = _plus(self.operators.get(operator, 0), flops)
+        self.operators[operator] = self.operators.get(operator, 0) + flops
 
     def add_all(self, other: Tally, times: Count = 1) -> None:
         """Add another tally, `times` over."""
         for operator, flops in other.operators.items():
             self.add(operator, flops * times)
-        self.params = _plus(self.params, other.params * times)
-        self.activations = _plus(self.activations, other.activations * times)
+        self.params = self.params + other.params * times
+        self.activations = self.activations + other.activations * times
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +250,8 @@ def cost_box(model: Model, depths: tuple[Count, ...], numbers: Dimensions, *, th
     """
     if any(model.growing):
         raise ScalenetError("a network whose blocks grow with their place is not the product of depths and widths")
-    flops = _evaluated(_runs, model, _fields(each(numbers, as_floats)))
+    numbers = replace(each(numbers, as_floats), depths=(2.0,) * len(depths))  # every run is there to be counted
+    flops = _evaluated(_runs, model, _fields(numbers))
     columns = [row.ravel() for row in np.broadcast_arrays(*flops)]
     deep = replace(dimensions(model), depths=tuple(np.asarray(depth, np.float64) for depth in depths))
     times = [run.times for part in layer_tree(model, deep).parts for run in part.runs]
@@ -297,6 +298,9 @@ class Walker:
         """Return the costs of a part, and leave the map as it does."""
         runs = []
         for number, run in enumerate(part.runs):
+            if isinstance(run.times, int) and not run.times:
+                runs.append(CostedRun(Tally(), 0))
+                continue
             entering = self.shape
             runs.append(CostedRun(self.counted(run.block), run.times))
             if number:
@@ -316,6 +320,10 @@ class Walker:
             case Conv():
                 self.move(after(layer, self.shape))
                 self.convolution(layer)
+            case Norm():
+                self.normalized[layer.kind] = self.normalized.get(layer.kind, 0) + layer.channels
+            case Activation() | Dropout() | DropPath():
+                pass  # they cost nothing, and leave the map as it is
             case Sequence():
                 for _, inner in layer.layers:
                     self.visit(inner)
@@ -323,11 +331,6 @@ class Walker:
                 self.branches(layer)
             case Choice():
                 self.choice(layer)
-            case Norm():
-                before = self.normalized.get(layer.kind)
-                self.normalized[layer.kind] = layer.channels if before is None else before + layer.channels
-            case Activation() | Dropout() | DropPath():
-                pass  # they cost nothing, and leave the map as it is
             case _:
                 entering = self.shape
                 self.move(after(layer, entering))
@@ -335,8 +338,8 @@ class Walker:
 
     def convolution(self, layer: Conv) -> None:
         kernel = layer.kernel**2 if isinstance(layer.kernel, int) else layer.kernel[0] * layer.kernel[1]
-        self.weights = _plus(self.weights, layer.out_channels * (layer.group_width * kernel))
-        self.outputs = _plus(self.outputs, layer.out_channels)
+        self.weights = self.weights + layer.out_channels * (layer.group_width * kernel)
+        self.outputs = self.outputs + layer.out_channels
         if layer.bias:
             self.tally.params = self.tally.params + layer.out_channels
 
@@ -397,12 +400,12 @@ class Walker:
         tally = self.tally
         if not (isinstance(self.weights, int) and self.weights == 0):
             tally.add(CONV, self.weights * self.area)
-            tally.params = _plus(tally.params, self.weights)
-            tally.activations = _plus(tally.activations, self.outputs * self.area)
+            tally.params = tally.params + self.weights
+            tally.activations = tally.activations + self.outputs * self.area
         for kind, channels in self.normalized.items():
             operator, each_element = NORMS[kind]
             tally.add(operator, channels * (each_element * self.area))
-            tally.params = _plus(tally.params, 2 * channels)
+            tally.params = tally.params + 2 * channels
         self.weights = self.outputs = 0
         self.normalized = {}
 
@@ -446,8 +449,3 @@ def check_exact(largest: float) -> None:
     """Raise OverflowError for what float64 cannot hold exactly."""
     if largest >= _EXACT:
         raise OverflowError("a count reaches 2**53, where float64 is no longer exact")
-
-
-def _plus(total: Count, more: Count) -> Count:
-    """Return the sum; nothing plus an array is that array, not a new one."""
-    return more if isinstance(total, int) and total == 0 else total + more

@@ -144,15 +144,17 @@ def coefficients(row: pd.Series) -> str:
 
 def svg(drawn: Figure) -> bytes:
     """Return a figure as SVG, with its text as text."""
-    return _written(drawn, "svg", {"Date": None})
+    return written(drawn, "svg")
 
 
 def png(drawn: Figure) -> bytes:
     """Return a figure as PNG."""
-    return _written(drawn, "png", {})
+    return written(drawn, "png")
 
 
-def _written(drawn: Figure, form: str, metadata: dict[str, Any]) -> bytes:
+def written(drawn: Figure, form: str) -> bytes:
+    """Return a figure as `svg`, `png` or `pdf`, without a date."""
+    dated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
     file = io.BytesIO()
-    drawn.savefig(file, format=form, metadata=metadata)
+    drawn.savefig(file, format=form, metadata=dated.get(form, {}))
     return file.getvalue()

@@ -67,6 +67,13 @@ def test_show_reads_like_the_papers_table_1(scalenet):
     assert [int(row["layers"]) for row in table] == [1, 1, 2, 2, 3, 3, 4, 1, 1]
 
 
+def test_the_paper_s_comparators_are_listed_with_costs_and_drawn(scalenet, tmp_path):
+    printed = rows(scalenet("baselines", "--costs").stdout)
+    assert printed[1] | {"name": "resnet50", "published_params": "26000000", "params": "25557032"} == printed[1]
+    scalenet("baselines", "--costs", "--plot", str(tmp_path / "figure.pdf"))
+    assert (tmp_path / "figure.pdf").read_bytes().startswith(b"%PDF")
+
+
 def test_baselines_lists_all_and_finds_by_pattern(scalenet):
     assert {row["name"] for row in rows(scalenet("baselines").stdout)} == {*registry.names(), *presets()}
     names = {row["name"] for row in rows(scalenet("baselines", "resnet*", "--no-presets").stdout)}
@@ -169,6 +176,9 @@ def test_grids_are_listed_and_printed_to_be_copied(scalenet, tmp_path):
         (["cost", "nowhere.yaml"], "nowhere.yaml: no such file"),
         (["cost", "resnet50", "--resolution", "0"], "is not a size"),
         (["show", "resnet50", "--resolution", "12x"], "is not a size"),
+        (["baselines", "--plot", "figure.svg"], "--plot draws the paper's comparators"),
+        (["baselines", "--costs", "resnet50"], "--costs lists all of the paper's comparators"),
+        (["baselines", "--costs", "--plot", "figure.gif"], "no figure as 'gif'"),
         (["baselines", "vgg"], "no baseline or preset matches 'vgg'"),
         (["scale", "--phi", "one"], "is not a number or a range"),
         (["scale", "--phi", "5000"], "too large"),
