@@ -5,6 +5,8 @@ from __future__ import annotations
 from scalenet.arch import registry
 
 DEEP = {
+    "convnext_tiny",
+    "densenet169",
     "efficientnet_v2_s",
     "mnasnet_a1",
     "mnasnet_b1",
@@ -16,8 +18,22 @@ DEEP = {
     "resnet152",
     "resnext101_32x8d",
     "seresnet50",
+    "vgg16",
     "wide_resnet50_2",
 }
 """Others have the same blocks, fewer times: to run these takes long and shows nothing else."""
+
+HEAVY = {"vgg16", "vgg16_bn", "vit_small"}
+"""Their weights take seconds to draw: tests make them narrow."""
+
+GROWING = {"densenet121", "densenet169"}
+"""Their blocks grow with their place, so that each depth is walked block by block."""
+
+_UNPADDED = ("convnext", "densenet", "inception", "squeezenet", "vgg", "vit")
+PADDED = [name for name in registry.names() if not name.startswith(_UNPADDED)]
+"""In which every window is padded, so that a strided layer leaves the size over the stride, rounded up."""
+
+SEARCHED = [name for name in registry.names() if name not in {*DEEP, *HEAVY, *GROWING, "inception_v3"}]
+"""Enough to hold searches for a budget against."""
 
 SMALL = [name for name in registry.names() if name not in DEEP]

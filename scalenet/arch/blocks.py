@@ -13,8 +13,16 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeAlias, cast
 
 from scalenet.arch.errors import ScalenetError, UnknownNameError
+from scalenet.arch.families.convnext import convnext
+from scalenet.arch.families.densenet import dense
+from scalenet.arch.families.inception import inception_a, inception_c, inception_e
 from scalenet.arch.families.mobile import fused_mbconv, mbconv, separable
+from scalenet.arch.families.repvgg import repvgg
 from scalenet.arch.families.resnet import basic, bottleneck, regnet
+from scalenet.arch.families.shufflenet import shuffle
+from scalenet.arch.families.squeezenet import fire
+from scalenet.arch.families.transformer import transformer
+from scalenet.arch.families.vgg import vgg
 from scalenet.arch.layers import Layer
 
 Block: TypeAlias = Callable[..., Layer]
@@ -27,6 +35,16 @@ BUILT_IN: dict[str, Block] = {
     "basic": basic,
     "bottleneck": bottleneck,
     "regnet": regnet,
+    "dense": dense,
+    "convnext": convnext,
+    "shuffle": shuffle,
+    "fire": fire,
+    "vgg": vgg,
+    "repvgg": repvgg,
+    "inception_a": inception_a,
+    "inception_c": inception_c,
+    "inception_e": inception_e,
+    "transformer": transformer,
 }
 
 _registered: dict[str, Block] = {}

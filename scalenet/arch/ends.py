@@ -6,9 +6,23 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import Discriminator, Field, Tag
 
-from scalenet.arch.layers import Activation, Dropout, Flatten, GlobalPool, Layer, Linear, Pool, Sequence
+from scalenet.arch.families.inception import inception_stem
+from scalenet.arch.families.repvgg import repvgg
+from scalenet.arch.layers import (
+    Activation,
+    Conv,
+    Dropout,
+    Flatten,
+    GlobalPool,
+    Layer,
+    Linear,
+    Pool,
+    Position,
+    Sequence,
+)
 from scalenet.arch.options import Kernel, Positive, Ratio
 from scalenet.arch.records import Record
+from scalenet.arch.shapes import patches
 from scalenet.arch.slots import divisible, scaled
 
 if TYPE_CHECKING:
@@ -16,11 +30,17 @@ if TYPE_CHECKING:
 
 
 class StemPool(Record):
-    """Max pooling after the stem's convolution."""
+    """Max pooling after the stem's convolution; `valid` windows read no padding, with `ceil` the last may be cut."""
 
     kind: Literal["max"] = "max"
     kernel: Kernel = 3
     stride: Positive = 2
+    padding: Literal["valid"] | None = None
+    ceil: Literal[True] | None = None
+
+    def layer(self) -> Pool:
+        """Return the layer."""
+        return Pool("max", self.kernel, self.stride, self.padding or "symmetric", bool(self.ceil))
 
 
 class Stem(Record):
@@ -30,16 +50,25 @@ class Stem(Record):
     width: Positive
     kernel: Kernel = 3
     stride: Positive = 2
+    padding: Literal["valid"] | None = None
+    bias: Literal[True] | None = None
     pool: StemPool | None = None
 
     def layers(self, slot: Slot) -> Sequence:
         """Return the layers, of images to `width` channels."""
-        conv = slot.style.conv(slot.in_channels, slot.width, kernel=self.kernel, stride=slot.stride)
+        conv = slot.style.conv(
+            slot.in_channels,
+            slot.width,
+            kernel=self.kernel,
+            stride=slot.stride,
+            bias=bool(self.bias),
+            padding=self.padding or "symmetric",
+        )
         return Sequence((*conv.layers, *self.pooling()))
 
     def pooling(self) -> tuple[tuple[str, Layer], ...]:
         """Return the pooling, if there is one."""
-        return () if self.pool is None else (("pool", Pool("max", self.pool.kernel, self.pool.stride)),)
+        return () if self.pool is None else (("pool", self.pool.layer()),)
 
     @property
     def total_stride(self) -> int:
@@ -69,6 +98,74 @@ class DeepStem(Stem):
         return f"3 × {super().__str__()}"
 
 
+class PatchStem(Record):
+    """A convolution as wide as its stride, and normalisation (ConvNeXt) or a learned number a place (ViT)."""
+
+    kind: Literal["patch"]
+    width: Positive
+    stride: Positive
+    then: Literal["norm", "positions"]
+
+    def layers(self, slot: Slot) -> Sequence:
+        """Return the layers, of images to `width` channels."""
+        conv = Conv(
+            slot.in_channels, slot.width, slot.stride, slot.stride, slot.in_channels, bias=True, padding="valid"
+        )
+        if self.then == "norm":
+            return Sequence((("conv", conv), ("norm", slot.style.normalize(slot.width))))
+        height, width = (patches(side, slot.stride) for side in slot.pixels)
+        return Sequence((("conv", conv), ("positions", Position(slot.width, height, width))))
+
+    @property
+    def total_stride(self) -> int:
+        """By what it divides the sides of an image."""
+        return self.stride
+
+    def __str__(self) -> str:
+        return f"patch k{self.stride}, {self.then}"
+
+
+class RepvggStem(Record):
+    """A block of RepVGG: k×k and 1×1 convolutions, each normalised, added and activated."""
+
+    kind: Literal["repvgg"]
+    width: Positive
+    kernel: Kernel = 3
+    stride: Positive = 2
+
+    def layers(self, slot: Slot) -> Layer:
+        """Return the layers, of images to `width` channels."""
+        return repvgg(slot, kernel=self.kernel)
+
+    @property
+    def total_stride(self) -> int:
+        """By what it divides the sides of an image."""
+        return self.stride
+
+    def __str__(self) -> str:
+        return f"repvgg k{self.kernel}"
+
+
+class InceptionStem(Record):
+    """The five convolutions and two poolings of Inception-v3 that leave an eighth of the side, `width` channels."""
+
+    kind: Literal["inception"]
+    width: Positive
+    stride: ClassVar[int] = 8
+
+    def layers(self, slot: Slot) -> Sequence:
+        """Return the layers, of images to `width` channels."""
+        return inception_stem(slot)
+
+    @property
+    def total_stride(self) -> int:
+        """By what it divides the sides of an image."""
+        return self.stride
+
+    def __str__(self) -> str:
+        return "5 conv, 2 pool"
+
+
 class ConvHead(Record):
     """1×1 convolution, normalisation, activation, global average pooling, dropout and a linear classifier."""
 
@@ -86,18 +183,76 @@ class ConvHead(Record):
 
 
 class LinearHead(Record):
-    """Global average pooling, dropout and a linear classifier."""
+    """Global average pooling, dropout and a linear classifier.
+
+    Normalisation stands `before` the pooling or `after` it, or before it and `activated`, where there is one.
+    """
 
     kind: Literal["linear"]
+    classes: Positive
+    norm: Literal["before", "activated", "after"] | None = None
+    width: ClassVar[None] = None
+
+    def layers(self, slot: Slot, dropout: float) -> Sequence:
+        """Return the layers, of a map to `classes` features."""
+        pool, *flat = _pooled(dropout)
+        first: tuple[tuple[str, Layer], ...] = (pool,)
+        if self.norm is not None:
+            norm = ("norm", slot.style.normalize(slot.in_channels))
+            act = (("act", Activation(slot.style.activation)),) if self.norm == "activated" else ()
+            first = (pool, norm) if self.norm == "after" else (norm, *act, pool)
+        return Sequence((*first, *flat, ("classifier", Linear(slot.in_channels, self.classes))))
+
+    def __str__(self) -> str:
+        names = {None: "pool", "before": "norm, pool", "activated": "norm, act, pool", "after": "pool, norm"}
+        return f"{names[self.norm]}, linear"
+
+
+class VggHead(Record):
+    """Max pooling, a map of 7 × 7 places, and three linear layers, `width` between them with dropout."""
+
+    kind: Literal["vgg"]
+    width: Positive
+    classes: Positive
+
+    def layers(self, slot: Slot, dropout: float) -> Sequence:
+        """Return the layers, of a map to `classes` features."""
+        act, side = Activation(slot.style.activation), 7
+        return Sequence(
+            (
+                ("reduce", Pool("max", 2, 2, "valid")),
+                ("pool", GlobalPool("adaptive", side)),
+                ("flatten", Flatten()),
+                ("hidden1", Linear(slot.in_channels * side**2, slot.width)),
+                ("act1", act),
+                ("dropout1", Dropout(dropout)),
+                ("hidden2", Linear(slot.width, slot.width)),
+                ("act2", act),
+                ("dropout2", Dropout(dropout)),
+                ("classifier", Linear(slot.width, self.classes)),
+            )
+        )
+
+    def __str__(self) -> str:
+        return "pool, pool 7×7, 3 linear"
+
+
+class MapsHead(Record):
+    """Dropout, a 1×1 convolution to a map a class with bias and activation, and each map's mean (SqueezeNet)."""
+
+    kind: Literal["maps"]
     classes: Positive
     width: ClassVar[None] = None
 
     def layers(self, slot: Slot, dropout: float) -> Sequence:
         """Return the layers, of a map to `classes` features."""
-        return Sequence((*_pooled(dropout), ("classifier", Linear(slot.in_channels, self.classes))))
+        pool, flatten, _ = _pooled(dropout)
+        conv = Conv(slot.in_channels, self.classes, 1, 1, slot.in_channels, bias=True)
+        act = Activation(slot.style.activation)
+        return Sequence((("dropout", Dropout(dropout)), ("classifier", conv), ("act", act), pool, flatten))
 
     def __str__(self) -> str:
-        return "pool, linear"
+        return "conv, pool"
 
 
 class MlpHead(Record):
@@ -129,16 +284,19 @@ class MlpHead(Record):
         return "conv, pool, 2 × linear"
 
 
-Head: TypeAlias = Annotated[ConvHead | LinearHead | MlpHead, Field(discriminator="kind")]
-
-
 def _stem_kind(value: Any) -> str:
     return str(value.get("kind", "conv") if isinstance(value, dict) else getattr(value, "kind", "conv"))
 
 
 AnyStem: TypeAlias = Annotated[
-    Annotated[Stem, Tag("conv")] | Annotated[DeepStem, Tag("deep")], Discriminator(_stem_kind)
+    Annotated[Stem, Tag("conv")]
+    | Annotated[DeepStem, Tag("deep")]
+    | Annotated[PatchStem, Tag("patch")]
+    | Annotated[RepvggStem, Tag("repvgg")]
+    | Annotated[InceptionStem, Tag("inception")],
+    Discriminator(_stem_kind),
 ]
+Head: TypeAlias = Annotated[ConvHead | LinearHead | MlpHead | VggHead | MapsHead, Field(discriminator="kind")]
 
 
 def _pooled(dropout: float) -> tuple[tuple[str, Layer], ...]:

@@ -69,13 +69,17 @@ class Activation:
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """Pooling in windows; `ceil` keeps a last window that is not whole. An average does not count padding."""
+    """Pooling in windows; `ceil` keeps a last window that is not whole.
+
+    An average is over what lies in the map, or with `counts_padding` over the whole window.
+    """
 
     kind: Literal["max", "avg"]
     kernel: int
     stride: int
     padding: Padding = "symmetric"
     ceil: bool = False
+    counts_padding: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +138,7 @@ class Shuffle:
 class Attention:
     """Each place asks all others; queries, keys and values are a third of the channels each, in `heads` groups."""
 
-    heads: int
+    heads: Count
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,7 +122,8 @@ def after(layer: Layer, shape: Shape) -> Shape:  # noqa: PLR0911, PLR0912 - one 
             _check_divides(layer.groups, shape)
             return shape
         case Attention():
-            _check_divides(3 * layer.heads, shape)
+            if isinstance(layer.heads, int):
+                _check_divides(3 * layer.heads, shape)
             return shape._replace(channels=_part(shape.channels, 3))
         case Activation() | Dropout() | DropPath():
             return shape
@@ -174,6 +175,11 @@ def padded(size: Count, kernel: int, stride: int, padding: Padding) -> Count:
         case "valid":
             return 0
     return 2 * cast("int", padding)
+
+
+def patches(size: Count, side: int) -> Count:
+    """Return how many whole patches of `side` pixels one side of an image has."""
+    return size / side if isinstance(size, float) else _floored(size, side)
 
 
 def _sides(shape: Shape, kernel: Sides, stride: int, padding: Padding, *, ceil: bool = False) -> tuple[Count, Count]:

@@ -26,12 +26,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """Where a block stands: the channels that come in, its stage's width, its stride, and the network's style."""
+    """Where a block stands: the channels that come in, its stage's width, its stride, and the network's style.
+
+    A stem's slot has the images' height and width, `pixels`, too.
+    """
 
     in_channels: Count
     width: Count
     stride: int
     style: Style
+    pixels: tuple[Count, Count] = (0, 0)
 
     def matches(self, out_channels: Count) -> Mask:
         """Return whether input and output have the same shape."""
@@ -73,6 +77,12 @@ def residual(main: Sequence, link: Layer = IDENTITY, *, activation: Activation |
     """Return `main`, which stochastic depth may drop, plus a shortcut, the identity unless given."""
     dropped = Sequence((*main.layers, ("drop_path", DropPath())))
     return Branches((("main", dropped), ("shortcut", link)), "add", activation=activation)
+
+
+def fronted(slot: Slot, front: Sequence, block: Layer) -> Layer:
+    """Return a block with what brings the map to its shape `front` of it, where stride or width change."""
+    changed = Sequence((("front", front), ("block", block)))
+    return Choice(slot.matches(slot.width), Sequence((("block", block),)), changed)
 
 
 def scaled(channels: Count, ratio: float) -> Count:

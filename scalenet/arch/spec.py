@@ -200,7 +200,7 @@ class Model(Record):
     stages: Annotated[tuple[AnyStage, ...], BeforeValidator(as_tuple), Field(min_length=1, max_length=MOST_STAGES)]
     head: Head
     regularization: Regularization = Regularization()
-    initialization: Literal["efficientnet", "resnet", "mobilenet"] = "resnet"
+    initialization: Literal["efficientnet", "resnet", "mobilenet", "vit"] = "resnet"
 
     @property
     def size(self) -> tuple[int, int]:
@@ -246,7 +246,7 @@ class Model(Record):
         Raise ValueError that names part, block and layer where layers do not fit.
         """
         shape = Shape(self.channels, *self.size)
-        shape = fit(_stem(self, self.stem.width), shape, "stem")
+        shape = fit(_stem(self, self.stem.width, self.size), shape, "stem")
         found = []
         for number, spec in enumerate(self.stages):
             grows, shape = _fitted(spec, shape, f"stages[{number}] ({spec.block})", self.style)
@@ -337,7 +337,7 @@ _SIDE = 4096
 
 def _layers(model: Model, numbers: Dimensions) -> Network:
     style = model.style
-    parts = [Part("stem", (Run(_stem(model, numbers.stem), 1),))]
+    parts = [Part("stem", (Run(_stem(model, numbers.stem, (numbers.height, numbers.width)), 1),))]
     channels = numbers.stem
     for number, (spec, width, depth) in enumerate(zip(model.stages, numbers.widths, numbers.depths, strict=True)):
         stage = _growing_stage if model.growing[number] else _stage
@@ -374,6 +374,8 @@ def _fitted(spec: StageSpec, shape: Shape, place: str, style: Style) -> tuple[bo
             raise
         return False, shape
     grows = left.channels != shape.channels
+    if grows and len(spec.kinds()) > 1:
+        raise ValueError(f"{place}: options of blocks that grow with their place cannot differ from block to block")
     starts = accumulate((count for _, count in spec.kinds()), initial=0)
     for number in range(1, spec.depth) if grows else [one for one in (1, *starts) if 0 < one < spec.depth]:
         left = block(number, shape)
@@ -405,8 +407,8 @@ def _channels_after(block: Layer, channels: Count) -> Count:
     return after(block, Shape(channels, _SIDE, _SIDE)).channels
 
 
-def _stem(model: Model, width: Count) -> Layer:
-    return model.stem.layers(Slot(model.channels, width, model.stem.stride, model.style))
+def _stem(model: Model, width: Count, pixels: tuple[Count, Count]) -> Layer:
+    return model.stem.layers(Slot(model.channels, width, model.stem.stride, model.style, pixels))
 
 
 def _head(model: Model, width: Count | None, channels: Count) -> Layer:

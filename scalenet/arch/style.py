@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 from pydantic import Discriminator, Field, Tag
 
 from scalenet.arch import layers
+from scalenet.arch.errors import ScalenetError
 from scalenet.arch.layers import Activation, Conv, Layer, Sequence
 from scalenet.arch.options import ActivationName, GateName, Positive
 from scalenet.arch.records import Record
 
 if TYPE_CHECKING:
-    from scalenet.arch.layers import Count
+    from scalenet.arch.layers import Count, Padding, Sides
 
 Eps: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -63,12 +64,27 @@ class GroupNorm(Record):
         return layers.Norm(channels, self.eps, kind="groupnorm", groups=self.groups)
 
 
+class NoNorm(Record):
+    """No normalisation: convolutions have biases instead."""
+
+    divisor: ClassVar[int] = 1
+
+    kind: Literal["none"]
+
+    def layer(self, channels: Count) -> layers.Norm:
+        """Refuse: whoever asks for normalisation by itself cannot do without."""
+        raise ScalenetError(f"a block normalises {channels} channels", hint="give the network a norm of a kind")
+
+
 def _norm_kind(value: Any) -> str:
     return str(value.get("kind", "batchnorm") if isinstance(value, dict) else getattr(value, "kind", "batchnorm"))
 
 
 AnyNorm: TypeAlias = Annotated[
-    Annotated[Norm, Tag("batchnorm")] | Annotated[LayerNorm, Tag("layernorm")] | Annotated[GroupNorm, Tag("groupnorm")],
+    Annotated[Norm, Tag("batchnorm")]
+    | Annotated[LayerNorm, Tag("layernorm")]
+    | Annotated[GroupNorm, Tag("groupnorm")]
+    | Annotated[NoNorm, Tag("none")],
     Discriminator(_norm_kind),
 ]
 
@@ -106,15 +122,21 @@ class Style:
         in_channels: Count,
         out_channels: Count,
         *,
-        kernel: int = 1,
+        kernel: Sides = 1,
         stride: int = 1,
         group_width: Count | None = None,
         activate: bool = True,
+        bias: bool = False,
+        padding: Padding = "symmetric",
     ) -> Sequence:
-        """Return convolution, normalisation and, unless `activate` is false, activation."""
+        """Return convolution, normalisation if there is one and, unless `activate` is false, activation.
+
+        The convolution has a `bias` where there is no normalisation, or where it is asked for.
+        """
         width = in_channels if group_width is None else group_width
-        parts: tuple[tuple[str, Layer], ...] = (
-            ("conv", Conv(in_channels, out_channels, kernel, stride, width)),
-            ("norm", self.normalize(out_channels)),
-        )
+        plain = isinstance(self.norm, NoNorm)
+        conv = Conv(in_channels, out_channels, kernel, stride, width, bias or plain, padding)
+        parts: tuple[tuple[str, Layer], ...] = (("conv", conv),)
+        if not plain:
+            parts = (*parts, ("norm", self.normalize(out_channels)))
         return Sequence((*parts, ("act", Activation(self.activation))) if activate else parts)

@@ -3,8 +3,8 @@
 Conventions, everywhere in scalenet: `flops` are multiply-adds of convolutions and linear layers for a batch of one, as
 in the paper; `flops_by_operator` has fvcore's operators (`conv`, `linear`, `matmul`, `batch_norm` with 2 per element
 in evaluation mode, `layer_norm` and `group_norm` with 5, `adaptive_avg_pool2d` with 1 per input element); `params` are
-trainable numbers; `activations` are
-elements of the outputs of convolutions and linear layers.
+trainable numbers; `activations` are elements of the outputs of
+convolutions, linear layers and matrix products.
 
 The walk takes `int`s for one network, or arrays for many at once. A part costs the sum of its runs, each a block times
 how often it stands there, so depths are arrays as well.
@@ -356,6 +356,8 @@ class Walker:
                     self.tally.add(ADAPTIVE_POOL, entering.channels * entering.places)
             case Attention():
                 self.tally.add(MATMUL, 2 * self.shape.channels * self.area**2)
+                made = layer.heads * self.area**2 + self.shape.channels * self.area
+                self.tally.activations = self.tally.activations + made
             case Scale():
                 self.tally.params = self.tally.params + layer.channels
             case Position():

@@ -25,6 +25,10 @@ What one kernel takes for itself and gives back before it returns is a matter of
 workspaces and reordered copies of convolutions, temporary statistics of normalisations. Nor are labels, the masks of
 stochastic depth (a byte an image), the allocator's rounding and fragmentation, and the CUDA context.
 
+Training is followed within 0.2 % of what PyTorch allocates in chains, residual and dense blocks; where more than two
+paths are added, or split ones put together, which gradients are there at once is followed less closely: within 1 % in
+ShuffleNetV2, 2 % in RepVGG, 4 % in Inception-v3.
+
 A stage's repeated blocks are alike, so their levels rise and fall by equal steps, and the highest is in the first or
 the last of them: numbers may be arrays, depths included.
 """

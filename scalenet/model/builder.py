@@ -293,7 +293,7 @@ def _leaf(layer: Layer) -> nn.Module:  # noqa: PLR0911 - one return a kind of la
         case layers.Shuffle():
             return Shuffle(layer.groups)
         case layers.Attention():
-            return Attention(layer.heads)
+            return Attention(cast("int", layer.heads))
         case layers.Position():
             return Position(cast("int", layer.channels), cast("int", layer.height), cast("int", layer.width))
     raise ScalenetError(f"{type(layer).__name__}: a layer of an unknown kind cannot be built")
@@ -328,7 +328,9 @@ def _pool(layer: layers.Pool) -> nn.Module:
     padding = _padding(layer.kernel, layer.padding)
     if layer.kind == "max":
         return nn.MaxPool2d(layer.kernel, layer.stride, padding, ceil_mode=layer.ceil)
-    return nn.AvgPool2d(layer.kernel, layer.stride, padding, ceil_mode=layer.ceil, count_include_pad=False)
+    return nn.AvgPool2d(
+        layer.kernel, layer.stride, padding, ceil_mode=layer.ceil, count_include_pad=layer.counts_padding
+    )
 
 
 def _norm(layer: layers.Norm) -> nn.Module:

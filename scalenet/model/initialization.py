@@ -6,6 +6,7 @@
   layers uniform in ±1/√inputs, biases too.
 - `mobilenet` (tensorflow/models, research/slim/nets): all weights normal with standard deviation 0.09, cut at two
   standard deviations; biases 0.
+- `vit` (timm's ViT, facebookresearch/ConvNeXt): all weights normal with standard deviation 0.02; biases 0.
 
 Batch normalisation starts with scale 1 and shift 0 everywhere.
 """
@@ -50,6 +51,10 @@ def _mobilenet(layer: nn.Conv2d | nn.Linear) -> None:
     nn.init.trunc_normal_(layer.weight, std=0.09, a=-0.18, b=0.18)
 
 
+def _vit(layer: nn.Conv2d | nn.Linear) -> None:
+    nn.init.trunc_normal_(layer.weight, std=0.02)
+
+
 def _fan_out_normal(layer: nn.Conv2d) -> None:
     outputs = layer.kernel_size[0] * layer.kernel_size[1] * layer.out_channels // layer.groups
     nn.init.normal_(layer.weight, std=math.sqrt(2 / outputs))
@@ -59,4 +64,5 @@ _SCHEMES: dict[str, Callable[[nn.Conv2d | nn.Linear], None]] = {
     "efficientnet": _efficientnet,
     "resnet": _resnet,
     "mobilenet": _mobilenet,
+    "vit": _vit,
 }

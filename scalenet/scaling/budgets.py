@@ -44,6 +44,9 @@ _ANY = 1e3
 _LARGEST = 300_000
 """Cells that are counted at once; more of them may hold the network only where next to nothing is met."""
 
+_DEEPEST_GROWING = 128
+"""Blocks of the deepest stage where blocks grow with their place: there each costs another look."""
+
 
 @dataclass(frozen=True, slots=True)
 class Solved:
@@ -232,6 +235,8 @@ class _Search:
     def _unrounded(self, *logarithms: Count) -> Dimensions:
         """Return unrounded networks by log₂ of depth, width and resolution; none is smaller than the smallest."""
         depth, width, resolution = (2.0**logarithm for logarithm in logarithms)
+        if any(self.model.growing):
+            depth = np.minimum(depth, _DEEPEST_GROWING / max(stage.depth for stage in self.model.stages))
         numbers = unrounded(self.model, self.rounding, depth=depth, width=width, resolution=resolution)
         return self.lattice.at_least(numbers)
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scalenet.arch.errors import ScalenetError
 from scalenet.arch.spec import Dimensions, dimensions
 from scalenet.scaling.multiply import scale_dimensions, unrounded
-from scalenet.scaling.resolutions import total_stride
+from scalenet.scaling.resolutions import smallest_size, total_stride
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -214,13 +214,13 @@ class Lattice:
         return np.unique(np.concatenate(result), axis=0)
 
     def _sizes(self, low: float, high: float) -> Axis:
-        """Return the admissible input sizes: multiples of `step` from the total stride on, in the base's proportion."""
+        """Return the admissible input sizes: multiples of `step` from the least on, in the base's proportion."""
         height, width = self.model.size
         first, last = (height * 2.0 ** (end / 2) / self.step for end in (low, high))
         _check_choices(last - first)
         heights = self.step * np.arange(math.floor(first), math.ceil(last) + 1)
         rows = _rows(heights, self.step * np.floor(heights * (width / height / self.step) + 0.5))
-        smallest = min(total_stride(self.model), height, width)
+        smallest = max(min(total_stride(self.model), height, width), smallest_size(self.model))
         return self._size_axis(rows[(rows >= smallest).all(axis=1)])
 
     def _depth_axis(self, rows: NDArray[np.int64]) -> Axis:

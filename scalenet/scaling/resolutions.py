@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 import numpy as np
 
+from scalenet.arch.shapes import MisfitError
 from scalenet.arch.spec import dimensions, layer_tree
 from scalenet.costs.formula import total, walk
 
@@ -29,9 +30,9 @@ NEAR = 0.02
 
 
 _FARTHEST = 10_000
+"""Sizes that are looked at below a size: no total stride comes near."""
 _LARGE = 2.0**20
 """Pixels a side at which windows that are not padded make no difference."""
-"""Sizes that are looked at below a size: no total stride comes near."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,23 @@ def total_stride(model: Model) -> int:
     return round(_LARGE / cast("float", last.height))
 
 
+def smallest_size(model: Model) -> int:
+    """Return the smallest square input, pixels a side, that leaves every window of the network something to read."""
+    low, high = 0, min(model.size)
+    while high - low > 1:
+        middle = (low + high) // 2 if low else 1
+        low, high = (low, middle) if _fits(model, middle) else (middle, high)
+    return high
+
+
+def _fits(model: Model, size: int) -> bool:
+    try:
+        list(walk(layer_tree(model, replace(dimensions(model), height=size, width=size))))
+    except MisfitError:
+        return False
+    return True
+
+
 def cliffs(model: Model, sizes: range) -> list[Cliff]:
     """Return the sizes that cost notably more than the one before them in `sizes`, for the pixels that they add.
 
@@ -89,7 +107,7 @@ def cliffs_below(model: Model) -> list[Cliff]:
     found: list[Cliff] = []
     for side, size in _sides(model).items():
         nearest = min(ceil(size * (1 - NEAR)), size - 1)  # of few pixels even one is more than this share
-        sizes = range(max(nearest, 1, size - _FARTHEST), size + 1)
+        sizes = range(max(nearest, smallest_size(model), size - _FARTHEST), size + 1)
         *flops, own = _flops(model, side, sizes)
         near = [Cliff(side, size, below, own / saved) for below, saved in zip(sizes, flops, strict=False)]
         found += sorted(near, key=lambda cliff: cliff.excess)[-1:]

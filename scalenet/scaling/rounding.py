@@ -110,6 +110,28 @@ SETS = {
             resolution_multiple=4,
         ),
         Rounding(
+            "densenet",
+            "Huang et al. 2017: growth rates 12, 24, 32, 40, 48; depth is many thin layers",
+            divisor=4,
+            guard=None,
+            depth="nearest",
+        ),
+        Rounding(
+            "convnext",
+            "Liu et al. 2022: plain widths, 40 to 352 in the first stage; no part of a patch is left over at 32 px",
+            guard=None,
+            depth="nearest",
+            resolution_multiple=32,
+        ),
+        Rounding(
+            "vit",
+            "Dosovitskiy et al. 2021: whole patches of 16 px; widths are multiples of a head's 64 channels",
+            divisor=64,
+            guard=None,
+            depth="nearest",
+            resolution_multiple=16,
+        ),
+        Rounding(
             "fine",
             "for networks so small that multiples of 8 are coarse",
             divisor=1,

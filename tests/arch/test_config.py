@@ -102,9 +102,13 @@ def test_the_digest_does_not_depend_on_the_name_or_the_layout() -> None:
         ("width: 32", "widht: 32", "10: model.stem.widht: unknown key (did you mean 'width'?)"),
         ("{title:", "{titel:", "3: baseline.titel: unknown key (did you mean 'title'?)"),
         ("model:\n", "modle:\n", "5: modle: unknown key (did you mean 'model'?)"),
-        ("head: {kind: conv", "head: {kind: linear", "19: model.head.width: unknown key (known: kind, classes)"),
+        ("head: {kind: conv", "head: {kind: linear", "19: model.head.width: unknown key (known: kind, classes, norm)"),
         ("{kind: conv, width: 1280, ", "{kind: conv, ", "19: model.head.width: missing"),
-        ("head: {kind: conv", "head: {kind: cnv", "19: model.head.kind: expected 'conv', 'linear', 'mlp', found 'cnv'"),
+        (
+            "head: {kind: conv",
+            "head: {kind: cnv",
+            "19: model.head.kind: expected 'conv', 'linear', 'mlp', 'vgg', 'maps', found 'cnv'",
+        ),
         ("depth: 1, ", "", "12: model.stages[0].depth: missing"),
         ("schema: scalenet/1\n", "", "1: schema: missing"),
         ("depth: 1,", "depth: 0,", "12: model.stages[0].depth: expected greater than or equal to 1, found 0"),
@@ -136,7 +140,7 @@ def test_a_mistake_is_named_by_file_line_key_and_nearest_good_key(old: str, new:
         ("groups: 1", "groups: 3", "5: model: stages[0].width 64 is not divisible by its 3 groups"),
         ("expansion: 4", "expanson: 4", "16: model.stages[0].expanson: unknown key (did you mean 'expansion'?)"),
         ("{kind: max,", "{kind: avg,", "14: model.stem.pool.kind: expected 'max', found 'avg'"),
-        ("{kind: max,", "{x: 1,", "14: model.stem.pool.x: unknown key (known: kind, kernel, stride)"),
+        ("{kind: max,", "{x: 1,", "14: model.stem.pool.x: unknown key (known: kind, kernel, stride, padding, ceil)"),
     ],
 )  # fmt: skip
 def test_a_mistake_in_another_block_is_named_as_well(old: str, new: str, message: str) -> None:

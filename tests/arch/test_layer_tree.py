@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 
 import scalenet
 from scalenet.arch import blocks, layers, registry
-from scalenet.arch.errors import UnknownNameError
+from scalenet.arch.errors import ScalenetError, UnknownNameError
 from scalenet.arch.families.mobile import mbconv
 from scalenet.arch.families.resnet import basic, bottleneck
 from scalenet.arch.layers import IDENTITY, Branches, Choice, Conv, GlobalPool, Layer, Network, Sequence
 from scalenet.arch.shapes import Shape, after, shape_of
 from scalenet.arch.slots import Slot, scaled
 from scalenet.arch.spec import dimensions, layer_tree, stage_record, with_dimensions
-from scalenet.arch.style import Norm, SqueezeExcite, Style
+from scalenet.arch.style import NoNorm, Norm, SqueezeExcite, Style
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,19 +97,46 @@ def test_an_unknown_block_suggests_the_nearest() -> None:
         blocks.block("mbcon")
 
 
-@pytest.mark.parametrize("block", blocks.BUILT_IN.values())
+OUTPUT_WIDTH = [name for name in blocks.BUILT_IN if name != "dense" and not name.startswith("inception")]
+
+
+@pytest.mark.parametrize("name", OUTPUT_WIDTH)
 @given(
     channels=st.integers(1, 64).map(lambda n: 8 * n),
     width=st.integers(1, 64).map(lambda n: 8 * n),
     stride=st.integers(1, 2),
 )
-def test_a_block_leaves_the_channels_that_are_asked_of_it(
-    block: blocks.Block, channels: int, width: int, stride: int
-) -> None:
-    layer = block(Slot(channels, width, stride, STYLE))
+def test_a_block_leaves_the_channels_that_are_asked_of_it(name: str, channels: int, width: int, stride: int) -> None:
+    options = {"head_width": 8} if name == "transformer" else {}
+    layer = blocks.block(name)(Slot(channels, width, stride, STYLE), **options)
     shape = after(layer, Shape(channels, 32, 32))
     assert (shape.height, shape.width) == (32 // stride, 32 // stride)
-    assert shape.channels == (4 * width if block is bottleneck else width)
+    assert shape.channels == (4 * width if name == "bottleneck" else width)
+
+
+@pytest.mark.parametrize(("stride", "left"), [(1, (64 + 12, 32, 32)), (2, (32 + 12, 16, 16))])
+def test_a_dense_block_grows_by_its_width_behind_a_transition_that_halves(
+    stride: int, left: tuple[int, int, int]
+) -> None:
+    shape = after(blocks.block("dense")(Slot(64, 12, stride, STYLE)), Shape(64, 32, 32))
+    assert (shape.channels, shape.height, shape.width) == left
+
+
+def test_a_stage_that_grows_has_a_run_a_block_and_stands_there_as_often_as_it_is_deep() -> None:
+    model = scalenet.load("densenet121").model
+    assert model.growing == (True,) * 4
+    stage = layer_tree(model).stages[1]
+    assert [run.times for run in stage.runs] == [1] * 12
+    deeper = with_dimensions(model, replace(dimensions(model), depths=(6, 13, 24, 16)))
+    assert walk(layer_tree(deeper)) == 1000
+
+
+def test_a_network_without_normalisation_has_biases_instead() -> None:
+    convs = list(leaves(layer_tree(scalenet.load("vgg16").model).stages[0].runs[0].block))
+    assert isinstance(convs[0], Conv)
+    assert convs[0].bias
+    with pytest.raises(ScalenetError, match="normalises 12 channels"):
+        Style("relu", NoNorm(kind="none"), SqueezeExcite()).normalize(12)
 
 
 def test_mbconv_squeezes_from_its_input_rounded_down_and_at_least_to_one() -> None:

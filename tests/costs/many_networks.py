@@ -9,6 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from scalenet.arch.spec import Dimensions, dimensions
+from scalenet.scaling.resolutions import smallest_size
 
 if TYPE_CHECKING:
     from scalenet.arch.spec import Model
@@ -29,7 +30,7 @@ def stack(rows: list[Dimensions]) -> Dimensions:
 def any_dimensions(model: Model, *, widest: int = 320) -> st.SearchStrategy[Dimensions]:
     """Return a strategy for networks of the shape of a model, with channels in multiples of 8 and of its divisors."""
     base = dimensions(model)
-    channels, depths, pixels = multiples(8, widest), st.integers(1, 9), st.integers(1, 700)
+    channels, depths, pixels = multiples(8, widest), st.integers(1, 9), st.integers(smallest_size(model), 700)
     return st.builds(
         Dimensions,
         height=pixels,

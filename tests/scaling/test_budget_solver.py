@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from networks import SEARCHED
 
 import scalenet
-from scalenet.arch import registry
 from scalenet.arch.config import BudgetRule, CompoundRay, SharesRay, TinyRay, dumps, loads
 from scalenet.arch.errors import ScalenetError
 from scalenet.arch.spec import Dimensions, dimensions, with_dimensions
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from scalenet.scaling.budgets import Solved
     from scalenet.scaling.rounding import Rounding
 
-NAMES = registry.names()
+NAMES = SEARCHED
 HALVES, WHOLE = [half / 2 for half in range(-6, 15)], range(-3, 8)
 RAYS: dict[str, Ray] = {
     "compound": CompoundRay(**PAPER_COEFFICIENTS),
@@ -120,6 +120,16 @@ def test_every_baseline_hits_every_phi_within_a_percent(name: str, ray: str) -> 
         assert found.solution.achieved == achieved
         assert achieved == pytest.approx(2**phi * flops, rel=0.01 + 1e-5), phi
         assert abs(achieved - round(2**phi * flops)) <= 0.01 * round(2**phi * flops), phi
+
+
+@pytest.mark.parametrize("phi", [-1, 1])
+@pytest.mark.parametrize("name", ["densenet121", "inception_v3", "vit_small"])
+def test_growing_blocks_unpadded_windows_and_patches_meet_a_budget(name: str, phi: float) -> None:
+    base = scalenet.load(name)
+    found = solved(base, times(base.model, phi, sizes=SETS[base.rounding].resolution_multiple))
+    achieved = scalenet.cost(rebuilt(base.model, found)).flops
+    assert found.solution.achieved == achieved
+    assert achieved == pytest.approx(2**phi * scalenet.cost(base).flops, rel=0.01 if found.solution.met else 0.1)
 
 
 @pytest.mark.parametrize("metric", ["params", "activations"])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from networks import PADDED
 
 import scalenet
 from scalenet.arch import registry
@@ -86,7 +87,7 @@ RULES = st.one_of(
 
 
 @settings(max_examples=150)
-@given(name=st.sampled_from(registry.names()), rule=RULES, rounding=st.sampled_from(sorted(SETS)))
+@given(name=st.sampled_from(PADDED), rule=RULES, rounding=st.sampled_from(sorted(SETS)))
 def test_factors_multiply_and_flops_add_up_to_the_difference(name, rule, rounding) -> None:
     base = scalenet.load(name)
     config = scale_by(base, rule, rounding=rounding)
@@ -95,7 +96,7 @@ def test_factors_multiply_and_flops_add_up_to_the_difference(name, rule, roundin
 
 @settings(max_examples=60)
 @given(
-    name=st.sampled_from(registry.names()),
+    name=st.sampled_from(PADDED),
     first=st.tuples(*[st.floats(0.3, 2)] * 3),
     second=st.tuples(*[st.floats(0.3, 2)] * 3),
     size=st.integers(33, 400),
