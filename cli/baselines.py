@@ -14,8 +14,8 @@ from scalenet.arch.files import write_bytes
 from scalenet.arch.words import count
 
 from .errors import plain_errors
-from .options import Json
-from .output import emit, emit_json
+from .options import FormatOption, Json
+from .output import chosen_format, emit_report
 
 COUNTS = ("flops", "params", "published_flops", "published_params")
 
@@ -30,6 +30,7 @@ def baselines(
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="With --costs: draw figures 1 and 5 (.svg, .png, .pdf).")
     ] = None,
+    form: FormatOption = None,
     json: Json = False,
 ) -> None:
     """List the registered baselines and presets with their costs, or the paper's comparators."""
@@ -46,11 +47,9 @@ def baselines(
         rows = [asdict(row) for row in found]
     else:
         rows = [asdict(listed) for listed in scalenet.baselines(pattern, presets=presets)]
-    if json:
-        emit_json(rows)
-    else:
-        hidden = ("name", "top5") if costs else ("kind", "source")
-        emit(rows, caption=f"FLOPs: {CONVENTION}", formats=dict.fromkeys(COUNTS, count), hidden=hidden)
+    hidden = ("name", "top5") if costs else ("kind", "source")
+    table = {"rows": rows, "caption": f"FLOPs: {CONVENTION}", "formats": dict.fromkeys(COUNTS, count), "hidden": hidden}
+    emit_report(rows, table, form=chosen_format(form, json=json))
 
 
 def _drawn(found: Any, plot: Path) -> bytes:

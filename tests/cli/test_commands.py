@@ -11,6 +11,7 @@ import pty
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -72,6 +73,11 @@ def test_the_paper_s_comparators_are_listed_with_costs_and_drawn(scalenet, tmp_p
     assert printed[1] | {"name": "resnet50", "published_params": "26000000", "params": "25557032"} == printed[1]
     scalenet("baselines", "--costs", "--plot", str(tmp_path / "figure.pdf"))
     assert (tmp_path / "figure.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_the_page_s_table_of_baselines_is_what_the_command_writes(scalenet):
+    page = (Path(__file__).parents[2] / "docs" / "architectures.md").read_text(encoding="utf-8")
+    assert scalenet("baselines", "--no-presets", "--format", "markdown").stdout.strip() in page
 
 
 def test_baselines_lists_all_and_finds_by_pattern(scalenet):
