@@ -185,7 +185,7 @@ def test_grids_are_listed_and_printed_to_be_copied(scalenet, tmp_path):
         (["baselines", "--plot", "figure.svg"], "--plot draws the paper's comparators"),
         (["baselines", "--costs", "resnet50"], "--costs lists all of the paper's comparators"),
         (["baselines", "--costs", "--plot", "figure.gif"], "no figure as 'gif'"),
-        (["baselines", "vgg"], "no baseline or preset matches 'vgg'"),
+        (["baselines", "alexnet"], "no baseline or preset matches 'alexnet'"),
         (["scale", "--phi", "one"], "is not a number or a range"),
         (["scale", "--phi", "5000"], "too large"),
         (["scale", "--phi", "1", "--depth", "2"], "depth and phi exclude each other"),
