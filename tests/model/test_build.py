@@ -16,7 +16,7 @@ from scalenet.arch import layers, registry
 from scalenet.arch.config import dumps, loads
 from scalenet.arch.slots import residual
 from scalenet.model import builder
-from scalenet.model.builder import Branches, DropPath, GlobalMean
+from scalenet.model.modules import Branches, DropPath, GlobalMean
 from scalenet.scaling.presets import presets
 
 NAMES = list(registry.names())

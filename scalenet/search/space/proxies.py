@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from scalenet.model.builder import Branches, DropPath, build
+from scalenet.model.builder import build
+from scalenet.model.modules import Branches, DropPath
 from scalenet.scaling.rules import tidy
 from scalenet.training.data import ImageSet, resample
 
