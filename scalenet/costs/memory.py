@@ -72,6 +72,18 @@ from scalenet.arch.layers import (
 from scalenet.arch.shapes import Shape, after, entering_paths, joined, padded, passed, shape_of
 from scalenet.arch.spec import Architecture, Dimensions, Model, layer_tree
 from scalenet.costs.formula import as_floats, check_exact, each
+from scalenet.costs.spans import (
+    NOTHING,
+    UNMADE,
+    Passed,
+    Span,
+    any_of,
+    chosen_where,
+    larger,
+    moving,
+    releases,
+    together,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -174,51 +186,6 @@ def largest_batch(
     return low
 
 
-@dataclass(frozen=True, slots=True)
-class _Span:
-    """How the level moves while something runs: to `net` at its end, to `peak` at most, both from where it starts."""
-
-    net: Count
-    peak: Count
-
-    def repeated(self, times: Count) -> _Span:
-        highest = self.peak + _larger(0, (times - 1) * self.net)
-        return _Span(times * self.net, (times > 0) * highest)
-
-
-def _step(makes: Count, frees: Count = 0) -> _Span:
-    """Return what allocates first and releases afterwards."""
-    return _Span(makes - frees, makes)
-
-
-_NOTHING = _step(0)
-
-
-def _together(spans: Iterable[_Span]) -> _Span:
-    """Return spans one after another."""
-    net = peak = cast("Count", 0)
-    for span in spans:
-        peak = _larger(peak, net + span.peak)
-        net = net + span.net
-    return _Span(net, peak)
-
-
-@dataclass(frozen=True, slots=True)
-class _Passed:
-    """A layer's forward and backward passes, and what autograd keeps beyond what they count.
-
-    Forward starts with the input allocated and ends with the output as well (unless it is the input, an `alias`);
-    whoever called releases the input. Backward starts with the output's gradient and ends with the input's instead;
-    an output that the layer itself keeps is released within, an input that it keeps by whoever called.
-    """
-
-    forward: tuple[_Span, ...] = ()
-    backward: tuple[_Span, ...] = ()
-    keeps_input: Mask = False
-    keeps_output: Mask = False
-    alias: bool = False
-
-
 class _Walker:
     """Follows the map through the network, and the level of memory with it, in bytes."""
 
@@ -258,7 +225,7 @@ class _Walker:
         """Return the bytes of a batch of maps."""
         return self.batch * self.element * shape.channels * shape.places
 
-    def step(self, network: Network) -> _Span:
+    def step(self, network: Network) -> Span:
         """Return the whole step: forward, and in training the loss and backward."""
         stem, *stages, head = network.parts
         passed = self.chain(
@@ -269,48 +236,48 @@ class _Walker:
             ]
         )
         if not self.training:
-            return _together(passed.forward)
-        loss = (_step(self.map, self.map), _step(2 * self.map, 2 * self.map))
-        return _together((*passed.forward, *loss, *passed.backward))
+            return together(passed.forward)
+        loss = (moving(self.map, self.map), moving(2 * self.map, 2 * self.map))
+        return together((*passed.forward, *loss, *passed.backward))
 
-    def stage(self, stage: Part, drops_first: bool) -> _Passed:
+    def stage(self, stage: Part, drops_first: bool) -> Passed:
         """Return a stage; the network's first block is never dropped."""
         self.drops = self.drop_path and drops_first
         first, *others = stage.runs
         return self.chain([partial(self.visit, first.block), *(partial(self.repeats, stage, run) for run in others)])
 
-    def repeats(self, stage: Part, run: Run) -> _Passed:
+    def repeats(self, stage: Part, run: Run) -> Passed:
         """Return a run of blocks, each of which lets go what enters it."""
         self.drops, self.times = self.drop_path, run.times
         before = self.shape
         block = self.visit(run.block)
         self.times = 1
-        free, later = _releases(self.bytes(before), block.keeps_output, block.keeps_input)
-        forward = _together((*block.forward, free)).repeated(run.times)
-        backward = _together((*block.backward, later)).repeated(run.times)
+        free, later = releases(self.bytes(before), block.keeps_output, block.keeps_input)
+        forward = together((*block.forward, free)).repeated(run.times)
+        backward = together((*block.backward, later)).repeated(run.times)
         self.shape = passed(stage, before, self.shape, run.times)
-        return _Passed((forward,), (backward,), alias=True)
+        return Passed((forward,), (backward,), alias=True)
 
-    def chain(self, parts: Iterable[Callable[[], _Passed]]) -> _Passed:
+    def chain(self, parts: Iterable[Callable[[], Passed]]) -> Passed:
         """Pass parts one after another: what enters the first one stays, what is made between two of them goes."""
-        forward: list[_Span] = []
-        backward: list[tuple[_Span, ...]] = []
+        forward: list[Span] = []
+        backward: list[tuple[Span, ...]] = []
         made = keeps_input = kept = cast("Mask", False)
         for part in parts:
             entering, passed = self.map, part()
             if passed.alias:
-                free = later = _NOTHING
+                free = later = NOTHING
                 kept = kept | passed.keeps_output
             else:
-                free, later = _releases(entering * made, kept, passed.keeps_input)
+                free, later = releases(entering * made, kept, passed.keeps_input)
                 keeps_input = keeps_input if made else passed.keeps_input
                 made, kept = True, passed.keeps_output
             forward += [*passed.forward, free]
             backward.append((*passed.backward, later))
         backwards = tuple(span for spans in reversed(backward) for span in spans)
-        return _Passed(tuple(forward), backwards, keeps_input, kept, alias=not made)
+        return Passed(tuple(forward), backwards, keeps_input, kept, alias=not made)
 
-    def visit(self, layer: Layer, *, in_place: bool = False) -> _Passed:
+    def visit(self, layer: Layer, *, in_place: bool = False) -> Passed:
         match layer:
             case Sequence():
                 return self.sequence(layer)
@@ -322,7 +289,7 @@ class _Walker:
         self.shape = after(layer, entering)
         return self.leaf(layer, entering, in_place=in_place)
 
-    def leaf(self, layer: Layer, entering: Shape, *, in_place: bool) -> _Passed:  # noqa: PLR0911, PLR0912
+    def leaf(self, layer: Layer, entering: Shape, *, in_place: bool) -> Passed:  # noqa: PLR0911, PLR0912
         match layer:
             case Conv():
                 return self.conv(layer, entering)
@@ -333,9 +300,9 @@ class _Walker:
             case Pool():
                 return self.pool(layer, entering)
             case GlobalPool():
-                return _Passed((_step(self.map),), (_step(self.bytes(entering), self.map),))
+                return Passed((moving(self.map),), (moving(self.bytes(entering), self.map),))
             case Flatten():
-                return _Passed(alias=True)
+                return Passed(alias=True)
             case Dropout():
                 return self.dropout(layer)
             case DropPath():
@@ -347,12 +314,12 @@ class _Walker:
             case Position():
                 return self.learned(layer.channels * layer.height * layer.width, multiplied=False)
             case Shuffle():
-                return _Passed((_step(self.map),), (_step(self.map, self.map),))
+                return Passed((moving(self.map),), (moving(self.map, self.map),))
             case Attention():
                 return self.attention(layer, entering)
         raise ScalenetError(f"{type(layer).__name__}: a layer of an unknown kind has no known memory")
 
-    def conv(self, layer: Conv, entering: Shape) -> _Passed:
+    def conv(self, layer: Conv, entering: Shape) -> Passed:
         tall, wide = both(layer.kernel)
         weights = layer.out_channels * (layer.group_width * (tall * wide) + layer.bias)
         gradient = self.bytes(entering) if self.input_needs_gradient else 0
@@ -360,15 +327,15 @@ class _Walker:
         convolved = self.matrix(gradient, weights)
         if layer.padding != "same":
             return convolved
-        copy = self.bytes(entering) * _larger(_uneven(entering, layer), 0)
-        forward = (_step(copy), *convolved.forward, _step(0, copy * (not self.training)))
+        copy = self.bytes(entering) * larger(_uneven(entering, layer), 0)
+        forward = (moving(copy), *convolved.forward, moving(0, copy * (not self.training)))
         return replace(convolved, forward=forward)
 
-    def matrix(self, entering: Count, weights: Count) -> _Passed:
-        backward = _step(entering + self.trainable(weights), self.map)
-        return _Passed((_step(self.map),), (backward,), keeps_input=self.training)
+    def matrix(self, entering: Count, weights: Count) -> Passed:
+        backward = moving(entering + self.trainable(weights), self.map)
+        return Passed((moving(self.map),), (backward,), keeps_input=self.training)
 
-    def norm(self, layer: Norm) -> _Passed:
+    def norm(self, layer: Norm) -> Passed:
         gradients = self.trainable(2 * layer.channels)
         if layer.kind == "batchnorm":
             statistics, copy = 2 * layer.channels * self.element, cast("Count", 0)
@@ -377,8 +344,8 @@ class _Walker:
             each_image = layer.groups if layer.kind == "groupnorm" else self.shape.places
             statistics, copy = 2 * self.batch * self.element * each_image, self.map * (layer.kind == "layernorm")
         kept = statistics * self.training
-        backward = _step(self.map + gradients, self.map + kept)
-        return _Passed((_step(self.map + kept + copy, copy),), (backward,), keeps_input=self.training)
+        backward = moving(self.map + gradients, self.map + kept)
+        return Passed((moving(self.map + kept + copy, copy),), (backward,), keeps_input=self.training)
 
     def trainable(self, count: Count) -> Count:
         """Note parameters, and return the bytes of their gradients."""
@@ -386,53 +353,53 @@ class _Walker:
         self.parameters = self.parameters + size * self.times
         return size * self.gradients
 
-    def activation(self, kind: str, *, in_place: bool) -> _Passed:
+    def activation(self, kind: str, *, in_place: bool) -> Passed:
         in_place = in_place and kind in IN_PLACE
         keeps_output = self.training and kind in _KEEPS_OUTPUT
         keeps_input = self.training and not keeps_output
         copy = self.map * (keeps_input and in_place)
-        forward = _step(copy if in_place else self.map)
-        backward = _step(self.map, self.map + copy + self.map * keeps_output)
-        return _Passed((forward,), (backward,), keeps_input and not in_place, keeps_output, alias=in_place)
+        forward = moving(copy if in_place else self.map)
+        backward = moving(self.map, self.map + copy + self.map * keeps_output)
+        return Passed((forward,), (backward,), keeps_input and not in_place, keeps_output, alias=in_place)
 
-    def pool(self, layer: Pool, entering: Shape) -> _Passed:
+    def pool(self, layer: Pool, entering: Shape) -> Passed:
         indices = self.map // self.element * _INDEX if layer.kind == "max" else 0
-        forward = _step(self.map + indices, indices * (not self.training))
-        backward = _step(self.bytes(entering), self.map + indices)
-        return _Passed((forward,), (backward,), keeps_input=self.training)
+        forward = moving(self.map + indices, indices * (not self.training))
+        backward = moving(self.bytes(entering), self.map + indices)
+        return Passed((forward,), (backward,), keeps_input=self.training)
 
-    def learned(self, count: Count, *, multiplied: bool) -> _Passed:
+    def learned(self, count: Count, *, multiplied: bool) -> Passed:
         """Return what multiplies a map by parameters, or adds them."""
         gradients = self.trainable(count)
-        backward = _step(self.map * multiplied + gradients, self.map * multiplied)
-        return _Passed((_step(self.map),), (backward,), keeps_input=self.training and multiplied)
+        backward = moving(self.map * multiplied + gradients, self.map * multiplied)
+        return Passed((moving(self.map),), (backward,), keeps_input=self.training and multiplied)
 
-    def attention(self, layer: Attention, entering: Shape) -> _Passed:
+    def attention(self, layer: Attention, entering: Shape) -> Passed:
         scores = self.batch * self.element * layer.heads * self.shape.places**2
         kept = (scores + self.map) * self.training
-        forward = _step(2 * scores + 2 * self.map + kept, 2 * scores + self.map)
-        backward = _step(2 * scores + self.bytes(entering), 2 * scores + self.map + kept)
-        return _Passed((forward,), (backward,), keeps_input=self.training)
+        forward = moving(2 * scores + 2 * self.map + kept, 2 * scores + self.map)
+        backward = moving(2 * scores + self.bytes(entering), 2 * scores + self.map + kept)
+        return Passed((forward,), (backward,), keeps_input=self.training)
 
-    def drop(self) -> _Passed:
+    def drop(self) -> Passed:
         """Return stochastic depth: a product with the mask, and a quotient."""
         if not self.drops:
-            return _Passed(alias=True)
-        return _Passed((_step(2 * self.map, self.map),), (_step(self.map, self.map), _step(self.map, self.map)))
+            return Passed(alias=True)
+        return Passed((moving(2 * self.map, self.map),), (moving(self.map, self.map), moving(self.map, self.map)))
 
-    def dropout(self, layer: Dropout) -> _Passed:
+    def dropout(self, layer: Dropout) -> Passed:
         if not (self.training and layer.rate):
-            return _Passed(alias=True)
+            return Passed(alias=True)
         mask = self.map
-        return _Passed((_step(self.map + mask),), (_step(self.map, self.map + mask),))
+        return Passed((moving(self.map + mask),), (moving(self.map, self.map + mask),))
 
-    def sequence(self, layer: Sequence) -> _Passed:
+    def sequence(self, layer: Sequence) -> Passed:
         """An activation works in place on what the layer before it has just made, as in `scalenet.model.builder`."""
         inner = [one for _, one in layer.layers]
         fresh = [False, *(isinstance(one, Conv | Norm | Linear) for one in inner)]
         return self.chain([partial(self.visit, one, in_place=new) for one, new in zip(inner, fresh, strict=False)])
 
-    def branches(self, layer: Branches) -> _Passed:
+    def branches(self, layer: Branches) -> Passed:
         """Return paths side by side, and how they are joined."""
         entering = self.shape
         parts = entering_paths(layer, entering)
@@ -447,60 +414,60 @@ class _Walker:
             return self.multiplied(layer, whole, paths, shapes)
         join = self.added if layer.join == "add" else self.put_together
         act = self.activation(layer.activation.kind, in_place=layer.join == "add") if layer.activation else None
-        return join(paths, [self.bytes(shape) for shape in shapes], whole, act or _Passed(alias=True))
+        return join(paths, [self.bytes(shape) for shape in shapes], whole, act or Passed(alias=True))
 
-    def path(self, layer: Layer) -> _Passed:
+    def path(self, layer: Layer) -> Passed:
         """Return one of the paths; the identity makes nothing."""
         if isinstance(layer, Choice) and not isinstance(layer.where, bool):
             return self.choice(layer)
         if isinstance(layer, Choice):
             return self.path(layer.yes if layer.where else layer.no)
-        return _UNMADE if layer is IDENTITY else self.visit(layer)
+        return UNMADE if layer is IDENTITY else self.visit(layer)
 
-    def multiplied(self, layer: Branches, entering: Count, paths: list[_Passed], shapes: list[Shape]) -> _Passed:
-        if len(paths) != 2 or paths[0] is not _UNMADE or layer.activation:
+    def multiplied(self, layer: Branches, entering: Count, paths: list[Passed], shapes: list[Shape]) -> Passed:
+        if len(paths) != 2 or paths[0] is not UNMADE or layer.activation:
             raise ScalenetError("a product of other maps than what enters and one path has no known memory")
         gate, values = paths[1], self.bytes(shapes[1])
-        free, later = _releases(values, gate.keeps_output, self.training)
-        product = _step(2 * entering + values, 2 * entering)
-        return _Passed(
-            (*gate.forward, _step(entering), free),
-            (product, later, *gate.backward, _step(0, entering)),
+        free, later = releases(values, gate.keeps_output, self.training)
+        product = moving(2 * entering + values, 2 * entering)
+        return Passed(
+            (*gate.forward, moving(entering), free),
+            (product, later, *gate.backward, moving(0, entering)),
             keeps_input=self.training,
         )
 
-    def added(self, paths: list[_Passed], _: list[Count], entering: Count, act: _Passed) -> _Passed:
+    def added(self, paths: list[Passed], _: list[Count], entering: Count, act: Passed) -> Passed:
         """Return paths whose maps are added one after another."""
         first, *others = paths
         forward, kept = list(first.forward), first.keeps_output
         for other in others:
-            summed = _step(self.map, self.map * (2 - 1 * kept - 1 * other.keeps_output))
+            summed = moving(self.map, self.map * (2 - 1 * kept - 1 * other.keeps_output))
             forward += [*other.forward, summed]
             kept = False
         last, *earlier = [span for path in reversed(paths) for span in path.backward]
-        shared = _Span(self.map, self.map)  # the first path's first step is not the last to use the sum's gradient
-        return _Passed(
+        shared = Span(self.map, self.map)  # the first path's first step is not the last to use the sum's gradient
+        return Passed(
             (*forward, *act.forward),
-            (*act.backward, last, shared, *earlier, *[_step(0, entering)] * len(others)),
-            keeps_input=_any(path.keeps_input for path in paths),
+            (*act.backward, last, shared, *earlier, *[moving(0, entering)] * len(others)),
+            keeps_input=any_of(path.keeps_input for path in paths),
             keeps_output=act.keeps_output,
         )
 
-    def put_together(self, paths: list[_Passed], sizes: list[Count], entering: Count, act: _Passed) -> _Passed:
+    def put_together(self, paths: list[Passed], sizes: list[Count], entering: Count, act: Passed) -> Passed:
         """Return paths whose maps are copied one behind the other, and go afterwards."""
         made = [
-            size * (path is not _UNMADE) * (1 - 1 * path.keeps_output) for path, size in zip(paths, sizes, strict=True)
+            size * (path is not UNMADE) * (1 - 1 * path.keeps_output) for path, size in zip(paths, sizes, strict=True)
         ]
         forward = [span for path in paths for span in path.forward]
         backward = [span for path in reversed(paths) for span in path.backward]
-        return _Passed(
-            (*forward, _step(self.map, sum(made)), *act.forward),
-            (*act.backward, _step(self.map, self.map), *backward, _step(0, entering)),
-            keeps_input=_any(path.keeps_input for path in paths),
+        return Passed(
+            (*forward, moving(self.map, sum(made)), *act.forward),
+            (*act.backward, moving(self.map, self.map), *backward, moving(0, entering)),
+            keeps_input=any_of(path.keeps_input for path in paths),
             keeps_output=act.keeps_output,
         )
 
-    def choice(self, layer: Choice) -> _Passed:
+    def choice(self, layer: Choice) -> Passed:
         """Return what is chosen; of arrays, each where it is."""
         if isinstance(layer.where, bool):
             return self.visit(layer.yes if layer.where else layer.no)
@@ -510,7 +477,7 @@ class _Walker:
             self.shape, self.times = entering, times * (1 * mask)
             chosen.append(self.path(side))
         self.times = times
-        return _chosen(layer.where, *chosen)
+        return chosen_where(layer.where, *chosen)
 
 
 def _uneven(shape: Shape, layer: Conv) -> Count:
@@ -519,39 +486,3 @@ def _uneven(shape: Shape, layer: Conv) -> Count:
     tall, wide = (padded(size, kernel, layer.stride, "same") for size, kernel in sides)
     grown = (shape.height + tall) * (shape.width + wide) / shape.places
     return grown * ((tall + wide) > 0)
-
-
-_UNMADE = _Passed(keeps_output=True)
-"""The identity as a path: what leaves it was there before."""
-
-
-def _any(masks: Iterable[Mask]) -> Mask:
-    found: Mask = False
-    for mask in masks:
-        found = found | mask
-    return found
-
-
-def _releases(size: Count, kept: Mask, used: Mask) -> tuple[_Span, _Span]:
-    """Return when a map goes that its maker may keep and its user too: after the user's forward or backward pass."""
-    both = 1 * (kept | used)
-    return _step(0, size * (1 - both)), _step(0, size * (both - 1 * kept))
-
-
-def _chosen(mask: Mask, one: _Passed, other: _Passed) -> _Passed:
-    """Return `one` where the mask is true, `other` elsewhere."""
-    forward, backward = (
-        _Span(np.where(mask, first.net, second.net), np.where(mask, first.peak, second.peak))
-        for first, second in (
-            (_together(one.forward), _together(other.forward)),
-            (_together(one.backward), _together(other.backward)),
-        )
-    )
-    keeps_input = np.where(mask, one.keeps_input, other.keeps_input)
-    return _Passed((forward,), (backward,), keeps_input, np.where(mask, one.keeps_output, other.keeps_output))
-
-
-def _larger(one: Count, other: Count) -> Count:
-    if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
-        return cast("Count", np.maximum(one, other))
-    return max(one, other)
