@@ -25,11 +25,10 @@ from scalenet.arch.config import CompoundRule, dumps
 from scalenet.scaling.scaler import rescale, scale_by
 
 torch.set_num_threads(1)
-base = scalenet.load("efficientnet-v2-b0")
+base = scalenet.load("twin-mixnet")
 assert base.rounding == "efficientnet_v2"
-assert scalenet.cost(base).params == 7_139_704, scalenet.cost(base).params
-file = registry.file("efficientnet_v2_b0")
-assert dumps(registry.registered("efficientnet_v2_b0")) == file.read_text(encoding="utf-8")
+file = registry.file("twin_mixnet")
+assert dumps(registry.registered("twin_mixnet")) == file.read_text(encoding="utf-8")
 
 config = scale_by(base, CompoundRule(alpha=1.2, beta=1.1, gamma=1.15, phi=-2.0))
 assert config.scaling.base.model is None
@@ -48,7 +47,7 @@ for model in (base.model, scaled.model):
 network = scalenet.build(scaled, classes=10).train()
 assert network(torch.zeros(2, 3, 64, 64)).shape == (2, 10)
 try:
-    scalenet.load("efficientnet_v2_b1")
+    scalenet.load("twin_mixnets")
 except scalenet.ScalenetError as error:
     print(error.hint)
 """
@@ -58,7 +57,7 @@ import scalenet
 from scalenet.arch import registry
 from scalenet.arch.config import loads
 
-text = registry.file("efficientnet_v2_b0").read_text(encoding="utf-8")
+text = registry.file("twin_mixnet").read_text(encoding="utf-8")
 try:
     loads(text.replace("expand: 4.0", "expnd: 4.0", 1), place="f.yaml")
 except scalenet.ScalenetError as error:
@@ -86,7 +85,7 @@ def run(code: str, installed: Path, *arguments: str) -> str:
 
 
 def test_an_installed_block_and_baseline_are_as_good_as_built_in_ones(installed: Path, tmp_path: Path) -> None:
-    assert "did you mean 'efficientnet_v2_b0'" in run(USE, installed, str(tmp_path / "scaled.yaml"))
+    assert "did you mean 'twin_mixnet'" in run(USE, installed, str(tmp_path / "scaled.yaml"))
 
 
 def test_a_mistake_in_the_options_of_an_installed_block_is_named(installed: Path) -> None:
@@ -97,5 +96,5 @@ def test_a_mistake_in_the_options_of_an_installed_block_is_named(installed: Path
 def test_without_the_package_its_baseline_is_unknown() -> None:
     import scalenet
 
-    with pytest.raises(scalenet.ScalenetError, match="unknown baseline 'efficientnet_v2_b0'"):
-        scalenet.load("efficientnet_v2_b0")
+    with pytest.raises(scalenet.ScalenetError, match="unknown baseline 'twin_mixnet'"):
+        scalenet.load("twin_mixnet")

@@ -30,7 +30,7 @@ def names(base: str, **factors: float) -> list[str]:
 
 
 @pytest.mark.parametrize("base", registry.names())
-@given(width=st.floats(0.05, 3), resolution=st.floats(0.2, 2))
+@given(width=st.floats(0.05, 3), resolution=st.floats(0.5, 2))
 @settings(max_examples=8)
 def test_names_do_not_depend_on_widths(base: str, width: float, resolution: float) -> None:
     assert names(base, width=width, resolution=resolution) == names(base)

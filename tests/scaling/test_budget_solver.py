@@ -176,7 +176,7 @@ def test_a_baseline_s_own_cost_gives_the_baseline(name: str, ray: str, metric: M
     if (ray, metric) != ("resolution", "params"):
         found = solved(base, times(base.model, 0, RAYS[ray], metric, tolerance=0.0))
         assert found.solution.achieved == getattr(scalenet.cost(base), metric)
-        assert (found.solution.distance, found.solution.spread) == (0, 0)
+        assert (found.solution.distance, found.solution.spread) == pytest.approx((0, 0), abs=1e-9)
         if ray != "resolution":  # 223 px cost as much as 224
             assert found.numbers == dimensions(base.model)
             assert found.solution.phi == pytest.approx(0, abs=1e-9)

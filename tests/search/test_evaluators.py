@@ -563,7 +563,7 @@ def test_the_example_of_ones_own_trainer(tmp_path):
     )
     (line,) = [line for line in (EXAMPLE / "README.md").read_text().splitlines() if "--evaluate" in line]
     trainer = line.split("'")[1].replace("python ", f"{PYTHON} ")
-    words = ["--base", "net.yaml", "--grid", "grid.yaml", "--epochs", "3", "--seeds", "1"]
+    words = ["--base", "net.yaml", "--grid", "grid.yaml", "--epochs", "5", "--seeds", "1"]
     words += ["--evaluate", trainer, "-o", "run"]
     done = commands.run([*SCALENET, "grid-search", *words], cwd=tmp_path / "own")
     assert done.returncode == 0, done.stderr
