@@ -230,7 +230,7 @@ def test_many_jobs_are_each_evaluated_once_and_none_is_invented(tiny, tmp_path, 
     assert len(rows) == 72
     assert {row.state for row in rows} == {"done"}
     lines = [line.split() for line in (tmp_path / "log").read_text().splitlines()]
-    assert len({line[-1] for line in lines}) == 3
+    assert len({line[-1] for line in lines}) > 1  # who comes last may find nothing left
     planned = Counter(f"{name}_seed{seed}" for name in drain.names for seed in range(6))
     for what in ("begin", "step", "end"):
         assert Counter(line[0] for line in lines if line[2] == what) == planned
