@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from multiprocessing import forkserver, util
+from multiprocessing import forkserver
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -62,8 +62,8 @@ def run(
 def start(command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Program:
     """Start such a program in a process group of its own, where it hears Ctrl-C also where pytest does not.
 
-    Its workers are forked from a server of its own, as always but in `run`; that server is a fork too. What still runs
-    of it when the test is over is killed.
+    Its workers are forked from a server that it starts for them, as always but in `run`. What still runs of it when the
+    test is over is killed.
     """
     program = Program(command, cwd=cwd, env=env, session=True)
     _started.append(program)
@@ -192,7 +192,6 @@ def _become(
     if session:
         os.setsid()
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        _fork_a_server()
     else:
         _share_the_server()
     how, what, *rest = [word for word in words if word != "-P"]
@@ -212,33 +211,3 @@ def _share_the_server() -> None:
     """Let what this process starts be forked from the server that it was forked from: Python would start another."""
     forkserver.ensure_running.__self__.ensure_running = lambda: None  # type: ignore[attr-defined]
     children.subprocess = CHILDREN  # type: ignore[attr-defined]
-
-
-def _fork_a_server() -> None:
-    """Start the server of this process's workers as Python does, but as a fork, which has imported what they need."""
-    spawn = util.spawnv_passfds
-
-    def fork(path: bytes, words: Sequence[str], passed: Sequence[int]) -> int:
-        if "forkserver" not in words[-1]:
-            return spawn(path, words, passed)
-        if pid := os.fork():
-            return pid
-        try:
-            _close_all_but({0, 1, 2, *passed})
-            exec(words[-1], {})
-        finally:
-            os._exit(0)
-
-    util.spawnv_passfds = fork
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # until the server ignores it, as searches start theirs
-    forkserver.ensure_running()
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    util.spawnv_passfds = spawn
-
-
-def _close_all_but(kept: set[int]) -> None:
-    """Close files as a new program does not have them, among them the sign that its parent lives."""
-    for file in Path("/dev/fd").iterdir():
-        if (number := int(file.name)) not in kept:
-            with contextlib.suppress(OSError):
-                os.close(number)
