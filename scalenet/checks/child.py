@@ -35,7 +35,7 @@ def serve() -> None:
     if any(target.module for target in targets):
         let_in(folder)
     for target in targets:
-        answers.write(json.dumps(_told(target, folder)) + "\n")
+        answers.write(json.dumps(told(target, folder)) + "\n")
         answers.flush()
 
 
@@ -44,7 +44,8 @@ def _asked() -> tuple[list[Target], Path]:
     return targets, folder
 
 
-def _told(target: Target, folder: Path) -> dict[str, Any]:
+def told(target: Target, folder: Path) -> dict[str, Any]:
+    """Return a target's cost, and latency if that is limited, or the problem with it, as JSON has them."""
     said: dict[str, Any] = {}
     try:
         if target.model is not None:
@@ -60,6 +61,8 @@ def _told(target: Target, folder: Path) -> dict[str, Any]:
     except PlainError as error:
         said["problem"] = str(error)
     except BaseException as error:  # modules are others' code, and may even leave
+        if target.module is None and isinstance(error, KeyboardInterrupt):
+            raise  # Ctrl-C, which no child hears
         said["problem"] = one_line(error)[:_LONGEST]
     return said
 

@@ -17,6 +17,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import IO, TYPE_CHECKING, Any, cast
 
+from scalenet.arch.spec import uses_blocks_of_this_program
 from scalenet.checks.lock import TargetCost
 from scalenet.checks.targets import NOT_MEASURED, Problem
 
@@ -33,15 +34,25 @@ def measured_in_children(
 ) -> Iterator[tuple[Target, TargetCost | Problem]]:
     """Measure targets one after another in a child process, in a new one after each that was the end of its own.
 
-    A module's target comes back with the file and line of its callable.
+    A module's target comes back with the file and line of its callable. What no other process knows, models of blocks
+    that this program registered, is measured here.
     """
+    from scalenet.checks.child import told  # noqa: PLC0415 - it measures, and measuring starts children
+
+    for target in filter(_known_here_alone, targets):
+        yield _read(target, told(target, folder))
+    targets = [target for target in targets if not _known_here_alone(target)]
     while targets:
         with _child(targets, folder) as (process, answers):
             lost = False
             while targets and not lost:
                 target, answer = targets.pop(0), _answer(process, answers, time_limit)
                 lost = isinstance(answer, _Lost)
-                yield _read(target, answer)
+                yield _read(target, {"problem": str(answer)} if lost else json.loads(answer))
+
+
+def _known_here_alone(target: Target) -> bool:
+    return target.model is not None and uses_blocks_of_this_program(target.model)
 
 
 class _Lost(str):
@@ -56,8 +67,7 @@ def _answer(process: subprocess.Popen[bytes], answers: SimpleQueue[bytes], time_
     return answer or _Lost(f"its process ended with code {process.wait()}")
 
 
-def _read(target: Target, answer: bytes | _Lost) -> tuple[Target, TargetCost | Problem]:
-    said: dict[str, Any] = {"problem": str(answer)} if isinstance(answer, _Lost) else json.loads(answer)
+def _read(target: Target, said: dict[str, Any]) -> tuple[Target, TargetCost | Problem]:
     if said.get("file"):
         target = replace(target, file=Path(said["file"]), line=said["line"])
     if "latency" in said:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 from scalenet.arch.config import as_data
 from scalenet.arch.errors import ScalenetError, one_line
-from scalenet.arch.spec import uses_blocks_of_this_program
 from scalenet.checks.children import measured_in_children
 from scalenet.checks.inputs import zeros
 from scalenet.checks.lock import StageCost, TargetCost
@@ -57,22 +56,16 @@ def measure_targets(
     """Yield each target with its cost, or with the reason why there is none that can be trusted.
 
     `folder` is where modules are imported from; `time_limit` is in seconds a target. With `fast`, configs are counted
-    by formula alone, without torch, and modules left out. A model of blocks that this program registered is measured
-    here: no other process knows them.
+    by formula alone, without torch, and modules left out.
     """
-    targets = list(targets)
     described = [target for target in targets if target.model]
     if fast:
         for target in described:
             assert target.model is not None
             yield target, with_memory(target, _cost(target.inputs, by_formula(target.model), ()))
         return
-    here = [target for target in described if target.model and uses_blocks_of_this_program(target.model)]
-    for target in here:
-        assert target.model is not None
-        yield target, with_memory(target, described_cost(target.model, target.inputs))
-    others = [target for target in targets if target not in here]
-    yield from measured_in_children(sorted(others, key=lambda target: bool(target.module)), folder, time_limit)
+    modules = [target for target in targets if target.module]
+    yield from measured_in_children([*described, *modules], folder, time_limit)
 
 
 def _cost(inputs: Iterable[Argument], figures: dict[str, Any], uncounted: Iterable[str]) -> TargetCost:
