@@ -56,26 +56,29 @@ class StageSpec(Record):
     divisors: ClassVar[tuple[str, ...]] = ()
     """The options that the width must be divisible by."""
 
+    by_block: ClassVar[tuple[str, ...]] = ()
+    """The options that may differ from block to block: all but those that are rows of values themselves."""
+
     def options(self) -> dict[str, Any]:
         """Return the options of the block by name; one that differs from block to block is a tuple, a value each."""
         return {name: getattr(self, name) for name in type(self).model_fields if name not in StageSpec.model_fields}
 
     def options_of(self, number: int) -> dict[str, Any]:
         """Return the options of a block by its place in the stage."""
-        return {name: value[number] if isinstance(value, tuple) else value for name, value in self.options().items()}
+        return self.options() | {name: getattr(self, name)[number] for name in self._differing()}
 
     def kinds(self) -> list[tuple[dict[str, Any], int]]:
         """Return the options of blocks, and how many in a row have them."""
-        every = [self.options_of(number) for number in range(self.depth if self._differing() else 1)]
-        kinds = [(options, len(list(alike))) for options, alike in groupby(every)]
-        return kinds if self._differing() else [(every[0], self.depth)]
+        if not self._differing():
+            return [(self.options(), self.depth)]
+        every = map(self.options_of, range(self.depth))
+        return [(options, len(list(alike))) for options, alike in groupby(every)]
 
     @property
     def divisor(self) -> int:
         """What the width must be a multiple of."""
-        options = self.options()
-        values = [options[name] for name in self.divisors]
-        return math.lcm(*(one for value in values for one in (value if isinstance(value, tuple) else (value,))))
+        kinds = self.kinds() if self.divisors else []
+        return math.lcm(*(options[name] for options, _ in kinds for name in self.divisors))
 
     def block_in(self, slot: Slot, options: dict[str, Any]) -> Layer:
         """Return the layers of a block."""
@@ -90,10 +93,7 @@ class StageSpec(Record):
         return self.changed(width=width, depth=depth, **differing)
 
     def _differing(self) -> list[str]:
-        return [name for name, value in self.options().items() if name in self.by_block and isinstance(value, tuple)]
-
-    by_block: ClassVar[frozenset[str]] = frozenset()
-    """The options that may differ from block to block."""
+        return [name for name in self.by_block if isinstance(getattr(self, name), tuple)]
 
     @model_validator(mode="after")
     def _as_many_as_blocks(self) -> Self:
@@ -152,7 +152,7 @@ def _stage_record(name: str, block: Block) -> type[StageSpec]:
     }
     record = create_model(f"{name}_stage", __base__=StageSpec, __doc__=inspect.getdoc(block), **fields)
     record.divisors = tuple(key for key, (annotation, _) in options.items() if Divides in get_args(annotation))
-    record.by_block = frozenset(key for key, (annotation, _) in options.items() if not _is_tuple(annotation))
+    record.by_block = tuple(key for key, (annotation, _) in options.items() if not _is_tuple(annotation))
     return record
 
 

@@ -10,8 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import scalenet
+from scalenet.arch import blocks
 from scalenet.arch.apportionment import apportioned
 from scalenet.arch.config import ConfigError, dumps, loads
+from scalenet.arch.layers import Branches, Layer
+from scalenet.arch.options import Kernel, Ratio
+from scalenet.arch.slots import Slot
 from scalenet.arch.spec import dimensions, with_dimensions
 
 COUNTS = st.lists(st.integers(1, 6), min_size=1, max_size=5)
@@ -93,3 +97,21 @@ def test_costs_of_blocks_that_differ_are_those_of_arrays_and_of_fvcore() -> None
         one = scalenet.scale(base, depth=factor)
         assert (scalenet.cost(one).flops, scalenet.cost(one).params) == (flops, params)
         assert scalenet.measure(one).flops == flops
+
+
+def test_an_option_that_is_a_row_of_values_is_the_same_for_every_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    def branched(slot: Slot, *, kernels: tuple[Kernel, ...] = (3, 5), expand: Ratio = 1) -> Layer:
+        paths = ((f"k{kernel}", slot.style.conv(slot.in_channels, slot.width, kernel=kernel)) for kernel in kernels)
+        assert isinstance(expand, float)
+        return Branches(tuple(paths), "add")
+
+    branched.__annotations__.update(slot=Slot, kernels=tuple[Kernel, ...], expand=Ratio)
+    monkeypatch.setattr(blocks, "_registered", {"branched": branched})
+    stage = "{block: branched, depth: 2, width: 24, kernels: [1, 3, 7], expand: [1.5, 2]}"
+    text = NET[: NET.index("  - {")] + f"  - {stage}\n" + NET[NET.index("  head") :]
+    config = loads(text, place="net.yaml")
+    convs = scalenet.cost(config.architecture()).frame("layer")
+    assert [name.split(".")[2:4] for name in convs.query("kind == 'conv'")["layer"][1:]] == [
+        [number, kernel] for number in "01" for kernel in ("k1", "k3", "k7")
+    ]
+    assert "kernels: [1, 3, 7], expand: [1.5, 2.0]" in dumps(config)

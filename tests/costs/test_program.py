@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import scalenet
+from scalenet.arch import blocks
 from scalenet.arch.layers import Layer  # noqa: TC001 - annotations of blocks are read
 from scalenet.arch.slots import Slot  # noqa: TC001 - annotations of blocks are read
 from scalenet.costs.program import Program, inputs
@@ -43,12 +44,10 @@ def wider(slot: Slot) -> Layer:
     return slot.style.conv(slot.in_channels, width, stride=slot.stride)
 
 
-def test_a_block_that_looks_into_its_numbers_is_counted_all_the_same() -> None:
-    scalenet.register_block(wider)
-    base = scalenet.load("resnet18")
-    stages = tuple(scalenet.load("mobilenet_v1").model.stages[0].changed(width=width) for width in (16, 32))
-    model = base.model.changed(stages=[{"block": "wider", "depth": 2, "width": one.width} for one in stages])
-    base = scalenet.Architecture("net", model)
+def test_a_block_that_looks_into_its_numbers_is_counted_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "_registered", {"wider": wider})
+    stages = [{"block": "wider", "depth": 2, "width": width} for width in (16, 32)]
+    base = scalenet.Architecture("net", scalenet.load("resnet18").model.changed(stages=stages))
     widths = np.array([0.5, 1.0, 2.0])
     many = scalenet.cost(base, width=widths)
     assert many.flops.tolist() == [scalenet.cost(scalenet.scale(base, width=width)).flops for width in widths]
