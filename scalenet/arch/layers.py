@@ -8,7 +8,7 @@ array for many networks at once, one element each; only the numbers that scaling
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 if TYPE_CHECKING:
     from typing import Any
@@ -183,6 +183,11 @@ class Choice:
     yes: Layer
     no: Layer
 
+    @property
+    def chosen(self) -> Layer:
+        """What one network has, where the condition is known."""
+        return self.yes if self.where else self.no
+
 
 Leaf: TypeAlias = (
     Conv
@@ -226,6 +231,10 @@ class Part:
     def depth(self) -> Count:
         """How many blocks the part has."""
         return sum(run.times for run in self.runs)
+
+    def blocks(self) -> list[Layer]:
+        """Return each block that stands in one network, in order."""
+        return [run.block for run in self.runs for _ in range(cast("int", run.times))]
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,11 +183,12 @@ def cost_many(model: Model, numbers: Dimensions, *, threads: int = 2, exact: boo
     length = max(np.size(value) for value in _fields(numbers))
     given = _fields(each(numbers, as_floats))
     names = tuple(cost(model).flops_by_operator)
+    evaluated = _evaluator(_whole, model)
     result = np.zeros((len(names) + 2, length))
 
     def work(start: int) -> None:
         block = [one[start : start + _BLOCK] if isinstance(one, np.ndarray) else one for one in given]
-        for row, figure in zip(result, _evaluated(_whole, model, block), strict=True):
+        for row, figure in zip(result, evaluated(block), strict=True):
             row[start : start + _BLOCK] = figure
 
     if length <= _BLOCK:
@@ -217,10 +218,9 @@ def _runs(model: Model, numbers: Dimensions) -> list[Any]:
     return [run.tally.flops for part in walk(layer_tree(model, numbers)) for run in part.runs]
 
 
-def _evaluated(counted: Counted, model: Model, numbers: list[Any]) -> list[Any]:
-    """Return what is counted for numbers in the order of `_fields`."""
-    program = _program(counted, model)
-    return counted(model, _like(model, numbers)) if program is None else program(numbers)
+def _evaluator(counted: Counted, model: Model) -> Callable[[list[Any]], list[Any]]:
+    """Return what counts for numbers in the order of `_fields`: a program where there is one, or the walk itself."""
+    return _program(counted, model) or (lambda numbers: counted(model, _like(model, numbers)))
 
 
 @lru_cache(maxsize=64)
@@ -251,7 +251,7 @@ def cost_box(model: Model, depths: tuple[Count, ...], numbers: Dimensions, *, th
     if any(model.growing):
         raise ScalenetError("a network whose blocks grow with their place is not the product of depths and widths")
     numbers = replace(each(numbers, as_floats), depths=(2.0,) * len(depths))  # every run is there to be counted
-    flops = _evaluated(_runs, model, _fields(numbers))
+    flops = _evaluator(_runs, model)(_fields(numbers))
     columns = [row.ravel() for row in np.broadcast_arrays(*flops)]
     deep = replace(dimensions(model), depths=tuple(np.asarray(depth, np.float64) for depth in depths))
     times = [run.times for part in layer_tree(model, deep).parts for run in part.runs]
@@ -382,7 +382,7 @@ class Walker:
     def choice(self, layer: Choice) -> None:
         """Count both of what arrays choose between, each as often as it is chosen."""
         if isinstance(layer.where, bool):
-            self.visit(layer.yes if layer.where else layer.no)
+            self.visit(layer.chosen)
             return
         self.flush()
         entering = self.shape

@@ -421,7 +421,7 @@ class _Walker:
         if isinstance(layer, Choice) and not isinstance(layer.where, bool):
             return self.choice(layer)
         if isinstance(layer, Choice):
-            return self.path(layer.yes if layer.where else layer.no)
+            return self.path(layer.chosen)
         return UNMADE if layer is IDENTITY else self.visit(layer)
 
     def multiplied(self, layer: Branches, entering: Count, paths: list[Passed], shapes: list[Shape]) -> Passed:
@@ -470,7 +470,7 @@ class _Walker:
     def choice(self, layer: Choice) -> Passed:
         """Return what is chosen; of arrays, each where it is."""
         if isinstance(layer.where, bool):
-            return self.visit(layer.yes if layer.where else layer.no)
+            return self.visit(layer.chosen)
         entering, times = self.shape, self.times
         chosen = []
         for side, mask in ((layer.yes, layer.where), (layer.no, np.logical_not(layer.where))):

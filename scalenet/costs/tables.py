@@ -101,8 +101,7 @@ def layer_rows(model: Model) -> list[dict[str, Any]]:
     stem, *stages, head = tree.parts
     rows = list(_leaves(walker, stem.runs[0].block, "stem"))
     for stage in stages:
-        blocks = [run.block for run in stage.runs for _ in range(cast("int", run.times))]
-        for number, block in enumerate(blocks):
+        for number, block in enumerate(stage.blocks()):
             rows += _leaves(walker, block, f"{stage.name}.{number}")
     return rows + list(_leaves(walker, head.runs[0].block, "head"))
 
@@ -114,7 +113,7 @@ def _leaves(walker: Walker, layer: Layer, name: str) -> Iterator[dict[str, Any]]
             for inner_name, inner in layer.layers:
                 yield from _leaves(walker, inner, f"{name}.{inner_name}")
         case Choice():
-            yield from _leaves(walker, layer.yes if layer.where else layer.no, name)
+            yield from _leaves(walker, layer.chosen, name)
         case Branches():
             left = []
             for (path_name, path), part in zip(layer.paths, entering_paths(layer, walker.shape), strict=True):

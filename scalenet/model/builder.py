@@ -88,7 +88,7 @@ def _leaves(layer: Layer) -> int:
         case layers.Branches():
             return sum(_leaves(path) for _, path in layer.paths)
         case layers.Choice():
-            return _leaves(layer.yes if layer.where else layer.no)
+            return _leaves(layer.chosen)
     return 1
 
 
@@ -118,8 +118,7 @@ def _rename(network: nn.Module, state: dict[str, Tensor], prefix: str, *_: objec
 
 def _stage(stage: Part, rates: Iterator[float]) -> nn.Sequential:
     """Return a stage's blocks; each takes the rate of its stochastic depth."""
-    blocks = [run.block for run in stage.runs for _ in range(cast("int", run.times))]
-    return nn.Sequential(*(_module(block, drop_path=next(rates)) for block in blocks))
+    return nn.Sequential(*(_module(block, drop_path=next(rates)) for block in stage.blocks()))
 
 
 def _module(layer: Layer, *, drop_path: float = 0.0) -> nn.Module:
@@ -129,7 +128,7 @@ def _module(layer: Layer, *, drop_path: float = 0.0) -> nn.Module:
         case layers.Branches():
             return _branches(layer, drop_path)
         case layers.Choice():
-            return _module(layer.yes if layer.where else layer.no, drop_path=drop_path)
+            return _module(layer.chosen, drop_path=drop_path)
         case layers.DropPath():
             return DropPath(drop_path)
     return _leaf(layer)
@@ -240,6 +239,6 @@ def _branches(layer: layers.Branches, drop_path: float) -> nn.Module:
 def _path(layer: Layer, drop_path: float) -> nn.Module | None:
     """Return the module of a path, None for the identity."""
     if isinstance(layer, layers.Choice):
-        return _path(layer.yes if layer.where else layer.no, drop_path)
+        return _path(layer.chosen, drop_path)
     identity = isinstance(layer, layers.Sequence) and not layer.layers
     return None if identity else _module(layer, drop_path=drop_path)
