@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import Discriminator, Field, Tag
 
@@ -21,7 +21,7 @@ from scalenet.arch.layers import (
     Sequence,
 )
 from scalenet.arch.options import Kernel, Positive, Ratio
-from scalenet.arch.records import Record
+from scalenet.arch.records import Record, kind_or
 from scalenet.arch.shapes import patches
 from scalenet.arch.slots import divisible, scaled
 
@@ -284,17 +284,13 @@ class MlpHead(Record):
         return "conv, pool, 2 × linear"
 
 
-def _stem_kind(value: Any) -> str:
-    return str(value.get("kind", "conv") if isinstance(value, dict) else getattr(value, "kind", "conv"))
-
-
 AnyStem: TypeAlias = Annotated[
     Annotated[Stem, Tag("conv")]
     | Annotated[DeepStem, Tag("deep")]
     | Annotated[PatchStem, Tag("patch")]
     | Annotated[RepvggStem, Tag("repvgg")]
     | Annotated[InceptionStem, Tag("inception")],
-    Discriminator(_stem_kind),
+    Discriminator(kind_or("conv")),
 ]
 Head: TypeAlias = Annotated[ConvHead | LinearHead | MlpHead | VggHead | MapsHead, Field(discriminator="kind")]
 

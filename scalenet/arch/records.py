@@ -9,7 +9,7 @@ from pydantic import ConfigDict
 from scalenet.arch.validation import PlainModel, as_python, plainly
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 
 class Record(PlainModel):
@@ -31,6 +31,15 @@ class Record(PlainModel):
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Return a copy, checked as `changed` does where it has other values: pydantic's own is not."""
         return self.changed(**update) if update else super().model_copy(deep=deep)
+
+
+def kind_or(usual: str) -> Callable[[Any], str]:
+    """Return what reads the `kind` of data or of a record, which is the usual one where none is given."""
+
+    def kind(value: Any) -> str:
+        return str(value.get("kind", usual) if isinstance(value, dict) else getattr(value, "kind", usual))
+
+    return kind
 
 
 def as_tuple(value: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import Discriminator, Field, Tag
 
@@ -11,7 +11,7 @@ from scalenet.arch import layers
 from scalenet.arch.errors import ScalenetError
 from scalenet.arch.layers import Activation, Conv, Layer, Sequence
 from scalenet.arch.options import ActivationName, GateName, Positive
-from scalenet.arch.records import Record
+from scalenet.arch.records import Record, kind_or
 
 if TYPE_CHECKING:
     from scalenet.arch.layers import Count, Padding, Sides
@@ -76,16 +76,12 @@ class NoNorm(Record):
         raise ScalenetError(f"a block normalises {channels} channels", hint="give the network a norm of a kind")
 
 
-def _norm_kind(value: Any) -> str:
-    return str(value.get("kind", "batchnorm") if isinstance(value, dict) else getattr(value, "kind", "batchnorm"))
-
-
 AnyNorm: TypeAlias = Annotated[
     Annotated[Norm, Tag("batchnorm")]
     | Annotated[LayerNorm, Tag("layernorm")]
     | Annotated[GroupNorm, Tag("groupnorm")]
     | Annotated[NoNorm, Tag("none")],
-    Discriminator(_norm_kind),
+    Discriminator(kind_or("batchnorm")),
 ]
 
 
