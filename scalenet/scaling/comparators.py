@@ -8,6 +8,7 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from scalenet.arch import registry, strict_yaml
+from scalenet.arch.amounts import Amount
 from scalenet.arch.records import Record
 from scalenet.costs.formula import cost
 from scalenet.scaling.presets import presets
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Printed(Record):
-    """A row of Tan & Le 2019, table 2: accuracies on ImageNet in percent, costs as text (`5.3M`, `0.39B`).
+    """A row of Tan & Le 2019, table 2: accuracies on ImageNet in percent, costs as amounts (`5.3M`, `0.39B`).
 
     `name` is that of the network here, for those that may be one.
     """
@@ -27,8 +28,8 @@ class Printed(Record):
     name: str | None = None
     top1: float
     top5: float
-    params: str
-    flops: str | None = None
+    params: Amount
+    flops: Amount | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +62,9 @@ def _compared(row: Printed, name: str | None) -> Comparator:
         name=name,
         top1=row.top1,
         top5=row.top5,
-        published_params=_amount(row.params),
+        published_params=row.params,
         params=None if counts is None else counts.params,
-        published_flops=None if row.flops is None else _amount(row.flops),
+        published_flops=row.flops,
         flops=None if counts is None else counts.flops,
     )
 
@@ -73,7 +74,3 @@ def _printed() -> Sequence[Printed]:
     text = (resources.files("scalenet.scaling") / "comparators.yaml").read_text(encoding="utf-8")
     data, _ = strict_yaml.parse(text, "comparators.yaml")
     return [Printed.model_validate(row) for row in data]
-
-
-def _amount(text: str) -> int:
-    return round(float(text[:-1]) * {"M": 1e6, "B": 1e9}[text[-1]])

@@ -23,16 +23,17 @@ def mbconv(
     expanded width is a multiple of it, and so is the squeeze width, a share of the *expanded* width then (MobileNetV3,
     section 5.3). `activation` is the block's own where it is not the network's.
     """
-    style, inner, squeeze = slot.style.with_activation(activation), scaled(slot.in_channels, expand), None
-    if multiple_of is not None:
-        inner = divisible(slot.in_channels, expand, multiple_of) if expand != 1 else inner
+    style = slot.style.with_activation(activation)
+    if multiple_of is None:
+        inner, squeeze = scaled(slot.in_channels, expand), scaled(slot.in_channels, se)
+    else:
+        inner = slot.in_channels if expand == 1 else divisible(slot.in_channels, expand, multiple_of)
         squeeze = divisible(inner, se, multiple_of)
     layers: list[tuple[str, Layer]] = []
     if expand != 1:
         layers.append(("expand", style.conv(slot.in_channels, inner)))
     layers.append(("depthwise", style.conv(inner, inner, kernel=kernel, stride=slot.stride, group_width=1)))
     if se:
-        squeeze = scaled(slot.in_channels, se) if squeeze is None else squeeze
         layers.append(("se", squeeze_excite(inner, squeeze, style)))
     layers.append(("project", style.conv(inner, slot.width, activate=False)))
     return linked(Sequence(tuple(layers)), matches=slot.matches(slot.width))
