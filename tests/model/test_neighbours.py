@@ -1,7 +1,13 @@
-"""Networks equal those of torchvision and timm: the same tensors in the same order, and the same outputs with them."""
+"""Networks equal those of torchvision and timm: the same tensors in the same order, and the same outputs with them.
+
+Weights go over by position. `REORDERED` says where a tensor stands elsewhere in the other library's order.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import warnings
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,11 +20,13 @@ import yaml
 import scalenet
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor, nn
 
-SHAPES: dict[str, str] = yaml.safe_load(
-    (Path(__file__).parents[1] / "golden" / "tensor_shapes.yaml").read_text(encoding="utf-8")
-)
+GOLDEN = Path(__file__).parents[1] / "golden"
+SHAPES: dict[str, str] = yaml.safe_load((GOLDEN / "tensor_shapes.yaml").read_text(encoding="utf-8"))
+ELSEWHERE: list[dict[str, Any]] = yaml.safe_load((GOLDEN / "tensors_elsewhere.yaml").read_text(encoding="utf-8"))
 
 THEIRS: dict[str, tuple[str, dict[str, Any]]] = {
     "efficientnet_v2_b0": ("timm/tf_efficientnetv2_b0", {}),
@@ -36,28 +44,25 @@ THEIRS: dict[str, tuple[str, dict[str, Any]]] = {
     "seresnet50": ("timm/seresnet50", {}),
     "wide_resnet50_2": ("torchvision/wide_resnet50_2", {}),
 }
-SIZE = 65
+THEIRS |= {
+    row["name"]: (f"{row['library']}/{row.get('name_there', row['name'])}", row.get("options", {})) for row in ELSEWHERE
+}
+SIZES = dict.fromkeys(SHAPES, 65) | {
+    "inception_v3": 79,
+    "squeezenet1_0": 65,
+    "vit_small": 64,
+    "vgg16": 32,
+    "vgg16_bn": 33,
+}
 """Each map that is strided over has odd sides: there TensorFlow's padding, which some of timm have, is symmetric."""
 
 
-def made(place: str, options: dict[str, Any]) -> nn.Module:
-    """Return a neighbour's network, or skip where its library is not installed."""
-    library, _, name = place.partition("/")
-    if find_spec("torchvision") is None or find_spec(library) is None:
-        pytest.skip(f"{library} is not installed")
-    for operator in ("nms", "qnms"):  # what torchvision wants and the CPU build of torch cannot load
-        if not hasattr(torch.ops.torchvision, operator):
-            schema = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-            torch.library.define(f"torchvision::{operator}", schema)
-    if library == "timm":
-        network: nn.Module = import_module("timm").create_model(name, **options)
-    else:
-        network = import_module("torchvision.models").get_model(name, weights=None, **options)
-    return network
+def tensors_of(network: nn.Module) -> dict[str, Tensor]:
+    return {name: one for name, one in network.state_dict().items() if not name.endswith("num_batches_tracked")}
 
 
-def in_our_order(state: dict[str, Tensor]) -> list[Tensor]:
-    """Return tensors with each projection behind its block's main path, where torchvision's RegNet has it in front."""
+def projection_behind(state: dict[str, Tensor]) -> list[Tensor]:
+    """A projection stands in front of its block's main path in torchvision's RegNet."""
     parts: dict[str, list[Tensor]] = {}
     for name, tensor in state.items():
         block = name.rpartition(".proj.")[0] or name.rpartition(".f.")[0] or name
@@ -70,16 +75,57 @@ def in_our_order(state: dict[str, Tensor]) -> list[Tensor]:
     return [tensor for tensors in parts.values() for tensor in tensors]
 
 
-def fill(network: nn.Module) -> None:
-    """Give a network statistics and biases that are no zeros and ones."""
-    for name, tensor in network.state_dict().items():
-        if name.endswith("running_var"):
-            tensor.uniform_(0.5, 1.5)
-        elif name.endswith(("running_mean", "bias")):
-            tensor.uniform_(-0.2, 0.2)
+def layer_scale_behind(state: dict[str, Tensor]) -> list[Tensor]:
+    """ConvNeXt's layer scale stands in front of its block's other eight tensors in timm."""
+    result: list[Tensor] = []
+    rest = list(state.values())
+    while rest:
+        scales = rest[0].dim() == 1 and len(rest) > 1 and rest[1].dim() == 4 and rest[1].shape[1] == 1
+        taken, rest = (rest[1:9] + rest[:1], rest[9:]) if scales else (rest[:1], rest[1:])
+        result += taken
+    return result
 
 
-@pytest.mark.parametrize("name", THEIRS)
+def position_behind(state: dict[str, Tensor]) -> list[Tensor]:
+    """ViT's positions stand in front of its stem in timm, as a row of places with channels last."""
+    position, kernel, bias, *rest = state.values()
+    return [kernel, bias, position.transpose(1, 2), *rest]
+
+
+REORDERED: dict[str, Callable[[dict[str, Tensor]], list[Tensor]]] = {
+    "regnet_x_400mf": projection_behind,
+    "regnet_y_400mf": projection_behind,
+    "convnext_tiny": layer_scale_behind,
+    "convnext_atto": layer_scale_behind,
+    "vit_small": position_behind,
+}
+
+
+def made(place: str, options: dict[str, Any]) -> nn.Module:
+    """Return a neighbour's network with random weights, or skip where its library is not installed."""
+    library, _, name = place.partition("/")
+    if find_spec("torchvision") is None or find_spec(library) is None:
+        pytest.skip(f"{library} is not installed")
+    for operator in ("nms", "qnms"):  # what torchvision wants and the CPU build of torch cannot load
+        if not hasattr(torch.ops.torchvision, operator):
+            schema = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+            torch.library.define(f"torchvision::{operator}", schema)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if library == "timm":
+            network: nn.Module = import_module("timm").create_model(name, **options)
+        else:
+            network = import_module("torchvision.models").get_model(name, weights=None, **options)
+    return network
+
+
+def shapes_digest(tensors: list[Tensor]) -> str:
+    """Return the digest of the shapes in order; sides of one are left out, for linear layers may be convolutions."""
+    shapes = [[side for side in tensor.shape if side != 1] for tensor in tensors]
+    return hashlib.sha256(json.dumps(shapes).encode()).hexdigest()
+
+
+@pytest.mark.parametrize("name", SHAPES)
 def test_the_tensors_are_theirs_in_order_and_shape(name: str) -> None:
     with torch.device("meta"):
         state = scalenet.build(scalenet.load(name)).state_dict()
@@ -87,18 +133,38 @@ def test_the_tensors_are_theirs_in_order_and_shape(name: str) -> None:
     assert weights == SHAPES[name].split()
 
 
+@pytest.mark.parametrize("row", ELSEWHERE, ids=lambda row: row["name"])
+def test_the_tensors_are_theirs_by_number_and_digest(row: dict[str, Any]) -> None:
+    with torch.device("meta"):
+        tensors = list(tensors_of(scalenet.build(scalenet.load(row["name"]))).values())
+    if row["name"] == "vit_small":
+        tensors[2] = tensors[2].flatten(1)  # there, places stand in a row
+    assert (len(tensors), shapes_digest(tensors)) == (row["tensors"], row["shapes"])
+
+
 @pytest.mark.parametrize("name", THEIRS)
 @torch.no_grad()
 def test_the_outputs_are_theirs_with_their_tensors(name: str) -> None:
-    torch.manual_seed(0)
-    theirs = made(*THEIRS[name]).double().eval()
-    fill(theirs)
-    ours = scalenet.build(scalenet.load(name)).double().eval()
-    own = ours.state_dict()
-    tensors = in_our_order(theirs.state_dict())
-    assert [tensor.shape for tensor in tensors] == [tensor.shape for tensor in own.values()]
-    ours.load_state_dict(dict(zip(own, tensors, strict=True)))
-    images = torch.randn(2, 3, SIZE, SIZE, dtype=torch.float64)
-    expected = theirs(images)
+    place, options = THEIRS[name]
+    size = SIZES.get(name, 71)
+    theirs = made(place, options | ({"img_size": size} if name == "vit_small" else {}))
+    ours = scalenet.build(scalenet.load(name).at(size))
+    own, there = (
+        list(tensors_of(ours).values()),
+        REORDERED.get(name, lambda state: [*state.values()])(tensors_of(theirs)),
+    )
+    if name in SHAPES:
+        assert [tensor.shape for tensor in there] == [tensor.shape for tensor in own]
+    elif name != "vit_small":
+        assert shapes_digest(there) == next(row["shapes"] for row in ELSEWHERE if row["name"] == name)
+    generator = torch.Generator().manual_seed(0)
+    for one, other in zip(own, there, strict=True):
+        a_number_a_channel = one.numel() == max(one.shape)
+        drawn = torch.rand(one.shape, generator=generator) + 0.5 if a_number_a_channel else one
+        one.copy_(drawn)
+        other.copy_(drawn.reshape(other.shape))
+    images = torch.rand(2, 3, size, size, generator=generator, dtype=torch.float64)
+    expected, found = (network.double().eval()(images) for network in (theirs, ours))
     assert expected.std() > 1e-3
-    assert torch.allclose(ours(images), expected, rtol=1e-9, atol=1e-9 * float(expected.std()))
+    assert torch.equal(found.argmax(1), expected.argmax(1))
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9 * float(expected.std()))
