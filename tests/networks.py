@@ -1,4 +1,4 @@
-"""Baselines that tests which run them need not take all of."""
+"""Baselines that tests which run them need not take all of, and a small network to be written down."""
 
 from __future__ import annotations
 
@@ -37,3 +37,17 @@ SEARCHED = [name for name in registry.names() if name not in {*DEEP, *HEAVY, *GR
 """Enough to hold searches for a budget against."""
 
 SMALL = [name for name in registry.names() if name not in DEEP]
+
+
+def one_stage(stage: str) -> str:
+    """Return the file of a small network with one stage."""
+    return f"""schema: scalenet/1
+name: net
+model:
+  resolution: 32
+  activation: relu
+  norm: {{kind: batchnorm}}
+  stem: {{kind: conv, width: 32}}
+  stages: [{stage}]
+  head: {{kind: linear, classes: 10}}
+"""

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from networks import one_stage
 
 import scalenet
 from scalenet.arch import blocks
@@ -20,17 +21,7 @@ from scalenet.arch.spec import dimensions, with_dimensions
 
 COUNTS = st.lists(st.integers(1, 6), min_size=1, max_size=5)
 
-NET = """schema: scalenet/1
-name: net
-model:
-  resolution: 32
-  activation: relu
-  norm: {kind: batchnorm}
-  stem: {kind: conv, width: 16}
-  stages:
-  - {block: mbconv, depth: 4, width: 24, stride: 2, kernel: [3, 3, 5, 5], expand: [6, 2.5, 2.5, 2.5]}
-  head: {kind: linear, classes: 10}
-"""
+NET = one_stage("{block: mbconv, depth: 4, width: 24, stride: 2, kernel: [3, 3, 5, 5], expand: [6, 2.5, 2.5, 2.5]}")
 
 
 def timm(counts: list[int], depth: int) -> list[int]:
@@ -108,8 +99,7 @@ def test_an_option_that_is_a_row_of_values_is_the_same_for_every_block(monkeypat
     branched.__annotations__.update(slot=Slot, kernels=tuple[Kernel, ...], expand=Ratio)
     monkeypatch.setattr(blocks, "_registered", {"branched": branched})
     stage = "{block: branched, depth: 2, width: 24, kernels: [1, 3, 7], expand: [1.5, 2]}"
-    text = NET[: NET.index("  - {")] + f"  - {stage}\n" + NET[NET.index("  head") :]
-    config = loads(text, place="net.yaml")
+    config = loads(one_stage(stage), place="net.yaml")
     convs = scalenet.cost(config.architecture()).frame("layer")
     assert [name.split(".")[2:4] for name in convs.query("kind == 'conv'")["layer"][1:]] == [
         [number, kernel] for number in "01" for kernel in ("k1", "k3", "k7")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from networks import one_stage
 
 import scalenet
 from scalenet.arch import blocks
@@ -14,16 +15,7 @@ from scalenet.arch.layers import Layer, Sequence  # noqa: TC001 - annotations of
 from scalenet.arch.options import Kernel  # noqa: TC001 - annotations of blocks are read
 from scalenet.arch.slots import Slot  # noqa: TC001 - annotations of blocks are read
 
-NET = """schema: scalenet/1
-name: net
-model:
-  resolution: 32
-  activation: relu
-  norm: {kind: batchnorm}
-  stem: {kind: conv, width: 32}
-  stages: [{block: mine, depth: 2, width: 64}]
-  head: {kind: linear, classes: 10}
-"""
+NET = one_stage("{block: mine, depth: 2, width: 64}")
 
 
 @pytest.fixture(autouse=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from networks import one_stage
 
 import scalenet
 from scalenet.arch import blocks
@@ -27,16 +28,7 @@ if TYPE_CHECKING:
 BEFORE = sorted((Path(__file__).parents[1] / "golden" / "written_before").glob("*.yaml"))
 """Files that version 0.1 wrote, before digests left anything out."""
 
-NET = """schema: scalenet/1
-name: net
-model:
-  resolution: 32
-  activation: relu
-  norm: {kind: batchnorm}
-  stem: {kind: conv, width: 32}
-  stages: [{block: ABC, depth: 2, width: 64}]
-  head: {kind: linear, classes: 10}
-"""
+NET = one_stage("{block: ABC, depth: 2, width: 64}")
 
 
 def with_option(

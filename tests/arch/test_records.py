@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from networks import one_stage
 
 import scalenet
 from scalenet.arch import blocks, layers, registry
@@ -247,16 +248,7 @@ MISFITS: dict[Callable[[Slot], Any], str] = {
     reads_beyond: "conv: a kernel of 33 is larger than a map of 16 pixels a side",
 }
 
-NET = """schema: scalenet/1
-name: net
-model:
-  resolution: 32
-  activation: relu
-  norm: {kind: batchnorm}
-  stem: {kind: conv, width: 32}
-  stages: [{block: ABC, depth: 2, width: 64}]
-  head: {kind: linear, classes: 10}
-"""
+NET = one_stage("{block: ABC, depth: 2, width: 64}")
 
 
 @pytest.mark.parametrize("block", MISFITS, ids=lambda block: block.__name__)

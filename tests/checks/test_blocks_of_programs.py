@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from networks import one_stage
 
 import scalenet
 from scalenet.arch import blocks
@@ -16,16 +17,7 @@ from scalenet.checks import child
 if TYPE_CHECKING:
     from pathlib import Path
 
-NET = """schema: scalenet/1
-name: net
-model:
-  resolution: 32
-  activation: relu
-  norm: {kind: batchnorm}
-  stem: {kind: conv, width: 8}
-  stages: [{block: here_alone, depth: 2, width: 8}]
-  head: {kind: linear, classes: 10}
-"""
+NET = one_stage("{block: here_alone, depth: 2, width: 64}")
 
 PROJECT = """[tool.scalenet]
 targets = ["net.yaml", "resnet18"]
