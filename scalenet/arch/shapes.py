@@ -209,7 +209,8 @@ def _side(size: Count, smooth: bool, kernel: int, stride: int, padding: Padding,
     if ceil:  # a window that is not whole still begins within the map
         left = left - 1 * ((left - 1) * stride >= size + padded(size, kernel, stride, padding) // 2)
     if _least(left) < 1:
-        raise MisfitError(f"a kernel of {kernel} is larger than a map of {_least(size):g} pixels a side")
+        least = f"{_least(size):g}"
+        raise MisfitError(f"a kernel of {kernel} is larger than a map of {least} pixels a side; take larger images")
     return left
 
 
