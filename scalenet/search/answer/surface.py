@@ -113,6 +113,39 @@ class _Budget:
     trainings: NDArray[np.int64]
     noise: float | None
 
+    @property
+    def centred(self) -> NDArray[np.float64]:
+        """The means, less their own mean."""
+        return self.means - self.means.sum() / max(1, len(self.means))
+
+    def least(self, least: float) -> float:
+        """Return the smallest variance that is credible, and that numbers of this size have digits for."""
+        size = float(np.abs(self.means).max(initial=0.0))
+        return max(least**2, (1e-9 * size) ** 2, float(np.finfo(float).tiny))
+
+
+@dataclass(frozen=True, slots=True)
+class _Short:
+    """What short trainings say, by each hypothesis of how much noise they have and how smooth the surface is.
+
+    `noises` are the variances of one short training, `spreads` those of candidates, `likely` the log-likelihoods.
+    `kernels` are the correlations of candidates before any training, `means` what is expected of their scores after
+    the short ones, and `covariances` what is left of the kernels then.
+    """
+
+    noises: NDArray[np.float64]
+    spreads: NDArray[np.float64]
+    likely: NDArray[np.float64]
+    kernels: NDArray[np.float64]
+    means: NDArray[np.float64]
+    covariances: NDArray[np.float64]
+
+    def carried(self) -> NDArray[np.float64]:
+        """Return the correlations of candidates at the full budget, by each hypothesis and agreement in turn."""
+        agreed = np.square(AGREEMENTS)[:, None, None]
+        found = agreed * self.covariances[:, None] + (1 - agreed) * self.kernels[:, None]
+        return found.reshape(-1, *self.kernels.shape[1:])
+
 
 def fit_surface(
     shares: NDArray[np.float64],
@@ -127,63 +160,81 @@ def fit_surface(
     `shares` has a row a candidate: its shares of depth, width and resolution. `ratio` is the short budget over the full
     one. At least two candidates need a short training. `least` is the smallest credible noise, as for the judge.
     """
-    budgets = [_budget(short), _budget(full)]
-    known = [level for level in (0, 1) if len(budgets[level].who)]
-    level = np.concatenate([np.full(len(budgets[one].who), one) for one in known])
-    who = np.concatenate([budgets[one].who for one in known])
-    values = np.concatenate([budgets[one].means - budgets[one].means.mean() for one in known])
-    trainings = np.concatenate([budgets[one].trainings for one in known])
+    known = _by_short(shares.tobytes(), short.tobytes(), short.shape, least)
+    axes = np.meshgrid(np.arange(len(known.likely)), AGREEMENTS, SPREADS, indexing="ij")
+    place, agreements, relative = (axis.ravel() for axis in axes)
+    spreads = relative * known.spreads[place]
+    means = (agreements * np.sqrt(relative))[:, None] * known.means[place]
+    kernels, of_kernel = known.carried() + _FLAT, np.arange(len(place)) // len(SPREADS)
 
-    kernels = _kernels(shares.tobytes(), shares.shape)
-    noises, spreads, agreements, kernel = _hypotheses(budgets, kernels, ratio, least)
-    scale = np.sqrt(spreads[:, level])
-    same = level[:, None] == level
-    covariance = kernel[:, who[:, None], who]
-    covariance *= np.where(same, 1.0, agreements[:, None, None])
-    covariance += _FLAT * same
-    covariance *= scale[:, :, None]
-    covariance *= scale[:, None, :]
-    places = np.arange(len(who))
-    noise = noises[:, level] / trainings
-    covariance[:, places, places] += noise
+    budget = _budget(full)
+    who = budget.who
+    noises = known.noises[place] * ratio if budget.noise is None else np.full(len(place), budget.noise)
+    noises = np.maximum(noises, budget.least(least))[:, None] / budget.trainings  # without trainings it falls so
+    covariances = kernels[:, who[:, None], who][of_kernel] * spreads[:, None, None]
+    root, white = _whitened(covariances, budget.centred - means[:, who], noises)
+    likely = known.likely[place] + _log_densities(root, white)
 
-    root, white = _whitened(covariance, values, noise)
-    likely = -0.5 * (white**2).sum(axis=1) - np.log(np.diagonal(root, axis1=1, axis2=2)).sum(axis=1)
-    group = np.searchsorted(np.array(SPREADS), np.round(spreads[:, 1] / spreads[:, 0], 9))
+    group = np.arange(len(place)) % len(SPREADS)
     kept = np.concatenate([_likeliest(likely, np.flatnonzero(group == one)) for one in range(len(SPREADS))])
     weights = np.exp(likely[kept] - likely[kept].max())
     weights /= weights.sum()
+    prior = kernels[of_kernel[kept]] * spreads[kept, None, None]
+    told, covariances = _told(root[kept], white[kept], prior, who)
+    each = means[kept] + told
+    return Surface(weights @ each, float(weights @ agreements[kept]), weights, each, covariances, group[kept])
 
-    own = np.sqrt(spreads[kept, 1])[:, None, None]
-    towards = np.where(level == 1, 1.0, agreements[kept, None])[:, None, :]
-    cross = own * scale[kept, None, :] * (towards * kernel[kept][:, :, who] + _FLAT * (level == 1))
-    half = np.linalg.solve(root[kept], np.swapaxes(cross, 1, 2))
-    each = np.einsum("kni,kn->ki", half, white[kept])
-    prior = own**2 * (kernel[kept] + _FLAT)
-    return Surface(
-        means=weights @ each,
-        agreement=float(weights @ agreements[kept]),
-        weights=weights,
-        each=each,
-        covariances=prior - np.swapaxes(half, 1, 2) @ half,
-        spreads=group[kept],
-    )
+
+@lru_cache(maxsize=8)
+def _by_short(shares: bytes, table: bytes, shape: tuple[int, int], least: float) -> _Short:
+    """Return what a table of short trainings says: while a race goes on it stays the same."""
+    budget = _budget(np.frombuffer(table).reshape(shape))
+    kernels, floor = _kernels(shares, (shape[0], 3)), budget.least(least)
+    variance = max(float(budget.means.var(ddof=1)), floor)
+    guesses = np.array([part * variance for part in NOISES] if budget.noise is None else [budget.noise])
+    own = np.maximum(variance - guesses * np.mean(1 / budget.trainings), LEAST_SPREAD * variance)
+
+    noises, spreads = (np.repeat(one, len(kernels)) for one in (np.maximum(guesses, floor), own))
+    kernels = np.tile(kernels, (len(guesses), 1, 1))
+    prior = (kernels + _FLAT) * spreads[:, None, None]
+    who, scores = budget.who, np.tile(budget.centred, (len(noises), 1))
+    root, white = _whitened(prior[:, who[:, None], who], scores, noises[:, None] / budget.trainings)
+    cross = kernels * spreads[:, None, None]  # the budgets' means have nothing to do with each other
+    means, covariances = _told(root, white, cross, who)
+    likely = _log_densities(root, white)
+    return _Short(noises, spreads, likely, kernels, means, covariances / spreads[:, None, None])
 
 
 def _whitened(
-    covariances: NDArray[np.float64], values: NDArray[np.float64], noise: NDArray[np.float64]
+    covariances: NDArray[np.float64], values: NDArray[np.float64], noises: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the Cholesky root of each covariance, and the values divided by it; `noise` is what their diagonals have.
+    """Return the Cholesky root of each covariance with its noises, and the values divided by it.
 
     Divided values are the last row of the root of a matrix with one more row, the values: no second step.
     """
-    count, size = covariances.shape[:2]
-    wider = np.empty((count, size + 1, size + 1))
+    count, size = values.shape
+    wider, places = np.empty((count, size + 1, size + 1)), np.arange(size)
     wider[:, :size, :size] = covariances
+    wider[:, places, places] += noises
     wider[:, size, :size] = wider[:, :size, size] = values
-    wider[:, size, size] = 1 + 2 * (values @ values) / noise.min(axis=1)  # more than the row's own square
+    squares = (values**2).sum(axis=1)
+    wider[:, size, size] = 1 + 2 * squares / noises.min(axis=1, initial=np.inf)  # more than the row's own square
     root = np.linalg.cholesky(wider)
     return root[:, :size, :size], root[:, size, :size]
+
+
+def _log_densities(root: NDArray[np.float64], white: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the log-density of values, but for a constant."""
+    found: NDArray[np.float64] = -0.5 * (white**2).sum(axis=1)
+    return found - np.log(np.diagonal(root, axis1=1, axis2=2)).sum(axis=1)
+
+
+def _told(
+    root: NDArray[np.float64], white: NDArray[np.float64], prior: NDArray[np.float64], who: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return what values of some candidates say of the mean of all, and the covariance that is left."""
+    half = np.linalg.solve(root, prior[:, who])
+    return np.einsum("kni,kn->ki", half, white), prior - np.swapaxes(half, 1, 2) @ half
 
 
 def _likeliest(likely: NDArray[np.float64], places: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -200,25 +251,6 @@ def _budget(table: NDArray[np.float64]) -> _Budget:
     freedom = float(layout.freedom.sum())
     noise = float(np.nansum(layout.residuals**2)) / freedom if freedom >= MEASURED else None
     return _Budget(who, layout.means[who], trainings[who], noise)
-
-
-def _hypotheses(
-    budgets: list[_Budget], kernels: NDArray[np.float64], ratio: float, least: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return for every hypothesis the noises and spreads at both budgets, the agreement, and the kernel."""
-    short, full = budgets
-    size = max(float(np.abs(one.means).max()) for one in budgets if len(one.who))
-    floor = max(least**2, (1e-9 * size) ** 2, np.finfo(float).tiny)
-    variance = max(float(short.means.var(ddof=1)), floor)
-    trainings = float(np.mean(1 / short.trainings))
-    guesses = [part * variance for part in NOISES] if short.noise is None else [short.noise]
-    found = []
-    for guess, spread, agreement in product(guesses, SPREADS, AGREEMENTS):
-        own = max(variance - guess * trainings, LEAST_SPREAD * variance)
-        noise = guess * ratio if full.noise is None else full.noise  # it falls with the budget
-        found.append((max(guess, floor), max(noise, floor), own, spread * own, agreement))
-    table = np.repeat(np.array(found), len(kernels), axis=0)
-    return table[:, :2], table[:, 2:4], table[:, 4], np.tile(kernels, (len(found), 1, 1))
 
 
 @lru_cache(maxsize=8)
