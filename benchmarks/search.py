@@ -13,7 +13,9 @@ Prints Markdown for docs/search.md, and the seeds it drew from:
 - ties: other candidates that may be the best; best in: how often the best is the winner or one of them;
 - forecast: how often the bound was forecast within a factor of two before a candidate was trained, and in brackets how
   often it was more than twice the forecast; halfway: the same, by the race's forecast after half of its trainings;
-- again: rank correlation of the two searches of a pair; alike: how often each has the other's winner among its ties.
+- again: rank correlation of the two searches of a pair; alike: how often each has the other's winner among its ties;
+- misled: how often a race says that short trainings say little of long ones, and in brackets how often its bound held
+  then.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ from scalenet.search.answer.forecast import better_forecast, forecast, training_
 from scalenet.search.answer.ranking import agreement, rank
 from scalenet.search.answer.variances import shrink
 from scalenet.search.rungs.pilot import BUDGET
-from scalenet.search.rungs.race import ERROR, SHARE, Training, next_round, race, spent, with_result
+from scalenet.search.rungs.race import SHARE, Training, finding_of, next_round, race, spent, with_result
 from scalenet.search.rungs.schedule import halving
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ if TYPE_CHECKING:
 TABLES = Path(__file__).parent / "tables"
 COLUMNS = (
     *("world", "strategy", "trained", "regret / 95 %", "bound", "held", "ties", "best in", "again", "alike"),
-    *("forecast", "halfway"),
+    *("forecast", "halfway", "misled"),
 )
 SEEDS = 24  # of each candidate in a search, more than any strategy takes
 EXHAUSTIVE = 4
@@ -85,7 +87,8 @@ class Simulation:
     their truths at a tenth of the budget correlate with those at the full one.
 
     The noise of the best is `best_noise` times that of the others, of the form of a t with `tail` degrees of freedom;
-    a share `collapse` of the trainings loses 15 points on the way. Candidates that are `equal` differ by nothing.
+    a share `collapse` of the trainings loses 15 points on the way. Candidates that are `equal` differ by nothing. They
+    are on a triangle of so many `divisions`, or those of quarters that are in the grid `small`.
     """
 
     spread: float = 1.5
@@ -99,6 +102,7 @@ class Simulation:
     seed_effect: float = 0.3
     divisions: int = 4
     ratio: float = 0.2
+    small: bool = False
 
 
 class Simulated:
@@ -106,6 +110,8 @@ class Simulated:
 
     def __init__(self, how: Simulation, random: np.random.Generator) -> None:
         self.how, self.ratio, self.shares = how, how.ratio, triangle(how.divisions)
+        if how.small:
+            self.shares = self.shares[[_of_small(*shares) for shares in self.shares.tolist()]]
         count = len(self.shares)
         long, other = (_shape(self.shares, random, rough=how.rough) for _ in range(2))
         own = 0.13 * how.spread * random.normal(size=count)
@@ -202,7 +208,7 @@ def _parts(table: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.
 
 class Row(NamedTuple):
     """What one search came to; `expected` is what its candidates are ranked by, `forecast` and `halfway` what its bound
-    was expected to be, nan where that was not asked.
+    was expected to be, `misled` whether it says that short trainings mislead; nan where that was not asked.
     """
 
     trained: float
@@ -212,6 +218,7 @@ class Row(NamedTuple):
     expected: NDArray[np.float64]
     forecast: float
     halfway: float = math.nan
+    misled: float = math.nan
 
 
 def searches(world: World, random: np.random.Generator, at_a_time: int) -> Iterator[tuple[str, Row]]:
@@ -268,7 +275,7 @@ def raced(
             for training in wanted:
                 trained = with_result(trained, training, _score(training, short, full))
             if trained.seeds.any():
-                known = find(trained, error=ERROR, least=asked.least)  # as the race does, so that it is found once
+                known = finding_of(asked, trained)
                 seen.append((int(trained.seeds.sum()), known))
         ends, finding = seen[-1]
         early, then = next(one for one in seen if one[0] >= ends / 2)
@@ -276,7 +283,8 @@ def raced(
         expected = forecast(asked, count, noise), math.nan if halfway is None else halfway
         shipped = cap == SHARE and asked.cap <= whole / 2
         found = finding.winner, finding.bound, finding.tied, finding.expected
-        yield f"{'as shipped: ' * shipped}race, {100 * cap:.0f} %", Row(spent(trained) / whole, *found, *expected)
+        row = Row(spent(trained) / whole, *found, *expected, finding.misled)
+        yield f"{'as shipped: ' * shipped}race, {100 * cap:.0f} %", row
 
 
 def _score(training: Training, short: NDArray[np.float64], full: NDArray[np.float64]) -> float:
@@ -301,6 +309,7 @@ def pair(make: Callable[..., World], at_a_time: int, seed: int) -> list[tuple[st
             shown = [row.trained, regret, row.bound, regret <= row.bound + 1e-9, row.tied.sum() - 1, row.tied[best]]
             shown += [np.nan if again is None else again, alike]
             shown += [part for one in (row.forecast, row.halfway) for part in _right(one, row.bound)]
+            shown.append(row.misled)
             found.append((name, np.array(shown, dtype=np.float64)))
     return found
 
@@ -314,7 +323,7 @@ def _right(forecast: float, bound: float) -> tuple[float, float]:
 
 def line(world: str, strategy: str, rows: Sequence[NDArray[np.float64]]) -> str:
     """Return a line of Markdown about the searches of one strategy in one world."""
-    trained, regret, bound, held, ties, inside, again, alike, *expected = np.array(rows).T
+    trained, regret, bound, held, ties, inside, again, alike, *expected, misled = np.array(rows).T
     right, low, later, later_low = (100 * one.mean() for one in expected)
     halfway = "" if math.isnan(later) else f"{later:.0f} ({later_low:.0f})"
     correlation = math.nan if np.isnan(again).all() else np.nanmean(again)
@@ -323,8 +332,17 @@ def line(world: str, strategy: str, rows: Sequence[NDArray[np.float64]]) -> str:
         f"{regret.mean():.2f} / {np.quantile(regret, 0.95):.2f}",
         *(f"{bound.mean():.2f}", f"{100 * held.mean():.1f}", f"{ties.mean():.1f}", f"{100 * inside.mean():.1f}"),
         *(f"{correlation:.2f}", f"{100 * alike.mean():.0f}", f"{right:.0f} ({low:.0f})", halfway),
+        _where(misled, held),
     )
     return f"| {' | '.join(cells)} |"
+
+
+def _where(misled: NDArray[np.float64], held: NDArray[np.float64]) -> str:
+    """Return how often short trainings are said to mislead, and in how many of those searches the bound held."""
+    if np.isnan(misled).any():
+        return ""
+    inside = held[misled > 0]
+    return f"{100 * misled.mean():.0f} ({100 * inside.mean():.0f})" if len(inside) else "0"
 
 
 def recorded(rows: pd.DataFrame, held_out: int, random: np.random.Generator) -> World:  # noqa: ARG001 - as simulated
@@ -332,18 +350,21 @@ def recorded(rows: pd.DataFrame, held_out: int, random: np.random.Generator) -> 
     return Recorded(rows, held_out)
 
 
-def _of_small(shares: str) -> bool:
+def _of_small(*shares: float) -> bool:
     """Return whether a candidate is in the grid `small`: halves, and of quarters the one next to the paper's shares."""
-    return shares == "0.25 0.25 0.5" or all(float(part) in (0, 0.5, 1) for part in shares.split())
+    return shares == (0.25, 0.25, 0.5) or all(part in {0, 0.5, 1} for part in shares)
 
 
 def worlds() -> dict[str, Callable[..., World]]:
     """Return what makes each world, by name."""
     plain = Simulation()
+    apart = replace(plain, rough=True, agreement=-0.4)  # 0.02 at a fifth of the budget
     simulated = {
         "smooth": plain,
         "rough": replace(plain, rough=True),
         "short and long disagree": replace(plain, agreement=0.2),
+        "short and long have nothing in common": apart,
+        "short and long have nothing in common, as in the grid `small`": replace(apart, small=True),
         "noise = spread": replace(plain, noise=1.5),
         "noise = 2 × spread": replace(plain, noise=3.0),
         "best 2 × noisier": replace(plain, best_noise=2.0),
@@ -359,7 +380,8 @@ def worlds() -> dict[str, Callable[..., World]]:
         held_out = about["images"]["held_out"]
         for task, rows in pd.read_csv(file).groupby("task"):
             found[str(task)] = partial(recorded, rows, held_out)
-            found[f"{task}, as in the grid `small`"] = partial(recorded, rows[rows.shares.map(_of_small)], held_out)
+            small = [_of_small(*map(float, shares.split())) for shares in rows.shares]
+            found[f"{task}, as in the grid `small`"] = partial(recorded, rows[small], held_out)
     return found
 
 

@@ -24,6 +24,10 @@ MOST = 150
 no better than may be the best of these."""
 
 
+DISAGREEING = 0.5
+"""Agreement of short and long trainings below which the short ones say little."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Trained:
     """The trainings that are finished, of candidates by place and seeds by column; nan where there is none.
@@ -78,6 +82,11 @@ class Finding:
     def bound(self) -> float:
         """By how much any candidate that is not out may be better than the winner."""
         return float(self.over[~self.out].max())
+
+    @property
+    def misled(self) -> bool:
+        """Whether short trainings say little of long ones."""
+        return self.agreement is not None and self.agreement < DISAGREEING
 
 
 @lru_cache(maxsize=4)

@@ -20,8 +20,7 @@ from scalenet.search.answer.race_ranking import rank_race
 from scalenet.search.answer.ranking import agreement, look_error, rank
 from scalenet.search.answer.trainings import cost_spread, shares_of, tabled
 from scalenet.search.queue.jobs import ENDED, State
-from scalenet.search.rungs.race import ERROR as RACE_ERROR
-from scalenet.search.rungs.race import Race
+from scalenet.search.rungs.race import Race, finding_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -155,7 +154,7 @@ class Outcome:
         """What a race says so far."""
         race = self.view.aim.schedule
         assert isinstance(race, Race)
-        return find(self._trained, error=RACE_ERROR, least=race.least)
+        return finding_of(race, self._trained)
 
     @cached_property
     def _trained(self) -> Trained:

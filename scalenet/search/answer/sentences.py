@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scalenet.arch.words import duration, number, percentage
+from scalenet.search.answer.finding import DISAGREEING
 from scalenet.search.answer.forecast import LIKELY
 
 if TYPE_CHECKING:
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
 
 EQUAL_COST = 0.05
 """Candidates whose costs differ by no more than this fraction are compared at equal cost."""
-
-DISAGREEING = 0.5
-"""Agreement of short and long trainings below which the short ones say little."""
 
 
 def bound_sentences(evidence: Evidence) -> Iterator[str]:

@@ -116,7 +116,8 @@ class _Budget:
     @property
     def centred(self) -> NDArray[np.float64]:
         """The means, less their own mean."""
-        return self.means - self.means.sum() / max(1, len(self.means))
+        found: NDArray[np.float64] = self.means - self.means.sum() / max(1, len(self.means))
+        return found
 
     def least(self, least: float) -> float:
         """Return the smallest variance that is credible, and that numbers of this size have digits for."""
@@ -143,8 +144,9 @@ class _Short:
     def carried(self) -> NDArray[np.float64]:
         """Return the correlations of candidates at the full budget, by each hypothesis and agreement in turn."""
         agreed = np.square(AGREEMENTS)[:, None, None]
-        found = agreed * self.covariances[:, None] + (1 - agreed) * self.kernels[:, None]
-        return found.reshape(-1, *self.kernels.shape[1:])
+        each = agreed * self.covariances[:, None] + (1 - agreed) * self.kernels[:, None]
+        found: NDArray[np.float64] = each.reshape(-1, *self.kernels.shape[1:])
+        return found
 
 
 def fit_surface(
@@ -225,8 +227,9 @@ def _whitened(
 
 def _log_densities(root: NDArray[np.float64], white: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the log-density of values, but for a constant."""
-    found: NDArray[np.float64] = -0.5 * (white**2).sum(axis=1)
-    return found - np.log(np.diagonal(root, axis1=1, axis2=2)).sum(axis=1)
+    sizes = np.log(np.diagonal(root, axis1=1, axis2=2)).sum(axis=1)
+    found: NDArray[np.float64] = -0.5 * (white**2).sum(axis=1) - sizes
+    return found
 
 
 def _told(

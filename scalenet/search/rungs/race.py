@@ -3,7 +3,8 @@
 The bound (see `answer.finding`) says by how much any candidate may be better than the winner. The next training is the
 one that may narrow it most: another seed of the rival that may be better by most, or of the winner where the rival has
 as many seeds already. This puts trainings where the answer is open, and comes back to candidates that a short training
-misjudged.
+misjudged. Where short trainings may say little of long ones, and few candidates are left that only those speak of,
+each of these is trained to the end once: none is left out for a short training that may mislead.
 
 Trainings are chosen in rounds of so many at a time, one after the other: those chosen before are taken to come out as
 expected. A round follows from the rounds before it alone, whoever finishes first and whoever dies. The race ends at its
@@ -50,6 +51,14 @@ FEWEST = 18
 
 SHORTER = 5
 """How many times shorter than a training to the end a short one is."""
+
+DOUBTED = 0.7
+"""Agreement of short and long trainings below which a short one alone leaves no candidate out. It is above what is
+called little, because few trainings to the end do not tell the one from the other."""
+
+FEW, FEW_SHARE = 4, 0.25
+"""How many candidates are trained to the end for that reason: so many, or this share of the trainings to the end that
+there are, if that is more. To train more of them would take from those that may be best."""
 
 _MOST = 4  # times the seeds that were asked for, of one candidate
 
@@ -204,15 +213,33 @@ def _raced(race: Race, trained: Trained) -> list[Training]:
     """Return a round of the race."""
     chosen: list[Training] = []
     for place in range(race.at_a_time):
-        finding = find(trained, error=ERROR, least=race.least)
-        if place == 0 and finding.bound <= race.within:
-            break
-        training = _widening(race, trained, finding)
+        finding = finding_of(race, trained)
+        training = _doubted(trained, finding)
+        if training is None:
+            if place == 0 and finding.bound <= race.within:
+                break
+            training = _widening(race, trained, finding)
         if training is None or not _within_the_cap(race, trained, [training]):
             break
         chosen.append(training)
         trained = with_result(trained, training, float(finding.expected[training.candidate]))
     return chosen
+
+
+def finding_of(race: Race, trained: Trained) -> Finding:
+    """Return what the trainings of a race say, of which one at least went to the end."""
+    return find(trained, error=ERROR, least=race.least)
+
+
+def _doubted(trained: Trained, finding: Finding) -> Training | None:
+    """Return the first training to the end of the best candidate that only short ones speak of, where these may say
+    little and few such candidates are left.
+    """
+    left = np.flatnonzero(finding.unjudged)
+    few = max(FEW, FEW_SHARE * trained.seeds.sum())
+    if finding.agreement is None or finding.agreement >= DOUBTED or not 0 < len(left) <= few:
+        return None
+    return Training(int(left[np.argmax(finding.expected[left])]), 0, True)
 
 
 def _widening(race: Race, trained: Trained, finding: Finding) -> Training | None:

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from scalenet.search.answer.finding import Trained, find
 from scalenet.search.rungs.race import (
-    ERROR,
     FEWEST,
     SHORTER,
     Race,
     Training,
     fewest,
+    finding_of,
     fitting,
     next_round,
     race,
@@ -38,6 +38,10 @@ def raced(**options):
 def untrained():
     nothing = np.full((COUNT, SEEDS), np.nan)
     return Trained(SHARES, nothing, nothing, RATIO, np.zeros(COUNT, dtype=bool))
+
+
+def raced_to(cap, truth):
+    return finding_of(raced(cap=cap), run(raced(cap=cap), untrained(), truth))
 
 
 class Truth:
@@ -77,7 +81,7 @@ def test_then_one_at_a_time_whoever_may_be_better_by_most_or_the_winner():
     trained = untrained()
     for wanted in found:
         if len(wanted) == 1:
-            finding = find(trained, error=ERROR)
+            finding = finding_of(raced(cap=20), trained)
             over = finding.over.copy()
             over[finding.winner] = -1
             assert wanted[0].candidate in {finding.winner, int(over.argmax())}
@@ -116,12 +120,12 @@ def test_a_round_follows_from_those_before_whoever_finishes_first(seed, random):
 def test_it_ends_where_nothing_can_be_better_by_more_than_was_asked_for():
     truth = Truth(1)
     asked, all_of_it = (run(raced(cap=60, within=within, most=SEEDS), untrained(), truth) for within in (2.0, 0.0))
-    assert find(asked, error=ERROR).bound <= 2
+    assert finding_of(raced(cap=60), asked).bound <= 2
     assert np.isnan(asked.full).sum() > np.isnan(all_of_it.full).sum()
 
 
 def test_more_training_bounds_more_closely():
-    bounds = {cap: [find(run(raced(cap=cap), untrained(), Truth(seed)), error=ERROR).bound for seed in range(4)]
+    bounds = {cap: [raced_to(cap, Truth(seed)).bound for seed in range(4)]
               for cap in (9, 16, 32)}  # fmt: skip
     means = [np.mean(one) for one in bounds.values()]
     assert all(before > 1.15 * after for before, after in pairwise(means))
@@ -171,7 +175,7 @@ def test_a_candidate_of_which_a_training_failed_gets_no_further_and_ties_without
         return None if training.candidate == best and training.full else truth(training)
 
     trained = run(raced(cap=16), untrained(), result)
-    finding = find(trained, error=ERROR)
+    finding = finding_of(raced(cap=16), trained)
     assert trained.out.tolist() == [place == best for place in range(COUNT)]
     assert finding.tied[best]
     assert np.isfinite(finding.bound)
@@ -192,14 +196,14 @@ def test_bounds_hold_by_replay():
     held = []
     for seed in range(20):
         truth = Truth(seed)
-        finding = find(run(raced(cap=14), untrained(), truth), error=ERROR)
+        finding = raced_to(14, truth)
         held.append(truth.means.max() - truth.means[finding.winner] <= finding.bound)
     assert np.mean(held) >= 0.95
 
 
 def test_those_never_trained_to_the_end_are_bounded_by_the_surface():
     trained = run(raced(cap=12), untrained(), Truth(5))
-    finding = find(trained, error=ERROR)
+    finding = finding_of(raced(cap=16), trained)
     assert finding.unjudged.tolist() == (trained.seeds == 0).tolist()
     assert finding.unjudged.any()
     assert np.isinf(finding.verdict.over[finding.unjudged]).all()
