@@ -85,6 +85,29 @@ def test_order_constants_and_units_do_not_matter(seed, constant, unit, order):
     assert other.deviations(0) == pytest.approx(unit * one.deviations(order[0])[order], rel=1e-4, abs=1e-4 * unit)
 
 
+def test_it_is_what_both_budgets_say_together(monkeypatch):
+    """Held against one Gaussian over both budgets, of candidates that have nothing to do with each other."""
+    own = {"ROUGHNESSES": (1.0,), "LENGTHS": (0.3,), "AGREEMENTS": (0.6,), "SPREADS": (0.5,), "NOISES": (0.4,)}
+    for name, value in own.items():
+        monkeypatch.setattr(f"scalenet.search.answer.surface.{name}", value)
+    draw = np.random.default_rng(4)
+    shares, short, full = draw.dirichlet((1, 1, 1), 5), np.full((5, 1), np.nan), np.full((5, 1), np.nan)
+    short[:, 0], full[[1, 3], 0] = draw.normal(size=5), draw.normal(size=2)
+    surface = fit_surface(shares, short, full, ratio=0.25)
+
+    variance = float(short.var(ddof=1))
+    spread, noise = 0.6 * variance, 0.4 * variance
+    one, agreeing, flat = np.eye(5), 0.6 * np.sqrt(0.5) * np.eye(5), 100 * np.ones((5, 5))
+    prior = spread * np.block([[one + flat, agreeing], [agreeing, 0.5 * (one + flat)]])
+    seen = [0, 1, 2, 3, 4, 6, 8]
+    covariance = prior[np.ix_(seen, seen)] + noise * np.diag([1.0] * 5 + [0.25] * 2)
+    towards = prior[5:, seen] @ np.linalg.inv(covariance)
+    values = np.concatenate([short[:, 0] - short.mean(), full[[1, 3], 0] - np.nanmean(full)])
+    left = prior[5:, 5:] - towards @ prior[seen, 5:]
+    assert surface.means == pytest.approx(towards @ values)
+    assert surface.deviations(0) ** 2 == pytest.approx(np.diag(left) + left[0, 0] - 2 * left[0], abs=1e-9)
+
+
 def test_scores_that_are_all_alike_make_no_surface_and_no_error():
     surface = fit_surface(SHARES, np.full((15, 3), 0.5), NOTHING, ratio=0.2)
     assert surface.means == pytest.approx(0, abs=1e-6)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from scalenet.search.answer.finding import Trained, find
 from scalenet.search.rungs.race import (
+    DOUBTED,
     FEWEST,
     SHORTER,
     Race,
@@ -47,12 +48,12 @@ def raced_to(cap, truth):
 class Truth:
     """Accuracies in points of a smooth surface, with noise 1 at the full budget."""
 
-    def __init__(self, seed=0, noise=1.0):
+    def __init__(self, seed=0, noise=1.0, short=1):
         draw = np.random.default_rng(seed)
         means = -np.square(SHARES - draw.dirichlet((1.5, 1.5, 1.5))).sum(axis=1)
         self.means = 1.5 * (means - means.mean()) / means.std()
         self.full = self.means[:, None] + noise * draw.normal(0, 1, (COUNT, SEEDS))
-        self.short = 2.2 * self.means[:, None] + 3.3 * noise * draw.normal(0, 1, (COUNT, SEEDS))
+        self.short = 2.2 * short * self.means[:, None] + 3.3 * noise * draw.normal(0, 1, (COUNT, SEEDS))
 
     def __call__(self, training):
         return float((self.full if training.full else self.short)[training.candidate, training.seed])
@@ -199,6 +200,23 @@ def test_bounds_hold_by_replay():
         finding = raced_to(14, truth)
         held.append(truth.means.max() - truth.means[finding.winner] <= finding.bound)
     assert np.mean(held) >= 0.95
+
+
+@pytest.mark.parametrize("within", [0.0, 3.0])
+def test_where_short_trainings_mislead_they_leave_nobody_out(within):
+    truth = Truth(3, noise=0.3, short=-1)
+    trained = run(raced(cap=30, within=within, most=SEEDS), untrained(), truth)
+    finding = finding_of(raced(cap=30), trained)
+    assert finding.agreement < DOUBTED
+    assert not finding.unjudged.any()
+    assert finding.tied[truth.means.argmax()]
+
+
+def test_where_short_trainings_tell_they_may_leave_candidates_out():
+    trained = run(raced(cap=30, most=SEEDS), untrained(), Truth(3, noise=0.3))
+    finding = finding_of(raced(cap=30), trained)
+    assert finding.agreement > DOUBTED
+    assert (finding.unjudged & ~finding.tied).any()
 
 
 def test_those_never_trained_to_the_end_are_bounded_by_the_surface():
