@@ -32,6 +32,7 @@ from .show import show
 from .streams import Streams
 from .train import train
 from .verify import verify
+from .weights import app as weights
 
 app = typer.Typer(
     name="scalenet",
@@ -63,6 +64,7 @@ _COMMANDS = (
 for _command in _COMMANDS:
     app.command(cls=Command)(_command)
 app.add_typer(search, name="search")
+app.add_typer(weights, name="weights")
 
 
 UsageError: Any = typer.BadParameter.__bases__[0]  # what Typer raises where a command line is wrong

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from scalenet.costs.formula import Cost
     from scalenet.costs.latency import Latency
     from scalenet.costs.memory import Memory
+    from scalenet.exchange.importing import ImportedWeights, import_weights
     from scalenet.library import (
         cost,
         explain,
@@ -76,6 +77,7 @@ _HOME = {
     "Exponent": "scalenet.scaling.elasticity",
     "Growth": "scalenet.scaling.elasticity",
     "How": "scalenet.scaling.request",
+    "ImportedWeights": "scalenet.exchange.importing",
     "Latency": "scalenet.costs.latency",
     "Comparator": "scalenet.scaling.comparators",
     "Listed": "scalenet.scaling.listing",
@@ -110,6 +112,7 @@ _HOME = {
     "family": "scalenet.library",
     "grid_search": "scalenet.search.calls",
     "growth": "scalenet.library",
+    "import_weights": "scalenet.exchange.importing",
     "largest_batch": "scalenet.library",
     "latency": "scalenet.running",
     "load": "scalenet.scaling.scaler",
@@ -147,6 +150,7 @@ __all__ = [
     "Exponent",
     "Growth",
     "How",
+    "ImportedWeights",
     "Latency",
     "Listed",
     "Locked",
@@ -181,6 +185,7 @@ __all__ = [
     "family",
     "grid_search",
     "growth",
+    "import_weights",
     "largest_batch",
     "latency",
     "load",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import tomllib
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +31,7 @@ RUNS_NETWORKS = (
     "costs/operators.py",
     "costs/running.py",
     "costs/tracing.py",
+    "exchange/",
     "model/",
     "running.py",
     "training/",
@@ -162,6 +164,14 @@ def type_checked_names() -> list[ast.alias]:
     """Return what `scalenet/__init__.py` imports for type checkers."""
     (block,) = [node for node in parsed(ROOT / "__init__.py").body if isinstance(node, ast.If)]
     return [alias for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names]
+
+
+def test_every_package_is_in_the_wheel() -> None:
+    packages = tomllib.loads((ROOT.parent / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    found = {
+        ".".join(("scalenet", *file.parent.relative_to(ROOT).parts)) for file in FILES if file.name == "__init__.py"
+    }
+    assert found == {name for name in packages if name.startswith("scalenet.") or name == "scalenet"}
 
 
 def test_every_public_name_is_there_and_no_other() -> None:

@@ -62,7 +62,7 @@ class Stem(Record):
             kernel=self.kernel,
             stride=slot.stride,
             bias=bool(self.bias),
-            padding=self.padding or "symmetric",
+            padding=self.padding,
         )
         return Sequence((*conv.layers, *self.pooling()))
 

@@ -195,6 +195,7 @@ class Model(Record):
     channels: Positive = 3
     activation: ActivationName
     norm: AnyNorm
+    padding: Literal["same"] | None = Field(None, description="how convolutions pad, where not alike on both sides")
     squeeze_excite: SqueezeExcite | None = None
     stem: AnyStem
     stages: Annotated[tuple[AnyStage, ...], BeforeValidator(as_tuple), Field(min_length=1, max_length=MOST_STAGES)]
@@ -232,7 +233,7 @@ class Model(Record):
     @cached_property
     def style(self) -> Style:
         """What all blocks share."""
-        return Style(self.activation, self.norm, self.squeeze_excite or SqueezeExcite())
+        return Style(self.activation, self.norm, self.squeeze_excite or SqueezeExcite(), self.padding or "symmetric")
 
     @property
     def divisors(self) -> tuple[int, ...]:

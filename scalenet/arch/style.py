@@ -99,11 +99,12 @@ class SqueezeExcite(Record):
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """What all blocks of a network share: activation, normalisation and the form of its squeeze-excite."""
+    """What all blocks of a network share: activation, normalisation, squeeze-excite and how convolutions pad."""
 
     activation: str
     norm: AnyNorm
     squeeze_excite: SqueezeExcite
+    padding: Padding = "symmetric"
 
     def with_activation(self, activation: str | None) -> Style:
         """Return this style with another activation, or as it is for None."""
@@ -123,15 +124,16 @@ class Style:
         group_width: Count | None = None,
         activate: bool = True,
         bias: bool = False,
-        padding: Padding = "symmetric",
+        padding: Padding | None = None,
     ) -> Sequence:
         """Return convolution, normalisation if there is one and, unless `activate` is false, activation.
 
-        The convolution has a `bias` where there is no normalisation, or where it is asked for.
+        The convolution has a `bias` where there is no normalisation, or where it is asked for, and pads as all do
+        unless it has a `padding` of its own.
         """
         width = in_channels if group_width is None else group_width
         plain = isinstance(self.norm, NoNorm)
-        conv = Conv(in_channels, out_channels, kernel, stride, width, bias or plain, padding)
+        conv = Conv(in_channels, out_channels, kernel, stride, width, bias or plain, padding or self.padding)
         parts: tuple[tuple[str, Layer], ...] = (("conv", conv),)
         if not plain:
             parts = (*parts, ("norm", self.normalize(out_channels)))

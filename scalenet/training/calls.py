@@ -140,6 +140,7 @@ def train(
             resolution=architecture.model.size,
             reading=reading,
             cached=None if before is None else before.images.cached,
+            interpolation="bilinear" if weights is None else weights.about.interpolation,
             progress=read,
         )
         for line in splits.skipped:

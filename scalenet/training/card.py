@@ -57,12 +57,11 @@ treats images of other sources, or groups of people that the images show.
 """
 
 
-def model_card(about: About, row: dict[str, Any], doubts: Sequence[str] = ()) -> str:
+def model_card(about: About, plan: Plan, row: dict[str, Any], doubts: Sequence[str] = ()) -> str:
     """Return the Markdown text of a model card.
 
     `row` is the training's row of results, and `doubts` are what speaks against them.
     """
-    plan = about.plan
     model = plan.config.model
     counts = cost(model)
     return _CARD.format(

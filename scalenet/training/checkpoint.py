@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import safetensors
 import torch
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Discriminator, Field, Tag
 from safetensors.torch import save
 
 from scalenet.arch import strict_json
-from scalenet.arch.config import Config, Finite, Multiplier, as_data, as_record
+from scalenet.arch.comparison import differences
+from scalenet.arch.config import Config, as_data, as_record
 from scalenet.arch.errors import ScalenetError
 from scalenet.arch.files import sweep, write_bytes
 from scalenet.arch.records import Record, as_tuple
@@ -27,6 +28,7 @@ from scalenet.training.data import FileSet
 from scalenet.training.decoding import some
 from scalenet.training.foreign import HINT, describe_file, describe_tensors
 from scalenet.training.optimizers import CLASSIFIER
+from scalenet.training.preprocessing import Deviations, Interpolation, Means, Preprocessing
 from scalenet.training.recipe import Recipe
 from scalenet.training.state import State
 from scalenet.training.tensors import below, mismatch
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
+    from scalenet.arch.spec import Model
     from scalenet.training.data import Splits
     from scalenet.training.feed import Normalization
 
@@ -44,9 +47,10 @@ KEPT = 2
 
 _HINT = "give a file or folder that `scalenet train` wrote"
 
+_OTHER = ("resolution", "head.classes", "regularization", "initialization", "norm.momentum", "squeeze_excite.pool")
+"""What a model may have other than the one its weights are of."""
+
 Texts = Annotated[tuple[str, ...], BeforeValidator(as_tuple)]
-Channels = Annotated[tuple[Finite, Finite, Finite], BeforeValidator(as_tuple)]
-Spreads = Annotated[tuple[Multiplier, Multiplier, Multiplier], BeforeValidator(as_tuple)]
 
 
 class Images(Record):
@@ -92,6 +96,16 @@ class Plan(Record):
     seed: int
     init: str | None = None
 
+    @property
+    def crop(self) -> float:
+        """The central share of the side that is evaluated."""
+        return self.recipe.test_crop
+
+    @property
+    def source(self) -> str:
+        """Whose weights these are."""
+        return f"trained on {self.images.name}"
+
     def differences(self, other: Plan) -> list[str]:
         """Return the keys that differ, but for the name of the images, which may lie elsewhere now."""
         one, two = (_flat(as_data(plan)) for plan in (self, other))
@@ -121,22 +135,58 @@ def _flat(data: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+class Imported(Record):
+    """What weights are that another library trained: of which network, `file` by digest, and from which `source`.
+
+    `crop` is the central share of the side that is evaluated.
+    """
+
+    schema_: Literal["scalenet-import/1"] = Field(alias="schema")
+    config: Config
+    classes: Texts
+    source: str
+    file: str
+    crop: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+
+def _schema(value: Any) -> str:
+    return str(value.get("schema", "") if isinstance(value, dict) else value.schema_)
+
+
 class About(Record):
-    """What weights are of: the plan they were trained by, and the normalization of the images they take.
+    """What weights are of: the plan they were trained by, or where they are from, and the images they take.
 
     `mean` and `deviation` are of values from 0 to 255; `scores` are on the validation images, once trained.
     """
 
     schema_: Literal["scalenet-weights/1"] = Field(alias="schema")
-    plan: Plan
-    mean: Channels
-    deviation: Spreads
+    plan: Annotated[
+        Annotated[Plan, Tag("scalenet-training/1")] | Annotated[Imported, Tag("scalenet-import/1")],
+        Discriminator(_schema),
+    ]
+    mean: Means
+    deviation: Deviations
+    interpolation: Interpolation = "bilinear"
     scores: dict[str, float] | None = None
 
     @property
     def normalization(self) -> Normalization:
         """Mean and standard deviation of each channel."""
         return self.mean, self.deviation
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What becomes of an image before the network sees it."""
+        mean, std = (tuple(round(one / 255, 9) for one in values) for values in self.normalization)
+        return Preprocessing(
+            size=self.plan.config.model.resolution,
+            crop=self.plan.crop,
+            interpolation=self.interpolation,
+            mean=mean,
+            std=std,
+            classes=len(self.plan.classes),
+            source=self.plan.source,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +207,17 @@ class Trained:
             reason = " ".join(str(error).split())
             raise ScalenetError(f"{self.place}: damaged, or not the weights that it says: {reason}") from None
         return network
+
+    def check(self, model: Model) -> None:
+        """Refuse a network that would compute something else with these weights, although they fit."""
+        own = self.about.plan.config
+        changed = [one for one in differences(as_data(own.model), as_data(model)) if not one.path.startswith(_OTHER)]
+        if changed:
+            path, before, after = changed[0]
+            raise ScalenetError(
+                f"{self.place}: weights of {own.name}, another network: {path} is {before}, not {after}",
+                hint=f"--init takes weights of the same architecture: {self.place}'s config.yaml describes it",
+            )
 
     def start(self, network: nn.Module, classes: tuple[str, ...]) -> None:
         """Put the weights into a network of this architecture; its classifier stays where its classes are others."""
@@ -179,14 +240,14 @@ def write_weights(path: Path, weights: dict[str, Tensor], about: About) -> None:
     _write(path, weights, {"about": json.dumps(as_data(about))})
 
 
-def write_checkpoint(folder: Path, step: int, state: State, about: About) -> None:
+def write_checkpoint(folder: Path, step: int, state: State, about: About, *, alike: int) -> None:
     """Write all that a training goes on from.
 
-    Remove all checkpoints but the newest `KEPT`, and the one that a longer training would go on from.
+    Remove all checkpoints but the newest `KEPT`, and that of step `alike`, which a longer training would go on from.
     """
     write_state(folder / _name(step), state, json.dumps(as_data(about)))
     for old in checkpoints(folder)[KEPT:]:
-        if old.name != _name(about.plan.alike):
+        if old.name != _name(alike):
             old.unlink(missing_ok=True)
     sweep(folder, "step-*.safetensors")
 
@@ -211,6 +272,8 @@ def read_checkpoint(path: Path, plan: Plan) -> State:
     """Return the state of a checkpoint, or raise ScalenetError where it is damaged or of another plan."""
     state, texts = _state(path)
     other = _about(texts, state.tensors, path).plan
+    if not isinstance(other, Plan):
+        raise ScalenetError(f"{path}: damaged, or no checkpoint")
     if plan.extends(other):
         step, alike = state.step(plan.batches), min(plan.alike, other.alike)
         if step > alike:

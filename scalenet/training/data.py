@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scalenet.training.decoding import File, Files
+    from scalenet.training.preprocessing import Interpolation
     from scalenet.training.sources import Source
 
 _CHUNK = 64
@@ -107,6 +108,7 @@ def read(
     copies: int = 2,
     memory: int | None = None,
     strict: bool = False,
+    interpolation: Interpolation = "bilinear",
     progress: Callable[[int, int], None] | None = None,
 ) -> Splits:
     """Decode all images into memory: RGB, upright, `size` pixels on the short side, cropped to the central square.
@@ -126,7 +128,9 @@ def read(
     sets, skipped, digests = [], list[str](), list[bytes]()
     tell = _counting(progress, len(selection))
     for part, kind in zip(selection.parts(), ("training", "held-out", None), strict=False):
-        images, broken, contents = _read(part, source, size=size, strict=strict, progress=tell)
+        images, broken, contents = _read(
+            part, source, size=size, strict=strict, interpolation=interpolation, progress=tell
+        )
         if kind is not None:  # a minival may do without a class
             _check_left(images.labels, source, kind=kind, broken=broken)
         sets.append(images)
@@ -144,18 +148,26 @@ def read_part(
     *,
     size: int,
     strict: bool = False,
+    interpolation: Interpolation = "bilinear",
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[ImageSet, list[str]]:
     """Decode one part as `read` does; return the images, and a line for each file that could not be decoded."""
-    images, skipped, _ = _read(part, source, size=size, strict=strict, progress=progress)
+    images, skipped, _ = _read(part, source, size=size, strict=strict, interpolation=interpolation, progress=progress)
     return images, skipped
 
 
 def _read(
-    part: Files, source: Source, *, size: int, strict: bool, progress: Callable[[int, int], None] | None
+    part: Files,
+    source: Source,
+    *,
+    size: int,
+    strict: bool,
+    interpolation: Interpolation,
+    progress: Callable[[int, int], None] | None,
 ) -> tuple[ImageSet, list[str], tuple[bytes, ...]]:
     files = _labelled(part)
-    found = decode([file for file, _ in files], size=size, root=source.root, progress=progress)
+    encoded = [file for file, _ in files]
+    found = decode(encoded, size=size, root=source.root, interpolation=interpolation, progress=progress)
     skipped = list(found.skipped.values())
     if strict and skipped:
         raise DataError(f"{source.root}: {len(skipped)} broken files: {some(skipped)}")
@@ -217,8 +229,8 @@ def _held_out_counts(images: Splits | Selection) -> list[int]:
     return torch.bincount(images.validation.labels, minlength=len(images.classes)).tolist()
 
 
-def resample(images: Tensor, height: int, width: int) -> Tensor:
-    """Resample uint8 images [N, 3, H, W] to [N, 3, height, width], antialiased (bilinear).
+def resample(images: Tensor, height: int, width: int, interpolation: Interpolation = "bilinear") -> Tensor:
+    """Resample uint8 images [N, 3, H, W] to [N, 3, height, width], antialiased.
 
     Images that have the size already are returned as they are, not copied.
     """
@@ -227,7 +239,7 @@ def resample(images: Tensor, height: int, width: int) -> Tensor:
     out = torch.empty((len(images), images.shape[1], height, width), dtype=torch.uint8, device=images.device)
     for start in range(0, len(images), _CHUNK):
         part = images[start : start + _CHUNK].to(torch.float32)
-        part = functional.interpolate(part, (height, width), mode="bilinear", antialias=True)
+        part = functional.interpolate(part, (height, width), mode=interpolation, antialias=True)
         out[start : start + _CHUNK] = part.round_().clamp_(0, 255).to(torch.uint8)
     return out
 

@@ -26,6 +26,8 @@ from scalenet.arch.errors import ScalenetError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from scalenet.training.preprocessing import Interpolation
+
 Pixels: TypeAlias = NDArray[np.uint8]
 Size: TypeAlias = tuple[int, int]
 Box: TypeAlias = tuple[float, float, float, float]
@@ -112,21 +114,23 @@ Files: TypeAlias = dict[str, list[File]]
 """Encoded images by class, classes in the order of their labels."""
 
 
-def read_centre(file: File, size: Size, share: float = 1.0) -> Pixels:
+def read_centre(file: File, size: Size, share: float = 1.0, interpolation: Interpolation = "bilinear") -> Pixels:
     """Decode the central square, `share` of the short side, as uint8 [3, height, width]."""
     with _opened(file) as opened:
-        return _centre(opened, size, share)
+        return _centre(opened, size, share, interpolation)
 
 
-def _centre(opened: Image.Image, size: Size, share: float = 1.0) -> Pixels:
+def _centre(opened: Image.Image, size: Size, share: float, interpolation: Interpolation) -> Pixels:
     # Twice the size leaves the resampling something to average.
     image = _upright(opened, round(2 * max(size) / share))
     side = share * min(image.size)
     left, top = (image.width - side) / 2, (image.height - side) / 2
-    return _resized(image, (left, top, left + side, top + side), size)
+    return _resized(image, (left, top, left + side, top + side), size, interpolation)
 
 
-def read_crop(file: File, boxes: Callable[[float], Box], size: Size) -> Pixels:
+def read_crop(
+    file: File, boxes: Callable[[float], Box], size: Size, interpolation: Interpolation = "bilinear"
+) -> Pixels:
     """Decode a crop as uint8 [3, height, width]; `boxes` gives top, left, height, width as shares for an aspect."""
     with _opened(file) as opened:
         wide, high = reversed(opened.size) if _orientation(opened) in _SIDEWAYS else opened.size
@@ -134,7 +138,7 @@ def read_crop(file: File, boxes: Callable[[float], Box], size: Size) -> Pixels:
         image = _upright(opened, round(max(size[0] / height, size[1] / width)))
     left, right = left * image.width, (left + width) * image.width
     top, bottom = top * image.height, (top + height) * image.height
-    return _resized(image, (left, top, right, bottom), size)
+    return _resized(image, (left, top, right, bottom), size, interpolation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +150,14 @@ class Decoded:
     digests: tuple[bytes, ...]
 
 
-def decode(files: Sequence[File], *, size: int, root: Path, progress: Callable[[int, int], None] | None) -> Decoded:
+def decode(
+    files: Sequence[File],
+    *,
+    size: int,
+    root: Path,
+    interpolation: Interpolation = "bilinear",
+    progress: Callable[[int, int], None] | None,
+) -> Decoded:
     """Decode files, several at a time."""
     pixels = np.zeros((len(files), 3, size, size), dtype=np.uint8)
     digests = [b""] * len(files)
@@ -156,7 +167,7 @@ def decode(files: Sequence[File], *, size: int, root: Path, progress: Callable[[
         content = files[place].content()
         digests[place] = hashlib.blake2b(content, digest_size=16).digest()
         with _opened(files[place], content) as opened, _turn(opened):
-            pixels[place] = _centre(opened, (size, size))
+            pixels[place] = _centre(opened, (size, size), 1.0, interpolation)
 
     with quiet(), ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)) as pool:
         tasks = {pool.submit(read, place): place for place in range(len(files))}
@@ -244,8 +255,8 @@ def _orientation(opened: Image.Image) -> int:
     return int(found[_ORIENTATION]) if _ORIENTATION in found else 1  # `get` is slow where there is none
 
 
-def _resized(image: Image.Image, box: Box, size: Size) -> Pixels:
-    resized = image.resize((size[1], size[0]), Image.Resampling.BILINEAR, box=box)
+def _resized(image: Image.Image, box: Box, size: Size, interpolation: Interpolation) -> Pixels:
+    resized = image.resize((size[1], size[0]), Image.Resampling[interpolation.upper()], box=box)
     return np.asarray(resized, dtype=np.uint8).transpose(2, 0, 1)
 
 

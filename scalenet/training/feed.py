@@ -17,7 +17,8 @@ from scalenet.training.decoding import DataError, quiet, read_centre, read_crop,
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from scalenet.training.decoding import Pixels, Size
+    from scalenet.training.decoding import Box, Pixels, Size
+    from scalenet.training.preprocessing import Interpolation
     from scalenet.training.recipe import Augmentation
 
 Key: TypeAlias = tuple[Tensor, Draws]
@@ -64,11 +65,12 @@ def feed(
     device: torch.device,
     layout: torch.memory_format,
     workers: int,
+    interpolation: Interpolation = "bilinear",
 ) -> Feed:
     """Return the batches of a set of images at a size; `augmentation` is that of images to train on."""
     if isinstance(images, FileSet):
-        return FileFeed(images, size, augmentation, test_crop, device=device, workers=workers)
-    return MemoryFeed(images, size, augmentation, test_crop, device=device, layout=layout)
+        return FileFeed(images, size, augmentation, test_crop, interpolation, device=device, workers=workers)
+    return MemoryFeed(images, size, augmentation, test_crop, interpolation, device=device, layout=layout)
 
 
 class MemoryFeed:
@@ -80,16 +82,17 @@ class MemoryFeed:
         size: Size,
         augmentation: Augmentation | None,
         test_crop: float,
+        interpolation: Interpolation,
         *,
         device: torch.device,
         layout: torch.memory_format,
     ) -> None:
-        self.size, self.test_crop = size, test_crop
+        self.size, self.test_crop, self.interpolation = size, test_crop, interpolation
         pixels = images.images
         if augmentation is None:
-            pixels, self.test_crop = resample(central(pixels, test_crop), *size), 1.0
+            pixels, self.test_crop = resample(central(pixels, test_crop), *size, interpolation), 1.0
         elif augmentation.area is None:
-            pixels = resample(pixels, *size)
+            pixels = resample(pixels, *size, interpolation)
         self.pixels = pixels.to(_home(pixels, device)).contiguous(memory_format=layout)
         self.labels, self.device = images.labels.to(device), device
         self.augmentation = augmentation
@@ -107,7 +110,7 @@ class MemoryFeed:
     def plain(self, chosen: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         for part in parts(chosen):
             pixels = self.pixels[part].to(self.device)
-            yield resample(central(pixels, self.test_crop), *self.size), self.labels[part]
+            yield resample(central(pixels, self.test_crop), *self.size, self.interpolation), self.labels[part]
 
 
 def _home(pixels: Tensor, device: torch.device) -> torch.device:
@@ -126,12 +129,13 @@ class FileFeed:
         size: Size,
         augmentation: Augmentation | None,
         test_crop: float,
+        interpolation: Interpolation,
         *,
         device: torch.device,
         workers: int,
     ) -> None:
         self.labels, self.device, self.workers, self.strict = images.labels, device, workers, images.strict
-        self.decoded = _Decoded(images, size, augmentation, test_crop)
+        self.decoded = _Decoded(images, size, augmentation, test_crop, interpolation)
         self.broken: dict[str, None] = {}
 
     def augmented(self, keys: Iterable[Key]) -> Iterator[tuple[Tensor, Tensor]]:
@@ -191,8 +195,16 @@ def _order(key: Key) -> _Order:
 class _Decoded(Dataset[Any]):
     """Decodes the images of an order in a worker process."""
 
-    def __init__(self, images: FileSet, size: Size, augmentation: Augmentation | None, test_crop: float) -> None:
+    def __init__(
+        self,
+        images: FileSet,
+        size: Size,
+        augmentation: Augmentation | None,
+        test_crop: float,
+        interpolation: Interpolation,
+    ) -> None:
         self.images, self.size, self.augmentation, self.test_crop = images, size, augmentation, test_crop
+        self.interpolation = interpolation
 
     def __getitem__(self, order: _Order) -> tuple[Tensor, list[int], list[str]]:
         """Return images, their places (-1 for a broken one), and why which could not be decoded."""
@@ -211,8 +223,12 @@ class _Decoded(Dataset[Any]):
         file, augmentation = self.images.files[place], self.augmentation
         if numbers is None or augmentation is None:
             share = self.test_crop if augmentation is None or augmentation.area is not None else 1.0
-            return read_centre(file, self.size, share)
-        return read_crop(file, lambda aspect: crop_box(numbers, augmentation, aspect=aspect), self.size)
+            return read_centre(file, self.size, share, self.interpolation)
+
+        def boxes(aspect: float) -> Box:
+            return crop_box(numbers, augmentation, aspect=aspect)
+
+        return read_crop(file, boxes, self.size, self.interpolation)
 
 
 def parts(chosen: Tensor) -> tuple[Tensor, ...]:

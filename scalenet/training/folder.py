@@ -2,7 +2,7 @@
 
 The folder holds `config.yaml` (the network as it is trained), `recipe.yaml`, `environment.json` (the plan that the
 weights follow from, and what they were trained with), `checkpoints/`, `log.csv` (a line an epoch), `curves.png`, with
-TensorBoard installed `tensorboard/`, and at the end `model.safetensors` and `MODEL_CARD.md`.
+TensorBoard installed `tensorboard/`, and at the end `model.safetensors`, `preprocessing.json` and `MODEL_CARD.md`.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ RESULTS = Results(
         "log.csv",
         "curves.png",
         "model.safetensors",
+        "preprocessing.json",
         "MODEL_CARD.md",
         "checkpoints/step-*.safetensors",
         "tensorboard/events.out.tfevents.*",
@@ -165,7 +166,9 @@ class Folder(Listener):
             scores = {name: value for name, value in outcome.scores.figures().items() if value is not None}
             about = self._about(training).changed(scores=scores)
             write_weights(self.folder / "model.safetensors", training.module.state_dict(), about)
-            write_text(self.folder / "MODEL_CARD.md", model_card(about, row, outcome.scores.doubts(self.plan.classes)))
+            write_text(self.folder / "preprocessing.json", about.preprocessing.text())
+            doubts = outcome.scores.doubts(self.plan.classes)
+            write_text(self.folder / "MODEL_CARD.md", model_card(about, self.plan, row, doubts))
         return row
 
     def newest(self) -> str:
@@ -178,11 +181,18 @@ class Folder(Listener):
             return  # an older checkpoint is worth more
         state = training.state()
         if training.world.leads:
-            write_checkpoint(self.folder / "checkpoints", training.step, state, self._about(training))
+            about = self._about(training)
+            write_checkpoint(self.folder / "checkpoints", training.step, state, about, alike=self.plan.alike)
 
     def _about(self, training: Training) -> About:
         mean, deviation = training.inputs.normalization
-        return About(schema="scalenet-weights/1", plan=self.plan, mean=mean, deviation=deviation)
+        return About(
+            schema="scalenet-weights/1",
+            plan=self.plan,
+            mean=mean,
+            deviation=deviation,
+            interpolation=training.inputs.interpolation,
+        )
 
     def _log(self, training: Training) -> None:
         text = io.StringIO()

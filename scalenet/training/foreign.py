@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-HINT = "the tensors of other libraries have other names; scalenet.build(NAME) takes them by position, from Python"
+HINT = "`scalenet weights import FILE -o FOLDER` makes a folder of weights of other libraries that is taken here"
 
 _LIBRARIES = {
     "features.0.0.": "torchvision",
@@ -47,7 +47,7 @@ def describe_file(path: Path) -> str | None:
     if zipfile.is_zipfile(path):
         return _describe_archive(path)
     if start.startswith(_PICKLE):
-        return "a pickle, as torch.save wrote long ago, which can run any code and is not read"
+        return "a pickle, as torch.save wrote long ago, which can run any code and is not read here"
     return "an HDF5 file, as Keras writes" if start == _HDF5 else None
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from scalenet.training.data import Images, Splits
     from scalenet.training.distributed import World
     from scalenet.training.feed import Feed, Key, Normalization
+    from scalenet.training.preprocessing import Interpolation
     from scalenet.training.recipe import Recipe
 
 EPOCH_STRIDE = 1_000_003
@@ -46,8 +47,10 @@ class Inputs:
         layout: torch.memory_format,
         workers: int = 0,
         normalization: Normalization | None = None,
+        interpolation: Interpolation = "bilinear",
     ) -> None:
         """Open the images; the normalization is that of the training images unless given."""
+        self.interpolation: Interpolation = interpolation
         self.recipe, self.seed, self.world, self.layout = recipe, seed, world, layout
 
         def opened(images: Images, *, training: bool = False) -> Feed:
@@ -59,6 +62,7 @@ class Inputs:
                 device=device,
                 layout=layout,
                 workers=workers,
+                interpolation=interpolation,
             )
 
         self.train = opened(splits.train, training=True)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from scalenet.training.data import Splits
     from scalenet.training.feed import Normalization
+    from scalenet.training.preprocessing import Interpolation
     from scalenet.training.recipe import Recipe
 
 
@@ -53,6 +54,7 @@ class Training:
         world: World = SINGLE,
         workers: int = 0,
         normalization: Normalization | None = None,
+        interpolation: Interpolation = "bilinear",
         layout: torch.memory_format = torch.channels_last,
     ) -> None:
         """Prepare a training on the device of the module's parameters.
@@ -75,6 +77,7 @@ class Training:
             layout=layout,
             workers=workers,
             normalization=normalization,
+            interpolation=interpolation,
         )
         self.batches = self.inputs.batches
         self.steps = recipe.epochs * self.batches

@@ -30,17 +30,18 @@ def autocast(recipe: Recipe, device: torch.device) -> AbstractContextManager[Non
     return torch.autocast(device.type, dtype=getattr(torch, recipe.precision))
 
 
-def memory_format(recipe: Recipe, model: Model, network: nn.Module) -> torch.memory_format:
-    """Return the order in which a network's maps lie in memory: the recipe's, or else the faster one.
+def memory_format(recipe: Recipe | None, model: Model, network: nn.Module) -> torch.memory_format:
+    """Return the order in which a network's maps lie in memory: the recipe's if it has one, or else the faster one.
 
     That is channels last, but for networks in single precision on a CPU whose dense convolutions have many times more
     weights than there are values in the maps of an image: many channels on few pixels.
     """
-    channels_last = recipe.channels_last
+    channels_last = None if recipe is None else recipe.channels_last
     if channels_last is None:
         on_cpu = next(network.parameters()).device.type == "cpu"
+        single = recipe is None or recipe.precision == "float32"
         few_pixels = cost(model).activations * FEW < dense_weights(network)
-        channels_last = not (on_cpu and recipe.precision == "float32" and few_pixels)
+        channels_last = not (on_cpu and single and few_pixels)
     return torch.channels_last if channels_last else torch.contiguous_format
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
@@ -24,6 +23,7 @@ from scalenet.training.folder import Folder
 from scalenet.training.loop import Training
 from scalenet.training.memory import fits
 from scalenet.training.numerics import memory_format
+from scalenet.training.preprocessing import before_crop
 from scalenet.training.progress import DivergedError
 from scalenet.training.scoring import score
 from scalenet.training.selection import HELD_OUT, select
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from scalenet.arch.spec import Architecture
     from scalenet.training.data import Splits
     from scalenet.training.decoding import Files
+    from scalenet.training.preprocessing import Interpolation
     from scalenet.training.progress import Progress
     from scalenet.training.recipe import Recipe
     from scalenet.training.scoring import Scores
@@ -81,13 +82,14 @@ def read_images(
     resolution: tuple[int, int],
     reading: Reading,
     cached: bool | None = None,
+    interpolation: Interpolation = "bilinear",
     progress: Callable[[int, int], None] | None = None,
 ) -> Splits:
     """Return the images of a folder, or the embedded ones, for a recipe and a resolution.
 
     `cached` says how an earlier part of this training had them, where `cache` leaves it open.
     """
-    size = math.ceil(max(resolution) / recipe.test_crop)
+    size = before_crop(max(resolution), recipe.test_crop)
     if data is None:
         limit = {} if reading.images is None else {"train": reading.images}
         return embedded_splits(size=rendered_size(size), minival=recipe.minival, **limit)
@@ -104,7 +106,9 @@ def read_images(
         memory = reading.cache == "memory"
     if not memory:
         return stream(selection, strict=reading.strict)
-    return read(selection, size=size, copies=copies, strict=reading.strict, progress=progress)
+    return read(
+        selection, size=size, copies=copies, strict=reading.strict, interpolation=interpolation, progress=progress
+    )
 
 
 def train(
@@ -134,6 +138,7 @@ def train(
         torch.manual_seed(reading.seed)
         network = build(plan.config.model)
     if init is not None:
+        init.check(architecture.model)
         init.start(network, splits.classes)
     network = network.to(world.device)
     training = Training(
@@ -145,6 +150,7 @@ def train(
         world=world,
         workers=workers,
         normalization=None if init is None else init.about.normalization,
+        interpolation="bilinear" if init is None else init.about.interpolation,
         layout=memory_format(recipe, plan.config.model, network),
     )
     keeper.begin(training, command=command, found=splits.found, note=note)
@@ -177,11 +183,11 @@ def evaluate(
     training drew some from data of that name, and else all. Resolution and crop are the training's unless given. The
     labels of the scores are those of the training's classes.
     """
-    plan = trained.about.plan
-    size, crop = resolution or plan.config.model.size, test_crop or plan.recipe.test_crop
+    about, plan = trained.about, trained.about.plan
+    size, crop = resolution or plan.config.model.size, test_crop or plan.crop
     network = trained.module().to(device)
-    layout = memory_format(plan.recipe, plan.config.model, network)
-    images, broken = _evaluation_images(trained, data, part, math.ceil(max(size) / crop), strict, note)
+    layout = memory_format(plan.recipe if isinstance(plan, Plan) else None, plan.config.model, network)
+    images, broken = _evaluation_images(trained, data, part, before_crop(max(size), crop), strict, note)
     batches = feed(
         images,
         size=size,
@@ -190,11 +196,12 @@ def evaluate(
         device=torch.device(device),
         layout=layout,
         workers=workers,
+        interpolation=about.interpolation,
     )
     scores = score(
         network.to(memory_format=layout),  # type: ignore[call-overload]
         batches,
-        prepare=normalizer(trained.about.normalization, torch.device(device), layout),
+        prepare=normalizer(about.normalization, torch.device(device), layout),
         classes=len(plan.classes),
     )
     for name in [*broken, *batches.broken]:
@@ -230,8 +237,8 @@ def _evaluation_images(
     """Return the images to evaluate, with the labels of the training's classes, and those that cannot be decoded."""
     plan = trained.about.plan
     if data is None:
-        if plan.images.name != EMBEDDED:
-            raise ScalenetError(f"{trained.place}: trained on {plan.images.name}", hint="give its images with --data")
+        if not (isinstance(plan, Plan) and plan.images.name == EMBEDDED):
+            raise ScalenetError(f"{trained.place}: {plan.source}", hint="give its images with --data")
         return embedded_splits(train=1, size=rendered_size(size)).validation, []
     source = data if isinstance(data, Source) else find_source(data)
     if strict:
@@ -239,22 +246,24 @@ def _evaluation_images(
     unknown = [name for name in source.classes if name not in plan.classes]
     if unknown:
         raise ScalenetError(f"{source.root}: classes that {trained.place} was not trained on: {some(unknown)}")
-    found = _part(source, plan, part, note)
+    found = _part(source, plan if isinstance(plan, Plan) else None, part, note)
     files = {name: found.get(name, []) for name in plan.classes}
     size = min(size, native_size(source))
-    if plan.images.cached and fits(sum(map(len, files.values())), size=size, copies=2):
-        return read_part(files, source, size=size, strict=strict)
+    cached = isinstance(plan, Plan) and plan.images.cached
+    if cached and fits(sum(map(len, files.values())), size=size, copies=2):
+        return read_part(files, source, size=size, strict=strict, interpolation=trained.about.interpolation)
     return stream_part(files, source, strict=strict), []
 
 
-def _part(source: Source, plan: Plan, part: str | None, note: Callable[[str], None]) -> Files:
-    """Return the images that are asked for, and say which they are."""
-    drawn = plan.images.drawn
-    again = source.held_out is None and drawn is not None and (part == "held-out" or source.name == plan.images.name)
+def _part(source: Source, plan: Plan | None, part: str | None, note: Callable[[str], None]) -> Files:
+    """Return the images that are asked for, of a training's plan if there was one, and say which they are."""
+    drawn = None if plan is None or source.held_out is not None else plan.images.drawn
+    again = plan is not None and drawn is not None and (part == "held-out" or source.name == plan.images.name)
     if part == "all" or (source.held_out is None and not again):
         parts = [source.train, source.held_out or {}]
         chosen, which = {name: [file for one in parts for file in one.get(name, [])] for name in source.classes}, "all"
     elif again:
+        assert plan is not None
         assert drawn is not None
         chosen, which = select(source, seed=plan.seed, fraction=drawn).validation, "the held-out (drawn again)"
     else:

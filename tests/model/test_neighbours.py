@@ -1,6 +1,6 @@
 """Networks equal those of torchvision and timm: the same tensors in the same order, and the same outputs with them.
 
-Weights go over by position. `REORDERED` says where a tensor stands elsewhere in the other library's order.
+Weights go over by the names that `scalenet.exchange` says they have there.
 """
 
 from __future__ import annotations
@@ -8,20 +8,18 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 import yaml
+from neighbours import neighbour
 
 import scalenet
+from scalenet.exchange.matching import matched
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from torch import Tensor, nn
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -61,61 +59,17 @@ def tensors_of(network: nn.Module) -> dict[str, Tensor]:
     return {name: one for name, one in network.state_dict().items() if not name.endswith("num_batches_tracked")}
 
 
-def projection_behind(state: dict[str, Tensor]) -> list[Tensor]:
-    """A projection stands in front of its block's main path in torchvision's RegNet."""
-    parts: dict[str, list[Tensor]] = {}
-    for name, tensor in state.items():
-        block = name.rpartition(".proj.")[0] or name.rpartition(".f.")[0] or name
-        parts.setdefault(block, [])
-        if ".proj." not in name:
-            parts[block].append(tensor)
-    for name, tensor in state.items():
-        if ".proj." in name:
-            parts[name.rpartition(".proj.")[0]].append(tensor)
-    return [tensor for tensors in parts.values() for tensor in tensors]
-
-
-def layer_scale_behind(state: dict[str, Tensor]) -> list[Tensor]:
-    """ConvNeXt's layer scale stands in front of its block's other eight tensors in timm."""
-    result: list[Tensor] = []
-    rest = list(state.values())
-    while rest:
-        scales = rest[0].dim() == 1 and len(rest) > 1 and rest[1].dim() == 4 and rest[1].shape[1] == 1
-        taken, rest = (rest[1:9] + rest[:1], rest[9:]) if scales else (rest[:1], rest[1:])
-        result += taken
-    return result
-
-
-def position_behind(state: dict[str, Tensor]) -> list[Tensor]:
-    """ViT's positions stand in front of its stem in timm, as a row of places with channels last."""
-    position, kernel, bias, *rest = state.values()
-    return [kernel, bias, position.transpose(1, 2), *rest]
-
-
-REORDERED: dict[str, Callable[[dict[str, Tensor]], list[Tensor]]] = {
-    "regnet_x_400mf": projection_behind,
-    "regnet_y_400mf": projection_behind,
-    "convnext_tiny": layer_scale_behind,
-    "convnext_atto": layer_scale_behind,
-    "vit_small": position_behind,
-}
-
-
 def made(place: str, options: dict[str, Any]) -> nn.Module:
     """Return a neighbour's network with random weights, or skip where its library is not installed."""
     library, _, name = place.partition("/")
-    if find_spec("torchvision") is None or find_spec(library) is None:
-        pytest.skip(f"{library} is not installed")
-    for operator in ("nms", "qnms"):  # what torchvision wants and the CPU build of torch cannot load
-        if not hasattr(torch.ops.torchvision, operator):
-            schema = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-            torch.library.define(f"torchvision::{operator}", schema)
+    timm = library == "timm"
+    there = neighbour(library, "" if timm else ".models")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        if library == "timm":
-            network: nn.Module = import_module("timm").create_model(name, **options)
+        if timm:
+            network: nn.Module = there.create_model(name, **options)
         else:
-            network = import_module("torchvision.models").get_model(name, weights=None, **options)
+            network = there.get_model(name, weights=None, **options)
     return network
 
 
@@ -149,20 +103,12 @@ def test_the_outputs_are_theirs_with_their_tensors(name: str) -> None:
     size = SIZES.get(name, 71)
     theirs = made(place, options | ({"img_size": size} if name == "vit_small" else {}))
     ours = scalenet.build(scalenet.load(name).at(size))
-    own, there = (
-        list(tensors_of(ours).values()),
-        REORDERED.get(name, lambda state: [*state.values()])(tensors_of(theirs)),
-    )
-    if name in SHAPES:
-        assert [tensor.shape for tensor in there] == [tensor.shape for tensor in own]
-    elif name != "vit_small":
-        assert shapes_digest(there) == next(row["shapes"] for row in ELSEWHERE if row["name"] == name)
     generator = torch.Generator().manual_seed(0)
-    for one, other in zip(own, there, strict=True):
-        a_number_a_channel = one.numel() == max(one.shape)
-        drawn = torch.rand(one.shape, generator=generator) + 0.5 if a_number_a_channel else one
-        one.copy_(drawn)
-        other.copy_(drawn.reshape(other.shape))
+    for tensor in tensors_of(theirs).values():
+        if tensor.numel() == max(tensor.shape):
+            tensor.copy_(torch.rand(tensor.shape, generator=generator) + 0.5)
+    library: Any = place.partition("/")[0]
+    ours.load_state_dict(matched(tensors_of(theirs), library, scalenet.load(name).at(size), place))
     images = torch.rand(2, 3, size, size, generator=generator, dtype=torch.float64)
     expected, found = (network.double().eval()(images) for network in (theirs, ours))
     assert expected.std() > 1e-3

@@ -134,7 +134,7 @@ def test_files_of_other_libraries_are_called_what_they_are(tmp_path: Path) -> No
         with pytest.raises(ScalenetError) as caught:
             read_trained(tmp_path / name)
         assert text in caught.value.message
-        assert "takes them by position" in str(caught.value)
+        assert "`scalenet weights import FILE" in str(caught.value)
 
 
 @pytest.mark.parametrize(

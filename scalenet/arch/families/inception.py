@@ -130,5 +130,5 @@ def _chain(style: Style, entering: Count, *convs: tuple[Count, Sides] | tuple[Co
 
 def _conv(style: Style, entering: Count, width: Count, kernel: Sides, stride: int) -> Sequence:
     """Return a convolution; one that strides reads no padding."""
-    padding: Padding = "symmetric" if stride == 1 else "valid"
+    padding: Padding | None = None if stride == 1 else "valid"
     return style.conv(entering, width, kernel=kernel, stride=stride, padding=padding)

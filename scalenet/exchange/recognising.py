@@ -1,0 +1,201 @@
+"""Which network of which library do weights belong to? Where their tensors cannot tell, the user is asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from scalenet.arch.errors import ScalenetError, UnknownNameError
+from scalenet.arch.registry import is_path
+from scalenet.arch.spec import Architecture
+from scalenet.exchange.configs import images_of_processor, images_of_timm, labels_of, model_of
+from scalenet.exchange.known import counterparts, published
+from scalenet.exchange.matching import agreeing, known_network, mismatch, on_meta, shapes
+from scalenet.exchange.naming import LIBRARIES, TITLES, could_be, names_in
+from scalenet.scaling.scaler import load
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from torch import Tensor
+
+    from scalenet.exchange.expected import Expected
+    from scalenet.exchange.known import Counterpart
+    from scalenet.exchange.naming import Library
+    from scalenet.exchange.reading import Found
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Recognised:
+    """The network that weights are of, as it computes in its library, and the images that they expect, if known.
+
+    `doubts` are lines of what could not be told for sure.
+    """
+
+    library: Library
+    architecture: Architecture
+    source: str
+    images: Expected | None
+    labels: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+    ask: str = "give --mean and --std"
+    """How the user may say which images they expect, where that is not known."""
+
+
+def recognise(found: Found, library: str = AUTO, name: str | None = None) -> Recognised:
+    """Return what weights are of; `library` and `name` say so where tensors and configs do not.
+
+    `name` is one of the library's, with its weights behind a dot where they matter (`tf_efficientnet_b0.ns_jft_in1k`),
+    or a config file. Raise ScalenetError that names the choices where there are several.
+    """
+    if library not in (AUTO, *LIBRARIES):
+        listing = f"known: {', '.join((AUTO, *LIBRARIES))}"
+        raise UnknownNameError("library", library, LIBRARIES, listing=listing)
+    if name is not None:
+        first, slash, rest = name.partition("/")
+        if slash and first in LIBRARIES and library in (AUTO, first):
+            library, name = first, rest
+        if is_path(name):
+            return _of_config_file(found, library, name)
+    elif "model_type" in found.config and library in (AUTO, "huggingface"):
+        return _of_transformers(found)
+    elif "architecture" in found.config and library in (AUTO, "timm"):
+        return _of_timm_hub(found)
+    return _of_tensors(found, library, name)
+
+
+def _of_config_file(found: Found, library: str, name: str) -> Recognised:
+    architecture = load(name)
+    for one in LIBRARIES if library == AUTO else (library,):
+        if could_be(one, architecture.model, found.tensors):
+            return Recognised(one, architecture, f"{one} {architecture.name}", None)
+    raise ScalenetError(f"{found.place}: tensors are not named as those of {name}", hint="name the library with --from")
+
+
+def _of_transformers(found: Found) -> Recognised:
+    config = found.config
+    if config.get("quantization_config"):
+        raise ScalenetError(f"{found.place}: a quantised network", hint="give its weights in single precision")
+    model = model_of(config, found.place)
+    images, doubt = images_of_processor(found.processor)
+    name = f"{config['model_type']}_{model.stem.width}_{'_'.join(str(stage.depth) for stage in model.stages)}"
+    source = f"huggingface {config.get('_name_or_path') or config['model_type']}"
+    doubts = () if doubt is None else (doubt,)
+    if config["model_type"] == "convnext" and (eps := config.get("layer_norm_eps", 1e-12)) != 1e-6:
+        doubts = (*doubts, f"the last normalisation has an eps of {eps:g} there, and of 1e-06 here")
+    if images is not None:
+        model = model.at(images.size)
+    return Recognised("huggingface", Architecture(name, model), source, images, labels_of(config), doubts)
+
+
+def _of_timm_hub(found: Found) -> Recognised:
+    config = found.config
+    name, pretrained = str(config["architecture"]), config.get("pretrained_cfg")
+    if config.get("model_args"):
+        raise ScalenetError(
+            f"{found.place}: config.json builds {name} with other arguments",
+            hint="describe the network in a config: --as CONFIG.yaml",
+        )
+    row = next((row for row in counterparts() if (row.library, row.name) == ("timm", name)), None)
+    if row is None:
+        raise _unknown(name, "timm")
+    pretrained = pretrained if isinstance(pretrained, dict) else {}
+    images = images_of_timm(pretrained)
+    labels = config.get("label_names") or pretrained.get("label_names")
+    names = tuple(map(str, labels)) if isinstance(labels, list) else ()
+    tag = f".{pretrained['tag']}" if pretrained.get("tag") else ""
+    return Recognised("timm", _as_theirs(row, images), f"timm {name}{tag}", images, names)
+
+
+def _of_tensors(found: Found, library: str, name: str | None) -> Recognised:
+    if library == "huggingface" or (library == AUTO and _is_of_transformers(found.tensors)):
+        raise ScalenetError(
+            f"{found.place}: tensors of Hugging Face, whose config.json says what they compute",
+            hint="give the folder with config.json, or describe the network: --from huggingface --as CONFIG.yaml",
+        )
+    plain, _, weights = (name or "").partition(".")
+    plain = plain.replace("-", "_")
+    rows = [row for row in counterparts() if library in (AUTO, row.library) and plain in ("", row.name)]
+    if not rows:
+        raise _unknown(plain, library)
+    return _with_images(found, _the_one(found, _fitting(found, rows)), weights)
+
+
+def _fitting(found: Found, rows: Sequence[Counterpart]) -> list[Counterpart]:
+    """Return the networks whose tensors these are, or raise ScalenetError with what keeps the nearest from it."""
+    fitting, nearest, said = [], -1, ""
+    for row in rows:
+        architecture = known_network(row.network)
+        if len(rows) > 1 and not could_be(row.library, architecture.model, found.tensors):
+            continue
+        network = on_meta(architecture.model)
+        names, wanted = names_in(row.library, network, architecture.model), shapes(network)
+        wrong = mismatch(found.tensors, names, wanted, f"{row.library}'s {row.name}")
+        alike = agreeing(found.tensors, names, wanted)
+        if wrong is None:
+            fitting.append(row)
+        elif alike > nearest:
+            nearest, said = alike, wrong
+    if not fitting:
+        first = next(iter(found.tensors))
+        what = said or f"{len(found.tensors)} tensors, {first} first, are of no network that is known here"
+        raise ScalenetError(f"{found.place}: {what}", hint="describe another network in a config: --as CONFIG.yaml")
+    return fitting
+
+
+def _the_one(found: Found, fitting: Sequence[Counterpart]) -> Counterpart:
+    """Return the one of several networks that tensors fit: those that compute alike are one, else the user is asked."""
+    theirs = [one for one in published() if one.sha256 and found.digest.startswith(one.sha256)]
+    for row in fitting:
+        if any((one.library, one.name) == (row.library, row.name) for one in theirs):
+            return row
+    functions = {(row.network, row.eps, row.padding) for row in fitting}
+    if len(functions) == 1:
+        return fitting[0]
+    choices = " or ".join(f"{row.library}/{row.name}" for row in fitting)
+    raise ScalenetError(
+        f"{found.place}: tensors that {choices} have, which compute different things", hint="say which with --as"
+    )
+
+
+def _with_images(found: Found, row: Counterpart, weights: str) -> Recognised:
+    """Return a network with the images that its weights expect: those of that name, or of that digest."""
+    known = [one for one in published() if (one.library, one.name) == (row.library, row.name)]
+    by_digest = [one for one in known if one.sha256 and found.digest.startswith(one.sha256)]
+    named = [one for one in known if one.weights.lower() == weights.lower()]
+    if weights and not named:
+        names = [one.weights for one in known]
+        raise UnknownNameError(f"weights of {row.name}", weights, names, listing=f"known: {', '.join(names)}")
+    certain = by_digest or named
+    plain = Recognised(row.library, _as_theirs(row, None), f"{row.library} {row.name}", None)
+    if certain:
+        images = certain[0].images
+        source = f"{row.library} {certain[0]}"
+        return replace(plain, architecture=_as_theirs(row, images), source=source, images=images)
+    if not known:
+        return plain
+    if len({(one.images.mean, one.images.std) for one in known}) > 1:
+        return replace(plain, ask=f"name the weights with --as: {' or '.join(map(str, known[:6]))}")
+    images = known[0].images
+    doubts = [f"images are prepared as for {known[0]}; if these are other weights, name them with --as"]
+    several = len({one.images for one in known}) > 1
+    return replace(plain, architecture=_as_theirs(row, images), images=images, doubts=tuple(doubts) if several else ())
+
+
+def _as_theirs(row: Counterpart, images: Expected | None) -> Architecture:
+    own = known_network(row.network)
+    model = row.applied(own.model)
+    return Architecture(row.name, model if images is None else model.at(images.size), own.rounding)
+
+
+def _is_of_transformers(tensors: Mapping[str, Tensor]) -> bool:
+    parts = (".embedder.", ".embeddings.", "mobilenet_v1.", "mobilenet_v2.")
+    return any(part in name for name in tensors for part in parts)
+
+
+def _unknown(name: str, library: str) -> UnknownNameError:
+    names = list(dict.fromkeys(row.name for row in counterparts() if library in (AUTO, row.library)))
+    whose = "network" if library == AUTO else f"network of {TITLES[library]}"
+    return UnknownNameError(whose, name, names, listing=f"known: {', '.join(names)}; or describe it: --as CONFIG.yaml")
