@@ -16,6 +16,7 @@ from .options import IMAGES, KEPT, Force, Json
 from .output import emit, emit_json, note
 
 if TYPE_CHECKING:
+    from scalenet.exchange.exporting import ExportedWeights
     from scalenet.exchange.importing import ImportedWeights
 
 app = typer.Typer(help="Take weights of other libraries, and give weights to them.", no_args_is_help=True)
@@ -90,6 +91,39 @@ def import_(
         say=note,
     )
     _answer(found, json=json)
+
+
+@app.command(cls=Command)
+@plain_errors
+def export(
+    weights: Annotated[
+        Path, typer.Argument(metavar="WEIGHTS", help="A file of weights, or the folder of a training or import.")
+    ],
+    to: Annotated[str, typer.Option("--to", metavar="torch", help="What they are written for.")] = "torch",
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="Folder to write.", rich_help_panel=KEPT)
+    ] = Path("runs/exported"),
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Write weights as a file that needs PyTorch alone, after its outputs were compared with ours.
+
+    \b
+    scalenet weights export runs/flowers --to torch -o flowers
+    python flowers/network.py
+    """
+    import scalenet
+
+    found = scalenet.export_weights(weights, output, to=to, force=force, say=note)
+    _say_written(found, json=json)
+
+
+def _say_written(found: ExportedWeights, *, json: bool) -> None:
+    row = {**asdict(found), "folder": str(found.folder)}
+    if json:
+        emit_json({**row, "files": list(found.files)})
+    else:
+        emit([{**row, "files": " ".join(found.files)}], formats={"params": _count})
 
 
 def _answer(found: ImportedWeights, *, json: bool) -> None:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from scalenet.costs.formula import Cost
     from scalenet.costs.latency import Latency
     from scalenet.costs.memory import Memory
+    from scalenet.exchange.exporting import ExportedWeights, export_weights
     from scalenet.exchange.importing import ImportedWeights, import_weights
     from scalenet.library import (
         cost,
@@ -75,6 +76,7 @@ _HOME = {
     "Evaluation": "scalenet.training.scoring",
     "Explanation": "scalenet.scaling.explanation",
     "Exponent": "scalenet.scaling.elasticity",
+    "ExportedWeights": "scalenet.exchange.exporting",
     "Growth": "scalenet.scaling.elasticity",
     "How": "scalenet.scaling.request",
     "ImportedWeights": "scalenet.exchange.importing",
@@ -109,6 +111,7 @@ _HOME = {
     "evaluate": "scalenet.training.calls",
     "explain": "scalenet.library",
     "exponents": "scalenet.library",
+    "export_weights": "scalenet.exchange.exporting",
     "family": "scalenet.library",
     "grid_search": "scalenet.search.calls",
     "growth": "scalenet.library",
@@ -148,6 +151,7 @@ __all__ = [
     "Evaluation",
     "Explanation",
     "Exponent",
+    "ExportedWeights",
     "Growth",
     "How",
     "ImportedWeights",
@@ -182,6 +186,7 @@ __all__ = [
     "evaluate",
     "explain",
     "exponents",
+    "export_weights",
     "family",
     "grid_search",
     "growth",

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 class Branches(nn.Module):
     """Named paths side by side whose maps are joined; a path that is left out is the identity."""
 
-    def __init__(self, paths: Mapping[str, nn.Module | None], *, join: str, split: bool, act: nn.Module | None) -> None:
+    def __init__(
+        self, paths: Mapping[str, nn.Module | None], *, join: str, split: bool = False, act: nn.Module | None = None
+    ) -> None:
         super().__init__()
         self.join, self.split, self.names = join, split, tuple(paths)
         for name, path in paths.items():
