@@ -99,18 +99,23 @@ def export(
     weights: Annotated[
         Path, typer.Argument(metavar="WEIGHTS", help="A file of weights, or the folder of a training or import.")
     ],
-    to: Annotated[str, typer.Option("--to", metavar="torch", help="What they are written for.")] = "torch",
+    to: Annotated[
+        str, typer.Option("--to", metavar="torch|torchvision|timm|huggingface", help="What they are written for.")
+    ] = "torch",
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="Folder to write.", rich_help_panel=KEPT)
     ] = Path("runs/exported"),
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Write weights as a file that needs PyTorch alone, after its outputs were compared with ours.
+    """Write network and weights as files that need PyTorch alone, or as another library has them.
+
+    Outputs of what is written are compared with ours, where that library is installed. One that cannot express the
+    network is told in one line, with the first number that differs.
 
     \b
     scalenet weights export runs/flowers --to torch -o flowers
-    python flowers/network.py
+    scalenet weights export runs/flowers --to huggingface -o flowers_hub
     """
     import scalenet
 

@@ -6,6 +6,9 @@ from itertools import accumulate, zip_longest
 from operator import mul
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from scalenet.arch.config import as_data
+from scalenet.arch.style import Norm
+
 if TYPE_CHECKING:
     from scalenet.arch.spec import Model
 
@@ -32,6 +35,32 @@ def differences(before: Any, after: Any, path: str = "") -> list[Difference]:
     else:
         return [] if before == after else [Difference(path, before, after)]
     return [found for step, one, other in pairs for found in differences(one, other, f"{path}{step}")]
+
+
+def computed_differently(before: Model, after: Model) -> list[Difference]:
+    """Return what makes two models compute something else with the same weights, nothing where they do not.
+
+    Size, classes, regularisation, initial values, momentum and how a squeeze-excite pools make no difference.
+    """
+    other = _aligned(after, before)
+    return [] if other.layers == before.layers else differences(as_data(before), as_data(other))
+
+
+def _aligned(model: Model, other: Model) -> Model:
+    """Return a model with what makes no difference to outputs as another has it."""
+    norm, own, theirs = model.norm, model.squeeze_excite, other.squeeze_excite
+    if isinstance(norm, Norm) and isinstance(other.norm, Norm):
+        norm = norm.changed(momentum=other.norm.momentum)
+    if own is not None and theirs is not None:
+        own = own.changed(pool=theirs.pool)
+    return model.changed(
+        resolution=other.resolution,
+        norm=norm,
+        squeeze_excite=own,
+        head=model.head.changed(classes=other.head.classes),
+        regularization=other.regularization,
+        initialization=other.initialization,
+    )
 
 
 def aligned_stages(before: Model, after: Model) -> list[tuple[int | None, int | None]]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -14,8 +13,9 @@ from scalenet.arch.files import write_bytes
 from scalenet.arch.results import check_folder
 from scalenet.arch.words import hush, tell
 from scalenet.costs.formula import cost
+from scalenet.exchange.folders import for_library, for_torch
+from scalenet.exchange.naming import LIBRARIES, TITLES
 from scalenet.exchange.sanity import embedded_inputs
-from scalenet.exchange.source import source_of
 from scalenet.training.checkpoint import Trained, read_trained
 
 if TYPE_CHECKING:
@@ -23,20 +23,11 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-TARGETS = ("torch",)
+_CLOSE = 1e-6
+"""The largest difference of outputs, in their deviations."""
+
+TARGETS = ("torch", *LIBRARIES)
 """What weights are written for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """The files of an export by name, and what gives the network back that they describe, if it can be had here.
-
-    `missing` says what is lacking where it cannot.
-    """
-
-    files: dict[str, bytes]
-    network: Callable[[], nn.Module] | None
-    missing: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,22 +55,28 @@ def export_weights(
 ) -> ExportedWeights:
     """Write weights, a file or the folder of a training or import, as another library has them.
 
-    `to` is `torch`: `network.py`, a module that needs PyTorch alone, and `weights.pt` beside it. What was written is
-    read again, and its outputs for embedded images are compared with ours before any file is in its place.
+    `to` is `torch` (`network.py`, a module that needs PyTorch alone, and `weights.pt`), `torchvision` or `timm` (the
+    call that makes the network, and weights by their names), or `huggingface` (a folder for `from_pretrained`). What is
+    written is read again where the library is installed, and its outputs for embedded images are compared with ours
+    before any file is in its place.
 
-    Raise ScalenetError for a target that cannot express the network, and RunError where the outputs differ.
+    Raise ScalenetError for a library that cannot express the network, and RunError where the outputs differ.
     """
     if to not in TARGETS:
         raise UnknownNameError("target", to, TARGETS, listing=f"known: {', '.join(TARGETS)}")
     hear, place = say or hush, Path(folder)
     check_folder(place)
     trained = weights if isinstance(weights, Trained) else read_trained(weights)
-    made = _WRITERS[to](trained)
+    made = for_torch(trained) if to == "torch" else for_library(trained, to)  # type: ignore[arg-type]
     there = [place / name for name in made.files if (place / name).exists()]
     if there and not force:
         raise ScalenetError(f"{there[0]}: exists already", hint="--force replaces it")
-    difference = None if made.network is None else _difference(trained, made.network())
-    hear(made.missing if difference is None else _compared(difference))
+    try:
+        difference = _difference(trained, made.network())
+        hear(_compared(difference))
+    except ImportError as error:
+        difference = None
+        hear(f"nothing was compared, for {error}; names and shapes are {TITLES[to]}'s")
     for name, content in made.files.items():
         write_bytes(place / name, content)
     return ExportedWeights(
@@ -107,31 +104,6 @@ def _difference(trained: Trained, other: nn.Module) -> float:
     return difference
 
 
-_CLOSE = 1e-6
-
-
 def _compared(difference: float) -> str:
     what = "are equal" if difference == 0 else f"differ by {difference:.1g} of their deviation"
     return f"outputs of what was written {what}, in double precision"
-
-
-def _to_torch(trained: Trained) -> Written:
-    about = trained.about
-    text = source_of(about.plan.config, about.preprocessing, weights="weights.pt")
-    weights = io.BytesIO()
-    torch.save(dict(trained.weights), weights)
-    files = {"network.py": text.encode(), "weights.pt": weights.getvalue()}
-    classes = "".join(f"{name}\n" for name in about.plan.classes)
-    return Written({**files, "classes.txt": classes.encode()}, lambda: _run(text, files["weights.pt"]))
-
-
-def _run(text: str, weights: bytes) -> nn.Module:
-    """Return the network of a file that was written here, with its weights."""
-    names: dict[str, Any] = {"__name__": "network", "__file__": "network.py"}
-    exec(compile(text, "network.py", "exec"), names)
-    network: nn.Module = names["Network"]()
-    network.load_state_dict(torch.load(io.BytesIO(weights), weights_only=True))
-    return network
-
-
-_WRITERS: dict[str, Callable[[Trained], Written]] = {"torch": _to_torch}

@@ -158,7 +158,7 @@ def source_of(config: Config, preprocessing: Preprocessing, *, weights: str) -> 
     height, width = model.size
     made = _Blocks(model)
     network = _NETWORK.format(
-        name=_harmless(config.name),
+        name=harmless(config.name),
         channels=model.channels,
         height=height,
         width=width,
@@ -174,17 +174,17 @@ def source_of(config: Config, preprocessing: Preprocessing, *, weights: str) -> 
     tools = _tools(body, model)
     code = "\n\n".join([*(part.strip("\n") + "\n" for part in tools), body])
     head = _HEAD.format(
-        name=_harmless(config.name),
+        name=harmless(config.name),
         params=cost(model).params,
         height=height,
         width=width,
-        source=_harmless(preprocessing.source),
+        source=harmless(preprocessing.source),
         version=__version__,
     )
     return f"{head}\nfrom __future__ import annotations\n\n{_imports(code)}\n\n{numbers}\n\n\n{code}"
 
 
-def _harmless(text: str) -> str:
+def harmless(text: str) -> str:
     """Return text that ends no docstring, whatever a name holds."""
     return plain(text).replace("\\", "/").replace('"', "'")
 
@@ -225,7 +225,7 @@ def _function(block: _Block) -> str:
         arguments = "".join(f"    {one},\n" for one in signature.split(", "))
         head = f"def {block.name}(\n{arguments}) -> nn.Module:"
     body = lines(block.expression, depth=1, before="return ")
-    return "\n".join([head, f'    """{_harmless(block.about)}"""', *body])
+    return "\n".join([head, f'    """{harmless(block.about)}"""', *body])
 
 
 class _Blocks:

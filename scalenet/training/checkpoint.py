@@ -17,7 +17,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag
 from safetensors.torch import save
 
 from scalenet.arch import strict_json
-from scalenet.arch.comparison import differences
+from scalenet.arch.comparison import computed_differently
 from scalenet.arch.config import Config, as_data, as_record
 from scalenet.arch.errors import ScalenetError
 from scalenet.arch.files import sweep, write_bytes
@@ -46,9 +46,6 @@ KEPT = 2
 """How many checkpoints of a training stay: the newest, and one before it should the disk damage it."""
 
 _HINT = "give a file or folder that `scalenet train` wrote"
-
-_OTHER = ("resolution", "head.classes", "regularization", "initialization", "norm.momentum", "squeeze_excite.pool")
-"""What a model may have other than the one its weights are of."""
 
 Texts = Annotated[tuple[str, ...], BeforeValidator(as_tuple)]
 
@@ -211,7 +208,7 @@ class Trained:
     def check(self, model: Model) -> None:
         """Refuse a network that would compute something else with these weights, although they fit."""
         own = self.about.plan.config
-        changed = [one for one in differences(as_data(own.model), as_data(model)) if not one.path.startswith(_OTHER)]
+        changed = computed_differently(own.model, model)
         if changed:
             path, before, after = changed[0]
             raise ScalenetError(

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 import scalenet
 from scalenet.arch.config import config_of
-from scalenet.exchange import exporting
+from scalenet.exchange import folders
 from scalenet.exchange.source import source_of
 from scalenet.training.checkpoint import read_trained
 from scalenet.training.preprocessing import Preprocessing
@@ -112,14 +112,14 @@ def test_a_name_is_no_code(tmp_path: Path) -> None:
 
 
 def test_files_that_differ_are_not_written(imported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = exporting._run
+    run = folders._run
 
-    def other(text: str, weights: bytes) -> torch.nn.Module:
-        network = run(text, weights)
+    def other(*arguments: Any) -> torch.nn.Module:
+        network = run(*arguments)
         network.head.classifier.bias.data += 1  # type: ignore[union-attr]
         return network
 
-    monkeypatch.setattr(exporting, "_run", other)
+    monkeypatch.setattr(folders, "_run", other)
     done = CliRunner().invoke(app, ["weights", "export", str(imported), "-o", str(tmp_path / "out")])
     assert (done.exit_code, "gives other outputs" in done.stderr) == (3, True)
     assert not (tmp_path / "out").exists()

@@ -24,7 +24,7 @@ def test_the_commands_run_one_after_another(tmp_path: Path) -> None:
     write_images(tmp_path / "photos", dict.fromkeys(CLASSES, 90), 2, size=64)
     write_images(tmp_path / "flowers", {"rose": 60, "lily": 180}, 4, size=64)
     lines = re.findall(r"^\$ scalenet (.*)$", PAGE, flags=re.MULTILINE)
-    assert len(lines) >= 5
+    assert len(lines) >= 6
     with contextlib.chdir(tmp_path):
         for line in lines:
             words = shlex.split(line.replace("--epochs 20", "--epochs 1 --resolution 32 --batch-size 2"))
