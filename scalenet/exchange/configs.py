@@ -6,9 +6,11 @@ import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from scalenet.arch.config import as_record
 from scalenet.arch.errors import ScalenetError
 from scalenet.arch.shapes import Shape, after
 from scalenet.arch.slots import divisible
+from scalenet.exchange import hub
 from scalenet.exchange.expected import Expected
 from scalenet.scaling.scaler import load
 
@@ -17,181 +19,184 @@ if TYPE_CHECKING:
 
 Data: TypeAlias = Mapping[str, Any]
 
-_INTERPOLATIONS = {2: "bilinear", 3: "bicubic", "bilinear": "bilinear", "bicubic": "bicubic"}
+_INTERPOLATIONS = {"2": "bilinear", "3": "bicubic", "bilinear": "bilinear", "bicubic": "bicubic"}
 _ACTIVATIONS = {"swish": "silu"}
 
 
 def model_of(config: Data, place: str) -> Model:
     """Return the network that a config of transformers describes; raise ScalenetError where there is none here."""
-    kind = str(config.get("model_type"))
-    if kind not in _MODELS:
+    whole = as_record(hub.HubConfig, config, place)
+    if whole.model_type not in _MODELS:
         known = ", ".join(_MODELS)
-        raise ScalenetError(f"{place}: model_type {kind!r} is no network that is known here", hint=f"known: {known}")
+        raise ScalenetError(
+            f"{place}: model_type {whole.model_type!r} is no network known here", hint=f"known: {known}"
+        )
+    kind, make = _MODELS[whole.model_type]
+    own = as_record(kind, config, place)
     try:
-        model = _MODELS[kind](config)
-        act = str(config.get("hidden_act", model.activation))
-        changes: dict[str, Any] = {"activation": _ACTIVATIONS.get(act, act), "channels": config.get("num_channels", 3)}
-        if isinstance(size := config.get("image_size"), int):
-            changes["resolution"] = size
+        model = make(own)
+        act = whole.hidden_act or model.activation
+        changes: dict[str, Any] = {"activation": _ACTIVATIONS.get(act, act), "channels": whole.num_channels}
+        if isinstance(whole.image_size, int):
+            changes["resolution"] = whole.image_size
         return model.changed(**changes)
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
-        raise ScalenetError(f"{place}: config.json is not one of {kind}: {error}") from None
     except ScalenetError as error:
         raise ScalenetError(f"{place}: {error.message}", hint=error.hint) from None
 
 
-def labels_of(config: Data) -> tuple[str, ...]:
+def labels_of(config: hub.HubConfig) -> tuple[str, ...]:
     """Return the names of the classes in a config, none where they have only numbers."""
-    found = config.get("id2label") or {}
-    try:
-        names = tuple(str(name) for _, name in sorted(found.items(), key=lambda item: int(item[0])))
-    except (AttributeError, ValueError):
+    found = config.id2label or {}
+    if not all(number.isdecimal() for number in found):
         return ()
+    names = tuple(found[number] for number in sorted(found, key=int))
     return () if all(name.startswith("LABEL_") for name in names) else names
 
 
-def images_of_processor(processor: Data) -> tuple[Expected | None, str | None]:
+def images_of_processor(processor: hub.Processor) -> tuple[Expected | None, str | None]:
     """Return the images that a `preprocessor_config.json` describes, and what of it is not done here."""
-    mean, std = processor.get("image_mean"), processor.get("image_std")
-    size, crop = _short(processor.get("size")), _short(processor.get("crop_size"))
-    if not (isinstance(mean, list) and isinstance(std, list) and size):
+    size, crop = _side(processor.size), _side(processor.crop_size)
+    mean, std = processor.image_mean, processor.image_std
+    if size is None or mean is None or std is None:
         return None, None
-    if processor.get("include_top") and "EfficientNet" in str(processor.get("image_processor_type", "")):
-        std = [one * one for one in std]  # the network's images are divided by it twice
-    if (share := processor.get("crop_pct")) is not None and size < 384:
-        resize = int(size / share)
-    elif crop and processor.get("do_center_crop", True):
+    if processor.include_top and "EfficientNet" in processor.image_processor_type:
+        red, green, blue = std
+        std = (red * red, green * green, blue * blue)  # the network's images are divided by it twice
+    if processor.crop_pct is not None and size < _CROPPED_BELOW:
+        resize = int(size / processor.crop_pct)
+    elif crop is not None and processor.do_center_crop:
         size, resize = crop, max(size, crop)
     else:
         resize = size
-    wanted = processor.get("resample", 2)
-    interpolation = _INTERPOLATIONS.get(wanted, "bicubic")
-    doubt = None if wanted in _INTERPOLATIONS else f"resampling {wanted} is not done here: images are resampled bicubic"
-    return Expected(size, resize, interpolation, tuple(map(float, mean)), tuple(map(float, std))), doubt  # type: ignore[arg-type]
+    wanted = str(2 if processor.resample is None else processor.resample)
+    doubt = None
+    if wanted not in _INTERPOLATIONS:
+        doubt = f"resampling {wanted} is not done here: images are resampled bicubically"
+    return Expected(size, resize, _INTERPOLATIONS.get(wanted, "bicubic"), mean, std), doubt
 
 
-def images_of_timm(pretrained: Data) -> Expected | None:
+_CROPPED_BELOW = 384
+"""Pixels from which ConvNeXt's processor crops nothing."""
+
+
+def images_of_timm(pretrained: hub.TimmPretrained) -> Expected | None:
     """Return the images that a `pretrained_cfg` of timm describes, as they are for evaluation."""
-    shape = pretrained.get("test_input_size") or pretrained.get("input_size")
-    share = pretrained.get("test_crop_pct") or pretrained.get("crop_pct")
-    mean, std = pretrained.get("mean"), pretrained.get("std")
-    if not (shape and share and mean and std):
+    shape = pretrained.test_input_size or pretrained.input_size
+    share = pretrained.test_crop_pct or pretrained.crop_pct
+    if shape is None or share is None or pretrained.mean is None or pretrained.std is None:
         return None
-    size = int(shape[-1])
-    mode = _INTERPOLATIONS.get(pretrained.get("interpolation", "bicubic"), "bicubic")
-    return Expected(size, math.floor(size / share), mode, tuple(mean), tuple(std))
+    mode = _INTERPOLATIONS.get(pretrained.interpolation, "bicubic")
+    return Expected(shape[-1], math.floor(shape[-1] / share), mode, pretrained.mean, pretrained.std)
 
 
-def _short(size: Any) -> int:
-    """Return the side of a size in pixels, 0 where there is none."""
-    if isinstance(size, dict):
-        size = size.get("shortest_edge") or size.get("height")
-    return size if isinstance(size, int) else 0
+def _side(size: hub.Sides | int | None) -> int | None:
+    return size.side if isinstance(size, hub.Sides) else size
 
 
-def _resnet(config: Data) -> Model:
-    if config.get("downsample_in_bottleneck"):
+def _resnet(config: hub.ResNet) -> Model:
+    if config.downsample_in_bottleneck:
         raise ScalenetError(
             "downsample_in_bottleneck: the first convolution of a block strides, and no network here does",
             hint="its outputs would be others: take weights of ResNet v1.5",
         )
-    basic = config.get("layer_type", "bottleneck") == "basic"
+    basic = config.layer_type == "basic"
     base = load("resnet18" if basic else "resnet50").model
-    divisor = 1 if basic else 4
-    sizes = [_whole(size, divisor) for size in config.get("hidden_sizes", (256, 512, 1024, 2048))]
-    return _staged(base, config, sizes, first=bool(config.get("downsample_in_first_stage")))
+    widths = [_whole(size, 1 if basic else 4) for size in config.hidden_sizes]
+    stages = _stages(base, widths, config.depths, first=config.downsample_in_first_stage)
+    return base.changed(stem=base.stem.changed(width=config.embedding_size), stages=stages)
 
 
-def _regnet(config: Data) -> Model:
+def _regnet(config: hub.RegNet) -> Model:
     base = load("regnet_y_4gf").model
-    sizes, width = list(config["hidden_sizes"]), config.get("groups_width", 64)
-    se = 0.25 if config.get("layer_type", "y") == "y" else 0.0
-    groups = [size // max(1, size // width) for size in sizes]
-    model = _staged(base, config, sizes, first=bool(config.get("downsample_in_first_stage", True)), group_width=groups)
-    return model.changed(stages=tuple(stage.changed(se=se) for stage in model.stages))
+    groups = [size // max(1, size // config.groups_width) for size in config.hidden_sizes]
+    stages = _stages(
+        base, config.hidden_sizes, config.depths, first=config.downsample_in_first_stage, group_width=groups
+    )
+    se = 0.25 if config.layer_type == "y" else 0.0
+    stem = base.stem.changed(width=config.embedding_size)
+    return base.changed(stem=stem, stages=tuple(stage.changed(se=se) for stage in stages))
 
 
-def _convnext(config: Data) -> Model:
+def _convnext(config: hub.ConvNext) -> Model:
     base = load("convnext_tiny").model
-    model = _staged(base, config, list(config["hidden_sizes"]), first=False)
-    scale = config.get("layer_scale_init_value") or 1e-6
-    stem = base.stem.changed(width=model.stages[0].width, stride=config.get("patch_size", 4))
-    return model.changed(stem=stem, stages=tuple(stage.changed(scale=scale) for stage in model.stages))
+    stages = _stages(base, config.hidden_sizes, config.depths, first=False)
+    stem = base.stem.changed(width=config.hidden_sizes[0], stride=config.patch_size)
+    scale = config.layer_scale_init_value or 1e-6
+    return base.changed(stem=stem, stages=tuple(stage.changed(scale=scale) for stage in stages))
 
 
-def _staged(base: Model, config: Data, widths: list[int], *, first: bool, **options: list[int]) -> Model:
-    """Return a network whose stages are like the last one of `base`; all stride, the first one where it is said to."""
+def _stages(base: Model, widths: Columns, depths: Columns, *, first: bool, **options: Columns) -> tuple[Any, ...]:
+    """Return stages like the last one of `base`; all stride, the first one where it is said to."""
     like, stages = base.stages[-1], []
-    for number, (width, depth) in enumerate(zip(widths, config["depths"], strict=True)):
+    if any(len(column) != len(widths) for column in (depths, *options.values())):
+        raise ScalenetError(f"{len(widths)} widths for {len(depths)} depths")
+    for number, (width, depth) in enumerate(zip(widths, depths, strict=True)):
         stride = 2 if number or first else 1
         own = {name: values[number] for name, values in options.items()}
         stages.append(like.changed(width=width, depth=depth, stride=stride, **own))
-    stem = base.stem.changed(width=config.get("embedding_size", base.stem.width))
-    return base.changed(stem=stem, stages=tuple(stages))
+    return tuple(stages)
 
 
-def _mobilenet_v1(config: Data) -> Model:
-    times, least = config.get("depth_multiplier", 1.0), config.get("min_depth", 8)
-    return _widened("mobilenet_v1", config, lambda width: max(int(width * times), least))
+def _mobilenet_v1(config: hub.MobileNetV1) -> Model:
+    def width(channels: int) -> int:
+        return max(int(channels * config.depth_multiplier), config.min_depth)
+
+    return _widened("mobilenet_v1", config, width)
 
 
-def _mobilenet_v2(config: Data) -> Model:
-    times, divisor = config.get("depth_multiplier", 1.0), config.get("depth_divisible_by", 8)
-    for key, usual in (("first_layer_is_expansion", True), ("output_stride", 32), ("expand_ratio", 6)):
-        if config.get(key, usual) != usual:
-            raise ScalenetError(f"{key} {config[key]} is not known here")
-    model = _widened("mobilenet_v2", config, lambda width: int(divisible(round(width * times), 1.0, divisor)))
-    if config.get("finegrained_output", True) and times < 1:
+def _mobilenet_v2(config: hub.MobileNetV2) -> Model:
+    def width(channels: int) -> int:
+        return int(divisible(round(channels * config.depth_multiplier), 1.0, config.depth_divisible_by))
+
+    model = _widened("mobilenet_v2", config, width)
+    if config.finegrained_output and config.depth_multiplier < 1:
         model = model.changed(head=model.head.changed(width=1280))
     return model
 
 
-def _widened(name: str, config: Data, width: Callable[[int], int]) -> Model:
+def _widened(name: str, config: hub.MobileNetV1 | hub.MobileNetV2, width: Callable[[int], int]) -> Model:
     base = load(name).model
     head = base.head if base.head.width is None else base.head.changed(width=width(base.head.width))
     return base.changed(
         stem=base.stem.changed(width=width(base.stem.width)),
         stages=tuple(stage.changed(width=width(stage.width)) for stage in base.stages),
         head=head,
-        norm=base.norm.changed(eps=config.get("layer_norm_eps", 0.001)),
-        padding="same" if config.get("tf_padding", True) else None,
+        norm=base.norm.changed(eps=config.layer_norm_eps),
+        padding="same" if config.tf_padding else None,
     )
 
 
-def _efficientnet(config: Data) -> Model:
-    times, deeper = config.get("width_coefficient", 2.0), config.get("depth_coefficient", 3.1)
-    divisor, base = config.get("depth_divisor", 8), load("efficientnet_b0").model
+def _efficientnet(config: hub.EfficientNet) -> Model:
+    base = load("efficientnet_b0").model
 
     def width(channels: int) -> int:
-        return round_filters(channels, times, divisor)
+        return round_filters(channels, config.width_coefficient, config.depth_divisor)
 
-    depths = [math.ceil(deeper * one) for one in config["num_block_repeats"]]
-    rows = zip(
-        config["out_channels"],
-        depths,
-        config["strides"],
-        config["kernel_sizes"],
-        config["expand_ratios"],
-        strict=True,
-    )
-    share = config.get("squeeze_expansion_ratio", 0.25)
+    columns = (config.num_block_repeats, config.strides, config.kernel_sizes, config.expand_ratios)
+    if any(len(column) != len(config.out_channels) for column in columns):
+        raise ScalenetError("out_channels, num_block_repeats, strides, kernel_sizes, expand_ratios differ in length")
     stages = tuple(
         base.stages[0].changed(
-            width=width(out), depth=depth, stride=stride, kernel=kernel, expand=float(expand), se=float(share)
+            width=width(out),
+            depth=math.ceil(config.depth_coefficient * repeats),
+            stride=stride,
+            kernel=kernel,
+            expand=float(expand),
+            se=config.squeeze_expansion_ratio,
         )
-        for out, depth, stride, kernel, expand in rows
+        for out, repeats, stride, kernel, expand in zip(config.out_channels, *columns, strict=True)
     )
     model = base.changed(
-        resolution=config["image_size"],
-        norm=base.norm.changed(eps=config.get("batch_norm_eps", 0.001)),
+        resolution=config.image_size,
+        norm=base.norm.changed(eps=config.batch_norm_eps),
         padding="same",
         stem=base.stem.changed(width=width(32)),
         stages=stages,
         head=base.head.changed(width=width(1280)),
     )
-    if list(config.get("depthwise_padding", ())) != square_padded(model) or model.size[0] % 2:
+    if list(config.depthwise_padding) != square_padded(model) or config.image_size % 2:
         raise ScalenetError(
-            f"depthwise_padding {config.get('depthwise_padding')} does not pad as TensorFlow at {model.size[0]} px",
+            f"depthwise_padding {list(config.depthwise_padding)} does not pad as TensorFlow at {config.image_size} px",
             hint="here convolutions pad as TensorFlow's, or alike on both sides",
         )
     return model
@@ -209,9 +214,9 @@ def square_padded(model: Model) -> list[int]:
     found, number = [], 0
     network = model.layers
     shape = after(network.parts[0].runs[0].block, Shape(model.channels, *model.size))
-    for stage in network.stages:
+    for stage, own in zip(network.stages, model.stages, strict=True):
         for place, block in enumerate(stage.blocks()):
-            if place == 0 and model.stages[network.stages.index(stage)].stride == 2 and int(shape.height) % 2:
+            if place == 0 and own.stride == 2 and int(shape.height) % 2:
                 found.append(number)
             shape = after(block, shape)
             number += 1
@@ -224,11 +229,13 @@ def _whole(size: int, divisor: int) -> int:
     return size // divisor
 
 
-_MODELS: dict[str, Callable[[Data], Model]] = {
-    "resnet": _resnet,
-    "efficientnet": _efficientnet,
-    "mobilenet_v1": _mobilenet_v1,
-    "mobilenet_v2": _mobilenet_v2,
-    "regnet": _regnet,
-    "convnext": _convnext,
+Columns: TypeAlias = "list[int] | tuple[int, ...]"
+
+_MODELS: dict[str, tuple[type[hub.Read], Callable[[Any], Model]]] = {
+    "resnet": (hub.ResNet, _resnet),
+    "efficientnet": (hub.EfficientNet, _efficientnet),
+    "mobilenet_v1": (hub.MobileNetV1, _mobilenet_v1),
+    "mobilenet_v2": (hub.MobileNetV2, _mobilenet_v2),
+    "regnet": (hub.RegNet, _regnet),
+    "convnext": (hub.ConvNext, _convnext),
 }

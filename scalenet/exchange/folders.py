@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from collections import OrderedDict
 from dataclasses import dataclass
 from importlib import import_module
@@ -11,7 +12,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors.torch import save
+from safetensors.torch import load, save
 from torch import nn
 
 from scalenet._version import __version__
@@ -52,21 +53,26 @@ _FILE = '''"""{name} as {title} has it: {params:,} parameters, images of {height
 
 from pathlib import Path
 
-import torch
 {imports}
-from torch import nn
 
 
 def build() -> nn.Module:
 {call}
 
 
-def load(weights: str | Path = Path(__file__).with_name("weights.pth")) -> nn.Module:
+def load(weights: str | Path = Path(__file__).with_name("{weights}")) -> nn.Module:
     """Return the network with its weights, in evaluation mode."""
     network = build()
-    network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    network.load_state_dict({read})
     return network.eval()
 '''
+
+_PTH, _SAFETENSORS = "weights.pth", "model.safetensors"
+_READ = {
+    _PTH: ("import torch", 'torch.load(weights, map_location="cpu", weights_only=True)'),
+    _SAFETENSORS: ("from safetensors.torch import load_file", "load_file(weights)"),
+}
+"""How files of weights are read, and what that needs imported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +104,13 @@ def for_library(trained: Trained, library: Library) -> Written:
     state = state_in(library, trained.weights, on_meta(model), model, chosen.name)
     if library == "huggingface":
         return _of_transformers(about, chosen, state)
-    text = _text(about, chosen, library)
-    files = {"network.py": text.encode(), "weights.pth": _saved(state), "classes.txt": _classes(about)}
-    files["preprocessing.json"] = about.preprocessing.text().encode()
+    kind = _SAFETENSORS if library == "timm" else _PTH
+    text = _text(about, chosen, library, kind)
+    files = {"network.py": text.encode(), kind: save(state) if library == "timm" else _saved(state)}
+    files |= {"classes.txt": _classes(about), "preprocessing.json": about.preprocessing.text().encode()}
     if chosen.config:
         files["config.json"] = _json(chosen.config | _timm_config(about))
-        files["model.safetensors"] = save(state)
-    return Written(files, lambda: _run(text, "build", files["weights.pth"], library), _PACKAGES[library])
+    return Written(files, lambda: _run(text, "build", files[kind], library), _PACKAGES[library])
 
 
 def _of_transformers(about: About, chosen: Candidate, state: dict[str, Tensor]) -> Written:
@@ -139,8 +145,10 @@ class _Logits(nn.Module):
         return logits
 
 
-def _text(about: About, chosen: Candidate, library: Library) -> str:
+def _text(about: About, chosen: Candidate, library: Library, weights: str) -> str:
     model = about.plan.config.model
+    imported, read = _READ[weights]
+    others = ("from torch import nn", *chosen.imported, imported)
     return _FILE.format(
         name=harmless(about.plan.config.name),
         title=TITLES[library],
@@ -149,7 +157,9 @@ def _text(about: About, chosen: Candidate, library: Library) -> str:
         width=model.size[1],
         source=harmless(about.plan.source),
         version=__version__,
-        imports="\n".join(chosen.imported),
+        imports="\n".join(sorted(others, key=lambda line: (not line.startswith("import"), line))),
+        weights=weights,
+        read=read,
         call="\n".join(lines(_call(chosen.call), depth=1, before="return ")),
     )
 
@@ -173,7 +183,8 @@ def _run(text: str, function: str, weights: bytes, library: str = "torch") -> nn
     names: dict[str, Any] = {"__name__": "network", "__file__": "network.py"}
     exec(compile(text, "network.py", "exec"), names)
     network: nn.Module = names[function]()
-    network.load_state_dict(torch.load(io.BytesIO(weights), weights_only=True))
+    state = load(weights) if library == "timm" else torch.load(io.BytesIO(weights), weights_only=True)
+    network.load_state_dict(state)
     return network
 
 
@@ -211,7 +222,7 @@ def _timm_config(about: About) -> dict[str, Any]:
     pretrained = {
         "num_classes": record.classes,
         "input_size": [3, *size],
-        "crop_pct": round(record.crop, 6),
+        "crop_pct": math.floor(1e6 * max(size) / record.resize) / 1e6,  # it rounds down what it resizes to
         "crop_mode": "center",
         "interpolation": record.interpolation,
         "mean": list(record.mean),

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from scalenet.arch.config import as_record
 from scalenet.arch.errors import ScalenetError, UnknownNameError
 from scalenet.arch.registry import is_path
 from scalenet.arch.spec import Architecture
+from scalenet.exchange import hub
 from scalenet.exchange.configs import images_of_processor, images_of_timm, labels_of, model_of
 from scalenet.exchange.known import counterparts, published
 from scalenet.exchange.matching import agreeing, known_network, mismatch, on_meta, shapes
@@ -75,38 +77,44 @@ def _of_config_file(found: Found, library: str, name: str) -> Recognised:
 
 
 def _of_transformers(found: Found) -> Recognised:
-    config = found.config
-    if config.get("quantization_config"):
-        raise ScalenetError(f"{found.place}: a quantised network", hint="give its weights in single precision")
-    model = model_of(config, found.place)
-    images, doubt = images_of_processor(found.processor)
-    name = f"{config['model_type']}_{model.stem.width}_{'_'.join(str(stage.depth) for stage in model.stages)}"
-    source = f"huggingface {config.get('_name_or_path') or config['model_type']}"
-    doubts = () if doubt is None else (doubt,)
-    if config["model_type"] == "convnext" and (eps := config.get("layer_norm_eps", 1e-12)) != 1e-6:
-        doubts = (*doubts, f"the last normalisation has an eps of {eps:g} there, and of 1e-06 here")
+    place = f"{found.place}/config.json"
+    config = as_record(hub.HubConfig, found.config, place)
+    if config.quantization_config:
+        raise ScalenetError(f"{place}: a quantised network", hint="give its weights in single precision")
+    model = model_of(found.config, place)
+    processor = as_record(hub.Processor, found.processor, f"{found.place}/preprocessor_config.json")
+    images, doubt = images_of_processor(processor)
+    doubts = [] if doubt is None else [doubt]
+    if config.model_type == "convnext":
+        eps = as_record(hub.ConvNext, found.config, place).layer_norm_eps
+        if eps != _EPS:
+            doubts.append(f"the last normalisation has an eps of {eps:g} there, and of {_EPS:g} here")
+    name = f"{config.model_type}_{model.stem.width}_{'_'.join(str(stage.depth) for stage in model.stages)}"
+    source = f"huggingface {config.name_or_path or config.model_type}"
     if images is not None:
         model = model.at(images.size)
-    return Recognised("huggingface", Architecture(name, model), source, images, labels_of(config), doubts)
+    return Recognised("huggingface", Architecture(name, model), source, images, labels_of(config), tuple(doubts))
+
+
+_EPS = 1e-6
+"""ConvNeXt's."""
 
 
 def _of_timm_hub(found: Found) -> Recognised:
-    config = found.config
-    name, pretrained = str(config["architecture"]), config.get("pretrained_cfg")
-    if config.get("model_args"):
+    place = f"{found.place}/config.json"
+    config = as_record(hub.TimmConfig, found.config, place)
+    name, pretrained = config.architecture, config.pretrained_cfg
+    if config.model_args:
         raise ScalenetError(
-            f"{found.place}: config.json builds {name} with other arguments",
-            hint="describe the network in a config: --as CONFIG.yaml",
+            f"{place}: builds {name} with other arguments", hint="describe the network in a config: --as CONFIG.yaml"
         )
     row = next((row for row in counterparts() if (row.library, row.name) == ("timm", name)), None)
     if row is None:
         raise _unknown(name, "timm")
-    pretrained = pretrained if isinstance(pretrained, dict) else {}
     images = images_of_timm(pretrained)
-    labels = config.get("label_names") or pretrained.get("label_names")
-    names = tuple(map(str, labels)) if isinstance(labels, list) else ()
-    tag = f".{pretrained['tag']}" if pretrained.get("tag") else ""
-    return Recognised("timm", _as_theirs(row, images), f"timm {name}{tag}", images, names)
+    labels = tuple(map(str, config.label_names or pretrained.label_names or ()))
+    tag = f".{pretrained.tag}" if pretrained.tag else ""
+    return Recognised("timm", _as_theirs(row, images), f"timm {name}{tag}", images, labels)
 
 
 def _of_tensors(found: Found, library: str, name: str | None) -> Recognised:

@@ -191,7 +191,8 @@ def test_a_published_network_comes_back_the_same(tmp_path: Path, library: str) -
         )
         assert "config.json" in found.files
         options |= {"name": "mobilenetv3_small_100.lamb_in1k"}
-    back = scalenet.import_weights(tmp_path / "out" / "weights.pth", tmp_path / "back", **options)
+    file = "weights.pth" if library == "torchvision" else "model.safetensors"
+    back = scalenet.import_weights(tmp_path / "out" / file, tmp_path / "back", **options)
     theirs, ours = back.module().state_dict(), own.module().state_dict()
     assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
     record = json.loads((tmp_path / "out" / "preprocessing.json").read_text())

@@ -253,9 +253,11 @@ def test_a_folder_of_hugging_face_says_what_its_network_is(tmp_path: Path, kind:
     ("change", "said"),
     [
         ({"downsample_in_bottleneck": True}, "the first convolution of a block strides"),
-        ({"model_type": "swin"}, "model_type 'swin' is no network that is known here"),
+        ({"model_type": "swin"}, "model_type 'swin' is no network known here"),
         ({"hidden_sizes": [18, 32]}, "18 is no multiple of 4"),
-        ({"depths": None}, "config.json is not one of resnet"),
+        ({"depths": [2, -1]}, r"depths\[1\]: expected greater than or equal to 1"),
+        ({"depths": [2]}, "2 widths for 1 depths"),
+        ({"depths": None}, r"config\.json: depths: expected"),
         ({"hidden_act": "mish"}, "mish"),
         ({"hidden_sizes": [16, 64]}, "and stages.1.0.main.conv1.conv.weight of"),
     ],

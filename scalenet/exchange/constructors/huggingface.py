@@ -106,9 +106,7 @@ def _efficientnet(model: Model) -> Iterator[dict[str, Any]]:
             "depthwise_padding": square_padded(model),
             "strides": [stage.stride for stage in model.stages],
             "num_block_repeats": [stage.depth for stage in model.stages],
-            "expand_ratios": [
-                int(one["expand"]) if one["expand"] == int(one["expand"]) else one["expand"] for one in options
-            ],
+            "expand_ratios": [_plain(one["expand"]) for one in options],
             "squeeze_expansion_ratio": options[0].get("se", 0.25),
             "hidden_dim": head,
             "batch_norm_eps": norm.eps,
@@ -116,6 +114,11 @@ def _efficientnet(model: Model) -> Iterator[dict[str, Any]]:
             "dropout_rate": model.regularization.dropout,
             "drop_connect_rate": model.regularization.drop_path,
         }
+
+
+def _plain(expand: Any) -> Any:
+    """Return a ratio as a whole number where it is one, as configs have them."""
+    return int(expand) if isinstance(expand, float) and expand.is_integer() else expand
 
 
 def _mobilenet(model: Model) -> Iterator[dict[str, Any]]:
