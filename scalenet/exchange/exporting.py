@@ -93,7 +93,7 @@ def export_weights(
 def _difference(trained: Trained, other: nn.Module) -> float:
     """Return the largest difference of outputs in double precision, in deviations of ours; refuse a large one."""
     own = trained.module().double().eval()
-    inputs = embedded_inputs(trained.about.preprocessing, 2).double()
+    inputs = embedded_inputs(own, trained.about.preprocessing, 2).double()
     expected, found = own(inputs), other.double().eval()(inputs)
     counts = [sum(one.numel() for one in network.parameters()) for network in (own, other)]
     if counts[0] != counts[1]:

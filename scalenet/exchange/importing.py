@@ -35,6 +35,7 @@ RESULTS = Results("import", "preprocessing.json", ("preprocessing.json", "config
 """The files of an import."""
 
 _TRAINING = "environment.json"
+_COLOURS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +92,8 @@ def import_weights(
     _check(place, force=force)
     found = read_found(file)
     known = recognise(found, library, None if name is None else str(name))
+    if (colours := known.architecture.model.channels) != _COLOURS:
+        raise ScalenetError(f"{found.place}: takes images of {colours} colours; images here have {_COLOURS}")
     images = _images(known, size=size, crop=crop, interpolation=interpolation, mean=mean, std=std, place=found.place)
     weights = matched(found.tensors, known.library, known.architecture, found.place)
     about = _about(found, known, images, _classes(classes, known, _number_of_classes(weights)))
@@ -194,6 +197,8 @@ def _classes(given: str | Path | Sequence[str] | None, known: Recognised, count:
         if len(names) != count:
             raise ScalenetError(f"{len(names)} names of classes for {count} classes", hint="name each class once")
         return names
+    if count == 1:
+        raise ScalenetError("weights of one class", hint="a classifier needs two or more")
     thousand = imagenet_classes()
     if count == len(thousand) and known.labels[:1] in ((), ("tench, Tinca tinca",), ("tench",), thousand[:1]):
         return thousand

@@ -48,6 +48,9 @@ def mismatch(
         shape = tensors[theirs].shape
         if not fits(shape, wanted[ours], any_first=ours.startswith("head.classifier.")):
             return f"{theirs} is {_sides(shape)}, and {ours} of {network} is {_sides(wanted[ours])}"
+    weight, bias = (tensors[names[f"head.classifier.{part}"]].shape for part in ("weight", "bias"))
+    if bias != weight[:1]:
+        return f"{names['head.classifier.bias']} is {_sides(bias)} for {weight[0]} classes"
     unknown = [name for name in tensors if name not in set(names.values())]
     if unknown:
         return f"{unknown[0]} ({_sides(tensors[unknown[0]].shape)}) has no place in {network}"

@@ -6,7 +6,6 @@ import hashlib
 import pickle
 import re
 import warnings
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,7 +90,7 @@ def _loaded(path: Path) -> Any:
         start = file.read(8)
     if start.startswith(b"\x89HDF"):
         raise ScalenetError(f"{path}: an HDF5 file, as Keras writes", hint="give the weights of a PyTorch library")
-    if not (zipfile.is_zipfile(path) or start.startswith(b"\x80")):
+    if not start.startswith((b"PK", b"\x80")):
         raise ScalenetError(f"{path}: half-written, damaged, or no file of weights", hint=_HINT)
     try:
         with warnings.catch_warnings(action="ignore"):
@@ -100,7 +99,7 @@ def _loaded(path: Path) -> Any:
         hint = "load it where it was written, and save its state_dict() alone"
         raise ScalenetError(f"{path}: holds more than tensors, which could run any code", hint=hint) from None
     except Exception as error:  # whatever a damaged archive makes torch raise
-        reason = str(error).partition("\n")[0]
+        reason = " ".join(str(error).split()).partition(". ")[0]
         raise ScalenetError(f"{path}: damaged, or no file of torch.save: {reason}", hint=_HINT) from None
 
 
@@ -133,8 +132,8 @@ def _without_heads(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[
 
 
 def _single(value: Tensor, name: str, path: Path) -> Tensor:
-    if value.is_quantized or value.is_sparse or not value.is_floating_point():
-        kind = str(value.dtype).removeprefix("torch.")
+    if value.is_quantized or value.is_sparse or value.is_meta or not value.is_floating_point():
+        kind = "no values" if value.is_meta else str(value.dtype).removeprefix("torch.")
         raise ScalenetError(f"{path}: {name} is of {kind}", hint="give weights of a network that is not quantised")
     return value.detach().to(torch.float32)
 

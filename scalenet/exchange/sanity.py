@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from scalenet.arch.errors import ScalenetError
+from scalenet.model.modules import Position
 from scalenet.training.data import resample
 from scalenet.training.embedded import LARGEST, SMALLEST, render
 from scalenet.training.feed import normalizer
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from scalenet.training.preprocessing import Preprocessing
 
 IMAGES = 8
+LARGE = 224
+"""Pixels a side."""
+
 _LEAST, _MOST = 1e-4, 1e3
 
 
@@ -43,15 +47,20 @@ class Sanity:
 @torch.no_grad()
 def look(network: nn.Module, preprocessing: Preprocessing, place: str) -> Sanity:
     """Return what a network's logits of embedded images are like; raise ScalenetError where they are no numbers."""
-    logits = network.eval()(embedded_inputs(preprocessing))
+    logits = network.eval()(embedded_inputs(network, preprocessing))
     if not bool(logits.isfinite().all()):
         raise ScalenetError(f"{place}: logits of embedded images are not finite", hint="the weights are damaged")
     return Sanity(IMAGES, float(logits.std(dim=0).mean()))
 
 
-def embedded_inputs(preprocessing: Preprocessing, count: int = IMAGES) -> Tensor:
-    """Return embedded images as a network takes them, [count, 3, height, width]."""
+def embedded_inputs(network: nn.Module, preprocessing: Preprocessing, count: int = IMAGES) -> Tensor:
+    """Return embedded images as a network takes them, [count, 3, height, width].
+
+    They are no larger than `LARGE` where the network leaves that free, so that a large one is tried in seconds too.
+    """
     size = preprocessing.size if isinstance(preprocessing.size, tuple) else (preprocessing.size,) * 2
+    if not any(isinstance(layer, Position) for layer in network.modules()):
+        size = (min(size[0], LARGE), min(size[1], LARGE))
     images, _ = render(count, size=min(LARGEST, max(SMALLEST, *size)), seed=0)
     ready = normalizer(preprocessing.normalization, torch.device("cpu"), torch.contiguous_format)
     return ready(resample(torch.from_numpy(images), *size, preprocessing.interpolation))

@@ -98,6 +98,15 @@ WRONG: dict[str, tuple[Callable[[dict[str, Tensor]], Any], str]] = {
         "fc.weight is of int8",
     ),
     "infinite": (lambda tensors: tensors | {"fc.bias": torch.full((3,), torch.inf)}, "are not finite"),
+    "one class": (
+        lambda tensors: tensors | {"fc.weight": torch.ones(1, 32), "fc.bias": torch.ones(1)},
+        "weights of one class",
+    ),
+    "more classes than biases": (
+        lambda tensors: tensors | {"fc.weight": torch.ones(4, 32)},
+        "fc.bias is 3 for 4 classes",
+    ),
+    "without values": (lambda tensors: tensors | {"fc.bias": torch.ones(3, device="meta")}, "fc.bias is of no values"),
     "a module": (lambda _: nn.Linear(1, 1), "holds more than tensors, which could run any code"),
     "a list": (lambda tensors: list(tensors.values()), "holds a list, no tensors by name"),
     "nothing": (lambda _: {"epoch": 3}, "holds no tensors"),
@@ -119,7 +128,7 @@ def test_what_is_not_the_networks_is_refused_in_one_line(tmp_path: Path, config:
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(b"", "half-written, damaged"), (b"PK\x03\x04cut", "half-written, damaged"), (b"\x89HDF\r\n", "as Keras writes")],
+    [(b"", "half-written, damaged"), (b"PK\x03\x04cut", "damaged, or no file"), (b"\x89HDF\r\n", "as Keras writes")],
 )
 def test_files_of_no_weights_are_called_what_they_are(tmp_path: Path, content: bytes, said: str) -> None:
     (tmp_path / "file").write_bytes(content)
@@ -259,6 +268,7 @@ def test_a_folder_of_hugging_face_says_what_its_network_is(tmp_path: Path, kind:
         ({"depths": [2]}, "2 widths for 1 depths"),
         ({"depths": None}, r"config\.json: depths: expected"),
         ({"hidden_act": "mish"}, "mish"),
+        ({"num_channels": 1}, "takes images of 1 colours"),
         ({"hidden_sizes": [16, 64]}, "and stages.1.0.main.conv1.conv.weight of"),
     ],
 )
