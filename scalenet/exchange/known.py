@@ -44,6 +44,10 @@ class Published:
     classes: int
     images: Expected
 
+    def is_file(self, digest: str) -> bool:
+        """Return whether a file of that SHA-256 is the published one, as far as that is known."""
+        return bool(self.sha256) and digest.startswith(self.sha256)
+
     def __str__(self) -> str:
         return f"{self.name}.{self.weights}"
 

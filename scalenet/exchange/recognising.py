@@ -128,7 +128,7 @@ def _of_tensors(found: Found, library: str, name: str | None) -> Recognised:
     rows = [row for row in counterparts() if library in (AUTO, row.library) and plain in ("", row.name)]
     if not rows:
         raise _unknown(plain, library)
-    return _with_images(found, _the_one(found, _fitting(found, rows)), weights)
+    return _with_images(found, _alike(found, _fitting(found, rows)), weights)
 
 
 def _fitting(found: Found, rows: Sequence[Counterpart]) -> list[Counterpart]:
@@ -153,43 +153,50 @@ def _fitting(found: Found, rows: Sequence[Counterpart]) -> list[Counterpart]:
     return fitting
 
 
-def _the_one(found: Found, fitting: Sequence[Counterpart]) -> Counterpart:
-    """Return the one of several networks that tensors fit: those that compute alike are one, else the user is asked."""
-    theirs = [one for one in published() if one.sha256 and found.digest.startswith(one.sha256)]
-    for row in fitting:
-        if any((one.library, one.name) == (row.library, row.name) for one in theirs):
-            return row
-    functions = {(row.network, row.eps, row.padding) for row in fitting}
-    if len(functions) == 1:
-        return fitting[0]
+def _alike(found: Found, fitting: list[Counterpart]) -> list[Counterpart]:
+    """Return the networks that tensors fit where all compute alike, or the one that published this very file.
+
+    Raise ScalenetError with the choice elsewhere.
+    """
+    theirs = {(one.library, one.name) for one in published() if one.is_file(found.digest)}
+    publishers = [row for row in fitting if (row.library, row.name) in theirs]
+    if publishers:
+        return publishers
+    if len({(row.network, row.eps, row.padding) for row in fitting}) == 1:
+        return fitting
     choices = " or ".join(f"{row.library}/{row.name}" for row in fitting)
     raise ScalenetError(
         f"{found.place}: tensors that {choices} have, which compute different things", hint="say which with --as"
     )
 
 
-def _with_images(found: Found, row: Counterpart, weights: str) -> Recognised:
+def _with_images(found: Found, rows: list[Counterpart], weights: str) -> Recognised:
     """Return a network with the images that its weights expect: those of that name, or of that digest."""
-    known = [one for one in published() if (one.library, one.name) == (row.library, row.name)]
-    by_digest = [one for one in known if one.sha256 and found.digest.startswith(one.sha256)]
+    owners = {(row.library, row.name): row for row in rows}
+    known = [one for one in published() if (one.library, one.name) in owners]
     named = [one for one in known if one.weights.lower() == weights.lower()]
     if weights and not named:
         names = [one.weights for one in known]
-        raise UnknownNameError(f"weights of {row.name}", weights, names, listing=f"known: {', '.join(names)}")
-    certain = by_digest or named
-    plain = Recognised(row.library, _as_theirs(row, None), f"{row.library} {row.name}", None)
+        raise UnknownNameError(f"weights of {rows[0].name}", weights, names, listing=f"known: {', '.join(names)}")
+    certain = [one for one in known if one.is_file(found.digest)] or named
     if certain:
-        images = certain[0].images
-        source = f"{row.library} {certain[0]}"
-        return replace(plain, architecture=_as_theirs(row, images), source=source, images=images)
+        return _recognised(owners[certain[0].library, certain[0].name], certain[0].images, str(certain[0]))
     if not known:
-        return plain
-    if len({(one.images.mean, one.images.std) for one in known}) > 1:
-        return replace(plain, ask=f"name the weights with --as: {' or '.join(map(str, known[:6]))}")
-    images = known[0].images
-    doubts = [f"images are prepared as for {known[0]}; if these are other weights, name them with --as"]
-    several = len({one.images for one in known}) > 1
-    return replace(plain, architecture=_as_theirs(row, images), images=images, doubts=tuple(doubts) if several else ())
+        return _recognised(rows[0], None, rows[0].name)
+    by_colours: dict[object, str] = {}
+    for one in known:
+        by_colours.setdefault((one.images.mean, one.images.std), f"{one.library}/{one}")
+    if len(by_colours) > 1:
+        ask = f"name the weights with --as, such as {' or '.join(by_colours.values())}"
+        return replace(_recognised(rows[0], None, rows[0].name), ask=ask)
+    doubts = []
+    if len({one.images for one in known}) > 1:
+        doubts = [f"images are prepared as for {known[0]}; if these are other weights, name them with --as"]
+    return replace(_recognised(rows[0], known[0].images, rows[0].name), doubts=tuple(doubts))
+
+
+def _recognised(row: Counterpart, images: Expected | None, name: str) -> Recognised:
+    return Recognised(row.library, _as_theirs(row, images), f"{row.library} {name}", images)
 
 
 def _as_theirs(row: Counterpart, images: Expected | None) -> Architecture:

@@ -165,6 +165,18 @@ def test_where_tensors_cannot_tell_the_user_is_asked(of_timm: Path, tmp_path: Pa
     assert "2 names of classes for 1000" in asked(name="mobilenetv3_small_100", classes=("a", "b"))
 
 
+def test_colours_that_libraries_disagree_on_are_asked_for(tmp_path: Path) -> None:
+    network, model = drawn(scalenet.build("resnet34", classes=2)), scalenet.load("resnet34").model
+    torch.save(named(network, model, "timm"), tmp_path / "mine.pth")
+    with pytest.raises(
+        scalenet.ScalenetError, match="which images torchvision resnet34 expects is not known"
+    ) as caught:
+        scalenet.import_weights(tmp_path / "mine.pth", tmp_path / "run", say=None)
+    assert "torchvision/resnet34.IMAGENET1K_V1 or timm/resnet34.ra4_e3600_r224_in1k" in str(caught.value)
+    found = scalenet.import_weights(tmp_path / "mine.pth", tmp_path / "run", library="torchvision", say=None)
+    assert (found.preprocessing.mean, found.doubts) == (MEAN, ())
+
+
 def test_a_name_gives_eps_padding_and_images(of_timm: Path, tmp_path: Path) -> None:
     plain = scalenet.import_weights(
         of_timm, tmp_path / "plain", library="timm", name="mobilenetv3_small_100.lamb_in1k", say=None
