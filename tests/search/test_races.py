@@ -153,6 +153,18 @@ def test_a_race_begins_no_round_that_its_time_does_not_hold(searched, monkeypatc
     assert 240 - 10 < clock.now <= 240
 
 
+def test_a_race_that_trained_all_it_may_within_its_time_goes_on_as_it_says(searched, monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr("time.monotonic", clock)
+    monkeypatch.setattr("time.perf_counter", clock)
+    judge = Judge(clock)
+    search = searched(judge, seeds=1, time_limit=600).run(say=None)
+    before = len(judge.calls)
+    assert f"resume {search.folder} --spend 2 --time-limit 20min" in str(search.answer)
+    search.run(spend=1.3, time_limit="20min", say=None)
+    assert len(judge.calls) > before
+
+
 def test_an_answer_is_found_however_little_time_there_is(searched, monkeypatch):
     clock = Clock()
     monkeypatch.setattr("time.monotonic", clock)

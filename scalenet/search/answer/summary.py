@@ -157,11 +157,12 @@ def _ties(study: Study, evidence: Evidence) -> list[str]:
 
 def _further(study: Study, race: Race) -> str:
     """Return how a race goes on, in words."""
+    longer: list[str] = []
+    if race.time_limit is None or race.cap >= race.exhaustive:  # it ended by its cap
+        longer += ["--spend", f"{2 * race.cap / race.exhaustive:.2g}"]
     if race.time_limit is not None:
         minutes, seconds = race.time_limit / 30, 2 * race.time_limit
-        longer = ("--time-limit", f"{minutes:.3g}min" if minutes >= 1 else f"{seconds:.3g}s")
-    else:
-        longer = ("--spend", f"{2 * race.cap / race.exhaustive:.2g}")
+        longer += ["--time-limit", f"{minutes:.3g}min" if minutes >= 1 else f"{seconds:.3g}s"]
     return f"more training narrows this: {study.command('resume', *longer)}"
 
 
@@ -207,7 +208,7 @@ def _doubts(outcome: Outcome, evidence: Evidence) -> Iterator[str]:
         yield "so few accuracies agree exactly, which may be chance: nothing is known of the noise; take more --seeds"
     elif evidence.interval is None:
         yield "with one seed nothing is known of the noise: every candidate may be as good; take more --seeds"
-    elif evidence.seeds == 1:
+    elif evidence.seeds == 1 and not isinstance(outcome.plan.schedule, Race):  # others' seeds tell it in a race
         yield "with one seed the noise of training is not known: ± and margin are only those of the number of images"
     elif outcome.ranking.noise == 0 and evidence.candidates > 1:
         yield "seeds make no difference between candidates: does the evaluator use them?"
