@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from scalenet.arch.errors import ScalenetError
+from scalenet.training.preprocessing import before_crop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -122,10 +123,30 @@ def read_centre(file: File, size: Size, share: float = 1.0, interpolation: Inter
 
 def _centre(opened: Image.Image, size: Size, share: float, interpolation: Interpolation) -> Pixels:
     # Twice the size leaves the resampling something to average.
+    stated = opened.size
     image = _upright(opened, round(2 * max(size) / share))
-    side = share * min(image.size)
-    left, top = (image.width - side) / 2, (image.height - side) / 2
-    return _resized(image, (left, top, left + side, top + side), size, interpolation)
+    whole = _turned(stated, opened)  # only now, for where Exif data stand behind the pixels they are read with them
+    (left, right), (top, bottom) = (
+        (image.size[axis] * first, image.size[axis] * last)
+        for axis, (first, last) in enumerate(_central(whole, size, share))
+    )
+    return _resized(image, (left, top, right, bottom), size, interpolation)
+
+
+def _central(whole: Size, size: Size, share: float) -> list[tuple[float, float]]:
+    """Return where the central square begins and ends, as shares of the width and the height of an image.
+
+    It is cut at whole pixels of the image whose short side is resized, as torchvision and timm do, so that it has
+    their pixels.
+    """
+    resized, cut = before_crop(max(size), share), max(size)
+    sides = [int(resized * side / min(whole)) for side in whole]
+    return [(round((side - cut) / 2) / side, (round((side - cut) / 2) + cut) / side) for side in sides]
+
+
+def _turned(size: Size, opened: Image.Image) -> Size:
+    """Return width and height as the file states them, turned as its EXIF data turn it."""
+    return (size[1], size[0]) if _orientation(opened) in _SIDEWAYS else size
 
 
 def read_crop(
@@ -133,7 +154,7 @@ def read_crop(
 ) -> Pixels:
     """Decode a crop as uint8 [3, height, width]; `boxes` gives top, left, height, width as shares for an aspect."""
     with _opened(file) as opened:
-        wide, high = reversed(opened.size) if _orientation(opened) in _SIDEWAYS else opened.size
+        wide, high = _turned(opened.size, opened)
         top, left, height, width = boxes(wide / high)
         image = _upright(opened, round(max(size[0] / height, size[1] / width)))
     left, right = left * image.width, (left + width) * image.width

@@ -125,3 +125,17 @@ def test_a_file_of_many_bytes_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
         file.truncate(2**21)
     found = decode([File(str(tmp_path / "x.jpg"))], size=8, root=tmp_path, progress=None)
     assert found.skipped == {0: "x.jpg: 2 MiB; 1 MiB are the most"}
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
+@pytest.mark.parametrize(("resize", "size"), [(232, 224), (288, 288), (97, 64)])
+def test_the_centre_has_the_pixels_of_resizing_and_cropping(tmp_path, mode, resize, size):
+    draw = np.random.default_rng(0)
+    image = Image.fromarray(draw.integers(0, 256, (401, 530, 3), dtype=np.uint8))
+    image.save(tmp_path / "x.png")
+    wide = int(resize * 530 / 401)
+    resized = image.resize((wide, resize), Image.Resampling[mode.upper()])
+    left, top = round((wide - size) / 2), round((resize - size) / 2)
+    expected = np.asarray(resized.crop((left, top, left + size, top + size)), dtype=np.int64).transpose(2, 0, 1)
+    found = read_centre(File(str(tmp_path / "x.png")), (size, size), size / resize, mode)
+    assert np.abs(found.astype(np.int64) - expected).max() <= 1
