@@ -55,6 +55,10 @@ def recognise(found: Found, library: str = AUTO, name: str | None = None) -> Rec
     if library not in (AUTO, *LIBRARIES):
         listing = f"known: {', '.join((AUTO, *LIBRARIES))}"
         raise UnknownNameError("library", library, LIBRARIES, listing=listing)
+    if "head.classifier.weight" in found.tensors:
+        raise ScalenetError(
+            f"{found.place}: weights that scalenet wrote", hint="`evaluate` and `train --init` take them as they are"
+        )
     if name is not None:
         first, slash, rest = name.partition("/")
         if slash and first in LIBRARIES and library in (AUTO, first):

@@ -40,6 +40,14 @@ def test_inference_takes_what_pytorch_allocates(name: str, batch: int) -> None:
     assert memory(small(name), batch=batch).peak == pytest.approx(found, rel=1e-6)
 
 
+@pytest.mark.parametrize("name", ["efficientnet_b0", "mobilenet_v1", "regnet_y_400mf"])
+def test_networks_that_pad_as_tensorflow_cost_what_they_take(name: str) -> None:
+    model = scalenet.load(name).model.changed(padding="same", resolution=(62, 47))
+    counted, formula = scalenet.measure(model), scalenet.cost(model)
+    assert (formula.flops, formula.params, formula.activations) == (counted.flops, counted.params, counted.activations)
+    assert memory(model, batch=2).peak == pytest.approx(allocated(model, batch=2).between_kernels, rel=1e-6)
+
+
 @pytest.mark.parametrize("name", ["efficientnet_b0", "mobilenet_v2", "small_resnet"])
 def test_maps_of_one_pixel_take_what_pytorch_allocates(name: str) -> None:
     model = scalenet.load(name).model.at(8)

@@ -372,6 +372,11 @@ def test_a_training_begins_with_imported_weights_and_keeps_their_images(imported
     assert not (tmp_path / "other").exists()
 
 
+def test_weights_of_scalenet_need_no_import(imported: Path, tmp_path: Path) -> None:
+    with pytest.raises(scalenet.ScalenetError, match="weights that scalenet wrote"):
+        scalenet.import_weights(imported / "run", tmp_path / "again", say=None)
+
+
 def test_nothing_is_written_over(imported: Path) -> None:
     words = ["weights", "import", str(imported / "weights.pth"), "--as", str(imported / "tiny.yaml")]
     words += ["--mean", "0,0,0", "--std", "1,1,1"]
