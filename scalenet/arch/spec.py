@@ -88,8 +88,7 @@ class StageSpec(Record):
         """Return this stage with another width and depth: options that differ are apportioned over it."""
         kinds = self.kinds()
         counts = apportioned([count for _, count in kinds], depth)
-        every = [options for (options, _), count in zip(kinds, counts, strict=True) for _ in range(cast("int", count))]
-        differing = {name: tuple(options[name] for options in every) for name in self._differing()}
+        differing = {name: _repeated([options[name] for options, _ in kinds], counts) for name in self._differing()}
         return self.changed(width=width, depth=depth, **differing)
 
     def _differing(self) -> list[str]:
@@ -106,6 +105,10 @@ class StageSpec(Record):
     def __reduce__(self) -> Any:
         """Pickle as plain data: the records of blocks are made while running, and pickle finds none of them."""
         return as_stage, (self.model_dump(),)
+
+
+def _repeated(values: list[Any], counts: list[Any]) -> tuple[Any, ...]:
+    return tuple(value for value, count in zip(values, counts, strict=True) for _ in range(count))
 
 
 Runs: TypeAlias = tuple[Run, ...]
