@@ -20,7 +20,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
-from plain_figures import PLAIN, save
+from plain_figures import PLAIN, draw_none
 
 from scalenet.checks import children
 
@@ -186,9 +186,7 @@ def _become(
     os.environ.clear()
     os.environ.update(environment)
     if PLAIN in os.environ:
-        from matplotlib.figure import Figure
-
-        Figure.savefig = save  # type: ignore[method-assign, assignment]
+        draw_none()
     if session:
         os.setsid()
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import commands
 import plain_figures
 import pytest
-from matplotlib.figure import Figure
 from noisy_images import write_images
 from postgres import running
 
@@ -56,7 +55,7 @@ def _server() -> None:
 def _plain_figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw no figures, here and in programs that are started, unless the test is marked `drawn`."""
     if request.node.get_closest_marker("drawn") is None:
-        monkeypatch.setattr(Figure, "savefig", plain_figures.save)
+        plain_figures.draw_none(monkeypatch.setattr)
         monkeypatch.setenv(plain_figures.PLAIN, "1")
 
 

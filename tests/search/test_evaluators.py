@@ -531,7 +531,6 @@ def test_results_of_what_has_changed_since_are_not_taken(tiny, tmp_path, kind):
     refused = search(tiny, tmp_path / "run", *words, code=2)
     assert f"the contents of {file.name if kind != 'command' else file} differ" in refused.stderr
     assert (tmp_path / "run" / "coefficients.yaml").read_text() == kept
-    search(tiny, tmp_path / "run", *words, "--force")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a trainer ends when it writes to stdout next")
@@ -559,7 +558,7 @@ Command({trainer!r}).evaluate(Job("tiny", load_config(net), net, 0, None, Path({
 def test_the_example_of_ones_own_trainer(tmp_path):
     shutil.copytree(EXAMPLE, tmp_path / "own")
     (tmp_path / "own" / "grid.yaml").write_text(
-        "schema: scalenet-grid/1\nname: two\npoints: {kind: list, values: [[2, 1, 1], [1, 1, 1.4]]}\ninclude: []\n"
+        "schema: scalenet-grid/1\nname: one\npoints: {kind: list, values: [[2, 1, 1]]}\ninclude: []\n"
     )
     (line,) = [line for line in (EXAMPLE / "README.md").read_text().splitlines() if "--evaluate" in line]
     trainer = line.split("'")[1].replace("python ", f"{PYTHON} ")
@@ -567,9 +566,8 @@ def test_the_example_of_ones_own_trainer(tmp_path):
     words += ["--evaluate", trainer, "-o", "run"]
     done = commands.run([*SCALENET, "grid-search", *words], cwd=tmp_path / "own")
     assert done.returncode == 0, done.stderr
-    rows = list(csv.DictReader(done.stdout.splitlines()))
-    assert len(rows) == 2
-    assert all(float(row["accuracy"]) > 0.5 for row in rows), "four quarters are easy"
+    (row,) = csv.DictReader(done.stdout.splitlines())
+    assert float(row["accuracy"]) > 0.5, "four quarters are easy"
 
 
 def test_what_the_last_line_says_gives_the_winner_of_a_measured_grid(tiny, tmp_path):

@@ -17,7 +17,9 @@ import yaml
 from commands import SCALENET
 from interruption import workers
 
+import scalenet
 from scalenet.arch.config import load_config
+from scalenet.arch.errors import RunError, ScalenetError
 from scalenet.checks.verification import verify
 
 if TYPE_CHECKING:
@@ -43,11 +45,11 @@ def command(tiny: Path, output: Path, *words: str) -> list[str]:
         "--epochs",
         "4",
         "--batch-size",
-        "8",
+        "15",
         "--seeds",
         "2",
         "--learning-rate",
-        "0.002",
+        "0.004",
     ]
     return [*SCALENET, "grid-search", *fixed, "--workers", "1", "-o", str(output), *words]
 
@@ -352,10 +354,12 @@ def test_a_search_is_looked_at_and_stopped_from_elsewhere(tiny, tmp_path):
     assert (status(output)["running"], status(output)["stopped"]) == ([], True)
 
 
-def status(output: Path) -> Any:
-    words = [*SCALENET, "search", "status", str(output), "--json"]
-    result = commands.run(words)
-    return json.loads(result.stdout) if result.returncode == 0 else {"running": []}
+def status(output: Path) -> dict[str, Any]:
+    """Return what `scalenet search status --json` says, of a search that may still be none."""
+    try:
+        return scalenet.open_search(output).status().data()
+    except (ScalenetError, RunError):
+        return {"running": []}
 
 
 def test_a_search_that_a_storage_does_not_have_is_not_made_by_looking_for_it(finished):
@@ -379,7 +383,7 @@ def test_where_there_is_no_search_that_is_said(tmp_path, words):
     [
         ("torch: ", "torch: 0.", "versions differ"),
         ("tiny_a2_b1_g1: 'sha256:", "tiny_a2_b1_g1: 'sha256:0", "candidates differ"),
-        ("batch_size: 8", "batch_size: 9", "recipe differ"),
+        ("batch_size: 15", "batch_size: 16", "recipe differ"),
         ("schema:", "schma:", "did you mean 'schema'"),
     ],
 )

@@ -80,6 +80,7 @@ def searched(tmp_path: Path) -> Callable[..., scalenet.Search]:
     return search
 
 
+@pytest.mark.drawn
 def test_everybody_is_trained_shortly_and_few_to_the_end(searched):
     judge = Judge()
     search = searched(judge).run(say=None)

@@ -8,7 +8,6 @@ import re
 import shlex
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -103,14 +102,25 @@ def test_the_documented_search_by_torchrun(tiny, tmp_path):
     shutil.copy(tiny / "net.yaml", tmp_path)
     (tmp_path / "one.yaml").write_text((tiny / "grid.yaml").read_text().replace(", [1, 1.5, 1], [1, 1, 1.5]", ""))
     words = [sys.executable, "-m", *shlex.split(line), "--json"]
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = commands.run(words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["evidence"]["accuracy"] > 0.8, "light and dark squares are easy"
     assert len((tmp_path / "run" / "curves.csv").read_text().splitlines()) == 1 + 3
 
 
-def test_its_trainers_end_with_a_worker_that_is_interrupted(command, job):
-    worker = working(command, job)
+SLOW = """
+import os, sys, time
+from pathlib import Path
+folder = Path(sys.argv[1])
+(folder / f"checkpoints/step-{os.environ['RANK']}").mkdir(parents=True)
+time.sleep(300)
+"""
+
+
+def test_its_trainers_end_with_a_worker_that_is_interrupted(job, tmp_path):
+    (tmp_path / "slow.py").write_text(SLOW)  # torchrun is the same whatever trains
+    launch = TORCHRUN.removesuffix("-m scalenet_cli")
+    worker = working(Command(f"{launch} {tmp_path}/slow.py {{folder}}/{{budget}} {{config}} {{seed}}"), job)
     worker.send_signal(signal.SIGINT)
     worker.communicate(timeout=60)
     assert not running(job.folder)

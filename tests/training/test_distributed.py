@@ -61,7 +61,8 @@ def test_two_processes_have_the_losses_of_one(tiny: Path, tmp_path: Path) -> Non
         out = tmp_path / f"{processes}.json"
         launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"] if processes == 2 else []
         words = [*launcher, str(tmp_path / "script.py"), str(tiny / "net.yaml"), str(tiny / "images"), str(out)]
-        subprocess.run([sys.executable, *words], check=True, capture_output=True)
+        done = subprocess.run([sys.executable, *words], check=False, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
         found[processes] = json.loads(out.read_text())
     one, two = found[1], found[2]
     assert len(one["losses"]) == 12
@@ -77,12 +78,9 @@ def test_the_command_trains_in_two_processes_and_speaks_once(tiny: Path, tmp_pat
     command = [sys.executable, *launcher, *words, "-o", str(tmp_path / "run")]
     done = subprocess.run(command, cwd=tiny, capture_output=True, text=True, check=True)
     (row,) = json.loads(done.stdout)
-    assert row["epochs"] == 2
+    assert row["epochs"] == 2  # that two processes go on where they were killed: tests/search/test_torchrun.py
     assert done.stderr.count("images to train on") == 1
     assert json.loads((tmp_path / "run" / "environment.json").read_text())["processes"] == 2
-    again = subprocess.run(command, cwd=tiny, capture_output=True, text=True, check=True)
-    assert "going on after step" in again.stderr
-    assert {**json.loads(again.stdout)[0], "seconds": 0} == {**row, "seconds": 0}
 
 
 def test_every_value_is_in_one_part() -> None:
