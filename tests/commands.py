@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import pty
+import select
 import shutil
 import signal
 import subprocess
@@ -57,6 +59,19 @@ def run(
     if check:
         done.check_returncode()
     return done
+
+
+def run_on_terminal(command: Sequence[str], *, env: Mapping[str, str]) -> tuple[int, str]:
+    """Run such a program with a terminal as its stdout; return its exit code and what was shown there."""
+    master, slave = pty.openpty()
+    process = _Fork(command, {1: os.ttyname(slave), 2: os.devnull}, cwd=None, env=env, session=False)
+    shown = b""
+    while process.poll() is None or select.select([master], [], [], 0)[0]:
+        if select.select([master], [], [], 0.02)[0]:
+            shown += os.read(master, 65536)
+    os.close(slave)
+    os.close(master)
+    return process.wait(), shown.decode()
 
 
 def start(command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Program:

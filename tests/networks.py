@@ -36,6 +36,9 @@ PADDED = [name for name in registry.names() if not name.startswith(_UNPADDED)]
 SEARCHED = [name for name in registry.names() if name not in {*DEEP, *HEAVY, *GROWING, "inception_v3"}]
 """Enough to hold searches for a budget against."""
 
+VARIED = ["convnext_atto", "mobilenet_v3_small", "squeezenet1_0", "inception_v3", "shufflenet_v2_x1_0", "vit_small"]
+"""A layer norm, a gate, concatenations, windows of all sides, a shuffle, and attention: small, and each of its kind."""
+
 SMALL = [name for name in registry.names() if name not in DEEP]
 
 

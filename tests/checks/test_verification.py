@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from networks import SMALL
+from networks import VARIED
 
 from scalenet.arch.config import CompoundRule, MultipliersRule, PresetRule, SharesRule, dumps, load_config, loads, save
 from scalenet.arch.registry import registered
@@ -19,7 +19,7 @@ def text():
     return dumps(scale_by(base, CompoundRule(alpha=1.2, beta=1.1, gamma=1.15, phi=-2.0)))
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", [*VARIED, "small_resnet"])
 def test_baselines_hold(name):
     assert verify(registered(name)) == []
 

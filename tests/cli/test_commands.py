@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import json
 import os
-import pty
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import commands
 import jsonschema
 import pytest
 import yaml
@@ -272,18 +271,10 @@ TABLES = [
 
 @pytest.mark.parametrize("words", TABLES, ids=" ".join)
 def test_tables_fit_a_terminal_of_80_columns(words):
-    master, slave = pty.openpty()
     environment = {**os.environ, "COLUMNS": "80", "TERM": "xterm", "NO_COLOR": "1"}
-    command = [sys.executable, "-m", "scalenet_cli", *words]
-    process = subprocess.Popen(command, stdout=slave, stderr=subprocess.DEVNULL, env=environment)
-    os.close(slave)
-    shown = b""
-    with contextlib.suppress(OSError):
-        while part := os.read(master, 65536):
-            shown += part
-    os.close(master)
-    assert process.wait() == 0
-    text = re.sub(r"\x1b\[[0-9;]*m", "", shown.decode())
+    code, shown = commands.run_on_terminal([*commands.SCALENET, *words], env=environment)
+    assert code == 0
+    text = re.sub(r"\x1b\[[0-9;]*m", "", shown)
     assert "…" not in text
     assert max(map(len, text.splitlines())) <= 80
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from networks import VARIED
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
@@ -142,11 +143,7 @@ def test_the_meta_device_counts_as_the_cpu_does(module: nn.Module, input: Any) -
     assert scalenet.measure(copy.deepcopy(module).to("meta"), input) == scalenet.measure(module, input)
 
 
-@pytest.mark.parametrize(
-    "name",
-    # grouped and transposed windows are above; here a layer norm, a gate, concatenations, a shuffle, and attention
-    ["convnext_atto", "mobilenet_v3_small", "squeezenet1_0", "inception_v3", "shufflenet_v2_x1_0", "vit_small"],
-)
+@pytest.mark.parametrize("name", VARIED)
 def test_the_meta_device_counts_baselines_as_plain_fvcore_does(name: str) -> None:
     module = scalenet.build(scalenet.load(name)).eval()
     small = name not in ("inception_v3", "vit_small")  # which take no other size, or no smaller one

@@ -213,7 +213,7 @@ def test_early_stopping_keeps_the_best_epoch(tiny: Path, tmp_path: Path) -> None
 
 
 def test_killed_by_a_signal_the_installed_command_goes_on(tiny: Path, tmp_path: Path) -> None:
-    words = ["train", "net.yaml", "--data", "images", "--recipe", "small_images", "--epochs", "40", "--batch-size", "8"]
+    words = ["train", "net.yaml", "--data", "images", "--recipe", "small_images", "--epochs", "24", "--batch-size", "8"]
     command = [
         sys.executable,
         "-m",
@@ -233,6 +233,6 @@ def test_killed_by_a_signal_the_installed_command_goes_on(tiny: Path, tmp_path: 
     process.wait()
     again = subprocess.run([*command, "--json"], cwd=tiny, capture_output=True, text=True, check=True)
     assert "going on after step" in again.stderr
-    assert json.loads(again.stdout)[0]["epochs"] == 40
+    assert json.loads(again.stdout)[0]["epochs"] == 24
     environment = json.loads((tmp_path / "run" / "environment.json").read_text())
     assert environment["command"].startswith("scalenet train net.yaml --data images")
