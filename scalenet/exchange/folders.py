@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from scalenet.training.preprocessing import Preprocessing
 
 _PACKAGES = {"torchvision": "torchvision", "timm": "timm", "huggingface": "transformers"}
-_CANDIDATES = {
+CANDIDATES = {
     "torchvision": torchvision.candidates,
     "timm": timm.candidates,
     "huggingface": huggingface.candidates,
@@ -100,7 +100,7 @@ def for_library(trained: Trained, library: Library) -> Written:
     """Return the files that a library loads; raise ScalenetError where it cannot express the network."""
     about = trained.about
     model = about.plan.config.model
-    chosen = expressed(model, _CANDIDATES[library](model), library)
+    chosen = expressed(model, CANDIDATES[library](model), library)
     state = state_in(library, trained.weights, on_meta(model), model, chosen.name)
     if library == "huggingface":
         return _of_transformers(about, chosen, state)

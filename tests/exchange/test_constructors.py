@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 import scalenet
 from scalenet.arch.config import config_of
 from scalenet.exchange.constructors import candidate
+from scalenet.exchange.folders import CANDIDATES
 from scalenet.exchange.matching import on_meta
 from scalenet.exchange.shaping import state_in
 from scalenet.training.checkpoint import About, Imported, Trained, read_trained, write_weights
@@ -121,10 +122,8 @@ def test_what_is_written_computes_as_ours_there(tmp_path: Path, library: str, na
 
 @pytest.mark.parametrize(("library", "name"), CASES)
 def test_a_call_or_config_makes_each(library: str, name: str) -> None:
-    from scalenet.exchange import folders
-
     model = MADE[library][name].model
-    found = candidate.expressed(model, folders._CANDIDATES[library](model), library)  # type: ignore[index, arg-type]
+    found = candidate.expressed(model, CANDIDATES[library](model), library)  # type: ignore[index, arg-type]
     assert scalenet.cost(found.made.with_classes(3)).params == scalenet.cost(model.with_classes(3)).params
     assert found.call.count("(") == found.call.count(")")
 
@@ -143,11 +142,9 @@ NOT: list[tuple[str, scalenet.Architecture, str]] = [
 
 @pytest.mark.parametrize(("library", "architecture", "said"), NOT)
 def test_what_a_library_cannot_express_is_said(library: str, architecture: scalenet.Architecture, said: str) -> None:
-    from scalenet.exchange import folders
-
     model = architecture.model
     with pytest.raises(scalenet.ScalenetError) as caught:
-        candidate.expressed(model, folders._CANDIDATES[library](model), library)  # type: ignore[index, arg-type]
+        candidate.expressed(model, CANDIDATES[library](model), library)  # type: ignore[index, arg-type]
     assert caught.value.message.endswith(f"cannot express this, {said}")
     assert caught.value.hint == "`--to torch` writes any network"
 

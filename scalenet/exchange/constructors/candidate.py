@@ -64,6 +64,11 @@ def _told(value: Any) -> str:
     return "left out" if value is None else "a stage more" if isinstance(value, dict | list) else str(value)
 
 
+def halving(model: Model, **options: Any) -> tuple[Any, ...]:
+    """Return a model's stages, each with `options`, of which all but the first halve the map."""
+    return tuple(stage.changed(stride=2 if number else 1, **options) for number, stage in enumerate(model.stages))
+
+
 def by_name(model: Model, library: Library) -> Iterator[tuple[Counterpart, Model]]:
     """Yield a library's networks of a model's family, and what they compute in our words."""
     kind = family(model)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from scalenet.arch.ends import DeepStem
 from scalenet.arch.slots import scaled
 from scalenet.arch.style import Norm
-from scalenet.exchange.constructors.candidate import Candidate, by_name
+from scalenet.exchange.constructors.candidate import Candidate, by_name, halving
 from scalenet.exchange.families import family
 from scalenet.exchange.matching import known_network
 
@@ -69,10 +69,7 @@ def _convnext(model: Model) -> Iterator[Candidate]:
     """create_model("convnext_tiny", depths, dims): any widths and depths."""
     base = known_network("convnext_tiny").model
     scale = model.stages[0].options()["scale"]
-    stages = tuple(
-        stage.changed(kernel=7, expand=4, scale=scale, stride=2 if number else 1)
-        for number, stage in enumerate(model.stages)
-    )
+    stages = halving(model, kernel=7, expand=4, scale=scale)
     widths, depths = [stage.width for stage in model.stages], [stage.depth for stage in model.stages]
     made = base.changed(stem=base.stem.changed(width=widths[0]), stages=stages)
     yield _created(
@@ -84,10 +81,7 @@ def _densenet(model: Model) -> Iterator[Candidate]:
     """create_model("densenet121", growth_rate, block_config, bn_size): the stem is twice as wide as the growth rate."""
     base = known_network("densenet121").model
     growth, size = model.stages[0].width, model.stages[0].options()["bottleneck"]
-    stages = tuple(
-        stage.changed(width=growth, kernel=3, bottleneck=size, stride=2 if number else 1)
-        for number, stage in enumerate(model.stages)
-    )
+    stages = halving(model, width=growth, kernel=3, bottleneck=size)
     made = base.changed(stem=base.stem.changed(width=2 * growth), stages=stages)
     depths = [stage.depth for stage in model.stages]
     arguments = {"growth_rate": growth, "block_config": depths, "bn_size": size}

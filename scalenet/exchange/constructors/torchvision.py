@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from scalenet.arch.slots import divisible
 from scalenet.exchange.configs import round_filters
-from scalenet.exchange.constructors.candidate import Candidate, by_name
+from scalenet.exchange.constructors.candidate import Candidate, by_name, halving
 from scalenet.exchange.families import family
 from scalenet.exchange.matching import known_network
 
@@ -181,10 +181,7 @@ def _convnext(model: Model) -> Iterator[Candidate]:
     base = known_network("convnext_tiny").model
     scale = model.stages[0].options()["scale"]
     widths = [stage.width for stage in model.stages]
-    stages = tuple(
-        stage.changed(kernel=7, expand=4, scale=scale, stride=2 if number else 1)
-        for number, stage in enumerate(model.stages)
-    )
+    stages = halving(model, kernel=7, expand=4, scale=scale)
     made = base.changed(stem=base.stem.changed(width=widths[0]), stages=stages)
     rows = [
         f"CNBlockConfig({stage.width}, {after}, {stage.depth})"
@@ -201,10 +198,7 @@ def _densenet(model: Model) -> Iterator[Candidate]:
     """DenseNet(growth_rate, block_config, num_init_features, bn_size): one growth rate for all stages."""
     base = known_network("densenet121").model
     growth, options = model.stages[0].width, model.stages[0].options()
-    stages = tuple(
-        stage.changed(width=growth, kernel=3, bottleneck=options["bottleneck"], stride=2 if number else 1)
-        for number, stage in enumerate(model.stages)
-    )
+    stages = halving(model, width=growth, kernel=3, bottleneck=options["bottleneck"])
     made = base.changed(stem=base.stem.changed(width=model.stem.width), stages=stages)
     depths = tuple(stage.depth for stage in model.stages)
     call = (
