@@ -50,7 +50,9 @@ def main() -> None:
     rounded = seconds(
         lambda: scale_dimensions(model, rounding, depth=depth, width=width, resolution=resolution), runs=3
     )
-    report("one network", 1, seconds(lambda: cost(base)), reference)
+    report("one network by its layers", 1, seconds(lambda: cost(base)), reference)
+    own = dimensions(model)
+    report("one network by numbers", 1, seconds(lambda: cost_many(model, own)), reference)
     report("arrays: all counts", CANDIDATES, seconds(lambda: cost_many(model, numbers)), reference)
     report("arrays: rounding alone", CANDIDATES, rounded, reference)
 
@@ -63,7 +65,7 @@ def main() -> None:
 
 def report(name: str, count: int, taken: float, reference: float) -> None:
     """Print one line."""
-    print(f"{name:24} {count / taken:12.4g} a second, {reference * count / taken:10.4g} × fvcore")
+    print(f"{name:26} {count / taken:12.4g} a second, {reference * count / taken:10.4g} × fvcore")
 
 
 if __name__ == "__main__":

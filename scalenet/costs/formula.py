@@ -177,13 +177,19 @@ def cost_record(model: Model) -> CostRecord:
 def cost_many(model: Model, numbers: Dimensions, *, threads: int = 2, exact: bool = True) -> Cost:
     """Count many scaled versions of one model: int64 arrays as long as those in `numbers`, and no `parts`.
 
+    Of one network's `numbers` every figure is an int, in microseconds.
     The arrays are worked through in blocks that fit the cache, in float64, whose sums and products are exact below
     2⁵³; a figure that is not below it raises OverflowError. Without `exact` figures are float64, however large.
     """
+    names = _operators(model)
+    evaluated = _evaluator(_whole, model)
+    if all(isinstance(value, int) for value in _fields(numbers)):
+        figures = evaluated(_fields(numbers))
+        if exact:
+            check_exact(max(figures))
+        return _costed(names, [int(figure) for figure in figures])
     length = max(np.size(value) for value in _fields(numbers))
     given = _fields(each(numbers, as_floats))
-    names = tuple(cost(model).flops_by_operator)
-    evaluated = _evaluator(_whole, model)
     result = np.zeros((len(names) + 2, length))
 
     def work(start: int) -> None:
@@ -199,9 +205,13 @@ def cost_many(model: Model, numbers: Dimensions, *, threads: int = 2, exact: boo
     if exact:
         check_exact(result.max(initial=0))
         result = result.astype(np.int64)
-    operators = dict(zip(names, result, strict=False))
-    flops = sum(operators[name] for name in MULTIPLYING if name in operators)
-    return Cost(flops, operators, result[-2], result[-1])
+    return _costed(names, result)
+
+
+def _costed(operators: tuple[str, ...], figures: Any) -> Cost:
+    """Return figures in the order of `_whole` as costs."""
+    whole = Tally(dict(zip(operators, figures, strict=False)), figures[-2], figures[-1])
+    return Cost(whole.flops, whole.operators, whole.params, whole.activations)
 
 
 Counted: TypeAlias = "Callable[[Model, Dimensions], list[Any]]"
@@ -210,7 +220,13 @@ Counted: TypeAlias = "Callable[[Model, Dimensions], list[Any]]"
 def _whole(model: Model, numbers: Dimensions) -> list[Any]:
     """Return FLOPs by operator, as one network of the model has them, parameters and activations."""
     whole = total(walk(layer_tree(model, numbers)))
-    return [*(whole.operators[name] for name in cost(model).flops_by_operator), whole.params, whole.activations]
+    return [*(whole.operators[name] for name in _operators(model)), whole.params, whole.activations]
+
+
+@lru_cache(maxsize=64)
+def _operators(model: Model) -> tuple[str, ...]:
+    """Return the operators that one network of the model has."""
+    return tuple(cost(model).flops_by_operator)
 
 
 def _runs(model: Model, numbers: Dimensions) -> list[Any]:

@@ -133,9 +133,14 @@ class _Search:
         return bool(self.counts(self.lattice.least())[self.rule.metric][0] > self._range()[1])
 
     def counts(self, numbers: Dimensions, *, exact: bool = False) -> Counts:
-        """Return what a budget may be about, of many networks; memory, which takes longer, only where it is asked."""
+        """Return what a budget may be about, of one network or many; memory, which takes longer, only where asked."""
         counts = cost_many(self.model, numbers, exact=exact)
-        result: Counts = {"flops": counts.flops, "params": counts.params, "activations": counts.activations}
+        figures: dict[Metric, Any] = {
+            "flops": counts.flops,
+            "params": counts.params,
+            "activations": counts.activations,
+        }
+        result: Counts = {metric: np.atleast_1d(figure) for metric, figure in figures.items()}
         if "memory" in {self.rule.metric, *self.rule.ceilings}:
             result["memory"] = memory_many(
                 self.model, numbers, batch=self.rule.batch, training=self.rule.training, exact=exact

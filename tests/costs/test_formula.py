@@ -102,6 +102,9 @@ def assert_each_as_by_itself(model: Model, rows: list[Dimensions]) -> None:
             one.activations,
         )
         assert operators == one.flops_by_operator
+        alone = cost_many(model, row)
+        assert alone == replace(one, parts=())
+        assert {type(figure) for figure in (alone.flops, alone.params, *alone.flops_by_operator.values())} == {int}
     assert many.flops.dtype == np.int64
 
 
