@@ -8,6 +8,7 @@ DEEP = {
     "convnext_tiny",
     "densenet169",
     "efficientnet_v2_s",
+    "inception_resnet_v2",
     "mnasnet_a1",
     "mnasnet_b1",
     "mobilenet_v3_large",
@@ -29,11 +30,11 @@ HEAVY = {"vgg16", "vgg16_bn", "vit_small"}
 GROWING = {"densenet121", "densenet169"}
 """Their blocks grow with their place, so that each depth is walked block by block."""
 
-_UNPADDED = ("convnext", "densenet", "inception", "squeezenet", "vgg", "vit")
+_UNPADDED = ("convnext", "densenet", "inception", "squeezenet", "vgg", "vit", "xception")
 PADDED = [name for name in registry.names() if not name.startswith(_UNPADDED)]
 """In which every window is padded, so that a strided layer leaves the size over the stride, rounded up."""
 
-SEARCHED = [name for name in registry.names() if name not in {*DEEP, *HEAVY, *GROWING, "inception_v3"}]
+SEARCHED = [name for name in registry.names() if name not in {*DEEP, *HEAVY, *GROWING, "inception_v3", "xception"}]
 """Enough to hold searches for a budget against."""
 
 VARIED = ["convnext_atto", "mobilenet_v3_small", "squeezenet1_0", "inception_v3", "shufflenet_v2_x1_0", "vit_small"]

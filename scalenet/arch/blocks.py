@@ -16,6 +16,7 @@ from scalenet.arch.errors import ScalenetError, UnknownNameError
 from scalenet.arch.families.convnext import convnext
 from scalenet.arch.families.densenet import dense
 from scalenet.arch.families.inception import inception_a, inception_c, inception_e
+from scalenet.arch.families.inception_resnet import inception_resnet_a, inception_resnet_b, inception_resnet_c
 from scalenet.arch.families.mobile import fused_mbconv, mbconv, separable
 from scalenet.arch.families.repvgg import repvgg
 from scalenet.arch.families.resnet import basic, bottleneck, regnet
@@ -23,6 +24,7 @@ from scalenet.arch.families.shufflenet import shuffle
 from scalenet.arch.families.squeezenet import fire
 from scalenet.arch.families.transformer import transformer
 from scalenet.arch.families.vgg import vgg
+from scalenet.arch.families.xception import separated, xception
 from scalenet.arch.layers import Layer
 
 Block: TypeAlias = Callable[..., Layer]
@@ -44,6 +46,11 @@ BUILT_IN: dict[str, Block] = {
     "inception_a": inception_a,
     "inception_c": inception_c,
     "inception_e": inception_e,
+    "inception_resnet_a": inception_resnet_a,
+    "inception_resnet_b": inception_resnet_b,
+    "inception_resnet_c": inception_resnet_c,
+    "xception": xception,
+    "separated": separated,
     "transformer": transformer,
 }
 

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from scalenet.arch import blocks, strict_yaml
 from scalenet.arch.amounts import Whole
-from scalenet.arch.convention import CONVENTION
+from scalenet.arch.convention import OF_CONVNETS
 from scalenet.arch.errors import ConfigError, nearest
 from scalenet.arch.files import read_text, write_text
 from scalenet.arch.options import Positive
@@ -225,7 +225,7 @@ class CostRecord(Record):
     flops_by_operator: dict[str, int]
     params: int
     activations: int
-    convention: str = CONVENTION
+    convention: str = OF_CONVNETS
 
 
 class Provenance(Record):
@@ -287,6 +287,11 @@ _FIRST_KEYS = {
     "fire_stage": "block depth width stride kernel squeeze three",
     "vgg_stage": "block depth width stride kernel bias",
     "repvgg_stage": "block depth width stride kernel",
+    "xception_stage": "block depth width stride kernel convs widened",
+    "separated_stage": "block depth width stride kernel",
+    "inception_resnet_a_stage": "block depth width stride factor",
+    "inception_resnet_b_stage": "block depth width stride factor",
+    "inception_resnet_c_stage": "block depth width stride factor activated",
     "inception_a_stage": "block depth width stride pool",
     "inception_c_stage": "block depth width stride inner",
     "inception_e_stage": "block depth width stride",

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-CONVENTION = "multiply-adds of conv and linear, batch 1"
+CONVENTION = "multiply-adds of conv, linear and matmul, batch 1"
+OF_CONVNETS = "multiply-adds of conv and linear, batch 1"
+"""The same, as configs have it in which nothing multiplies matrices."""
+
 MATRIX_OPERATORS = (
     *("conv", "linear", "addmm", "bmm", "einsum", "matmul", "mm", "baddbmm", "addbmm", "mv", "addmv", "dot", "vdot"),
     *("inner", "tensordot", "chain_matmul", "linalg_matmul", "linalg_multi_dot", "linalg_vecdot", "bilinear"),

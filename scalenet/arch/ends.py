@@ -26,7 +26,9 @@ from scalenet.arch.shapes import patches
 from scalenet.arch.slots import divisible, scaled
 
 if TYPE_CHECKING:
+    from scalenet.arch.layers import Count
     from scalenet.arch.slots import Slot
+    from scalenet.arch.style import Style
 
 
 class StemPool(Record):
@@ -56,15 +58,18 @@ class Stem(Record):
 
     def layers(self, slot: Slot) -> Sequence:
         """Return the layers, of images to `width` channels."""
-        conv = slot.style.conv(
-            slot.in_channels,
-            slot.width,
+        conv = self._conv(slot.style, slot.in_channels, slot.width, slot.stride)
+        return Sequence((*conv.layers, *self.pooling()))
+
+    def _conv(self, style: Style, entering: Count, width: Count, stride: int) -> Sequence:
+        return style.conv(
+            entering,
+            width,
             kernel=self.kernel,
-            stride=slot.stride,
+            stride=stride,
             bias=bool(self.bias),
             padding=self.padding,
         )
-        return Sequence((*conv.layers, *self.pooling()))
 
     def pooling(self) -> tuple[tuple[str, Layer], ...]:
         """Return the pooling, if there is one."""
@@ -80,22 +85,28 @@ class Stem(Record):
 
 
 class DeepStem(Stem):
-    """Three convolutions, of which the first strides, instead of one: two of half the width, then the last."""
+    """Three convolutions instead of one, or two: the first strides, and all but the last have half the width."""
 
     kind: Literal["deep"]  # type: ignore[assignment]
+    convs: Literal[2] | None = None
 
     def layers(self, slot: Slot) -> Sequence:
         """Return the layers, of images to `width` channels."""
-        style, half = slot.style, scaled(slot.width, 0.5)
-        convs: tuple[tuple[str, Layer], ...] = (
-            ("conv1", style.conv(slot.in_channels, half, kernel=self.kernel, stride=slot.stride)),
-            ("conv2", style.conv(half, half, kernel=self.kernel)),
-            ("conv3", style.conv(half, slot.width, kernel=self.kernel)),
-        )
+        half = scaled(slot.width, 0.5)
+        widths = [*[half] * (self._count - 1), slot.width]
+        convs: list[tuple[str, Layer]] = []
+        entering, stride = slot.in_channels, slot.stride
+        for number, width in enumerate(widths, 1):
+            convs.append((f"conv{number}", self._conv(slot.style, entering, width, stride)))
+            entering, stride = width, 1
         return Sequence((*convs, *self.pooling()))
 
+    @property
+    def _count(self) -> int:
+        return self.convs or 3
+
     def __str__(self) -> str:
-        return f"3 × {super().__str__()}"
+        return f"{self._count} × {super().__str__()}"
 
 
 class PatchStem(Record):

@@ -121,10 +121,11 @@ class Linear:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """A factor a channel that is learned and starts at `start` (ConvNeXt's layer scale)."""
+    """A factor a channel that is learned and starts at `start` (ConvNeXt's layer scale), or a constant one for all."""
 
     channels: Count
     start: float
+    learned: bool = True
 
 
 @dataclass(frozen=True, slots=True)

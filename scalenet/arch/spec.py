@@ -370,7 +370,9 @@ def _fitted(spec: StageSpec, shape: Shape, place: str, style: Style) -> tuple[bo
         slot = Slot(entering.channels, spec.width, 1 if number else spec.stride, style)
         return fit(spec.block_in(slot, spec.options_of(min(number, spec.depth - 1))), entering, place)
 
-    shape = block(0, shape)
+    entering, shape = shape, block(0, shape)
+    if spec.stride > 1 and entering.height > 1 and shape.height == entering.height:
+        raise ValueError(f"{place}: a stride of {spec.stride} leaves {entering} as {shape}; a block of its own strides")
     try:
         left = block(1, shape)
     except ValueError:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 import numpy as np
 
 from scalenet.arch.config import CostRecord
+from scalenet.arch.convention import CONVENTION, OF_CONVNETS
 from scalenet.arch.errors import ScalenetError
 from scalenet.arch.layers import (
     IDENTITY,
@@ -171,6 +172,7 @@ def cost_record(model: Model) -> CostRecord:
         flops_by_operator=counts.flops_by_operator,
         params=counts.params,
         activations=counts.activations,
+        convention=CONVENTION if MATMUL in counts.flops_by_operator else OF_CONVNETS,
     )
 
 
@@ -375,7 +377,7 @@ class Walker:
                 made = layer.heads * self.area**2 + self.shape.channels * self.area
                 self.tally.activations = self.tally.activations + made
             case Scale():
-                self.tally.params = self.tally.params + layer.channels
+                self.tally.params = self.tally.params + layer.learned * layer.channels
             case Position():
                 self.tally.params = self.tally.params + layer.channels * (layer.height * layer.width)
             case Flatten() | Pool() | Shuffle():

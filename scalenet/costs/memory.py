@@ -309,11 +309,11 @@ class _Walker:
                 return self.drop()
             case Linear():
                 return self.matrix(self.bytes(entering), (layer.in_features + 1) * layer.out_features)
-            case Scale():
+            case Scale() if layer.learned:
                 return self.learned(layer.channels, multiplied=True)
             case Position():
                 return self.learned(layer.channels * layer.height * layer.width, multiplied=False)
-            case Shuffle():
+            case Shuffle() | Scale():
                 return Passed((moving(self.map),), (moving(self.map, self.map),))
             case Attention():
                 return self.attention(layer, entering)

@@ -31,6 +31,7 @@ from scalenet.model.modules import (
     SameConv2d,
     Scale,
     Shuffle,
+    Times,
 )
 from scalenet.model.names import names_of_today
 
@@ -153,7 +154,7 @@ def _leaf(layer: Layer) -> nn.Module:  # noqa: PLR0911 - one return a kind of la
         case layers.Linear():
             return nn.Linear(cast("int", layer.in_features), cast("int", layer.out_features))
         case layers.Scale():
-            return Scale(cast("int", layer.channels), layer.start)
+            return Scale(cast("int", layer.channels), layer.start) if layer.learned else Times(layer.start)
         case layers.Shuffle():
             return Shuffle(layer.groups)
         case layers.Attention():

@@ -90,6 +90,22 @@ class Scale(nn.Module):
         return x * self.weight
 
 
+class Times(nn.Module):
+    """A constant factor."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return a map of the input's shape."""
+        return x * self.factor
+
+    def extra_repr(self) -> str:
+        """Return the factor."""
+        return f"{self.factor:g}"
+
+
 class Shuffle(nn.Module):
     """Channels of equal groups take turns."""
 

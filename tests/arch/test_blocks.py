@@ -72,3 +72,12 @@ def test_a_built_in_block_that_is_replaced_takes_effect(monkeypatch: pytest.Monk
     assert scalenet.cost(loads(text).architecture()).flops < before
     with pytest.raises(ScalenetError, match="kernel: unknown key"):
         loads(text.replace("width: 64", "width: 64, kernel: 3"))
+
+
+def test_a_block_that_leaves_its_stride_aside_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def deaf(slot: Slot) -> Layer:
+        return slot.style.conv(slot.in_channels, slot.width)
+
+    monkeypatch.setattr(blocks, "_registered", {"deaf": deaf})
+    with pytest.raises(ScalenetError, match=r"stages\[0\] \(deaf\): a stride of 2 leaves 64×56×56 as 8×56×56"):
+        scalenet.load("resnet18").model.changed(stages=[{"block": "deaf", "depth": 1, "width": 8, "stride": 2}])

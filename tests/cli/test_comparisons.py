@@ -41,7 +41,10 @@ def test_markdown_is_tables_of_equal_rows(scalenet, words):
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_json_is_the_same_by_either_option(scalenet, words):
     assert scalenet(*words, "--json").stdout == scalenet(*words, "--format", "json").stdout
-    assert json.loads(scalenet(*words, "--json").stdout)["convention"] == "multiply-adds of conv and linear, batch 1"
+    assert (
+        json.loads(scalenet(*words, "--json").stdout)["convention"]
+        == "multiply-adds of conv, linear and matmul, batch 1"
+    )
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)

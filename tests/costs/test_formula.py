@@ -72,7 +72,9 @@ def test_counts_beyond_float_precision_are_exact() -> None:
     assert twice.flops_by_operator["conv"] == 4 * once.flops_by_operator["conv"]
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in {"inception_v3", "squeezenet1_0"}])
+@pytest.mark.parametrize(
+    "name", [name for name in NAMES if name not in {"inception_resnet_v2", "inception_v3", "squeezenet1_0", "xception"}]
+)
 def test_smooth_costs_are_the_same_where_all_sizes_are_whole(name: str) -> None:
     model = scalenet.load(name).model.at(224)
     assert total(walk(layer_tree(model), smooth=True)).flops == scalenet.cost(model).flops

@@ -46,6 +46,7 @@ THEIRS |= {
     row["name"]: (f"{row['library']}/{row.get('name_there', row['name'])}", row.get("options", {})) for row in ELSEWHERE
 }
 SIZES = dict.fromkeys(SHAPES, 65) | {
+    "inception_resnet_v2": 79,
     "inception_v3": 79,
     "squeezenet1_0": 65,
     "vit_small": 64,

@@ -273,6 +273,8 @@ def test_the_recorded_cost_is_the_network_s() -> None:
     assert config.cost.params == cost.params
     assert config.cost.activations == cost.activations
     assert config.cost.convention == "multiply-adds of conv and linear, batch 1"
+    attending = scalenet.scale_by(scalenet.load("vit_small"), phi=-1)
+    assert attending.cost.convention == "multiply-adds of conv, linear and matmul, batch 1"
 
 
 def test_the_applied_multipliers_are_those_of_the_rounded_network() -> None:

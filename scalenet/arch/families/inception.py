@@ -39,8 +39,8 @@ def inception_a(slot: Slot, *, pool: Ratio = 1) -> Layer:
     style, entering, width = slot.style, slot.in_channels, slot.width
     paths = (
         ("one", style.conv(entering, width)),
-        ("five", _chain(style, entering, (scaled(width, 0.75), 1), (width, 5))),
-        ("three", _chain(style, entering, (width, 1), (scaled(width, 1.5), 3), (scaled(width, 1.5), 3))),
+        ("five", chain(style, entering, (scaled(width, 0.75), 1), (width, 5))),
+        ("three", chain(style, entering, (width, 1), (scaled(width, 1.5), 3), (scaled(width, 1.5), 3))),
         ("pool", _averaged(style, entering, scaled(width, pool))),
     )
     return Branches(paths, "concat")
@@ -59,7 +59,7 @@ def inception_c(slot: Slot, *, inner: Ratio = 1) -> Layer:
         reduced = Branches(
             (
                 ("three", _conv(style, entering, 2 * width, 3, slot.stride)),
-                ("threes", _chain(style, entering, (third, 1), (half, 3), (half, 3, slot.stride))),
+                ("threes", chain(style, entering, (third, 1), (half, 3), (half, 3, slot.stride))),
                 ("pool", Pool("max", 3, slot.stride, "valid")),
             ),
             "concat",
@@ -68,10 +68,10 @@ def inception_c(slot: Slot, *, inner: Ratio = 1) -> Layer:
         entering = entering + 2 * width + half
     paths = (
         ("one", style.conv(entering, width)),
-        ("seven", _chain(style, entering, (narrow, 1), (narrow, (1, 7)), (width, (7, 1)))),
+        ("seven", chain(style, entering, (narrow, 1), (narrow, (1, 7)), (width, (7, 1)))),
         (
             "sevens",
-            _chain(style, entering, (narrow, 1), (narrow, (7, 1)), (narrow, (1, 7)), (narrow, (7, 1)), (width, (1, 7))),
+            chain(style, entering, (narrow, 1), (narrow, (7, 1)), (narrow, (1, 7)), (narrow, (7, 1)), (width, (1, 7))),
         ),
         ("pool", _averaged(style, entering, width)),
     )
@@ -85,10 +85,10 @@ def inception_e(slot: Slot) -> Layer:
     reduction: tuple[tuple[str, Layer], ...] = ()
     if slot.stride > 1:
         last = scaled(width, 5 / 6)
-        sevens = _chain(style, entering, (half, 1), (half, (1, 7)), (half, (7, 1)), (half, 3, slot.stride))
+        sevens = chain(style, entering, (half, 1), (half, (1, 7)), (half, (7, 1)), (half, 3, slot.stride))
         reduced = Branches(
             (
-                ("three", _chain(style, entering, (half, 1), (last, 3, slot.stride))),
+                ("three", chain(style, entering, (half, 1), (last, 3, slot.stride))),
                 ("sevens", sevens),
                 ("pool", Pool("max", 3, slot.stride, "valid")),
             ),
@@ -99,7 +99,7 @@ def inception_e(slot: Slot) -> Layer:
     sides = Branches(
         (("wide", _conv(style, width, width, (1, 3), 1)), ("tall", _conv(style, width, width, (3, 1), 1))), "concat"
     )
-    threes = _chain(style, entering, (scaled(width, 7 / 6), 1), (width, 3))
+    threes = chain(style, entering, (scaled(width, 7 / 6), 1), (width, 3))
     paths = (
         ("one", style.conv(entering, scaled(width, 5 / 6))),
         ("three", Sequence((("first", style.conv(entering, width)), ("sides", sides)))),
@@ -119,8 +119,11 @@ def _averaged(style: Style, entering: Count, width: Count) -> Sequence:
     return Sequence((("pool", pool), *style.conv(entering, width).layers))
 
 
-def _chain(style: Style, entering: Count, *convs: tuple[Count, Sides] | tuple[Count, Sides, int]) -> Sequence:
-    """Return convolutions one after another, given as width, kernel and, where it is not 1, stride."""
+def chain(style: Style, entering: Count, *convs: tuple[Count, Sides] | tuple[Count, Sides, int]) -> Sequence:
+    """Return convolutions one after another, given as width, kernel and, where it is not 1, stride.
+
+    One that strides reads no padding.
+    """
     layers: list[tuple[str, Layer]] = []
     for name, (width, kernel, *stride) in zip(("first", "second", "third", "fourth", "fifth"), convs, strict=False):
         layers.append((name, _conv(style, entering, width, kernel, *stride or (1,))))
