@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -168,7 +169,12 @@ def _images(
 def _colours(values: Sequence[float] | None, what: str) -> tuple[float, ...] | None:
     if values is not None and len(values) != 3:
         raise ScalenetError(f"{what}: {len(values)} numbers", hint=f"give three: {what} 0.485,0.456,0.406")
-    return None if values is None else tuple(float(one) for one in values)
+    if values is None:
+        return None
+    for one in values:
+        if not math.isfinite(one) or (what == "std" and one <= 0):
+            raise ScalenetError(f"{what}: {one:g} is none", hint="values lie between 0 and 1, and deviations above 0")
+    return tuple(float(one) for one in values)
 
 
 def _about(found: Found, known: Recognised, images: Expected, classes: tuple[str, ...]) -> About:

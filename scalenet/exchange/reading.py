@@ -73,6 +73,8 @@ def _in_folder(folder: Path) -> Path:
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], str]:
+    if path.exists() and not path.is_file():
+        raise ScalenetError(f"{path}: no file", hint=_HINT)
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:

@@ -134,6 +134,8 @@ def test_files_of_no_weights_are_called_what_they_are(tmp_path: Path, content: b
     (tmp_path / "file").write_bytes(content)
     with pytest.raises(scalenet.ScalenetError, match=said):
         scalenet.import_weights(tmp_path / "file", tmp_path / "run", say=None)
+    with pytest.raises(scalenet.ScalenetError, match="/dev/null: no file"):
+        scalenet.import_weights("/dev/null", tmp_path / "run", say=None)
     with pytest.raises(scalenet.ScalenetError, match=r"none of model\.safetensors, "):
         scalenet.import_weights(tmp_path, tmp_path / "run", say=None)
 
@@ -162,6 +164,7 @@ def test_where_tensors_cannot_tell_the_user_is_asked(of_timm: Path, tmp_path: Pa
     assert "no tensor conv1.weight, which is stem.conv.weight" in asked(name="resnet18", library="torchvision")
     assert "interpolation 'nearest'" in asked(name="mobilenetv3_small_100", interpolation="nearest")
     assert "crop 2 is no share" in asked(name="mobilenetv3_small_100", crop=2.0)
+    assert "std: 0 is none" in asked(name="mobilenetv3_small_100", std=(0, 1, 1))
     assert "2 names of classes for 1000" in asked(name="mobilenetv3_small_100", classes=("a", "b"))
 
 
