@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from .errors import plain_errors
-from .options import Json
+from .options import Inputs, Json
 from .output import emit_json, emit_lines, order
 
 if TYPE_CHECKING:
@@ -24,12 +24,6 @@ Targets: TypeAlias = Annotated[
         metavar="TARGET",
         help="Names of listed targets, with * and ?; a config file, a baseline, or package.module:callable. "
         "All that [tool.scalenet] lists, unless given.",
-    ),
-]
-Inputs: TypeAlias = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--input", metavar="SHAPE", help="An input of package.module:callable: 1x3x224x224, 1x77:int64, mask=1x77:bool."
     ),
 ]
 Folder: TypeAlias = Annotated[

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from scalenet.arch.convention import CONVENTION, matrix_flops
-from scalenet.arch.errors import ScalenetError
+from scalenet.arch.errors import RunError, ScalenetError
 from scalenet.arch.quantities import parse_bytes
 from scalenet.arch.words import count
 
 from .errors import plain_errors
-from .options import Json, ResolutionText, Target, load_at
+from .options import Inputs, Json, ResolutionText, load_at
 from .output import bytes_text, emit, emit_json, note
 
 if TYPE_CHECKING:
     from scalenet.arch.spec import Model
+
+
+FIGURES = ("flops", "params", "activations")
 
 
 class By(StrEnum):
@@ -37,7 +41,11 @@ class Counter(StrEnum):
 
 @plain_errors
 def cost(
-    target: Target,
+    targets: Annotated[
+        list[str],
+        typer.Argument(metavar="NAME|FILE|MODULE:CALLABLE…", help="Baselines, presets, YAML files, or any nn.Module."),
+    ],
+    inputs: Inputs = None,
     by: Annotated[By | None, typer.Option(help="Break the figures down.")] = None,
     counter: Annotated[
         Counter, typer.Option(help="Count by formula, or build the network and trace it.")
@@ -53,14 +61,26 @@ def cost(
     resolution: ResolutionText = None,
     json: Json = False,
 ) -> None:
-    """Count FLOPs, parameters, activations and memory of an architecture."""
+    """Count FLOPs, parameters, activations and memory of an architecture; of several, or of any module, a row each.
+
+    package.module:callable is imported from here and counted by fvcore, with torch's own counter as the witness.
+    """
+    from scalenet.checks.targets import is_module
+
+    if len(targets) > 1 or is_module(targets[0]):
+        if by or batch or training or fit or counter is Counter.fvcore:
+            raise ScalenetError("parts, memory and counters are of one description", hint="leave out other options")
+        _show_each(targets, inputs or [], resolution, json=json)
+        return
+    if inputs:
+        raise ScalenetError("--input is of a module", hint="package.module:callable --input 1x3x224x224")
     if by is not None and (batch or training or fit):
         raise ScalenetError("memory has no parts", hint="leave out --by, or --batch, --training and --fit")
     if moments and not training:
         raise ScalenetError("only training has an optimiser", hint="add --training, or leave out --moments")
     if batch and fit:
         raise ScalenetError("--fit finds the batch", hint="leave out --batch")
-    architecture = load_at(target, resolution)
+    architecture = load_at(targets[0], resolution)
     held = _memory(architecture.model, batch, fit, training=training, moments=moments)
     figures = _counted(architecture.model) if counter is Counter.formula else _measured(architecture.model)
     figures = {"name": architecture.name, **figures, "memory": held}
@@ -83,6 +103,43 @@ def cost(
             caption=f"FLOPs: {CONVENTION}",
             formats=dict.fromkeys(keys[1:], count),
         )
+
+
+def _show_each(targets: list[str], inputs: list[str], resolution: str | None, *, json: bool) -> None:
+    """Write a row a network."""
+    from scalenet.checks.targets import is_module
+    from scalenet.costs.formula import cost_record
+
+    rows = [
+        {"name": target, **_measured_module(target, inputs)}
+        if is_module(target)
+        else {"name": target, **_figures(cost_record(load_at(target, resolution).model))}
+        for target in targets
+    ]
+    if json:
+        emit_json({"networks": rows, "convention": CONVENTION})
+    else:
+        emit(rows, caption=f"FLOPs: {CONVENTION}", formats=dict.fromkeys(FIGURES, count))
+
+
+def _figures(counts: Any) -> dict[str, int]:
+    return {figure: getattr(counts, figure) for figure in FIGURES}
+
+
+def _measured_module(target: str, inputs: list[str]) -> dict[str, int]:
+    """Return the figures of a module, which is imported and run in a process of its own."""
+    from scalenet.checks.measuring import measure_targets
+    from scalenet.checks.project import ModuleTarget, Settings
+    from scalenet.checks.targets import NOT_MEASURED, Problem, find_targets
+
+    entry = ModuleTarget(module=target, input=tuple(inputs)) if inputs else target
+    found, problems = find_targets([entry], Path.cwd())
+    limit = Settings().time_limit
+    costs = [cost for _, cost in measure_targets(found, folder=Path.cwd(), time_limit=limit, fast=False)]
+    for cost in (*problems, *costs):
+        if isinstance(cost, Problem):
+            raise (RunError if cost.code == NOT_MEASURED else ScalenetError)(f"{cost.name}: {cost.message}")
+    return _figures(costs[0])
 
 
 def _memory(model: Model, batch: int | None, fit: str | None, *, training: bool, moments: int) -> dict[str, Any]:

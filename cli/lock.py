@@ -6,8 +6,9 @@ from pathlib import Path
 
 import typer
 
-from .check import Every, Folder, Inputs, Targets, folders, measuring, title
+from .check import Every, Folder, Targets, folders, measuring, title
 from .errors import plain_errors
+from .options import Inputs
 from .output import emit_lines, note
 
 

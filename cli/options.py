@@ -104,6 +104,12 @@ Force: TypeAlias = Annotated[bool, typer.Option("--force", help="Replace files t
 ResolutionText: TypeAlias = Annotated[
     str | None, typer.Option("--resolution", metavar="SIZE", help="Input size instead of its own: 224 or 511x513.")
 ]
+Inputs: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--input", metavar="SHAPE", help="An input of package.module:callable: 1x3x224x224, 1x77:int64, mask=1x77:bool."
+    ),
+]
 Target: TypeAlias = Annotated[str, typer.Argument(metavar="NAME|FILE", help="A baseline, a preset or a YAML file.")]
 
 

@@ -60,6 +60,18 @@ def test_cost_by_operator(scalenet):
     assert found["conv"] + found["linear"] == 4089184256
 
 
+def test_cost_of_several_has_a_row_each_and_modules_are_measured(scalenet, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text("from torch import nn\n\n\ndef net():\n    return nn.Conv2d(3, 8, 3)\n")
+    result = scalenet("cost", "resnet18", "mine:net", "--input", "1x3x10x12", "--json")
+    assert [row["flops"] for row in json.loads(result.stdout)["networks"]] == [1814073344, 8 * 27 * 8 * 10]
+    missing = scalenet("cost", "mine:net")
+    assert (missing.exit_code, "a module needs an input" in missing.stderr) == (2, True)
+    assert scalenet("cost", "mine:net", "--input", "1x4x10x12").exit_code == 3
+    assert scalenet("cost", "resnet18", "--input", "1x3x10x12").exit_code == 2
+    assert scalenet("cost", "resnet18", "resnet34", "--by", "stage").exit_code == 2
+
+
 def test_show_reads_like_the_papers_table_1(scalenet):
     table = rows(scalenet("show", "efficientnet_b0").stdout)
     assert [int(row["resolution"]) for row in table] == [224, 112, 112, 56, 28, 14, 14, 7, 7]
