@@ -15,7 +15,7 @@ from scalenet.arch.quantities import parse_bytes
 from scalenet.arch.words import count
 
 from .errors import plain_errors
-from .options import Inputs, Json, ResolutionText, load_at
+from .options import Inputs, Json, Networks, ResolutionText, load_at
 from .output import bytes_text, emit, emit_json, note
 
 if TYPE_CHECKING:
@@ -41,10 +41,7 @@ class Counter(StrEnum):
 
 @plain_errors
 def cost(
-    targets: Annotated[
-        list[str],
-        typer.Argument(metavar="NAME|FILE|MODULE:CALLABLE…", help="Baselines, presets, YAML files, or any nn.Module."),
-    ],
+    targets: Networks,
     inputs: Inputs = None,
     by: Annotated[By | None, typer.Option(help="Break the figures down.")] = None,
     counter: Annotated[

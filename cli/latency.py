@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from scalenet.arch.errors import ScalenetError
 from scalenet.arch.words import seconds_text, times
 
 from .errors import plain_errors
-from .options import Json, ResolutionText, load_at
+from .options import Inputs, Json, Networks, ResolutionText, load_at
 from .output import emit, emit_json, progress
 
 if TYPE_CHECKING:
-    from scalenet.costs.latency import Latency, Setup
+    from scalenet.costs.latency import Latency, Setup, Timed
 
 
 @plain_errors
 def latency(
-    targets: Annotated[list[str], typer.Argument(metavar="NAME|FILE…", help="Baselines, presets or YAML files.")],
+    targets: Networks,
+    inputs: Inputs = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, …")] = "cpu",
     batch: Annotated[int, typer.Option(min=1, help="Images a run.")] = 1,
     dtype: Annotated[str, typer.Option(help="float32, float16, bfloat16 or float64.")] = "float32",
@@ -33,22 +36,47 @@ def latency(
 ) -> None:
     """Measure how long networks take: batch 1, one core, the mean of 20 runs, as in the paper's table 4.
 
-    Several are measured in turns, and compared with the first one.
+    Several are measured in turns, and compared with the first one. package.module:callable is imported from here, and
+    its input says its own batch.
     """
-    architectures = [load_at(target, resolution) for target in targets]
+    networks = [_network(target, inputs or [], resolution, batch) for target in targets]
+    if inputs and not any(isinstance(network, tuple) for network in networks):
+        raise ScalenetError("--input is of a module", hint="package.module:callable --input 1x3x224x224")
     from scalenet.costs.latency import Setup, latencies
 
     setup = Setup(device, batch, dtype, threads, runs, warmup, channels_last, compiled)
     with progress(auto_refresh=False) as bar:
         task = bar.add_task("measuring", total=runs)
         bar.refresh()
-        found = latencies(architectures, setup, progress=lambda: bar.update(task, advance=1, refresh=True))
-    rows = [_row(architecture.name, each, found[0]) for architecture, each in zip(architectures, found, strict=True)]
+        found = latencies(networks, setup, progress=lambda: bar.update(task, advance=1, refresh=True))
+    rows = [_row(name, each, found[0]) for name, each in zip(map(_name, targets, networks), found, strict=True)]
     if json:
         emit_json({"networks": rows, **asdict(setup)})
     else:
         figures = ("mean", "std", "median", "minimum")
         emit(rows, caption=_caption(setup), formats={**dict.fromkeys(figures, seconds_text), "ratio": times})
+
+
+def _network(target: str, inputs: list[str], resolution: str | None, batch: int) -> Timed:
+    """Return what is timed: a description, or a module and tensors of zeros."""
+    from scalenet.checks.targets import is_module
+
+    if not is_module(target):
+        return load_at(target, resolution)
+    if not inputs:
+        raise ScalenetError(f"{target}: a module needs an input", hint="--input 1x3x224x224")
+    if batch > 1:
+        raise ScalenetError(f"{target}: the batch of a module is its input's", hint="leave out --batch")
+    from scalenet.checks.importing import found, let_in, made
+    from scalenet.checks.inputs import parse_input, zeros
+
+    let_in(Path.cwd())
+    module = made(found(target, Path.cwd()))
+    return module, zeros(module, map(parse_input, inputs))
+
+
+def _name(target: str, network: Timed) -> str:
+    return target if isinstance(network, tuple) else str(getattr(network, "name", target))
 
 
 def _row(name: str, found: Latency, first: Latency) -> dict[str, Any]:

@@ -110,6 +110,10 @@ Inputs: TypeAlias = Annotated[
         "--input", metavar="SHAPE", help="An input of package.module:callable: 1x3x224x224, 1x77:int64, mask=1x77:bool."
     ),
 ]
+Networks: TypeAlias = Annotated[
+    list[str],
+    typer.Argument(metavar="NAME|FILE|MODULE:CALLABLE…", help="Baselines, presets, YAML files, or any nn.Module."),
+]
 Target: TypeAlias = Annotated[str, typer.Argument(metavar="NAME|FILE", help="A baseline, a preset or a YAML file.")]
 
 

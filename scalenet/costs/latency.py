@@ -11,7 +11,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import mean, median, stdev
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from scalenet.costs.counter import Input
 
 DTYPES = ("float32", "float16", "bfloat16", "float64")
+_MAPS = 4
+"""Dimensions of a batch of images."""
 _COMPILED = 8
 """How often torch.compile compiles one `forward` before it gives up (its `recompile_limit`)."""
 
@@ -88,6 +90,10 @@ class Setup:
             raise UnknownNameError("dtype", self.dtype, DTYPES, listing=f"known: {', '.join(DTYPES)}")
 
 
+Timed: TypeAlias = "Architecture | Model | tuple[nn.Module, Input]"
+"""What is timed: a description, which is built, or a module with an input as `scalenet.measure` takes it."""
+
+
 def latency(
     architecture: Architecture | Model,
     *,
@@ -127,20 +133,21 @@ def module_latency(module: nn.Module, input: Input, *, runs: int = 20, warmup: i
 
 
 def latencies(
-    architectures: Sequence[Architecture | Model], setup: Setup, *, progress: Callable[[], object] | None = None
+    networks: Sequence[Timed], setup: Setup, *, progress: Callable[[], object] | None = None
 ) -> list[Latency]:
     """Measure networks in turns; random state and threads are as before afterwards.
 
+    Modules are moved to the setup's device, element type and layout, and stay there; their input's batch is its own.
     `progress` is called after each turn. Raise ScalenetError where the device, the element type or the compiler does
     not do it.
     """
     if setup.compiled:
-        if len(architectures) > _COMPILED:
+        if len(networks) > _COMPILED:
             raise ScalenetError(f"torch.compile holds at most {_COMPILED} networks at once", hint="measure fewer")
         torch.compiler.reset()
-    seconds: list[list[float]] = [[] for _ in architectures]
+    seconds: list[list[float]] = [[] for _ in networks]
     with torch.random.fork_rng(devices=[]), on_threads(setup.threads), torch.inference_mode(), _told(setup):
-        calls = [_runnable(architecture, setup) for architecture in architectures]
+        calls = [_runnable(network, setup) for network in networks]
         for call in calls * setup.warmup:
             call()
         for _ in range(setup.runs):
@@ -153,21 +160,39 @@ def latencies(
     return [Latency(tuple(taken)) for taken in seconds]
 
 
-def _runnable(architecture: Architecture | Model, setup: Setup) -> Callable[[], object]:
+def _runnable(network: Timed, setup: Setup) -> Callable[[], object]:
     """Return what runs the network once, to the end."""
-    model = architecture.model if isinstance(architecture, Architecture) else architecture
     place = {"device": torch.device(setup.device), "dtype": getattr(torch, setup.dtype)}
     layout = torch.channels_last if setup.channels_last else torch.contiguous_format
-    module = build(model).eval().to(**place, memory_format=layout)  # type: ignore[call-overload]
-    images = torch.randn(setup.batch, model.channels, *model.size).to(**place, memory_format=layout)
+    if isinstance(network, tuple):
+        module, input = network
+    else:
+        model = network.model if isinstance(network, Architecture) else network
+        module, input = build(model), torch.randn(setup.batch, model.channels, *model.size)
+    module = module.eval().to(**place, memory_format=layout)  # type: ignore[call-overload]
+    given = _moved(input, place, layout)
+    positional = () if isinstance(given, dict) else given if isinstance(given, tuple) else (given,)
+    named = given if isinstance(given, dict) else {}
     forward = torch.compile(module, fullgraph=True) if setup.compiled else module
 
     def run() -> None:
-        forward(images)
-        if images.device.type != "cpu":
-            torch.accelerator.synchronize(images.device)
+        forward(*positional, **named)
+        if place["device"].type != "cpu":
+            torch.accelerator.synchronize(place["device"])
 
     return run
+
+
+def _moved(value: Any, place: dict[str, Any], layout: torch.memory_format) -> Any:
+    """Return tensors on a device, those of images in a layout, and those of floats as an element type."""
+    if isinstance(value, torch.Tensor):
+        moved = value.to(**place) if value.is_floating_point() else value.to(place["device"])
+        return moved.contiguous(memory_format=layout) if moved.ndim == _MAPS else moved
+    if isinstance(value, dict):
+        return {name: _moved(inner, place, layout) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_moved(inner, place, layout) for inner in value)
+    return value
 
 
 def _timed(run: Callable[[], object]) -> float:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 import scalenet
 from scalenet.arch.errors import ScalenetError
@@ -106,3 +107,19 @@ def test_a_compiler_that_fails_is_one_line(monkeypatch: pytest.MonkeyPatch) -> N
 def test_more_networks_than_the_compiler_holds_are_refused() -> None:
     with pytest.raises(ScalenetError, match="at most 8"):
         latencies([TINY] * 9, Setup(compiled=True))
+
+
+def test_modules_are_timed_beside_networks_with_inputs_by_place_or_name() -> None:
+    seen: list[tuple[torch.dtype, bool]] = []
+
+    class Masked(nn.Module):
+        def forward(self, images: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+            seen.append((images.dtype, images.is_contiguous(memory_format=torch.channels_last)))
+            assert mask.dtype == torch.bool
+            return images.sum(1)[mask]
+
+    images, mask = torch.zeros(2, 3, 8, 8), torch.zeros(2, 8, 8, dtype=torch.bool)
+    setup = Setup(dtype="float64", channels_last=True, runs=2, warmup=1)
+    networks = [scalenet.load("small_resnet"), (Masked(), (images, mask)), (Masked(), {"images": images, "mask": mask})]
+    assert [found.runs for found in latencies(networks, setup)] == [2, 2, 2]
+    assert set(seen) == {(torch.float64, True)}
