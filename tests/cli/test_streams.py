@@ -64,8 +64,8 @@ def test_a_working_directory_that_is_gone_is_one_line(tmp_path: Path) -> None:
     ("words", "said"),
     [
         (["cost", "x\n::error::y\u202e"], r"unknown baseline 'x\n::error::y\u202e'"),
-        (["cost", "resnet18", "x\n::error::y"], r"Got unexpected extra argument(s) (x\x0a::error::y)"),
-        (["cost", "resnet18", "postgresql://u:hunter2@h/d"], "Got unexpected extra argument(s) (postgresql://***@h/d)"),
+        (["show", "resnet18", "x\n::error::y"], r"Got unexpected extra argument(s) (x\x0a::error::y)"),
+        (["show", "resnet18", "postgresql://u:hunter2@h/d"], "Got unexpected extra argument(s) (postgresql://***@h/d)"),
         (["cost", "resnet18", "--no\x1b[2Jne"], r"No such option: --no\x1b[2Jne"),
     ],
 )
