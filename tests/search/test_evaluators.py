@@ -503,11 +503,12 @@ def alive(pid: str) -> bool:
 
 
 def test_what_a_trainer_leaves_running_ends_with_it_and_its_exit_code_is_its_own(job, tmp_path):
-    left = "import subprocess, sys\nleft = subprocess.Popen(['sleep', '300'], start_new_session=True)\n"
-    left += f"open({str(tmp_path / 'left')!r}, 'w').write(str(left.pid))\n"
+    left = "import subprocess, sys\nholds = subprocess.Popen(['sleep', '300'], start_new_session=True)\n"  # our pipe
+    left += "apart = subprocess.Popen(['sleep', '900'], start_new_session=True, stdout=subprocess.DEVNULL)\n"
+    left += f"open({str(tmp_path / 'left')!r}, 'w').write(f'{{holds.pid}} {{apart.pid}}')\n"
     done = script(tmp_path, left + """print('{"accuracy": 0.5}')""")
     assert evaluate(Command(done + " {config} {seed}"), job)[0].accuracy == 0.5
-    assert not alive((tmp_path / "left").read_text())
+    assert not any(alive(pid) for pid in (tmp_path / "left").read_text().split())
     killed = script(tmp_path, "import os\nos.kill(os.getpid(), 9)")
     with pytest.raises(RunError, match="exit code -9"):
         evaluate(Command(killed + " {config} {seed}"), job)

@@ -293,6 +293,14 @@ def test_what_is_given_back_is_had_at_once_by_another(url):
     assert claim(board, "three").attempt == 2
 
 
+def test_a_search_that_is_to_stop_hands_out_no_job(url):
+    board = begun(url)
+    board.stop()
+    assert board.claim("one") is None
+    board.begin(aim(4))
+    assert claim(board).key == ("c0", 0, 1)
+
+
 def test_a_job_may_fail_twice_and_is_tried_again_by_the_next_search(url):
     board = begun(url, 3)
     for _ in range(2):
