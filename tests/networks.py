@@ -8,7 +8,6 @@ DEEP = {
     "convnext_tiny",
     "densenet169",
     "efficientnet_v2_s",
-    "inception_resnet_v2",
     "mnasnet_a1",
     "mnasnet_b1",
     "mobilenet_v3_large",
@@ -34,7 +33,8 @@ _UNPADDED = ("convnext", "densenet", "inception", "squeezenet", "vgg", "vit", "x
 PADDED = [name for name in registry.names() if not name.startswith(_UNPADDED)]
 """In which every window is padded, so that a strided layer leaves the size over the stride, rounded up."""
 
-SEARCHED = [name for name in registry.names() if name not in {*DEEP, *HEAVY, *GROWING, "inception_v3", "xception"}]
+_WANT_LARGE_IMAGES = {"inception_resnet_v2", "inception_v3", "xception"}
+SEARCHED = [name for name in registry.names() if name not in {*DEEP, *HEAVY, *GROWING, *_WANT_LARGE_IMAGES}]
 """Enough to hold searches for a budget against."""
 
 VARIED = ["convnext_atto", "mobilenet_v3_small", "squeezenet1_0", "inception_v3", "shufflenet_v2_x1_0", "vit_small"]

@@ -39,10 +39,13 @@ _ACTIVATIONS = {
     "hardsigmoid": "Hardsigmoid",
 }
 
-_TYPES = {"drop_path": "float", "act": "type[nn.Module] | None", "padding": "int | tuple[int, int]"}
+_TYPES = {"drop_path": "float", "factor": "float", "act": "type[nn.Module] | None", "padding": "int | tuple[int, int]"}
 """Types of parameters that are not plain numbers."""
 
-_OWN = ("Branches", "GlobalMean", "SameConv2d", "LayerNorm2d", "Scale", "Shuffle", "Position", "Attention", "DropPath")
+_OWN = (
+    *("Branches", "GlobalMean", "SameConv2d", "LayerNorm2d", "Scale", "Times", "Shuffle", "Position", "Attention"),
+    "DropPath",
+)
 """The modules that PyTorch lacks, in the order in which they are written."""
 
 _IMPORTS = (
@@ -363,7 +366,7 @@ def _leaf(layer: Layer, name: str) -> Expression:  # noqa: PLR0911 - one return 
                 "nn.Linear", (("", Number(layer.in_features, "inputs")), ("", Number(layer.out_features, "outputs")))
             )
         case layers.Scale():
-            return Call("Scale", (("", Number(layer.channels, "width")), ("", repr(layer.start))))
+            return _scale(layer)
         case layers.Shuffle():
             return f"Shuffle({layer.groups})"
         case layers.Attention():
@@ -372,6 +375,12 @@ def _leaf(layer: Layer, name: str) -> Expression:  # noqa: PLR0911 - one return 
             sides = (layer.channels, layer.height, layer.width)
             return Call("Position", tuple(("", str(one)) for one in sides))
     raise ScalenetError(f"{type(layer).__name__}: a layer of an unknown kind cannot be written")
+
+
+def _scale(layer: layers.Scale) -> Call:
+    if not layer.learned:
+        return Call("Times", (("", Number(layer.start, "factor")),))
+    return Call("Scale", (("", Number(layer.channels, "width")), ("", repr(layer.start))))
 
 
 def _conv(layer: layers.Conv, name: str) -> Call:

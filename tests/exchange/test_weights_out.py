@@ -45,6 +45,8 @@ def small(name: str) -> scalenet.Architecture:
         architecture = scalenet.scale(architecture, depth=1 / 6, resolution=1 / 7)
     elif name.startswith("vgg"):
         architecture = scalenet.scale(architecture, width=1 / 8, resolution=1 / 4)
+    elif name == "inception_resnet_v2":
+        architecture = scalenet.scale(architecture.at(96), depth=1 / 10)
     else:
         architecture = architecture.at(96 if name == "inception_v3" else 48)
     return architecture
