@@ -11,7 +11,7 @@ from scalenet.arch.config import loads
 from scalenet.arch.errors import ScalenetError, UnknownNameError
 from scalenet.arch.families.mobile import separable
 from scalenet.arch.families.resnet import basic
-from scalenet.arch.layers import Layer, Sequence  # noqa: TC001 - annotations of blocks are read
+from scalenet.arch.layers import Layer, Sequence
 from scalenet.arch.options import Kernel  # noqa: TC001 - annotations of blocks are read
 from scalenet.arch.slots import Slot  # noqa: TC001 - annotations of blocks are read
 
@@ -81,3 +81,12 @@ def test_a_block_that_leaves_its_stride_aside_is_refused(monkeypatch: pytest.Mon
     monkeypatch.setattr(blocks, "_registered", {"deaf": deaf})
     with pytest.raises(ScalenetError, match=r"stages\[0\] \(deaf\): a stride of 2 leaves 64×56×56 as 8×56×56"):
         scalenet.load("resnet18").model.changed(stages=[{"block": "deaf", "depth": 1, "width": 8, "stride": 2}])
+
+
+def test_a_depthwise_convolution_that_strides_pads_as_its_network() -> None:
+    text = one_stage("{block: separated, depth: 1, width: 32, stride: 2}").replace(
+        "  norm:", "  padding: same\n  norm:"
+    )
+    stage = loads(text).model.layers.stages[0].blocks()[0]
+    assert isinstance(stage, Sequence)
+    assert dict(stage.layers)["depthwise"].padding == "same"  # type: ignore[union-attr]

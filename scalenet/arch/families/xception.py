@@ -43,5 +43,5 @@ def separated(slot: Slot, *, kernel: Kernel = 3) -> Sequence:
 def _separated(
     style: Style, entering: Count, width: Count, kernel: int, *, stride: int = 1, activate: bool = True
 ) -> Sequence:
-    depthwise = Conv(entering, entering, kernel, stride, 1)
+    depthwise = Conv(entering, entering, kernel, stride, 1, padding=style.padding)
     return Sequence((("depthwise", depthwise), *style.conv(entering, width, activate=activate).layers))
