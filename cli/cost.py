@@ -15,11 +15,12 @@ from scalenet.arch.quantities import parse_bytes
 from scalenet.arch.words import count
 
 from .errors import plain_errors
-from .options import Inputs, Json, Networks, ResolutionText, load_at
+from .options import Inputs, Json, Networks, ResolutionText, find_networks
 from .output import bytes_text, emit, emit_json, note
 
 if TYPE_CHECKING:
-    from scalenet.arch.spec import Model
+    from scalenet.arch.spec import Architecture, Model
+    from scalenet.checks.targets import Target as ModuleTarget
 
 
 FIGURES = ("flops", "params", "activations")
@@ -62,22 +63,21 @@ def cost(
 
     package.module:callable is imported from here and counted by fvcore, with torch's own counter as the witness.
     """
-    from scalenet.checks.targets import is_module
+    from scalenet.arch.spec import Architecture
 
-    if len(targets) > 1 or is_module(targets[0]):
-        if by or batch or training or fit or counter is Counter.fvcore:
+    networks = find_networks(targets, inputs, resolution)
+    architecture = networks[0]
+    if len(networks) > 1 or not isinstance(architecture, Architecture):
+        if by or batch or training or moments or fit or counter is Counter.fvcore:
             raise ScalenetError("parts, memory and counters are of one description", hint="leave out other options")
-        _show_each(targets, inputs or [], resolution, json=json)
+        _show_each(targets, networks, json=json)
         return
-    if inputs:
-        raise ScalenetError("--input is of a module", hint="package.module:callable --input 1x3x224x224")
     if by is not None and (batch or training or fit):
         raise ScalenetError("memory has no parts", hint="leave out --by, or --batch, --training and --fit")
     if moments and not training:
         raise ScalenetError("only training has an optimiser", hint="add --training, or leave out --moments")
     if batch and fit:
         raise ScalenetError("--fit finds the batch", hint="leave out --batch")
-    architecture = load_at(targets[0], resolution)
     held = _memory(architecture.model, batch, fit, training=training, moments=moments)
     figures = _counted(architecture.model) if counter is Counter.formula else _measured(architecture.model)
     figures = {"name": architecture.name, **figures, "memory": held}
@@ -102,41 +102,27 @@ def cost(
         )
 
 
-def _show_each(targets: list[str], inputs: list[str], resolution: str | None, *, json: bool) -> None:
-    """Write a row a network."""
-    from scalenet.checks.targets import is_module
+def _show_each(names: list[str], networks: list[Architecture | ModuleTarget], *, json: bool) -> None:
+    """Write a row a network: of descriptions by formula, of modules as each is run in a process of its own."""
+    from scalenet.arch.spec import Architecture
+    from scalenet.checks.measuring import measure_targets
+    from scalenet.checks.project import Settings
+    from scalenet.checks.targets import Problem
     from scalenet.costs.formula import cost_record
 
-    rows = [
-        {"name": target, **_measured_module(target, inputs)}
-        if is_module(target)
-        else {"name": target, **_figures(cost_record(load_at(target, resolution).model))}
-        for target in targets
-    ]
+    modules = [network for network in networks if not isinstance(network, Architecture)]
+    found = measure_targets(modules, folder=Path.cwd(), time_limit=Settings().time_limit, fast=False)
+    measured = iter([costs for _, costs in found])
+    rows = []
+    for name, network in zip(names, networks, strict=True):
+        counts = cost_record(network.model) if isinstance(network, Architecture) else next(measured)
+        if isinstance(counts, Problem):
+            raise RunError(f"{name}: {counts.message}")
+        rows.append({"name": name, **{figure: getattr(counts, figure) for figure in FIGURES}})
     if json:
         emit_json({"networks": rows, "convention": CONVENTION})
     else:
         emit(rows, caption=f"FLOPs: {CONVENTION}", formats=dict.fromkeys(FIGURES, count))
-
-
-def _figures(counts: Any) -> dict[str, int]:
-    return {figure: getattr(counts, figure) for figure in FIGURES}
-
-
-def _measured_module(target: str, inputs: list[str]) -> dict[str, int]:
-    """Return the figures of a module, which is imported and run in a process of its own."""
-    from scalenet.checks.measuring import measure_targets
-    from scalenet.checks.project import ModuleTarget, Settings
-    from scalenet.checks.targets import NOT_MEASURED, Problem, find_targets
-
-    entry = ModuleTarget(module=target, input=tuple(inputs)) if inputs else target
-    found, problems = find_targets([entry], Path.cwd())
-    limit = Settings().time_limit
-    costs = [cost for _, cost in measure_targets(found, folder=Path.cwd(), time_limit=limit, fast=False)]
-    for cost in (*problems, *costs):
-        if isinstance(cost, Problem):
-            raise (RunError if cost.code == NOT_MEASURED else ScalenetError)(f"{cost.name}: {cost.message}")
-    return _figures(costs[0])
 
 
 def _memory(model: Model, batch: int | None, fit: str | None, *, training: bool, moments: int) -> dict[str, Any]:

@@ -12,11 +12,14 @@ from scalenet.arch.errors import ScalenetError
 from scalenet.arch.words import seconds_text, times
 
 from .errors import plain_errors
-from .options import Inputs, Json, Networks, ResolutionText, load_at
+from .options import Inputs, Json, Networks, ResolutionText, find_networks
 from .output import emit, emit_json, progress
 
 if TYPE_CHECKING:
-    from scalenet.costs.latency import Latency, Setup, Timed
+    from torch import nn
+
+    from scalenet.checks.targets import Target as ModuleTarget
+    from scalenet.costs.latency import Latency, Setup
 
 
 @plain_errors
@@ -39,17 +42,21 @@ def latency(
     Several are measured in turns, and compared with the first one. package.module:callable is imported from here, and
     its input says its own batch.
     """
-    networks = [_network(target, inputs or [], resolution, batch) for target in targets]
-    if inputs and not any(isinstance(network, tuple) for network in networks):
-        raise ScalenetError("--input is of a module", hint="package.module:callable --input 1x3x224x224")
+    from scalenet.arch.spec import Architecture
+
+    found = find_networks(targets, inputs, resolution)
+    if batch > 1 and inputs:
+        raise ScalenetError("the batch of a module is its input's", hint="leave out --batch")
+    networks = [network if isinstance(network, Architecture) else _made(network) for network in found]
+    names = [network.name for network in found]
     from scalenet.costs.latency import Setup, latencies
 
     setup = Setup(device, batch, dtype, threads, runs, warmup, channels_last, compiled)
     with progress(auto_refresh=False) as bar:
         task = bar.add_task("measuring", total=runs)
         bar.refresh()
-        found = latencies(networks, setup, progress=lambda: bar.update(task, advance=1, refresh=True))
-    rows = [_row(name, each, found[0]) for name, each in zip(map(_name, targets, networks), found, strict=True)]
+        measured = latencies(networks, setup, progress=lambda: bar.update(task, advance=1, refresh=True))
+    rows = [_row(name, each, measured[0]) for name, each in zip(names, measured, strict=True)]
     if json:
         emit_json({"networks": rows, **asdict(setup)})
     else:
@@ -57,26 +64,14 @@ def latency(
         emit(rows, caption=_caption(setup), formats={**dict.fromkeys(figures, seconds_text), "ratio": times})
 
 
-def _network(target: str, inputs: list[str], resolution: str | None, batch: int) -> Timed:
-    """Return what is timed: a description, or a module and tensors of zeros."""
-    from scalenet.checks.targets import is_module
-
-    if not is_module(target):
-        return load_at(target, resolution)
-    if not inputs:
-        raise ScalenetError(f"{target}: a module needs an input", hint="--input 1x3x224x224")
-    if batch > 1:
-        raise ScalenetError(f"{target}: the batch of a module is its input's", hint="leave out --batch")
+def _made(target: ModuleTarget) -> tuple[nn.Module, Any]:
+    """Return a module, imported from here, and tensors of zeros as its input."""
     from scalenet.checks.importing import found, let_in, made
-    from scalenet.checks.inputs import parse_input, zeros
+    from scalenet.checks.inputs import zeros
 
     let_in(Path.cwd())
-    module = made(found(target, Path.cwd()))
-    return module, zeros(module, map(parse_input, inputs))
-
-
-def _name(target: str, network: Timed) -> str:
-    return target if isinstance(network, tuple) else str(getattr(network, "name", target))
+    module = made(found(target.name, Path.cwd()))
+    return module, zeros(module, target.inputs)
 
 
 def _row(name: str, found: Latency, first: Latency) -> dict[str, Any]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from scalenet.arch.spec import Architecture
+    from scalenet.checks.targets import Target as ModuleTarget
     from scalenet.training.sources import Source
 
 IMAGES, TRAINING, MACHINE = "Images", "How it is trained", "This machine"
@@ -146,6 +147,30 @@ def load_at(target: str, resolution: str | None) -> Architecture:
     if resolution is None:
         return architecture
     return replace(architecture, model=architecture.model.at(parse_size(resolution)))
+
+
+def find_networks(
+    targets: list[str], inputs: list[str] | None, resolution: str | None
+) -> list[Architecture | ModuleTarget]:
+    """Return architectures, and what stands for modules; raise ScalenetError for an option that is of none of them."""
+    from scalenet.arch.errors import ScalenetError
+    from scalenet.checks.inputs import check_names, parse_input
+    from scalenet.checks.targets import Target as ModuleTarget
+    from scalenet.checks.targets import is_module
+
+    modules = list(filter(is_module, targets))
+    if modules and not inputs:
+        raise ScalenetError(f"{modules[0]}: a module needs an input", hint="--input 1x3x224x224")
+    if inputs and not modules:
+        raise ScalenetError("--input is of a module", hint="package.module:callable --input 1x3x224x224")
+    if resolution and len(modules) == len(targets):
+        raise ScalenetError("--resolution is of a description", hint="the --input of a module says its size")
+    given = tuple(map(parse_input, inputs or ()))
+    check_names(given, ", ".join(inputs or ()))
+    return [
+        ModuleTarget(target, given, module=target) if is_module(target) else load_at(target, resolution)
+        for target in targets
+    ]
 
 
 def parse_sizes(text: str) -> int | Literal["tight"]:

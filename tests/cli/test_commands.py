@@ -70,6 +70,10 @@ def test_cost_of_several_has_a_row_each_and_modules_are_measured(scalenet, tmp_p
     assert scalenet("cost", "mine:net", "--input", "1x4x10x12").exit_code == 3
     assert scalenet("cost", "resnet18", "--input", "1x3x10x12").exit_code == 2
     assert scalenet("cost", "resnet18", "resnet34", "--by", "stage").exit_code == 2
+    for of_nothing in (["--moments", "1"], ["--input", "1x3x10x12"]):
+        assert scalenet("cost", "resnet18", "resnet34", *of_nothing).exit_code == 2
+    for command in ("cost", "latency"):
+        assert scalenet(command, "mine:net", "--input", "1x3x10x12", "--resolution", "32").exit_code == 2
     timed = scalenet("latency", "small_resnet", "mine:net", "--input", "1x3x10x12", "--runs", "2", "--json")
     assert [row["name"] for row in json.loads(timed.stdout)["networks"]] == ["small_resnet", "mine:net"]
     assert scalenet("latency", "mine:net").exit_code == 2
