@@ -46,7 +46,7 @@ FOUNDATIONS = {
     "arch/": ("arch",),
     "scaling/": ("arch", "costs.formula", "costs.memory", "costs.tables", "scaling", "_version"),
     "costs/allocation.py": ("arch", "model"),
-    "costs/latency.py": ("arch", "costs.counter", "model"),
+    "costs/latency.py": ("arch", "costs.running", "model"),
     "costs/": ("arch", "costs"),
     "model/": ("arch", "costs.formula", "model"),
     "report/": ("arch", "costs", "report", "scaling", "search", "_version"),

@@ -14,9 +14,11 @@ from statistics import mean, median, stdev
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
+from torch.utils._pytree import tree_map_only
 
 from scalenet.arch.errors import ScalenetError, UnknownNameError
 from scalenet.arch.spec import Architecture, Model
+from scalenet.costs.running import arguments
 from scalenet.model.builder import build
 from scalenet.model.threads import on_threads
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from scalenet.costs.counter import Input
+    from scalenet.costs.running import Input
 
 DTYPES = ("float32", "float16", "bfloat16", "float64")
 _MAPS = 4
@@ -120,8 +122,7 @@ def module_latency(module: nn.Module, input: Input, *, runs: int = 20, warmup: i
 
     Its mode, the random state and the threads are as before afterwards.
     """
-    positional = () if isinstance(input, dict) else input if isinstance(input, tuple) else (input,)
-    named = input if isinstance(input, dict) else {}
+    positional, named = arguments(input)
     was_training = module.training
     try:
         with torch.random.fork_rng(devices=[]), on_threads(1), torch.inference_mode():
@@ -170,9 +171,7 @@ def _runnable(network: Timed, setup: Setup) -> Callable[[], object]:
         model = network.model if isinstance(network, Architecture) else network
         module, input = build(model), torch.randn(setup.batch, model.channels, *model.size)
     module = module.eval().to(**place, memory_format=layout)  # type: ignore[call-overload]
-    given = _moved(input, place, layout)
-    positional = () if isinstance(given, dict) else given if isinstance(given, tuple) else (given,)
-    named = given if isinstance(given, dict) else {}
+    positional, named = tree_map_only(torch.Tensor, lambda one: _moved(one, place, layout), arguments(input))
     forward = torch.compile(module, fullgraph=True) if setup.compiled else module
 
     def run() -> None:
@@ -183,16 +182,10 @@ def _runnable(network: Timed, setup: Setup) -> Callable[[], object]:
     return run
 
 
-def _moved(value: Any, place: dict[str, Any], layout: torch.memory_format) -> Any:
-    """Return tensors on a device, those of images in a layout, and those of floats as an element type."""
-    if isinstance(value, torch.Tensor):
-        moved = value.to(**place) if value.is_floating_point() else value.to(place["device"])
-        return moved.contiguous(memory_format=layout) if moved.ndim == _MAPS else moved
-    if isinstance(value, dict):
-        return {name: _moved(inner, place, layout) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(_moved(inner, place, layout) for inner in value)
-    return value
+def _moved(tensor: torch.Tensor, place: dict[str, Any], layout: torch.memory_format) -> torch.Tensor:
+    """Return a tensor on a device, one of floats as an element type, and one of images in a layout."""
+    moved = tensor.to(**place) if tensor.is_floating_point() else tensor.to(place["device"])
+    return moved.contiguous(memory_format=layout) if moved.ndim == _MAPS else moved
 
 
 def _timed(run: Callable[[], object]) -> float:

@@ -19,13 +19,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from scalenet.costs.counter import is_large
+from scalenet.costs.running import arguments
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from torch import nn
 
-    from scalenet.costs.counter import Input
+    from scalenet.costs.running import Input
 
 
 def peak_memory(module: nn.Module, input: Input) -> int:
@@ -34,8 +35,7 @@ def peak_memory(module: nn.Module, input: Input) -> int:
     `input` is what `scalenet.measure` takes. A copy of the module runs; what cannot run on the meta device runs where
     it is.
     """
-    positional = () if isinstance(input, dict) else input if isinstance(input, tuple) else (input,)
-    call = positional, input if isinstance(input, dict) else {}
+    call = arguments(input)
     if is_large(_elements(module.parameters()), _elements(tree_leaves(call))):
         with suppress(Exception):  # a module that reads values
             return _peak(deepcopy(module).to("meta"), tree_map_only(Tensor, lambda tensor: tensor.to("meta"), call))

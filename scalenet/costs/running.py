@@ -78,13 +78,18 @@ def as_call(module: nn.Module, input: Input) -> tuple[Call, list[Tensor]]:
             )
         if any(map(is_lazy, [*child._parameters.values(), *child._buffers.values()])):
             raise ScalenetError(f"{place} is lazy and has no shapes yet", hint="run it once before it is counted")
-    named = input if isinstance(input, dict) else {}
-    positional = () if isinstance(input, dict) else input if isinstance(input, tuple) else (input,)
-    tensors, form = tree_flatten((positional, named))
+    tensors, form = tree_flatten(arguments(input))
     for tensor in tensors:
         if not isinstance(tensor, Tensor):
             raise ScalenetError(f"an input is {type(tensor).__name__}, not a tensor")
     return Call(module, form), tensors
+
+
+def arguments(input: Input) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return what a module is called with, by place and by name."""
+    if isinstance(input, dict):
+        return (), input
+    return (input if isinstance(input, tuple) else (input,)), {}
 
 
 def unwrapped(module: nn.Module) -> nn.Module:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from scalenet.arch.layers import both
+
 Colours: TypeAlias = tuple[float, float, float]
 
 COLOURS: dict[str, tuple[Colours, Colours]] = {
@@ -28,4 +30,4 @@ class Expected:
     @property
     def crop(self) -> float:
         """The central share of the side."""
-        return (self.size if isinstance(self.size, int) else max(self.size)) / self.resize
+        return max(both(self.size)) / self.resize

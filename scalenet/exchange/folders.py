@@ -12,11 +12,13 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import torch
+from PIL import Image
 from safetensors.torch import load, save
 from torch import nn
 
 from scalenet._version import __version__
 from scalenet.arch import strict_json
+from scalenet.arch.layers import both
 from scalenet.costs.formula import cost
 from scalenet.exchange.constructors import huggingface, timm, torchvision
 from scalenet.exchange.constructors.candidate import expressed
@@ -42,7 +44,6 @@ CANDIDATES = {
     "timm": timm.candidates,
     "huggingface": huggingface.candidates,
 }
-_RESAMPLING = {"bilinear": 2, "bicubic": 3}
 
 _FILE = '''"""{name} as {title} has it: {params:,} parameters, images of {height} × {width} px.
 
@@ -199,13 +200,13 @@ def _imported(package: str) -> Any:
 
 
 def _processor(record: Preprocessing) -> dict[str, Any]:
-    tall, wide = record.size if isinstance(record.size, tuple) else (record.size, record.size)
+    tall, wide = both(record.size)
     return {
         "image_processor_type": "BitImageProcessor",
         "do_convert_rgb": True,
         "do_resize": True,
         "size": {"shortest_edge": record.resize},
-        "resample": _RESAMPLING[record.interpolation],
+        "resample": int(Image.Resampling[record.interpolation.upper()]),
         "do_center_crop": True,
         "crop_size": {"height": tall, "width": wide},
         "do_rescale": True,
@@ -218,7 +219,7 @@ def _processor(record: Preprocessing) -> dict[str, Any]:
 
 def _timm_config(about: About) -> dict[str, Any]:
     record = about.preprocessing
-    size = record.size if isinstance(record.size, tuple) else (record.size, record.size)
+    size = both(record.size)
     pretrained = {
         "num_classes": record.classes,
         "input_size": [3, *size],

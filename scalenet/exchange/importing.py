@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from scalenet.arch.config import Config, dumps
 from scalenet.arch.errors import ScalenetError, UnknownNameError
 from scalenet.arch.files import write_text
+from scalenet.arch.layers import both
 from scalenet.arch.results import Results, check_folder
 from scalenet.arch.words import hush, tell
 from scalenet.costs.formula import cost
@@ -154,7 +155,7 @@ def _images(
         if mean is None or std is None:
             raise ScalenetError(f"{place}: which images {known.source} expects is not known", hint=known.ask)
         own = known.architecture.model.resolution
-        images = Expected(own, own if isinstance(own, int) else max(own), "bilinear", (0, 0, 0), (1, 1, 1))
+        images = Expected(own, max(both(own)), "bilinear", (0, 0, 0), (1, 1, 1))
     given = {"interpolation": interpolation, "mean": _colours(mean, "mean"), "std": _colours(std, "std"), "size": size}
     chosen = replace(images, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
     if crop is None and size is None:
@@ -162,7 +163,7 @@ def _images(
     share = images.crop if crop is None else crop
     if not 0 < share <= 1:
         raise ScalenetError(f"crop {share:g} is no share of the side", hint="give a number above 0, up to 1")
-    side = chosen.size if isinstance(chosen.size, int) else max(chosen.size)
+    side = max(both(chosen.size))
     return replace(chosen, resize=round(side / share))
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from scalenet.arch.errors import ScalenetError
+from scalenet.arch.layers import both
 from scalenet.model.modules import Position
 from scalenet.training.data import resample
 from scalenet.training.embedded import LARGEST, SMALLEST, render
@@ -58,7 +59,7 @@ def embedded_inputs(network: nn.Module, preprocessing: Preprocessing, count: int
 
     They are no larger than `LARGE` where the network leaves that free, so that a large one is tried in seconds too.
     """
-    size = preprocessing.size if isinstance(preprocessing.size, tuple) else (preprocessing.size,) * 2
+    size = both(preprocessing.size)
     if not any(isinstance(layer, Position) for layer in network.modules()):
         size = (min(size[0], LARGE), min(size[1], LARGE))
     images, _ = render(count, size=min(LARGEST, max(SMALLEST, *size)), seed=0)

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field
 
 from scalenet.arch import strict_json
 from scalenet.arch.config import Finite, Multiplier, as_data
+from scalenet.arch.layers import both
 from scalenet.arch.records import Record, as_tuple
 from scalenet.arch.spec import Resolution
 
@@ -45,7 +46,7 @@ class Preprocessing(Record):
     @property
     def resize(self) -> int:
         """The short side of the image of which the centre is taken, pixels."""
-        return before_crop(self.size if isinstance(self.size, int) else max(self.size), self.crop)
+        return before_crop(max(both(self.size)), self.crop)
 
     @property
     def normalization(self) -> Normalization:

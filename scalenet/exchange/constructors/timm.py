@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from scalenet.arch.ends import DeepStem
-from scalenet.arch.slots import scaled
+from scalenet.arch.slots import divisible, scaled
 from scalenet.arch.style import Norm
 from scalenet.exchange.constructors.candidate import Candidate, by_name, halving
 from scalenet.exchange.families import family
@@ -167,8 +167,9 @@ def _as_there(stage: StageSpec, entering: int) -> StageSpec:
     for number in range(stage.depth):
         options, width = stage.options_of(number), stage.width if number else entering
         inner, squeeze = scaled(width, options["expand"]), scaled(width, options["se"])
-        if inner != max(8, (int(inner) + 4) // 8 * 8) and options["expand"] != 1:
-            return made.changed(expand=max(8, (int(inner) + 4) // 8 * 8) / width)
+        rounded = divisible(int(inner), 1.0, 8)
+        if inner != rounded and options["expand"] != 1:
+            return made.changed(expand=rounded / width)
         if options["se"] and squeeze != round(int(inner) * (options["se"] / options["expand"])):
             return made.changed(se=round(int(inner) * (options["se"] / options["expand"])) / width)
     return made

@@ -87,7 +87,8 @@ def _efficientnet(model: Model) -> Iterator[Candidate]:
 
 
 def _multiple(width: int) -> int:
-    return max(8, (width + 4) // 8 * 8)
+    """Return the width that torchvision's `_make_divisible` makes of one."""
+    return int(divisible(width, 1.0, 8))
 
 
 def _mobilenet_v2(model: Model) -> Iterator[Candidate]:
