@@ -69,7 +69,8 @@ def feed(
 ) -> Feed:
     """Return the batches of a set of images at a size; `augmentation` is that of images to train on."""
     if isinstance(images, FileSet):
-        return FileFeed(images, size, augmentation, test_crop, interpolation, device=device, workers=workers)
+        decoded = _Decoded(images, size, augmentation, test_crop, interpolation)
+        return FileFeed(decoded, device=device, workers=workers)
     return MemoryFeed(images, size, augmentation, test_crop, interpolation, device=device, layout=layout)
 
 
@@ -123,19 +124,9 @@ def _home(pixels: Tensor, device: torch.device) -> torch.device:
 class FileFeed:
     """Encoded images, decoded by worker processes no larger than their crop needs."""
 
-    def __init__(
-        self,
-        images: FileSet,
-        size: Size,
-        augmentation: Augmentation | None,
-        test_crop: float,
-        interpolation: Interpolation,
-        *,
-        device: torch.device,
-        workers: int,
-    ) -> None:
-        self.labels, self.device, self.workers, self.strict = images.labels, device, workers, images.strict
-        self.decoded = _Decoded(images, size, augmentation, test_crop, interpolation)
+    def __init__(self, decoded: _Decoded, *, device: torch.device, workers: int) -> None:
+        self.decoded, self.device, self.workers = decoded, device, workers
+        self.labels, self.strict = decoded.images.labels, decoded.images.strict
         self.broken: dict[str, None] = {}
 
     def augmented(self, keys: Iterable[Key]) -> Iterator[tuple[Tensor, Tensor]]:
