@@ -50,6 +50,7 @@ FOUNDATIONS = {
     "costs/": ("arch", "costs"),
     "model/": ("arch", "costs.formula", "model"),
     "report/": ("arch", "costs", "report", "scaling", "search", "_version"),
+    "search/": ("arch", "costs", "model", "report", "scaling", "search", "training", "_version"),
 }
 
 
