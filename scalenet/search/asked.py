@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -10,19 +9,19 @@ from typing import TYPE_CHECKING
 from scalenet._version import __version__
 from scalenet.arch.config import digest
 from scalenet.arch.errors import ScalenetError
-from scalenet.arch.quantities import parse_amounts, parse_seconds, parse_size
+from scalenet.arch.quantities import parse_amounts
 from scalenet.arch.words import duration, number, seconds_text
 from scalenet.costs.formula import cost
-from scalenet.scaling.scaler import load
 from scalenet.search.answer.noise import rounding_noise
 from scalenet.search.answer.sentences import fold_sentence, pilot_sentence, unequal
 from scalenet.search.answer.trainings import cost_spread
-from scalenet.search.evaluators import Given, Table, the_evaluator
+from scalenet.search.evaluators import Table, the_evaluator
 from scalenet.search.plan import Images, Plan
-from scalenet.search.request import EMBEDDED_BASE, TRAIN
+from scalenet.search.request import EMBEDDED_BASE
 from scalenet.search.rungs.pilot import Pilot, around, epochs_of
 from scalenet.search.rungs.race import Race, fewest, fitting, race
 from scalenet.search.rungs.schedule import FACTOR, Schedule, halving, spent
+from scalenet.search.setting import Setting, read_time, the_base, the_recipe, the_source
 from scalenet.search.space.candidates import enumerate_candidates
 from scalenet.search.space.grids import Grid, label, load_grid
 from scalenet.search.space.objective import Objective
@@ -30,51 +29,31 @@ from scalenet.search.space.objective import Objective
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from scalenet.arch.spec import Architecture
-    from scalenet.search.evaluators import Evaluator
+    from scalenet.arch.spec import Architecture, Model
     from scalenet.search.request import Request
+    from scalenet.search.setting import Bar
     from scalenet.search.space.candidates import Candidate, Enumeration
-    from scalenet.training.recipe import Recipe
-    from scalenet.training.selection import Selection
-    from scalenet.training.sources import Source
 
-    Bar = Callable[[str, int, int | None], None]
-    """Hears what takes a while, how much of it is done, and of how much, where that is known."""
-
-EMBEDDED_IMAGES, EMBEDDED_HELD_OUT = 8000, 4000
-"""Images that are rendered to train on, unless there are to be fewer, and to be held out."""
-
-_EMBEDDED_GRID, _GRID, _RECIPE = "small", "shares", "search"
+_EMBEDDED_GRID, _GRID = "small", "shares"
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What was asked for, read and checked; `evaluator` is None for scalenet's own training, which has a `recipe`."""
+class Asked(Setting):
+    """What was asked for: which candidates compete, and what trains them."""
 
-    request: Request
-    base: Architecture
     grid: Grid
     objective: Objective
     found: Enumeration
-    source: Source | None
-    recipe: Recipe | None
-    evaluator: Evaluator | None
+
+    @property
+    def models(self) -> Sequence[Model]:
+        """The networks of the candidates."""
+        return [candidate.config.model for candidate in self.candidates]
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:
         """The candidates in the order of the grid."""
         return self.found.candidates
-
-    @property
-    def judge(self) -> str:
-        """What judges candidates, in words."""
-        asked = self.request.evaluate
-        return asked if isinstance(asked, str) else str(self.evaluator)
-
-    @property
-    def budget(self) -> int | None:
-        """How long a whole training is."""
-        return self.request.epochs if self.recipe is None else self.recipe.epochs
 
     def schedule(self) -> Schedule | Race:
         """Return who is trained with how many seeds for how long: unless asked for, a race where that saves half.
@@ -123,7 +102,7 @@ class Asked:
             first_seed=request.seed,
             share=request.spend,
             within=None if request.within is None else request.within / 100,
-            time_limit=_time(request.time_limit, "--time-limit"),
+            time_limit=read_time(request.time_limit, "--time-limit"),
             at_a_time=len(self.workers()),
             most=request.seeds if isinstance(self.evaluator, Table) else None,
         )
@@ -156,25 +135,6 @@ class Asked:
             return schedule
         return schedule.changed(least=rounding_noise(1 / images.validation))
 
-    def device(self) -> str:
-        """Return where trainings run: other evaluators than scalenet's own see every GPU unless it is said which."""
-        if self.request.device is None and self.evaluator is None:
-            from scalenet.training.devices import usable_device  # noqa: PLC0415 - brings torch
-
-            return usable_device(None)
-        return self.request.device or "cpu"
-
-    def workers(self) -> list[str]:
-        """Return the device of each worker here."""
-        from scalenet.search.queue.placement import devices  # noqa: PLC0415
-
-        device, most = self.device(), len(self.candidates) * self.request.seeds
-        if isinstance(self.evaluator, Given):
-            return devices(device, self.request.workers or 1)
-        if self.request.workers is None and device != "cpu":
-            return list(dict.fromkeys(devices(device, most)))
-        return devices(device, min(most, self.request.workers or os.cpu_count() or 1))
-
     def lines(self) -> Iterator[str]:
         """Yield what lies in the folder of images, how many candidates there are, and where the other points went."""
         if self.source is not None:
@@ -203,40 +163,6 @@ class Asked:
         if self.pilot is not None:
             yield pilot_sentence(self.pilot)
 
-    @cached_property
-    def selection(self) -> Selection:
-        """Which images of the folder are for what."""
-        from scalenet.training.selection import HELD_OUT, select  # noqa: PLC0415 - brings torch
-
-        assert self.source is not None
-        if self.request.folds is not None:
-            from scalenet.training.folds import first_fold  # noqa: PLC0415
-
-            request = self.request
-            return first_fold(self.source, folds=self.request.folds, seed=request.seed, limit=request.images)
-        held_out = self.request.held_out
-        fraction = HELD_OUT if held_out is None else held_out
-        return select(self.source, seed=self.request.seed, limit=self.request.images, fraction=fraction)
-
-    def stakes(self) -> Iterator[str]:
-        """Yield how many images of the folder are for what, and what one of them is worth."""
-        from scalenet.training.data import stakes  # noqa: PLC0415 - brings torch
-
-        if self.source is not None:
-            yield stakes(self.selection)
-
-    def held_out(self) -> int:
-        """Return how many images are held out from a training."""
-        if self.source is None:
-            return EMBEDDED_HELD_OUT
-        return sum(map(len, self.selection.validation.values()))
-
-    def train_images(self) -> int:
-        """Return how many images there are to train on."""
-        if self.source is None:
-            return self.request.images or EMBEDDED_IMAGES
-        return sum(map(len, self.selection.train.values()))
-
     def fast_enough(self, begun: Plan | None, *, say: Callable[[str], None], bar: Bar) -> Asked:
         """Drop candidates that are too slow: those that were when the search was begun, or else are by measurement."""
         limit = self.objective.latency
@@ -261,7 +187,7 @@ class Asked:
         Nothing changes where the epochs were asked for, or only the evaluator knows how long they take. Raise
         ScalenetError where not even the trainings fit that an answer needs.
         """
-        limit = _time(self.request.time_limit, "--time-limit")
+        limit = read_time(self.request.time_limit, "--time-limit")
         if limit is None or self.recipe is None or self.request.epochs is not None:
             return self
         if begun is not None and begun.recipe is not None:
@@ -287,17 +213,6 @@ class Asked:
         assert self.recipe is not None
         return replace(self, recipe=change(self.recipe, [("epochs", epochs)]))
 
-    def seconds_an_epoch(self, images: int | None = None) -> float | None:
-        """Return about how long an epoch takes here, of so many images; None where only the evaluator knows."""
-        if self.recipe is None:
-            return None
-        from scalenet.search.speed import seconds_an_image  # noqa: PLC0415 - brings torch
-
-        models = [candidate.config.model for candidate in self.candidates]
-        batch, device, threads = self.recipe.batch_size, self.workers()[0], self.request.threads
-        count = self.train_images() if images is None else images
-        return count * seconds_an_image(models, batch=batch, device=device, threads=threads)
-
     def _with(self, candidates: Sequence[Candidate]) -> Asked:
         return replace(self, found=replace(self.found, candidates=tuple(candidates)))
 
@@ -316,43 +231,14 @@ class Asked:
 def ask(request: Request) -> Asked:
     """Read and check what was asked for, and list the candidates; nothing is trained, and no image is read."""
     evaluator = the_evaluator(request.evaluate)
-    source = _source(request)
-    base = _base(request, source)
+    source = the_source(request)
+    base = the_base(request, source)
     grid = request.grid or (_EMBEDDED_GRID if base.name == EMBEDDED_BASE else _GRID)
     grid = grid if isinstance(grid, Grid) else load_grid(grid)
     objective = _objective(base, request)
     found = enumerate_candidates(base, grid, ceilings=objective.ceilings)
-    recipe = _recipe(request) if evaluator is None else None
-    return Asked(request, base, grid, objective, found, source, recipe, evaluator)
-
-
-def _source(request: Request) -> Source | None:
-    from scalenet.training.sources import find_source  # noqa: PLC0415 - takes a while
-
-    if request.data is None:
-        return None
-    source = find_source(request.data, request.layout or "auto")
-    if request.strict:
-        source.check_whole()
-    return source
-
-
-def _base(request: Request, source: Source | None) -> Architecture:
-    architecture = load(request.base)
-    model = architecture.model
-    if model.channels != 3:
-        raise ScalenetError(f"{architecture.name} takes images of {model.channels} colours; searches have images of 3")
-    classes = _classes(source) if request.evaluate == TRAIN else request.classes
-    model = model if classes is None else model.with_classes(classes)
-    size = request.resolution
-    size = parse_size(size) if isinstance(size, str) else size
-    return replace(architecture, model=model if size is None else model.at(size))
-
-
-def _classes(source: Source | None) -> int:
-    from scalenet.training.embedded import CLASS_NAMES  # noqa: PLC0415
-
-    return len(CLASS_NAMES if source is None else source.classes)
+    recipe = the_recipe(request) if evaluator is None else None
+    return Asked(request, base, source, recipe, evaluator, grid, objective, found)
 
 
 def _objective(base: Architecture, request: Request) -> Objective:
@@ -363,7 +249,7 @@ def _objective(base: Architecture, request: Request) -> Objective:
     limits = {name: _limit(name, most, getattr(own, name)) for name, most in asked.items() if most is not None}
     try:
         return Objective.model_validate(
-            {"goal": request.objective, "ceilings": limits, "latency": _time(request.max_latency, "--max-latency")}
+            {"goal": request.objective, "ceilings": limits, "latency": read_time(request.max_latency, "--max-latency")}
         )
     except ValidationError as error:
         first = error.errors()[0]
@@ -375,27 +261,3 @@ def _limit(name: str, most: int | str, own: float) -> int:
     if len(amounts) > 1:
         raise ScalenetError(f"--max-{name} {most}: one amount is wanted")
     return amounts[0]
-
-
-def _time(text: float | str | None, option: str) -> float | None:
-    if not isinstance(text, str):
-        return text
-    try:
-        seconds = parse_seconds(text)
-    except ScalenetError as error:
-        raise ScalenetError(f"{option}: {error.message}", hint=error.hint) from None
-    if len(seconds) > 1:
-        raise ScalenetError(f"{option} {text}: one time is wanted")
-    return seconds[0]
-
-
-def _recipe(request: Request) -> Recipe:
-    from scalenet.training.recipe import asked_recipe  # noqa: PLC0415
-
-    return asked_recipe(
-        request.recipe or _RECIPE,
-        request.changes or (),
-        epochs=request.epochs,
-        batch_size=request.batch_size,
-        learning_rate=request.learning_rate,
-    )

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
@@ -30,7 +30,7 @@ from scalenet.search.request import FOLDER
 from scalenet.search.rungs.pilot import Pilot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
     from scalenet.arch.config import Config
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
 OWN_NAME = "search"
 """What a search is called in a database of its own."""
+
+DATABASE = "search.db"
+"""The file of that database."""
 
 PlotName: TypeAlias = Literal["shares", "cost", "curves", "ties"]
 """What the files of a report's plots are called."""
@@ -60,9 +63,9 @@ RESULTS = Results(
 """The files of a search, beside its folders `candidates` and `jobs`."""
 
 
-def database(folder: Path) -> str:
+def database(folder: Path, file: str = DATABASE) -> str:
     """Return the URL of the storage that a search has unless it is given one."""
-    return URL.create("sqlite", database=str(folder.absolute() / "search.db")).render_as_string()
+    return URL.create("sqlite", database=str(folder.absolute() / file)).render_as_string()
 
 
 def place_of(folder: Path, storage: str | None, name: str | None, grace: int = 60) -> Place:
@@ -74,6 +77,35 @@ def place_of(folder: Path, storage: str | None, name: str | None, grace: int = 6
             "others may use this storage too", hint="name the search with --name, or its folder with -o"
         )
     return Place(storage, name or folder.absolute().name, grace)
+
+
+@contextmanager
+def made(folder: Path, place: Place, file: str = DATABASE) -> Iterator[None]:
+    """Make a folder, and take it and an empty database away again where nothing is begun."""
+    ours = not folder.exists()
+    empty = place.url == database(folder, file) and not (folder / file).exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ScalenetError(f"{folder}: cannot be made: {error.strerror}") from None
+    try:
+        yield
+    except BaseException:
+        if empty:
+            _remove_unless_begun(folder / file, place)
+        raise
+    finally:
+        if ours and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def _remove_unless_begun(file: Path, place: Place) -> None:
+    """Remove a database where nothing was begun in it."""
+    with suppress(ScalenetError):
+        if place.look().plan() is not None:
+            return
+    for end in ("", "-wal", "-shm"):
+        file.with_name(f"{file.name}{end}").unlink(missing_ok=True)
 
 
 def recorded_plan(folder: Path) -> Plan | None:

@@ -4,42 +4,43 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scalenet.search.asked import EMBEDDED_HELD_OUT, EMBEDDED_IMAGES
 from scalenet.search.plan import Images
+from scalenet.search.setting import EMBEDDED_HELD_OUT, EMBEDDED_IMAGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from scalenet.search.asked import Asked, Bar
+    from scalenet.search.asked import Asked
     from scalenet.search.evaluators import Evaluator
+    from scalenet.search.setting import Bar, Setting
     from scalenet.search.space.candidates import Candidate
     from scalenet.training.data import Splits
 
 
-def read_images(asked: Asked, copies: int, *, say: Callable[[str], None], bar: Bar) -> Splits:
-    """Read or render the images once, at the largest candidate's size, or their own where that is smaller.
+def read_images(setting: Setting, copies: int, *, say: Callable[[str], None], bar: Bar) -> Splits:
+    """Read or render the images once, at the largest network's size, or their own where that is smaller.
 
-    They are held `copies` times: each worker has them at its candidate's resolution.
+    They are held `copies` times: each worker has them at its network's resolution.
     """
     from scalenet.training.data import embedded_splits, read  # noqa: PLC0415
     from scalenet.training.embedded import rendered_size  # noqa: PLC0415
     from scalenet.training.folds import check_folds  # noqa: PLC0415
     from scalenet.training.sources import native_size  # noqa: PLC0415
 
-    limit, source = asked.request.images, asked.source
-    largest = max(max(candidate.config.model.size) for candidate in asked.candidates)
+    limit, source = setting.request.images, setting.source
+    largest = max(max(model.size) for model in setting.models)
     if source is None:
         size = rendered_size(largest)
         return embedded_splits(size=size, train=limit or EMBEDDED_IMAGES, validation=EMBEDDED_HELD_OUT)
     splits = read(
-        asked.selection,
+        setting.selection,
         size=min(largest, native_size(source)),
         copies=copies,
-        strict=asked.request.strict,
+        strict=setting.request.strict,
         progress=lambda done, total: bar("reading images", done, total),
     )
-    if asked.request.folds is not None:
-        check_folds(splits, asked.request.folds)
+    if setting.request.folds is not None:
+        check_folds(splits, setting.request.folds)
     for line in splits.skipped:
         say(f"skipped {line}")
     return splits
@@ -61,13 +62,13 @@ def images_of(splits: Splits, folds: int | None) -> Images:
     )
 
 
-def trainers(asked: Asked, devices: Sequence[str], splits: Splits) -> list[Evaluator]:
+def trainers(setting: Setting, devices: Sequence[str], splits: Splits) -> list[Evaluator]:
     """Return scalenet's own training on each worker's device."""
     from scalenet.search.evaluators.train import Folds, Train  # noqa: PLC0415 - brings torch
 
-    assert asked.recipe is not None
-    folds = None if asked.request.folds is None else Folds(asked.request.folds, asked.request.seed)
-    return [Train(splits, asked.recipe, device, asked.request.threads, folds=folds) for device in devices]
+    assert setting.recipe is not None
+    folds = None if setting.request.folds is None else Folds(setting.request.folds, setting.request.seed)
+    return [Train(splits, setting.recipe, device, setting.request.threads, folds=folds) for device in devices]
 
 
 def scorer(

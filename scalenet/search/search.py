@@ -18,10 +18,11 @@ from scalenet.search.answer.trainings import shares_of
 from scalenet.search.asked import ask
 from scalenet.search.folder import database, recorded_plan, sweep
 from scalenet.search.images import scorer
+from scalenet.search.judges import Judges, is_apart
 from scalenet.search.queue.database import NoSearchError
 from scalenet.search.queue.jobs import Aim, View
 from scalenet.search.request import Request
-from scalenet.search.running import Ears, Judges, begin, evaluate, expected, is_apart, judges
+from scalenet.search.running import Ears, begin, evaluate, expected, judges
 from scalenet.search.status import Status, html_table
 from scalenet.search.study import load_study
 
@@ -33,11 +34,12 @@ if TYPE_CHECKING:
     from scalenet.report.figures import Plot
     from scalenet.report.findings import Findings
     from scalenet.search.answer.summary import Answer
-    from scalenet.search.asked import Asked, Bar
+    from scalenet.search.asked import Asked
     from scalenet.search.folder import PlotName
     from scalenet.search.plan import Plan
     from scalenet.search.queue.board import Place
     from scalenet.search.queue.launch import Engine
+    from scalenet.search.setting import Bar
     from scalenet.search.study import Study
 
 

@@ -18,10 +18,8 @@ from scalenet.search.answer.trainings import shares_of, tabled
 from scalenet.search.folder import OWN_NAME, Jobs, database, discard, forget_answer, recorded_plan, sweep, write_plan
 from scalenet.search.plan import Plan
 from scalenet.search.plan import recorded as plan_of
-from scalenet.search.queue.crew import work, work_alone
 from scalenet.search.queue.jobs import Aim
 from scalenet.search.queue.storage_url import shown
-from scalenet.search.queue.worker import Task
 from scalenet.search.rungs.race import Race, spent
 from scalenet.search.rungs.schedule import Schedule
 from scalenet.search.space.candidates import Facts
@@ -134,25 +132,6 @@ class Study:
                 raise ScalenetError("--more-seeds is for a finished search", hint="go on with it without them first")
             mine = mine.with_more(more, tuple(outcome.contenders()))
         self.plan = self.plan.changed(schedule=mine, pilot=before.pilot)
-
-    def run_here(self, evaluator: Evaluator, *, look: Callable[[View], None]) -> None:
-        """Evaluate what is left in this process."""
-        work_alone(self.board, self.folder, evaluator, look=look)
-
-    def run(
-        self,
-        evaluators: Sequence[Evaluator],
-        environments: Sequence[Mapping[str, str]],
-        *,
-        look: Callable[[View], None],
-        say: Callable[[str], None],
-    ) -> None:
-        """Evaluate what is left, with a worker process for each evaluator and environment."""
-        tasks = [
-            Task(self.place, self.folder, evaluator, environment)
-            for evaluator, environment in zip(evaluators, environments, strict=True)
-        ]
-        work(self.board, tasks, look=look, say=say)
 
     def score(self, candidates: Sequence[Candidate], scores: Callable[[Candidate], Mapping[str, float | None]]) -> None:
         """Compute the training-free scores of candidates that have none yet, and write `proxies.csv`."""
