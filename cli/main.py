@@ -11,6 +11,7 @@ import typer
 from scalenet._version import __version__
 
 from .baselines import baselines
+from .cam import cam
 from .check import check
 from .cost import cost
 from .diff import diff
@@ -47,6 +48,7 @@ _COMMANDS = (
     scale,
     train,
     evaluate,
+    cam,
     explain,
     diff,
     exponents,

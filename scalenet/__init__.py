@@ -60,11 +60,13 @@ if TYPE_CHECKING:
     from scalenet.scaling.scaler import load
     from scalenet.search.calls import grid_search, open_search, searches
     from scalenet.search.search import Search
+    from scalenet.studies.maps import ActivationMaps, cam
     from scalenet.training.calls import TrainingResult, evaluate, train
     from scalenet.training.recipe import Recipe, load_recipe
     from scalenet.training.scoring import Evaluation
 
 _HOME = {
+    "ActivationMaps": "scalenet.studies.maps",
     "Architecture": "scalenet.arch.spec",
     "BudgetRule": "scalenet.arch.config",
     "CompoundRay": "scalenet.arch.config",
@@ -104,6 +106,7 @@ _HOME = {
     "baselines": "scalenet.scaling.listing",
     "comparators": "scalenet.scaling.comparators",
     "build": "scalenet.running",
+    "cam": "scalenet.studies.maps",
     "check": "scalenet.checks.calls",
     "compound": "scalenet.scaling.rules",
     "cost": "scalenet.library",
@@ -139,6 +142,7 @@ _NAMES = {"register_block": "register"}
 """What is called otherwise at home."""
 
 __all__ = [
+    "ActivationMaps",
     "Architecture",
     "BudgetRule",
     "Comparator",
@@ -178,6 +182,7 @@ __all__ = [
     "__version__",
     "baselines",
     "build",
+    "cam",
     "check",
     "comparators",
     "compound",

@@ -34,6 +34,9 @@ RUNS_NETWORKS = (
     "exchange/",
     "model/",
     "running.py",
+    "studies/activation.py",
+    "studies/maps.py",
+    "studies/pictures.py",
     "training/",
     "search/evaluators/train.py",
     "search/speed.py",
@@ -132,7 +135,7 @@ def test_the_description_of_architectures_does_without_arrays(file: Path) -> Non
 def test_only_reports_draw_and_nothing_that_runs_imports_them(file: Path) -> None:
     names = {name.removeprefix("scalenet.").split(".")[0] for name in imports(parsed(file))}
     assert not names & {"matplotlib", "report"} or place(file).startswith(
-        ("report/", "search/search.py", "training/curves.py")
+        ("report/", "search/search.py", "studies/", "training/curves.py")
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -156,5 +157,7 @@ def written(drawn: Figure, form: str) -> bytes:
     """Return a figure as `svg`, `png` or `pdf`, without a date."""
     dated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
     file = io.BytesIO()
-    drawn.savefig(file, format=form, metadata=dated.get(form, {}))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # names of others are in any letters
+        drawn.savefig(file, format=form, metadata=dated.get(form, {}))
     return file.getvalue()

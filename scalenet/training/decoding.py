@@ -118,10 +118,19 @@ Files: TypeAlias = dict[str, list[File]]
 def read_centre(file: File, size: Size, share: float = 1.0, interpolation: Interpolation = "bilinear") -> Pixels:
     """Decode the central square, `share` of the short side, as uint8 [3, height, width]."""
     with _opened(file) as opened:
-        return _centre(opened, size, share, interpolation)
+        return centre(opened, size, share, interpolation)
 
 
-def _centre(opened: Image.Image, size: Size, share: float, interpolation: Interpolation) -> Pixels:
+def upright_size(file: File) -> Size:
+    """Return width and height of an image as people see it."""
+    with _opened(file) as opened:
+        stated = opened.size
+        opened.load()  # Exif data may stand behind the pixels
+        return _turned(stated, opened)
+
+
+def centre(opened: Image.Image, size: Size, share: float = 1.0, interpolation: Interpolation = "bilinear") -> Pixels:
+    """Return what `read_centre` does, of an image that is open."""
     # Twice the size leaves the resampling something to average.
     stated = opened.size
     image = _upright(opened, round(2 * max(size) / share))
@@ -188,7 +197,7 @@ def decode(
         content = files[place].content()
         digests[place] = hashlib.blake2b(content, digest_size=16).digest()
         with _opened(files[place], content) as opened, _turn(opened):
-            pixels[place] = _centre(opened, (size, size), 1.0, interpolation)
+            pixels[place] = centre(opened, (size, size), 1.0, interpolation)
 
     with quiet(), ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)) as pool:
         tasks = {pool.submit(read, place): place for place in range(len(files))}

@@ -23,10 +23,15 @@ no size shows aliases.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
 from scalenet.arch.errors import ScalenetError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
@@ -70,19 +75,56 @@ def render(count: int, *, size: int, seed: int) -> tuple[NDArray[np.uint8], Inte
     Images are uint8 [count, 3, size, size], labels int64 [count], indices into ``CLASS_NAMES``. Raise
     ``EmbeddedTaskError`` for a count below 1, a size below 8 or a negative seed.
     """
-    _check(count, size=size, seed=seed)
-    # One stream each, so that the first images do not depend on how many follow.
-    orders, scenes, grain = (np.random.Generator(np.random.PCG64(s)) for s in np.random.SeedSequence(seed).spawn(3))
-    blocks = -(-count // len(CLASS_NAMES))
-    labels = np.argsort(orders.random((blocks, len(CLASS_NAMES))), axis=1, kind="stable").reshape(-1)[:count]
+    labels = _labels(count, size=size, seed=seed)
     images = np.empty((count, 3, size, size), dtype=np.uint8)
-    for start in range(0, count, CHUNK):
-        part = slice(start, min(start + CHUNK, count))
-        numbers = scenes.random((part.stop - start, _SCENE_NUMBERS), dtype=np.float32)
+    grain = _streams(seed)[2]
+    for part, numbers in _scenes(count, seed):
         picture = _box_average(_draw(numbers, labels[part], side=_canvas_side(size)), size)
         picture += NOISE * grain.standard_normal(picture.shape, dtype=np.float32)
         images[part] = np.clip(picture * 255.0 + 0.5, 0.0, 255.0)
-    return images, labels.astype(np.int64)
+    return images, labels
+
+
+def render_masks(count: int, *, size: int, seed: int) -> NDArray[np.uint8]:
+    """Return how much of each pixel of `render`'s images the striped object covers, uint8 [count, size, size].
+
+    255 is all of it. Errors are those of `render`.
+    """
+    labels = _labels(count, size=size, seed=seed)
+    masks = np.empty((count, size, size), dtype=np.uint8)
+    side = _canvas_side(size)
+    for part, numbers in _scenes(count, seed):
+        canvas = np.zeros((len(numbers), 3, side, side), dtype=np.float32)
+        shapes = labels[part] // len(DIRECTIONS)
+        _paint_outlines(canvas, _slots(numbers)[-1], shapes=shapes, radius=RADIUS, white=True)
+        masks[part] = np.rint(255 * _box_average(canvas, size)[:, 0])
+    return masks
+
+
+def _streams(seed: int) -> list[np.random.Generator]:
+    """Return random numbers for labels, scenes and grain: apart, so that the first images are those of fewer."""
+    return [np.random.Generator(np.random.PCG64(s)) for s in np.random.SeedSequence(seed).spawn(3)]
+
+
+def _labels(count: int, *, size: int, seed: int) -> Integers:
+    _check(count, size=size, seed=seed)
+    blocks = -(-count // len(CLASS_NAMES))
+    drawn = _streams(seed)[0].random((blocks, len(CLASS_NAMES)))
+    labels: Integers = np.argsort(drawn, axis=1, kind="stable").reshape(-1)[:count]
+    return labels.astype(np.int64)
+
+
+def _scenes(count: int, seed: int) -> Iterator[tuple[slice, Floats]]:
+    """Yield places of images and the uniform numbers [n, _SCENE_NUMBERS] that they are drawn from."""
+    scenes = _streams(seed)[1]
+    for start in range(0, count, CHUNK):
+        part = slice(start, min(start + CHUNK, count))
+        yield part, scenes.random((part.stop - start, _SCENE_NUMBERS), dtype=np.float32)
+
+
+def _slots(numbers: Floats) -> list[Floats]:
+    """Return the numbers of background, plain objects, clutter and the striped object."""
+    return np.split(numbers, _SCENE_NUMBERS // _OBJECT_NUMBERS, axis=1)
 
 
 def rendered_size(wanted: int) -> int:
@@ -125,7 +167,7 @@ def _box_average(canvas: Floats, size: int) -> Floats:
 
 def _draw(numbers: Floats, labels: Integers, *, side: int) -> Floats:
     """Draw scenes given as uniform numbers [N, _SCENE_NUMBERS] on canvases [N, 3, side, side], values about 0 to 1."""
-    slots = np.split(numbers, _SCENE_NUMBERS // _OBJECT_NUMBERS, axis=1)
+    slots = _slots(numbers)
     canvas = _background(slots[0], side=side)
     for slot in slots[1 : 1 + PLAIN]:
         _paint_outlines(canvas, slot, shapes=(slot[:, 11] * len(SHAPES)).astype(np.int64), radius=PLAIN_RADIUS)
@@ -153,8 +195,9 @@ def _paint_outlines(
     shapes: Integers,
     radius: tuple[float, float],
     directions: Floats | None = None,
+    white: bool = False,
 ) -> None:
-    """Paint one object an image, striped where directions (degrees, [N]) are given and plain where not."""
+    """Paint one object an image, striped where directions (degrees, [N]) are given, plain where not, or `white`."""
     reach = 1.35 * radius[1]
     for shape, name in enumerate(SHAPES):
         chosen = np.flatnonzero(shapes == shape)
@@ -166,7 +209,7 @@ def _paint_outlines(
             canvas, chosen, centre=_between(numbers[:, 1:3], -1.0, 1.0) * (1.0 - size)[:, None], reach=reach
         )
         cover = _coverage(name, *window.turned(np.deg2rad(_between(numbers[:, 3], -TURN, TURN))), size, window.pixel)
-        colour = _between(numbers[:, 4:7], *PAINT)
+        colour = np.ones_like(numbers[:, 4:7]) if white else _between(numbers[:, 4:7], *PAINT)
         if directions is None:
             window.blend(cover, colour, None)
         else:
