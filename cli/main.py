@@ -19,6 +19,7 @@ from .errors import ASKED_WRONGLY, FAILED, INTERRUPTED
 from .evaluate import evaluate
 from .explain import explain
 from .exponents import exponents
+from .export import export
 from .grid_search import grid_search
 from .grids import grids
 from .headings import WIDEST, Command
@@ -49,6 +50,7 @@ _COMMANDS = (
     train,
     evaluate,
     cam,
+    export,
     explain,
     diff,
     exponents,

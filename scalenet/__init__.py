@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from scalenet.costs.memory import Memory
     from scalenet.exchange.exporting import ExportedWeights, export_weights
     from scalenet.exchange.importing import ImportedWeights, import_weights
+    from scalenet.exchange.runtimes.calls import Exported, ExportedFile, export
+    from scalenet.exchange.runtimes.quantizing import Int8Accuracy
     from scalenet.library import (
         cost,
         explain,
@@ -78,10 +80,13 @@ _HOME = {
     "Evaluation": "scalenet.training.scoring",
     "Explanation": "scalenet.scaling.explanation",
     "Exponent": "scalenet.scaling.elasticity",
+    "Exported": "scalenet.exchange.runtimes.calls",
+    "ExportedFile": "scalenet.exchange.runtimes.calls",
     "ExportedWeights": "scalenet.exchange.exporting",
     "Growth": "scalenet.scaling.elasticity",
     "How": "scalenet.scaling.request",
     "ImportedWeights": "scalenet.exchange.importing",
+    "Int8Accuracy": "scalenet.exchange.runtimes.quantizing",
     "Latency": "scalenet.costs.latency",
     "Comparator": "scalenet.scaling.comparators",
     "Listed": "scalenet.scaling.listing",
@@ -114,6 +119,7 @@ _HOME = {
     "evaluate": "scalenet.training.calls",
     "explain": "scalenet.library",
     "exponents": "scalenet.library",
+    "export": "scalenet.exchange.runtimes.calls",
     "export_weights": "scalenet.exchange.exporting",
     "family": "scalenet.library",
     "grid_search": "scalenet.search.calls",
@@ -155,10 +161,13 @@ __all__ = [
     "Evaluation",
     "Explanation",
     "Exponent",
+    "Exported",
+    "ExportedFile",
     "ExportedWeights",
     "Growth",
     "How",
     "ImportedWeights",
+    "Int8Accuracy",
     "Latency",
     "Listed",
     "Locked",
@@ -191,6 +200,7 @@ __all__ = [
     "evaluate",
     "explain",
     "exponents",
+    "export",
     "export_weights",
     "family",
     "grid_search",

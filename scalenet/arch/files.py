@@ -69,6 +69,19 @@ def write_bytes(path: Path, content: bytes, *, within: Path | None = None) -> No
         _replace(target, content)
 
 
+def check_place(path: Path, *, force: bool = False) -> None:
+    """Refuse a file's place before anything takes time: one that is taken, unless `force`, or cannot be written to."""
+    if path.is_dir():
+        raise ScalenetError(f"{path}: is a folder", hint="name a file")
+    if path.exists() and not force:
+        raise ScalenetError(f"{path}: exists already", hint="--force replaces it")
+    above = next(folder for folder in path.absolute().parents if folder.exists())
+    if not above.is_dir():
+        raise ScalenetError(f"{path}: cannot be written: {above} is a file")
+    if not os.access(above, os.W_OK):
+        raise ScalenetError(f"{path}: cannot be written: {above} is not yours to write to")
+
+
 def sweep(folder: Path, pattern: str) -> None:
     """Remove what killed processes left half-written of the files of a pattern: others may be writing what is young."""
     below, _, name = pattern.rpartition("/")

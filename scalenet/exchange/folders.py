@@ -7,8 +7,6 @@ import json
 import math
 from collections import OrderedDict
 from dataclasses import dataclass
-from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -24,6 +22,7 @@ from scalenet.exchange.constructors import huggingface, timm, torchvision
 from scalenet.exchange.constructors.candidate import expressed
 from scalenet.exchange.matching import on_meta
 from scalenet.exchange.naming import TITLES
+from scalenet.exchange.packages import imported
 from scalenet.exchange.shaping import state_in
 from scalenet.exchange.source import harmless, source_of
 from scalenet.exchange.writing import Call, lines
@@ -126,7 +125,7 @@ def _of_transformers(about: About, chosen: Candidate, state: dict[str, Tensor]) 
 
 
 def _transformer(chosen: Candidate, classes: int, state: dict[str, Tensor]) -> nn.Module:
-    library: Any = _imported("transformers")
+    library: Any = imported("transformers")
     title = chosen.config["architectures"][0].removesuffix("ForImageClassification")
     config = getattr(library, f"{title}Config")(**chosen.config, num_labels=classes)
     network: nn.Module = getattr(library, f"{title}ForImageClassification")(config)
@@ -180,23 +179,13 @@ def _call(text: str) -> Call | str:
 def _run(text: str, function: str, weights: bytes, library: str = "torch") -> nn.Module:
     """Return the network of a file that was written here, with its weights."""
     if library != "torch":
-        _imported(_PACKAGES[library])
+        imported(_PACKAGES[library])
     names: dict[str, Any] = {"__name__": "network", "__file__": "network.py"}
     exec(compile(text, "network.py", "exec"), names)
     network: nn.Module = names[function]()
     state = load(weights) if library == "timm" else torch.load(io.BytesIO(weights), weights_only=True)
     network.load_state_dict(state)
     return network
-
-
-def _imported(package: str) -> Any:
-    """Import a package; whatever it raises, for it may be built for another torch, is an ImportError."""
-    if find_spec(package) is None:
-        raise ImportError(f"{package} is not installed")
-    try:
-        return import_module(package)
-    except Exception as error:
-        raise ImportError(f"{package} cannot be imported: {error}") from error
 
 
 def _processor(record: Preprocessing) -> dict[str, Any]:

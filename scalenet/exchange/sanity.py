@@ -62,6 +62,11 @@ def embedded_inputs(network: nn.Module, preprocessing: Preprocessing, count: int
     size = both(preprocessing.size)
     if not any(isinstance(layer, Position) for layer in network.modules()):
         size = (min(size[0], LARGE), min(size[1], LARGE))
+    return embedded_images(preprocessing, size, count)
+
+
+def embedded_images(preprocessing: Preprocessing, size: tuple[int, int], count: int = IMAGES) -> Tensor:
+    """Return embedded images of a size, normalised and resampled as a record says, [count, 3, height, width]."""
     images, _ = render(count, size=min(LARGEST, max(SMALLEST, *size)), seed=0)
     ready = normalizer(preprocessing.normalization, torch.device("cpu"), torch.contiguous_format)
     return ready(resample(torch.from_numpy(images), *size, preprocessing.interpolation))
