@@ -33,6 +33,7 @@ from .search import app as search
 from .show import show
 from .streams import Streams
 from .train import train
+from .transfer import transfer
 from .verify import verify
 from .weights import app as weights
 
@@ -51,6 +52,7 @@ _COMMANDS = (
     evaluate,
     cam,
     export,
+    transfer,
     explain,
     diff,
     exponents,

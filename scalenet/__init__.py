@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from scalenet.search.calls import grid_search, open_search, searches
     from scalenet.search.search import Search
     from scalenet.studies.maps import ActivationMaps, cam
+    from scalenet.studies.transfer import Transfers, transfer
     from scalenet.training.calls import TrainingResult, evaluate, train
     from scalenet.training.recipe import Recipe, load_recipe
     from scalenet.training.scoring import Evaluation
@@ -107,6 +108,7 @@ _HOME = {
     "SharesRule": "scalenet.arch.config",
     "TinyRay": "scalenet.arch.config",
     "TrainingResult": "scalenet.training.calls",
+    "Transfers": "scalenet.studies.transfer",
     "UnknownNameError": "scalenet.arch.errors",
     "baselines": "scalenet.scaling.listing",
     "comparators": "scalenet.scaling.comparators",
@@ -141,6 +143,7 @@ _HOME = {
     "scale_by": "scalenet.library",
     "searches": "scalenet.search.calls",
     "train": "scalenet.training.calls",
+    "transfer": "scalenet.studies.transfer",
     "verify": "scalenet.library",
 }
 
@@ -187,6 +190,7 @@ __all__ = [
     "SharesRule",
     "TinyRay",
     "TrainingResult",
+    "Transfers",
     "UnknownNameError",
     "__version__",
     "baselines",
@@ -222,6 +226,7 @@ __all__ = [
     "scale_by",
     "searches",
     "train",
+    "transfer",
     "verify",
 ]
 

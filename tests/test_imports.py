@@ -37,6 +37,7 @@ RUNS_NETWORKS = (
     "studies/activation.py",
     "studies/maps.py",
     "studies/pictures.py",
+    "studies/transfer.py",
     "training/",
     "search/evaluators/train.py",
     "search/speed.py",

@@ -217,7 +217,7 @@ def cam(
         raise ScalenetError("no model is given", hint="give a file of weights, or the folder of a training")
     pictures = _pictures(trained, images, None if objects is None else Path(objects))
     used = usable_device(device)
-    names = _names(trained)
+    names = names_apart(trained)
     for one in trained:
         _check_class(one, of, pictures)
     found = []
@@ -249,7 +249,7 @@ def _is_embedded(trained: Trained) -> bool:
     return isinstance(plan, Plan) and plan.images.name == EMBEDDED
 
 
-def _names(trained: list[Trained]) -> list[str]:
+def names_apart(trained: list[Trained]) -> list[str]:
     """Return a name a model that tells it from the others: its config's, its folder's, or its path."""
     configs = [one.about.plan.config.name for one in trained]
     folders = [Path(one.place).resolve().name for one in trained]
