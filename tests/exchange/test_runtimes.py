@@ -15,7 +15,7 @@ from torch import nn
 from typer.testing import CliRunner
 
 import scalenet
-from scalenet.exchange.runtimes import calls, onnx_files
+from scalenet.exchange.runtimes import calls, onnx_files, programs
 from scalenet.exchange.runtimes.quantizing import Int8Accuracy, find_parts
 from scalenet.training.checkpoint import About, Imported, read_trained, write_weights
 from scalenet.training.scoring import Scores
@@ -119,7 +119,7 @@ class Off(nn.Module):
 def test_nothing_is_written_where_outputs_differ(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(calls.programs, "Program", Off)
+    monkeypatch.setattr(programs, "Program", Off)
     done = run(trained, "--to", "torch-export", "-o", tmp_path / "new" / "off.pt2")
     assert done.exit_code == 3
     assert "gives other outputs" in done.stderr
@@ -159,7 +159,7 @@ def test_an_interrupted_export_leaves_nothing(trained: Path, tmp_path: Path, mon
 def test_what_is_asked_wrongly_is_told_in_a_line(
     words: tuple[str, ...], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(onnx_files, "check_packages", lambda: None)
+    monkeypatch.setattr(calls, "check_packages", lambda: None)
     monkeypatch.chdir(tmp_path)
     Path("there.onnx").touch()
     Path("empty").mkdir()

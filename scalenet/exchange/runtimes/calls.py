@@ -2,45 +2,38 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from scalenet.arch.errors import ScalenetError, UnknownNameError
-from scalenet.arch.files import check_place, write_bytes
+from torch import nn
+
+from scalenet.arch.files import write_bytes
 from scalenet.arch.words import hush, percentage, tell, times
 from scalenet.costs.latency import Setup, latencies
-from scalenet.exchange.runtimes import onnx_files, programs
-from scalenet.exchange.runtimes.compared import BATCHES, compare
+from scalenet.exchange.runtimes.asked import check_options, find_images, find_places
+from scalenet.exchange.runtimes.making import check_network, make
+from scalenet.exchange.runtimes.onnx_files import check_packages
 from scalenet.exchange.runtimes.programs import Axes
-from scalenet.exchange.runtimes.quantizing import EMBEDDED, Int8Accuracy, find_parts, quantized
+from scalenet.exchange.runtimes.quantizing import Int8Accuracy, quantized
 from scalenet.exchange.runtimes.subject import find_subject
-from scalenet.model.modules import Position
 from scalenet.training.calls import decoders
-from scalenet.training.sources import Source, find_source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from torch import Tensor, nn
+    from collections.abc import Callable, Iterator, Sequence
 
     from scalenet.costs.latency import Latency
     from scalenet.exchange.runtimes.compared import Compared
-    from scalenet.exchange.runtimes.quantizing import Parts
     from scalenet.exchange.runtimes.subject import Subject
     from scalenet.scaling.scaler import Network
     from scalenet.training.checkpoint import Trained
-    from scalenet.training.sources import Layout
-
-SUFFIXES = {"onnx": ".onnx", "torch-export": ".pt2"}
-"""What a network is exported to, and how such files are called."""
-
-_LARGER = ((32, 64), (13, 7))
-"""Pixels by which sizes are larger that a file with a free size is tried with."""
+    from scalenet.training.sources import Layout, Source
 
 _LITTLE = 0.8
 """The share of the time in single precision above which eight bits are said to gain little."""
+
+_GATES = (nn.SiLU, nn.Sigmoid, nn.Hardswish, nn.Hardsigmoid)
+"""Layers between convolutions that eight bits make no faster (`benchmarks/export.py`)."""
 
 _MUCH = 0.01
 """The share of images above which a loss of accuracy is said to be large."""
@@ -111,29 +104,23 @@ def export(
     Raise ScalenetError for what is asked wrongly, and RunError where the outputs differ.
     """
     hear = say or hush
-    if to not in SUFFIXES:
-        raise UnknownNameError("format", to, SUFFIXES, listing=f"known: {', '.join(SUFFIXES)}")
     axes = Axes.named(dynamic)
-    _check_options(to, opset, int8, calibrate, layout)
+    check_options(to, opset, int8, calibrate, layout)
     if to == "onnx":
-        onnx_files.check_packages()
+        check_packages()
     subject = find_subject(network)
-    places = _places(Path(file), subject, to, int8=int8, force=force)
-    if axes.size and any(isinstance(layer, Position) for layer in subject.network.modules()):
-        raise ScalenetError(f"{subject.name} adds a number a place: its size is fixed", hint="--dynamic batch")
-    parts = None
-    if int8:
-        parts = _parts(subject, calibrate, layout, decoders(workers), hear)
+    places = find_places(Path(file), subject, to, int8=int8, force=force)
+    check_network(subject, axes, to)
+    images = find_images(subject, calibrate, layout, decoders(workers), hear) if int8 else None
     hear(_weights(subject))
-    made = _made(subject, axes, opset, to)
+    made = make(subject, axes, to, opset)
     hear(_outputs(made.compared))
     contents = [made.content]
-    if parts is not None:
-        contents.append(quantized(made.content, parts.batches()))
+    if images is not None:
+        contents.append(quantized(made.content, images.batches(16 if axes.batch else 1)))
     opened = [made.opened(content) for content in contents]
-    accuracy = None if parts is None else Int8Accuracy.of(*(parts.score(one) for one in opened))
-    images = subject.images(subject.model.size, 1)
-    own, *taken = latencies([(one, images) for one in (subject.network, *opened)], Setup())
+    accuracy = None if images is None else Int8Accuracy.of(*map(images.score, opened))
+    own, *taken = _times(subject, opened)
     for place, content in zip(places, contents, strict=True):
         write_bytes(place, content)
     files = [
@@ -153,94 +140,15 @@ def export(
         int8=files[1] if int8 else None,
         accuracy=accuracy,
     )
-    for line in _doubts(found):
+    for line in _doubts(found, subject.network):
         hear(line)
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Made:
-    """The content of a file, what opens it, and how far its outputs were from the network's."""
-
-    content: bytes
-    opened: Callable[[bytes], nn.Module]
-    compared: Compared
-    opset: int | None = None
-    ir: int | None = None
-
-
-def _made(subject: Subject, axes: Axes, opset: int | None, to: str) -> _Made:
-    """Return a file's content, compared with the network; drawn weights are stirred for that, in another content."""
-    if to == "onnx":
-        onnx_files.check_size(subject.network)
-    count = 2 if axes.batch else 1
-    program = programs.traced(subject.network, subject.images(subject.model.size, count), axes)
-
-    def content() -> bytes:
-        if to == "onnx":
-            return onnx_files.converted(program, axes, subject.record(), opset)
-        return programs.saved(program, subject.record())
-
-    opened: Callable[[bytes], nn.Module] = onnx_files.Session if to == "onnx" else programs.Program
-    file = content()
-    with nullcontext() if subject.trained else subject.stirred():
-        other = opened(file if subject.trained else content())
-        batches = BATCHES if axes.batch else (1,) * sum(BATCHES)
-        compared = compare(subject.network, other, _inputs(subject, axes), batches)
-    versions = onnx_files.versions(file) if to == "onnx" else {}
-    return _Made(file, opened, compared, **versions)
-
-
-def _inputs(subject: Subject, axes: Axes) -> Iterator[Tensor]:
-    """Yield images of the network's size, and of others where the size is free."""
-    tall, wide = subject.model.size
-    yield subject.images((tall, wide))
-    if axes.size:
-        for more, further in _LARGER:
-            yield subject.images((tall + more, wide + further))
-
-
-def _check_options(to: str, opset: int | None, int8: bool, calibrate: Any, layout: Any) -> None:
-    if to != "onnx" and (opset is not None or int8):
-        raise ScalenetError(f"{'--int8' if int8 else '--opset'} is for ONNX", hint="--to onnx")
-    if int8 and calibrate is None:
-        raise ScalenetError("--int8 needs images to find ranges by", hint="--calibrate DIR, or --calibrate embedded")
-    if calibrate is not None and not int8:
-        raise ScalenetError("--calibrate is for --int8", hint="give both, or neither")
-    if layout is not None and calibrate in (None, EMBEDDED):
-        raise ScalenetError("--layout is for the images of --calibrate")
-
-
-def _places(file: Path, subject: Subject, to: str, *, int8: bool, force: bool) -> list[Path]:
-    """Return where files go; raise ScalenetError where one is already, or where none can be."""
-    suffix = SUFFIXES[to]
-    if file.is_dir() or not file.suffix:
-        file = file / f"{subject.name}{suffix}"
-    elif file.suffix != suffix:
-        raise ScalenetError(f"{file}: files of {to} end with {suffix}", hint="name it so, or give another --to")
-    places = [file, file.with_suffix(f".int8{suffix}")] if int8 else [file]
-    for place in places:
-        check_place(place, force=force)
-    return places
-
-
-def _parts(subject: Subject, calibrate: Any, layout: Any, workers: int, hear: Callable[[str], None]) -> Parts:
-    """Return the images of eight bits, and say what they are."""
-    if subject.trained is None:
-        raise ScalenetError(
-            f"{subject.name} is a description: accuracy is of trained weights", hint="give the folder of a training"
-        )
-    source = None
-    if isinstance(calibrate, Source):
-        source = calibrate
-    elif str(calibrate) != EMBEDDED:
-        source = find_source(calibrate, layout or "auto")
-        for line in source.lines():
-            hear(line)
-    parts = find_parts(subject.trained, source, workers=workers)
-    counts = len(parts.calibration.labels), len(parts.measured.labels)
-    hear(f"ranges by {counts[0]} images to train on, accuracies on {counts[1]} held-out ones")
-    return parts
+def _times(subject: Subject, opened: Sequence[nn.Module]) -> list[Latency]:
+    """Return how long the network and its files take, in turns."""
+    images = subject.images(subject.model.size, 1)
+    return latencies([(network, images) for network in (subject.network, *opened)], Setup())
 
 
 def _weights(subject: Subject) -> str:
@@ -254,16 +162,15 @@ def _outputs(compared: Compared) -> str:
     return f"outputs differ by {compared.difference:.1e} of the logits' spread at most, for inputs of {shapes}"
 
 
-def _doubts(found: Exported) -> Iterator[str]:
+def _doubts(found: Exported, network: nn.Module) -> Iterator[str]:
     """Yield what speaks against the quantised file, as it was measured."""
     if found.int8 is None or found.accuracy is None:
         return
     share = found.int8.latency.median / found.float32.latency.median
     if share > _LITTLE:
-        yield (
-            f"int8 takes {times(share)} the time of float32 here: where activations such as SiLU and squeeze-excites "
-            "stay in floats, or the CPU has no instructions for eight bits, little is gained"
-        )
+        gated = any(isinstance(layer, _GATES) for layer in network.modules())
+        why = "; it has SiLU or squeeze-excites, which gain little" if gated else ""
+        yield f"int8 takes {times(share)} the time of float32 here{why}"
     loss = found.accuracy
     if loss.low > 0 and loss.loss > _MUCH:
         yield f"int8 loses {percentage(loss.loss)} of the images; the float32 file is beside it"

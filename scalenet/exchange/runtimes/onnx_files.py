@@ -124,5 +124,8 @@ class Session(nn.Module):
             raise RunError(f"onnxruntime {runtime.__version__} refuses it: {first_line(error)}", hint=hint) from None
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the logits of images [N, channels, height, width]."""
-        return torch.from_numpy(self.session.run([OUTPUT], {INPUT: images.contiguous().numpy()})[0])
+        """Return the logits of images [N, channels, height, width]; a file of a fixed batch runs as often as needed."""
+        fixed = self.session.get_inputs()[0].shape[0]
+        parts = torch.split(images, fixed) if isinstance(fixed, int) else [images]
+        found = [self.session.run([OUTPUT], {INPUT: part.contiguous().numpy()})[0] for part in parts]
+        return torch.cat([torch.from_numpy(logits) for logits in found])

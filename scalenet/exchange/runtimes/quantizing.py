@@ -45,7 +45,6 @@ CALIBRATING, MEASURED = 256, 2000
 LEAST = 32
 """Images that each takes at least."""
 
-_BATCH = 16
 _NORMAL = 1.96
 
 
@@ -58,10 +57,10 @@ class Parts:
     prepare: Callable[[Tensor], Tensor]
     classes: int
 
-    def batches(self) -> Iterator[Tensor]:
-        """Yield the inputs to find ranges by."""
+    def batches(self, count: int) -> Iterator[Tensor]:
+        """Yield the inputs to find ranges by, so many at once."""
         for images, labels in self.calibration.plain(torch.arange(len(self.calibration.labels))):
-            yield from torch.split(self.prepare(images[labels != UNKNOWN]), _BATCH)
+            yield from torch.split(self.prepare(images[labels != UNKNOWN]), count)
 
     def score(self, network: nn.Module) -> Scores:
         """Return what a network says of the images to measure on."""
