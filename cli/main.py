@@ -31,6 +31,7 @@ from .scale import scale
 from .schema import schema
 from .search import app as search
 from .show import show
+from .spaces import spaces
 from .streams import Streams
 from .train import train
 from .transfer import transfer
@@ -64,6 +65,7 @@ _COMMANDS = (
     lock,
     check,
     grids,
+    spaces,
     recipes,
     schema,
 )

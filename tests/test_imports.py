@@ -53,6 +53,7 @@ FOUNDATIONS = {
     "costs/latency.py": ("arch", "costs.running", "model"),
     "costs/": ("arch", "costs"),
     "model/": ("arch", "costs.formula", "model"),
+    "spaces/": ("arch", "costs.formula", "costs.memory", "scaling.rounding", "spaces", "_version"),
     "report/": ("arch", "costs", "report", "scaling", "search", "_version"),
     "search/": ("arch", "costs", "model", "report", "scaling", "search", "training", "_version"),
 }

@@ -17,6 +17,7 @@ from scalenet.arch.families.convnext import convnext
 from scalenet.arch.families.densenet import dense
 from scalenet.arch.families.inception import inception_a, inception_c, inception_e
 from scalenet.arch.families.inception_resnet import inception_resnet_a, inception_resnet_b, inception_resnet_c
+from scalenet.arch.families.mnasnet import mnas_conv, mnas_mbconv, mnas_separable
 from scalenet.arch.families.mobile import fused_mbconv, mbconv, separable
 from scalenet.arch.families.repvgg import repvgg
 from scalenet.arch.families.resnet import basic, bottleneck, regnet
@@ -52,6 +53,9 @@ BUILT_IN: dict[str, Block] = {
     "xception": xception,
     "separated": separated,
     "transformer": transformer,
+    "mnas_conv": mnas_conv,
+    "mnas_separable": mnas_separable,
+    "mnas_mbconv": mnas_mbconv,
 }
 
 _registered: dict[str, Block] = {}

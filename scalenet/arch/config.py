@@ -296,6 +296,9 @@ _FIRST_KEYS = {
     "inception_c_stage": "block depth width stride inner",
     "inception_e_stage": "block depth width stride",
     "transformer_stage": "block depth width stride head_width expand",
+    "mnas_conv_stage": "block depth width stride kernel se skip",
+    "mnas_separable_stage": "block depth width stride kernel se skip",
+    "mnas_mbconv_stage": "block depth width stride kernel expand se skip",
 }
 """What a digest holds, whatever its value. A key that a record gains later is left out where it has its default, so
 that digests stay as they were; such a default can never change. A new default of these keys changes digests."""

@@ -187,6 +187,13 @@ def test_the_schema_takes_the_baselines_and_refuses_what_loading_refuses(scalene
     assert not validator.is_valid(broken)
 
 
+def test_spaces_are_listed_and_printed_to_be_copied(scalenet, tmp_path):
+    assert {row["name"] for row in rows(scalenet("spaces").stdout)} == {"mnasnet", "small_images"}
+    text = scalenet("spaces", "small_images").stdout
+    (tmp_path / "mine.yaml").write_text(text)
+    assert scalenet("spaces", tmp_path / "mine.yaml").stdout == text
+
+
 def test_grids_are_listed_and_printed_to_be_copied(scalenet, tmp_path):
     assert {row["name"] for row in rows(scalenet("grids").stdout)} >= {"paper", "shares", "small"}
     text = scalenet("grids", "paper").stdout

@@ -1,0 +1,1 @@
+"""Spaces of networks: which there are, what each member costs, and members that meet limits."""

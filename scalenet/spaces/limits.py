@@ -1,0 +1,116 @@
+"""Limits: what members of a space may cost, as people write it and as arrays are held against it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from scalenet.arch.errors import ScalenetError
+from scalenet.arch.quantities import parse_bytes, parse_count
+from scalenet.arch.records import Record
+from scalenet.arch.words import count
+from scalenet.spaces.costs import COUNTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+TOLERANCE = 0.02
+"""How far FLOPs may be off a single number, as a fraction of it."""
+
+_SHARE = r"(.+?)(?:±|\+/?-)([0-9]+(?:\.[0-9]+)?)%"
+
+
+class Range(Record):
+    """A cost from `low` to `high`, both included; `target` is what was asked for, where it was one number."""
+
+    low: Annotated[int, Field(ge=0)]
+    high: Annotated[int, Field(ge=1)]
+    target: Annotated[int, Field(ge=1)]
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Range:
+        if self.low > self.high:
+            raise ValueError(f"{self.low:,} to {self.high:,} is no range")
+        return self
+
+    def __str__(self) -> str:
+        if self.low == 0:
+            return f"at most {count(self.high)}"
+        low, high = count(self.low), count(self.high)
+        return f"{low} to {high}" if low != high else f"{self.low:,} to {self.high:,}"
+
+
+class Limits(Record):
+    """What members may cost: FLOPs, and parameters and bytes of inference at batch 1 where they are limited."""
+
+    flops: Range
+    params: Range | None = None
+    memory: Range | None = None
+
+    @property
+    def target(self) -> int:
+        """The FLOPs that are aimed at: T in the paper's reward."""
+        return self.flops.target
+
+    def violations(self, counts: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return how far members are outside what is counted, as a fraction of the limit: 0 for those that meet it."""
+        worst = np.zeros(counts.shape[1])
+        for name, wanted in self.counted():
+            own = counts[COUNTS.index(name)]
+            below, above = (wanted.low - own) / max(1, wanted.low), (own - wanted.high) / wanted.high
+            worst = np.maximum(worst, np.maximum(below, above))
+        return worst
+
+    def counted(self) -> Iterator[tuple[str, Range]]:
+        """Yield the limits of what tables count, by name."""
+        yield "flops", self.flops
+        if self.params is not None:
+            yield "params", self.params
+
+    def __str__(self) -> str:
+        parts = [f"{wanted} {name}" for name, wanted in self.counted()]
+        parts += [] if self.memory is None else [f"{self.memory} bytes"]
+        return " and ".join(parts)
+
+
+def read_limits(*, flops: Any, params: Any = None, memory: Any = None) -> Limits:
+    """Return limits as people write them: `400M±2%`, `300M..400M`, or one number.
+
+    One number of FLOPs is meant within 2 %, of parameters or bytes (`64MiB`) at most.
+    """
+    return Limits(
+        flops=_range(flops, "flops"),
+        params=None if params is None else _range(params, "params"),
+        memory=None if memory is None else _range(memory, "memory"),
+    )
+
+
+def _range(value: Any, name: str) -> Range:
+    if isinstance(value, Range):
+        return value
+    text = str(value).replace(" ", "").replace("_", "")
+    low, dots, high = text.partition("..")
+    try:
+        if dots:
+            lowest, highest = _amount(low, name), _amount(high, name)
+            return Range(low=lowest, high=highest, target=max(1, (lowest + highest) // 2))
+        matched = re.fullmatch(_SHARE, text)
+        target = _amount(text if matched is None else matched[1], name)
+    except ScalenetError as error:
+        hint = "write 64MiB, or 16MiB..64MiB" if name == "memory" else "write 400M±2%, 300M..400M, or 400M"
+        raise ScalenetError(f"--{name} {value}: {error.message}", hint=hint) from None
+    if matched is None and name != "flops":
+        return Range(low=0, high=target, target=target)
+    share = TOLERANCE if matched is None else float(matched[2]) / 100
+    if share >= 1:
+        raise ScalenetError(f"--{name} {value}: a tolerance is less than 100 %")
+    return Range(low=int(np.ceil(target * (1 - share))), high=int(target * (1 + share)), target=target)
+
+
+def _amount(text: str, name: str) -> int:
+    return parse_bytes(text) if name == "memory" else parse_count(text)
