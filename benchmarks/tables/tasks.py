@@ -76,8 +76,8 @@ class Task:
         count = sum(map(len, source.train.values()))
         return read(select(source, seed=0, limit=self.train, fraction=self.held_out / count), size=32)
 
-    def candidates(self) -> tuple[Candidate, ...]:
-        """Return the networks on quarters of the extra FLOPs, each brought to twice the baseline."""
+    def grid(self) -> Grid:
+        """Return quarters of the extra FLOPs, each brought to twice the baseline."""
         grid = {
             "schema": "scalenet-grid/1",
             "name": "quarters",
@@ -88,7 +88,11 @@ class Task:
             "achieved": WITHIN,
             "rounding": "fine",
         }
-        return enumerate_candidates(self.baseline, as_record(Grid, grid, "quarters")).candidates
+        return as_record(Grid, grid, "quarters")
+
+    def candidates(self) -> tuple[Candidate, ...]:
+        """Return the grid's networks."""
+        return enumerate_candidates(self.baseline, self.grid()).candidates
 
     def scaled(self, name: str, shares: Sequence[float], times: float) -> Config:
         """Return the network of so many times the baseline's cost on a ray of shares: depth, width, resolution."""
