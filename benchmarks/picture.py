@@ -20,7 +20,6 @@ from tables.tasks import HERE, TASKS
 
 import scalenet
 from scalenet.report.figures import style, svg
-from scalenet.search.space.grids import Grid
 
 TASK = TASKS["embedded-small_resnet"]
 FIGURE = Path(__file__).parents[1] / "docs" / "search.svg"

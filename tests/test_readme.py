@@ -42,6 +42,22 @@ def test_the_example_network_is_valid(tmp_path):
     assert scalenet.cost(scalenet.load(tmp_path / "my_net.yaml")).params > 0
 
 
+def test_the_family_is_as_the_table_says():
+    import scalenet
+
+    rows = re.findall(
+        r"^\| ([\d.]+ [MG]) \| ([\d,.]+) M \| ([\d.]+) M \| (.*) \| (\d+) px \|$", README, flags=re.MULTILINE
+    )
+    assert len(rows) == 4
+    for asked, flops, params, multipliers, pixels in rows:
+        config = scalenet.scale_by("efficientnet_b0", flops=asked.replace(" ", ""))
+        found = scalenet.cost(config)
+        applied = config.scaling.applied
+        assert (f"{found.flops / 1e6:,.1f}", f"{found.params / 1e6:.2f}") == (flops, params)
+        assert f"{applied.depth:.2f} | {applied.width:.2f}" == multipliers
+        assert config.model.resolution == int(pixels)
+
+
 def test_the_documents_it_links_to_exist():
     for target in re.findall(r"\]\(([^):]+)\)", README):
         name, _, anchor = target.partition("#")
