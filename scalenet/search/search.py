@@ -99,8 +99,9 @@ class Search:
         Goes on where it was stopped, and takes part where others are at it. One worker trains in this process, several
         have one each (one too where it is to be `apart`), and by default there is one a core or GPU. `device` and
         `data` are those of this machine. The winner and its ties get `more_seeds`; by `spend`, `within`, `time_limit`,
-        as in `grid_search`, a race goes on further. `say` hears a line for each thing that happens, `progress` about
-        once a second how far the search is, and `bar` what takes a while before it.
+        as in `grid_search`, a race goes on further; they replace what it was to end by. `say` hears a line for each
+        thing that happens, `progress` about once a second how far the search is, and `bar` what takes a while before
+        it.
         Ctrl-C gives back what runs and raises KeyboardInterrupt. Raise ScalenetError where folder and name are another
         search's, RunError where the first trainings all fail.
         """
@@ -362,18 +363,24 @@ class Search:
     def _to_run(
         self, workers: int | None, device: str | None, data: str | Path | None, **races: float | str | None
     ) -> Asked:
-        """Return what is to be done on this machine, which may have other workers, devices and folders."""
-        own = {"workers": workers, "device": device, "data": data, **races}
+        """Return what is to be done on this machine, which may have other workers, devices and folders.
+
+        What a race is asked to end by now stands for all that it was to end by: time that is over would end it at once.
+        """
+        own = {"workers": workers, "device": device, "data": data}
         changes: dict[str, Any] = {name: value for name, value in own.items() if value is not None}
-        if changes.keys() & races.keys():
-            changes["halving"] = None
+        if any(value is not None for value in races.values()):
+            changes |= {"halving": None, **races}
         if self._asked is None:
             study = self._begun()
             request = Request.again(study.board.request()["options"], study.plan)
             return ask(replace(request, **changes))
         if data is not None:
             return ask(replace(self._asked.request, **changes))
-        return replace(self._asked, request=replace(self._asked.request, **changes))
+        asked = self._asked
+        if "time_limit" in changes and (known := self._known()) is not None:
+            asked = asked.in_time(known.plan, say=hush)  # its epochs, which the time chose
+        return replace(asked, request=replace(asked.request, **changes))
 
     def _conclude(self, say: Callable[[str], None]) -> None:
         """Write what was found, and say so."""

@@ -166,6 +166,23 @@ def test_a_race_that_trained_all_it_may_within_its_time_goes_on_as_it_says(searc
     assert len(judge.calls) > before
 
 
+def test_what_is_asked_of_a_finished_race_replaces_what_it_was_to_end_by(searched, monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr("time.monotonic", clock)
+    monkeypatch.setattr("time.perf_counter", clock)
+    judge = Judge(clock)
+    search = searched(judge, time_limit=150).run(say=None)
+    before = len(judge.calls)
+    search.run(spend=0.9, say=None)  # its time is over
+    assert before < len(judge.calls)
+    before, bound = len(judge.calls), search.answer.bound
+    search.run(within=0.9 * 100 * bound, say=None)  # its share is trained
+    assert before < len(judge.calls)
+    before = len(judge.calls)
+    search.run(time_limit=2 * clock.now, say=None)  # no candidate is better by more
+    assert before < len(judge.calls)
+
+
 def test_an_answer_is_found_however_little_time_there_is(searched, monkeypatch):
     clock = Clock()
     monkeypatch.setattr("time.monotonic", clock)
