@@ -23,6 +23,7 @@ from .export import export
 from .grid_search import grid_search
 from .grids import grids
 from .headings import WIDEST, Command
+from .inherit import inherit
 from .latency import latency
 from .lock import lock
 from .output import note, note_lines
@@ -54,6 +55,7 @@ _COMMANDS = (
     cam,
     export,
     transfer,
+    inherit,
     explain,
     diff,
     exponents,

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from scalenet.exchange.importing import ImportedWeights, import_weights
     from scalenet.exchange.runtimes.calls import Exported, ExportedFile, export
     from scalenet.exchange.runtimes.quantizing import Int8Accuracy
+    from scalenet.inheritance.inheriting import InheritedWeights, inherit
     from scalenet.library import (
         cost,
         explain,
@@ -88,6 +89,7 @@ _HOME = {
     "How": "scalenet.scaling.request",
     "ImportedWeights": "scalenet.exchange.importing",
     "Int8Accuracy": "scalenet.exchange.runtimes.quantizing",
+    "InheritedWeights": "scalenet.inheritance.inheriting",
     "Latency": "scalenet.costs.latency",
     "Comparator": "scalenet.scaling.comparators",
     "Listed": "scalenet.scaling.listing",
@@ -127,6 +129,7 @@ _HOME = {
     "grid_search": "scalenet.search.calls",
     "growth": "scalenet.library",
     "import_weights": "scalenet.exchange.importing",
+    "inherit": "scalenet.inheritance.inheriting",
     "largest_batch": "scalenet.library",
     "latency": "scalenet.running",
     "load": "scalenet.scaling.scaler",
@@ -170,6 +173,7 @@ __all__ = [
     "Growth",
     "How",
     "ImportedWeights",
+    "InheritedWeights",
     "Int8Accuracy",
     "Latency",
     "Listed",
@@ -210,6 +214,7 @@ __all__ = [
     "grid_search",
     "growth",
     "import_weights",
+    "inherit",
     "largest_batch",
     "latency",
     "load",

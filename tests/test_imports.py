@@ -32,6 +32,7 @@ RUNS_NETWORKS = (
     "costs/running.py",
     "costs/tracing.py",
     "exchange/",
+    "inheritance/",
     "model/",
     "running.py",
     "studies/activation.py",

@@ -154,3 +154,14 @@ class NoWayError(MisfitError):
     def __init__(self, way: Way) -> None:
         super().__init__("channels take a way that none takes in the other network")
         self.way = way
+
+
+def equal_parts(row: list[int], count: int) -> list[list[int]]:
+    """Return so many equal parts of a row; what is left over is in none."""
+    width = len(row) // count
+    return [row[number * width : (number + 1) * width] for number in range(count)]
+
+
+def shuffled(row: list[int], groups: int) -> list[int]:
+    """Return a row in which the channels of equal groups take turns."""
+    return [channel for turn in zip(*equal_parts(row, groups), strict=True) for channel in turn]

@@ -1,8 +1,8 @@
 """How does a block begin that the small network lacks? As the identity, so that outputs stay what they are.
 
 A path beside a shortcut begins with zeros in its last layer. Where there is no shortcut, convolutions begin as delta
-kernels and normalisations as what changes nothing; that takes an activation that leaves its own results alone, and holds
-with running statistics only.
+kernels and normalisations as what changes nothing; that takes an activation that leaves its own results alone, and
+holds with running statistics only.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from scalenet.arch.layers import (
     Shuffle,
 )
 from scalenet.arch.shapes import MisfitError, Shape, after
+from scalenet.inheritance.channels import equal_parts, shuffled
 
 if TYPE_CHECKING:
     from scalenet.arch.layers import Layer
@@ -56,7 +57,7 @@ class Identity:
     running: bool = False
 
 
-def settled(layer: Layer, before: frozenset[str]) -> frozenset[str]:
+def settled(layer: Layer, before: frozenset[str]) -> frozenset[str]:  # noqa: PLR0911 - one return a kind
     """Return the activations that leave alone what leaves a layer, given those that do for what enters."""
     match layer:
         case Activation():
@@ -83,93 +84,91 @@ def as_identity(layer: Layer, row: list[int], place: str, before: frozenset[str]
 
     Raise MisfitError where it cannot.
     """
-    match layer:
-        case Sequence():
-            return _sequence(layer, row, place, before, new)
-        case Choice():
-            return as_identity(layer.chosen, row, place, before, new)
-        case Branches():
-            return _branches(layer, row, place, before, new)
-        case Conv():
-            return Identity(row, _delta(layer, row, place), running=True)
-        case Norm(kind="batchnorm"):
-            still = {"weight": 1.0, "bias": 0.0, "running_mean": 0.0, "running_var": 1 - layer.eps}
-            return Identity(row, {f"{place}.{name}": value for name, value in still.items()}, running=True)
-        case Activation():
-            if layer.kind in before:
+    return _Beginning(before, new).layer(layer, row, place)
+
+
+class _Beginning:
+    """Layers that hand on what enters hand on what is settled of it: `before` holds within all of a block."""
+
+    def __init__(self, before: frozenset[str], new: Channels) -> None:
+        self.before, self.new = before, new
+
+    def layer(self, layer: Layer, row: list[int], place: str) -> Identity:  # noqa: PLR0911 - one return a kind
+        match layer:
+            case Sequence():
+                return self._sequence(layer, row, place)
+            case Choice():
+                return self.layer(layer.chosen, row, place)
+            case Branches():
+                return self._branches(layer, row, place)
+            case Conv():
+                return Identity(row, _delta(layer, row, place), running=True)
+            case Norm(kind="batchnorm"):
+                still = {"weight": 1.0, "bias": 0.0, "running_mean": 0.0, "running_var": 1 - layer.eps}
+                return Identity(row, {f"{place}.{name}": value for name, value in still.items()}, running=True)
+            case Activation():
+                if layer.kind in self.before:
+                    return Identity(row)
+                raise MisfitError(f"{place}: {layer.kind} changes what enters a block without a shortcut")
+            case Shuffle():
+                return Identity(shuffled(row, layer.groups))
+            case Dropout() | DropPath():
                 return Identity(row)
-            raise MisfitError(f"{place}: {layer.kind} changes what enters a block without a shortcut")
-        case Shuffle():
-            width = len(row) // layer.groups
-            return Identity([row[group * width + one] for one in range(width) for group in range(layer.groups)])
-        case Dropout() | DropPath():
-            return Identity(row)
-    raise MisfitError(f"{place}: a layer of the kind {type(layer).__name__} is never the identity")
+        raise MisfitError(f"{place}: a layer of the kind {type(layer).__name__} is never the identity")
 
+    def _sequence(self, layer: Sequence, row: list[int], place: str) -> Identity:
+        found = Identity(row)
+        for name, inner in layer.layers:
+            one = self.layer(inner, found.channels, f"{place}.{name}")
+            found = Identity(one.channels, found.values | one.values, found.running or one.running)
+        return found
 
-def _sequence(layer: Sequence, row: list[int], place: str, before: frozenset[str], new: Channels) -> Identity:
-    values: Values = {}
-    running = False
-    for name, inner in layer.layers:
-        # what hands on its input hands on what is settled of it
-        found = as_identity(inner, row, f"{place}.{name}", before, new)
-        row, running = found.channels, running or found.running
-        values |= found.values
-    return Identity(row, values, running)
-
-
-def _branches(layer: Branches, row: list[int], place: str, before: frozenset[str], new: Channels) -> Identity:
-    if layer.join == "add":
-        found = _beside_a_shortcut(layer, row, place, before, new)
-    elif layer.join == "concat":
-        found = _side_by_side(layer, row, place, before, new)
-    else:
+    def _branches(self, layer: Branches, row: list[int], place: str) -> Identity:
+        if layer.activation is not None and layer.activation.kind not in self.before:
+            raise MisfitError(f"{place}: {layer.activation.kind} behind the shortcut changes what enters")
+        match layer.join:
+            case "add":
+                return self._beside_a_shortcut(layer, row, place)
+            case "concat":
+                return self._side_by_side(layer, row, place)
         raise MisfitError(f"{place}: a gate is never the identity")
-    if layer.activation is not None and layer.activation.kind not in before:
-        raise MisfitError(f"{place}: {layer.activation.kind} behind the shortcut changes what enters")
-    return found
+
+    def _beside_a_shortcut(self, layer: Branches, row: list[int], place: str) -> Identity:
+        """Return one path as the identity, the shortcut where there is one, and all others as zero."""
+        reasons = []
+        for name, path in sorted(layer.paths, key=lambda pair: not _is_bare(pair[1])):
+            try:
+                found = self.layer(path, row, f"{place}.{name}")
+            except MisfitError as misfit:
+                reasons.append(str(misfit))
+                continue
+            silent = [_silent(one, f"{place}.{other}") for other, one in layer.paths if other != name]
+            if all(silent):
+                return Identity(found.channels, _merged([found.values, *silent]), found.running)
+            reasons.append(f"{place}: what stands beside the shortcut is never zero")
+        raise MisfitError(reasons[0])
+
+    def _side_by_side(self, layer: Branches, row: list[int], place: str) -> Identity:
+        """Return equal parts that are each the identity, or what enters with new channels beside it."""
+        if layer.take == "all" and not any(_is_bare(path) for _, path in layer.paths):
+            raise MisfitError(f"{place}: none of the paths that are put side by side hands on what enters")
+        found = []
+        for (name, path), part in zip(layer.paths, equal_parts(row, len(layer.paths)), strict=True):
+            if layer.take == "split":
+                found.append(self.layer(path, part, f"{place}.{name}"))
+            elif _is_bare(path):
+                found.append(Identity(row))
+            else:
+                found.append(Identity(self.new.born(width_after(path, len(row)), without_source=True)))
+        channels = [channel for one in found for channel in one.channels]
+        return Identity(channels, _merged([one.values for one in found]), any(one.running for one in found))
 
 
-def _beside_a_shortcut(layer: Branches, row: list[int], place: str, before: frozenset[str], new: Channels) -> Identity:
-    """Return one path as the identity, the shortcut where there is one, and all others as zero."""
-    reasons = []
-    for number in sorted(range(len(layer.paths)), key=lambda number: not _is_bare(layer.paths[number][1])):
-        name, path = layer.paths[number]
-        try:
-            found = as_identity(path, row, f"{place}.{name}", before, new)
-        except MisfitError as misfit:
-            reasons.append(str(misfit))
-            continue
-        silent = [_silent(other, f"{place}.{name}") for name, other in layer.paths if other is not path]
-        if all(silent):
-            values = found.values | {name: value for one in silent if one for name, value in one.items()}
-            return Identity(found.channels, values, found.running)
-        reasons.append(f"{place}: a path beside the shortcut is never zero")
-    raise MisfitError(reasons[0])
+def _merged(found: list[Values | None]) -> Values:
+    return {name: value for one in found if one for name, value in one.items()}
 
 
-def _side_by_side(layer: Branches, row: list[int], place: str, before: frozenset[str], new: Channels) -> Identity:
-    """Return equal parts that are each the identity, or what enters with new channels beside it."""
-    values: Values = {}
-    left: list[int] = []
-    running = False
-    width = len(row) // len(layer.paths)
-    if layer.take == "all" and not any(_is_bare(path) for _, path in layer.paths):
-        raise MisfitError(f"{place}: none of the paths that are put side by side hands on what enters")
-    for number, (name, path) in enumerate(layer.paths):
-        if layer.take == "split":
-            part = row[number * width : (number + 1) * width]
-            found = as_identity(path, part, f"{place}.{name}", before, new)
-        elif _is_bare(path):
-            found = Identity(row)
-        else:
-            found = Identity(new.born(width_after(path, len(row)), without_source=True))
-        left, running = [*left, *found.channels], running or found.running
-        values |= found.values
-    return Identity(left, values, running)
-
-
-def _silent(layer: Layer, place: str) -> Values | None:
+def _silent(layer: Layer, place: str) -> Values | None:  # noqa: PLR0911 - one return a kind
     """Return what makes a layer's results zero, whatever enters, or None."""
     match layer:
         case Norm():
@@ -191,11 +190,11 @@ def _silent(layer: Layer, place: str) -> Values | None:
             paths = [_silent(path, f"{place}.{name}") for name, path in layer.paths]
             zero = layer.activation is None or _leaves_zero(layer.activation)
             if zero and all(paths):
-                return {name: value for one in paths if one for name, value in one.items()}
+                return _merged(paths)
     return None
 
 
-def _leaves_zero(layer: Layer) -> bool:
+def _leaves_zero(layer: Layer) -> bool:  # noqa: PLR0911 - one return a kind
     """Return whether zeros that enter leave as zeros."""
     match layer:
         case Activation():
@@ -235,4 +234,4 @@ def _is_bare(layer: Layer) -> bool:
 
 def width_after(layer: Layer, channels: int) -> int:
     """Return how many channels leave a layer."""
-    return int(after(layer, Shape(channels, _SIDE, _SIDE)).channels)  # type: ignore[arg-type]
+    return int(after(layer, Shape(channels, _SIDE, _SIDE)).channels)

@@ -14,14 +14,14 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from scalenet.arch.errors import ScalenetError
-from scalenet.arch.layers import Conv, Linear, Norm, Position, both
+from scalenet.arch.layers import Conv, Linear, Norm, Position
 from scalenet.arch.shapes import MisfitError
 from scalenet.inheritance.identity import DELTA
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from scalenet.inheritance.channels import Sources, Units
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 _BITS = 24
 """Of a float32's significand."""
-
-_ONE_BY_ONE = ("weight", "bias", "running_mean", "running_var")
 
 
 def inherited(
@@ -81,15 +79,16 @@ def _tensors(
         if site.groups:
             found["weight"] = _heard(site, sources, found["weight"], draws)
         return found
-    rows = torch.tensor(sources.of(site.entering.old, site.entering.new))
-    known = rows >= 0
-    found = {}
-    for name, value in own.items():
-        if name == "num_batches_tracked":
-            found[name] = value
-            continue
-        found[name] = _placed(site, value)[rows.clamp_min(0)]
-        found[name][~known] = fresh[name][~known]
+    return {name: _by_channel(site, sources, value, fresh[name]) for name, value in own.items()}
+
+
+def _by_channel(site: Site, sources: Sources, value: Tensor, fresh: Tensor) -> Tensor:
+    """Return numbers of channels, those of channels without a source as they would begin."""
+    if not value.dim():  # how many batches were seen
+        return value
+    index = torch.tensor(sources.of(site.entering.old, site.entering.new))
+    found = _placed(site, value)[index.clamp_min(0)]
+    found[index < 0] = fresh[index < 0]
     return found
 
 
@@ -105,22 +104,17 @@ def _heard(site: Site, sources: Sources, weight: Tensor, draws: np.random.Genera
 
 
 def _parts(weight: Tensor, columns: list[int], draws: np.random.Generator) -> Tensor:
-    """Return columns of weights [rows, channels, …], cut in uneven parts where one is taken several times; -1 is zero."""
-    known = [column for column in columns if column >= 0]
-    if len({*known}) == len(known):
-        shares = np.ones(len(columns))
-        starts = np.zeros(len(columns))
-    else:
-        starts, shares = _shares(columns, draws)
-    taken = weight[:, torch.tensor(columns).clamp_min(0)]
-    taken[:, torch.tensor(columns) < 0] = 0
-    step = torch.ldexp(torch.ones_like(taken), torch.frexp(taken).exponent - _BITS)
+    """Return columns of weights [rows, channels, …], in uneven parts where one is taken several times; -1 is zero."""
+    index = torch.tensor(columns)
+    taken = weight[:, index.clamp_min(0)]
+    taken[:, index < 0] = 0
     shape = (1, -1) + (1,) * (taken.dim() - 2)
-    ends, begins = (torch.from_numpy(one).reshape(shape) for one in (shares, starts))
+    begins, ends = (torch.from_numpy(one).reshape(shape) for one in _shares(columns, draws))
+    step = torch.ldexp(torch.ones_like(taken), torch.frexp(taken).exponent - _BITS)
     return ((taken * ends / step).round() - (taken * begins / step).round()) * step
 
 
-def _shares(columns: list[int], draws: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _shares(columns: list[int], draws: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return where the part of each copy begins and ends, from 0 to 1; the last one of each channel ends at 1."""
     sizes = draws.uniform(0.5, 1.5, len(columns))
     reached: dict[int, float] = {}
@@ -144,7 +138,7 @@ def _placed(site: Site, value: Tensor) -> Tensor:
 
 def _begun(values: Values, fresh: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {
-        name: _delta(fresh[name]) if value == DELTA else torch.full_like(fresh[name], cast("float", value))
+        name: _delta(fresh[name]) if value == DELTA else torch.full_like(fresh[name], value)
         for name, value in values.items()
     }
 

@@ -30,13 +30,14 @@ from scalenet.arch.layers import (
     Shuffle,
 )
 from scalenet.arch.shapes import MisfitError
-from scalenet.inheritance.channels import Channels
+from scalenet.inheritance.channels import Channels, equal_parts, shuffled
 from scalenet.inheritance.identity import Values, as_identity, settled, width_after
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from scalenet.arch.layers import Count, Layer, Leaf, Network, Part
+    from scalenet.inheritance.channels import Way
 
 
 class Flow(NamedTuple):
@@ -48,7 +49,7 @@ class Flow(NamedTuple):
 
     def parts(self, count: int) -> list[Flow]:
         """Return equal parts, one behind the other."""
-        pairs = zip(_parts(self.old, count), _parts(self.new, count), strict=True)
+        pairs = zip(equal_parts(self.old, count), equal_parts(self.new, count), strict=True)
         return [Flow(old, new, self.places) for old, new in pairs]
 
 
@@ -98,6 +99,10 @@ class Walked:
     added: list[str] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
     running: bool = False
+
+    def place_of(self, way: Way) -> str:
+        """Return the name of the first place that a unit passes."""
+        return next((self.places[place] for place, _, _ in way if place >= 0), "the network")
 
 
 def walk(old: Network, new: Network, worth: Mapping[str, float] | None = None) -> Walked:
@@ -188,11 +193,7 @@ class _Walker:
 
     def _choice(self, old: Choice, new: Choice, names: Pair, flow: Flow) -> Flow:
         if bool(old.where) != bool(new.where):
-            one, other = ("same", "different") if new.where else ("different", "same")
-            raise MisfitError(
-                f"{names.new}: as many channels leave as enter in one network alone: {len(flow.old)} and the {other} "
-                f"number there, {len(flow.new)} and the {one} number here, so that one has a shortcut that the other lacks"
-            )
+            raise MisfitError(_link(bool(new.where), names.new, flow))
         return self.layer(old.chosen, new.chosen, names, flow)
 
     def _branches(self, old: Branches, new: Branches, names: Pair, flow: Flow) -> Flow:
@@ -216,7 +217,7 @@ class _Walker:
             self.found.new.tie(first.new, path.new)
         return first
 
-    def _leaf(self, old: Leaf, new: Leaf, names: Pair, flow: Flow) -> Flow:
+    def _leaf(self, old: Leaf, new: Leaf, names: Pair, flow: Flow) -> Flow:  # noqa: PLR0911 - one return a kind
         match new:
             case Conv():
                 return self._conv(cast("Conv", old), new, names, flow)
@@ -230,7 +231,7 @@ class _Walker:
             case Attention():
                 return self._attention(cast("Attention", old), new, names, flow)
             case Shuffle():
-                return flow._replace(old=_shuffled(flow.old, new.groups), new=_shuffled(flow.new, new.groups))
+                return flow._replace(old=shuffled(flow.old, new.groups), new=shuffled(flow.new, new.groups))
             case GlobalPool():
                 return flow._replace(places=new.side**2)
             case Flatten():
@@ -244,33 +245,33 @@ class _Walker:
     def _conv(self, old: Conv, new: Conv, names: Pair, flow: Flow) -> Flow:
         for key in ("kernel", "stride", "bias", "padding"):
             if getattr(old, key) != getattr(new, key):
-                raise MisfitError(f"{names.new}: {key} is {getattr(old, key)} there and {getattr(new, key)} here")
+                raise MisfitError(f"{names.new}: {key} is {getattr(new, key)}, not {getattr(old, key)}")
         before, now = len(flow.old) // cast("int", old.group_width), len(flow.new) // cast("int", new.group_width)
         if old.group_width == new.group_width and max(before, now) > 1:
             return self._of_fixed_groups(old, new, names, flow)
         if before != now:
             raise MisfitError(
-                f"{names.new}: {before} groups of {old.group_width} channels there and {now} of {new.group_width} here: "
-                "either the number or the width of groups may grow"
+                f"{names.new}: {now} groups of {new.group_width} channels come from {before} of {old.group_width}: "
+                "only their number or their width may change"
             )
         return self._site(Site(names, old, new, flow, self._born(old.out_channels, new.out_channels), groups=now))
 
     def _of_fixed_groups(self, old: Conv, new: Conv, names: Pair, flow: Flow) -> Flow:
         """Have each group come from one group, and its channels from the same ones within it."""
         width = cast("int", new.group_width)
-        one, other = (int(conv.out_channels) * width // int(conv.in_channels) for conv in (old, new))  # type: ignore[arg-type]
+        one, other = (int(conv.out_channels) * width // int(conv.in_channels) for conv in (old, new))
         if one != other:
-            raise MisfitError(f"{names.new}: {one} channels leave a group there and {other} here")
+            raise MisfitError(f"{names.new}: {other} channels leave a group, not {one}")
         left = flow if one == width else self._born(old.out_channels, new.out_channels)
         for channels, entering, leaving in ((self.found.old, flow.old, left.old), (self.found.new, flow.new, left.new)):
-            for group, row in enumerate(_parts(entering, len(entering) // width)):
+            for group, row in enumerate(equal_parts(entering, len(entering) // width)):
                 channels.bind(row, leaving[group * one : (group + 1) * one])
         return self._site(Site(names, old, new, flow, left, groups=0))
 
     def _norm(self, old: Norm, new: Norm, names: Pair, flow: Flow) -> Flow:
         for key in ("kind", "eps", "groups"):
             if getattr(old, key) != getattr(new, key):
-                raise MisfitError(f"{names.new}: {key} is {getattr(old, key)} there and {getattr(new, key)} here")
+                raise MisfitError(f"{names.new}: {key} is {getattr(new, key)}, not {getattr(old, key)}")
         return self._site(Site(names, old, new, flow, flow, groups=new.groups))
 
     def _attention(self, old: Attention, new: Attention, names: Pair, flow: Flow) -> Flow:
@@ -278,11 +279,11 @@ class _Walker:
         heads = cast("int", old.heads), cast("int", new.heads)
         widths = [len(row) // (3 * count) for row, count in zip((flow.old, flow.new), heads, strict=True)]
         if widths[0] != widths[1]:
-            raise MisfitError(f"{names.new}: heads are {widths[0]} channels wide there and {widths[1]} here")
+            raise MisfitError(f"{names.new}: heads are {widths[1]} channels wide, not {widths[0]}")
         left = self._born(len(flow.old) // 3, len(flow.new) // 3)
         for channels, entering, leaving in ((self.found.old, flow.old, left.old), (self.found.new, flow.new, left.new)):
-            thirds = [_parts(row, len(leaving) // widths[0]) for row in _parts(entering, 3)]
-            for head, row in enumerate(_parts(leaving, len(leaving) // widths[0])):
+            thirds = [equal_parts(row, len(leaving) // widths[0]) for row in equal_parts(entering, 3)]
+            for head, row in enumerate(equal_parts(leaving, len(leaving) // widths[0])):
                 channels.bind([channel for third in thirds for channel in third[head]], row)
         return left
 
@@ -305,10 +306,9 @@ class _Walker:
             self.found.new.mark(part.new, (place, side, number))
 
 
-def _parts(row: list[int], count: int) -> list[list[int]]:
-    width = len(row) // count
-    return [row[number * width : (number + 1) * width] for number in range(count)]
-
-
-def _shuffled(row: list[int], groups: int) -> list[int]:
-    return [channel for turn in zip(*_parts(row, groups), strict=True) for channel in turn]
+def _link(matches: bool, place: str, flow: Flow) -> str:
+    """Say that a block of one network alone leaves as many channels as enter."""
+    here, there = len(flow.new), len(flow.old)
+    if matches:
+        return f"{place}: {here} channels enter and leave, so that it has a shortcut; {there} enter a block without one"
+    return f"{place}: {here} channels enter and others leave; {there} enter a block that has the identity as shortcut"

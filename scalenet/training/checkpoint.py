@@ -150,6 +150,39 @@ def _schema(value: Any) -> str:
     return str(value.get("schema", "") if isinstance(value, dict) else value.schema_)
 
 
+class Inherited(Record):
+    """What weights are that come from those of another scale: of which network, and from which `file`, by digest.
+
+    `origin` says what those are that all began with, and `inherited` the networks that they went through, in order.
+    `seed` is that of the shares of copies.
+    """
+
+    schema_: Literal["scalenet-inheritance/1"] = Field(alias="schema")
+    config: Config
+    inherited: Texts
+    file: str
+    seed: int
+    origin: Annotated[
+        Annotated[Plan, Tag("scalenet-training/1")] | Annotated[Imported, Tag("scalenet-import/1")],
+        Discriminator(_schema),
+    ]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes."""
+        return self.origin.classes
+
+    @property
+    def crop(self) -> float:
+        """The central share of the side that is evaluated."""
+        return self.origin.crop
+
+    @property
+    def source(self) -> str:
+        """Whose weights these are."""
+        return f"inherited from {self.inherited[-1]}, {self.origin.source}"
+
+
 class About(Record):
     """What weights are of: the plan they were trained by, or where they are from, and the images they take.
 
@@ -158,13 +191,21 @@ class About(Record):
 
     schema_: Literal["scalenet-weights/1"] = Field(alias="schema")
     plan: Annotated[
-        Annotated[Plan, Tag("scalenet-training/1")] | Annotated[Imported, Tag("scalenet-import/1")],
+        Annotated[Plan, Tag("scalenet-training/1")]
+        | Annotated[Imported, Tag("scalenet-import/1")]
+        | Annotated[Inherited, Tag("scalenet-inheritance/1")],
         Discriminator(_schema),
     ]
     mean: Means
     deviation: Deviations
     interpolation: Interpolation = "bilinear"
     scores: dict[str, float] | None = None
+
+    @property
+    def training(self) -> Plan | None:
+        """The training that the weights are from, at this scale or at another, if it was one of ours."""
+        origin = self.plan.origin if isinstance(self.plan, Inherited) else self.plan
+        return origin if isinstance(origin, Plan) else None
 
     @property
     def normalization(self) -> Normalization:

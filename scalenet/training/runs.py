@@ -186,7 +186,8 @@ def evaluate(
     about, plan = trained.about, trained.about.plan
     size, crop = resolution or plan.config.model.size, test_crop or plan.crop
     network = trained.module().to(device)
-    layout = memory_format(plan.recipe if isinstance(plan, Plan) else None, plan.config.model, network)
+    training = about.training
+    layout = memory_format(None if training is None else training.recipe, plan.config.model, network)
     images, broken = _evaluation_images(trained, data, part, before_crop(max(size), crop), strict, note)
     batches = feed(
         images,
@@ -235,9 +236,9 @@ def _evaluation_images(
     note: Callable[[str], None],
 ) -> tuple[Any, list[str]]:
     """Return the images to evaluate, with the labels of the training's classes, and those that cannot be decoded."""
-    plan = trained.about.plan
+    plan, training = trained.about.plan, trained.about.training
     if data is None:
-        if not (isinstance(plan, Plan) and plan.images.name == EMBEDDED):
+        if training is None or training.images.name != EMBEDDED:
             raise ScalenetError(f"{trained.place}: {plan.source}", hint="give its images with --data")
         return embedded_splits(train=1, size=rendered_size(size)).validation, []
     source = data if isinstance(data, Source) else find_source(data)
@@ -246,10 +247,10 @@ def _evaluation_images(
     unknown = [name for name in source.classes if name not in plan.classes]
     if unknown:
         raise ScalenetError(f"{source.root}: classes that {trained.place} was not trained on: {some(unknown)}")
-    found = _part(source, plan if isinstance(plan, Plan) else None, part, note)
+    found = _part(source, training, part, note)
     files = {name: found.get(name, []) for name in plan.classes}
     size = min(size, native_size(source))
-    cached = isinstance(plan, Plan) and plan.images.cached
+    cached = training is not None and training.images.cached
     if cached and fits(sum(map(len, files.values())), size=size, copies=2):
         return read_part(files, source, size=size, strict=strict, interpolation=trained.about.interpolation)
     return stream_part(files, source, strict=strict), []
