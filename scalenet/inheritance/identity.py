@@ -102,7 +102,7 @@ class _Beginning:
             case Branches():
                 return self._branches(layer, row, place)
             case Conv():
-                return Identity(row, _delta(layer, row, place), running=True)
+                return Identity(row, _delta(layer, row, place))
             case Norm(kind="batchnorm"):
                 still = {"weight": 1.0, "bias": 0.0, "running_mean": 0.0, "running_var": 1 - layer.eps}
                 return Identity(row, {f"{place}.{name}": value for name, value in still.items()}, running=True)
