@@ -19,6 +19,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 import torch
 from scipy import stats
@@ -26,14 +27,14 @@ from scipy import stats
 import scalenet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 TABLE = Path(__file__).with_suffix(".csv")
 EPOCHS, TRAIN, HELD_OUT = 10, 2000, 1000
 RECIPE = {"batch_size": 32, "average.decay": 0.98}
 """Changes of the recipe `small_images`: smaller steps and shorter averages, for fewer images."""
 
-SCALED: dict[str, dict[str, float]] = {"phi 1": {"phi": 1}, "depth 2": {"depth": 2}, "width 2": {"width": 2}}
+SCALED: dict[str, dict[str, Any]] = {"phi 1": {"phi": 1}, "depth 2": {"depth": 2}, "width 2": {"width": 2}}
 
 
 def trained(network: Any, data: Path, folder: Path, *, seed: int, share: float, init: Path | None = None) -> Path:
@@ -85,11 +86,11 @@ def reached(curve: pd.Series, wanted: float) -> int:
     return int(late.index[0]) if len(late) else EPOCHS + 1
 
 
-def interval(values: list[float]) -> str:
+def interval(values: Sequence[float]) -> str:
     """Return mean and 95 % interval."""
-    one = pd.Series(values)
-    half = stats.t.ppf(0.975, len(one) - 1) * one.sem() if len(one) > 1 else float("nan")
-    return f"{one.mean():.1f} ± {half:.1f}"
+    count = len(values)
+    half = stats.t.ppf(0.975, count - 1) * np.std(values, ddof=1) / count**0.5 if count > 1 else float("nan")
+    return f"{np.mean(values):.1f} ± {half:.1f}"
 
 
 def show(table: pd.DataFrame) -> None:
