@@ -38,8 +38,9 @@ class Findings:
     is `expected` to score at the full budget. `jobs` has a row a finished evaluation: name, seed, budget, rung,
     accuracy (NaN where it diverged), seconds. `curves` are accuracies on the way, and may be empty: name, seed,
     budget, epoch, accuracy. `target` is the FLOPs ratio that was aimed at. `margin` is how far below the best score
-    a tied one may lie; where it is not finite the last of the ties says so. `facts` are what the results rest on.
-    Accuracies, scores, intervals and the margin are fractions.
+    a tied one may lie; where it is not finite the last of the ties says so. `chance` is the accuracy of always saying
+    the largest class, where it is known. `facts` are what the results rest on. Accuracies, scores, intervals, the
+    margin and chance are fractions.
     """
 
     title: str
@@ -50,6 +51,7 @@ class Findings:
     target: float
     facts: Mapping[str, str]
     margin: float = math.nan
+    chance: float | None = None
 
 
 def standings(findings: Findings) -> pd.DataFrame:

@@ -54,7 +54,7 @@ def write_report(findings: Findings, folder: Path) -> Path:
 
 
 def _page(findings: Findings, cards: Iterable[str], table: str) -> str:
-    answer, *more = (escape(_unbroken(sentence)) for sentence in findings.summary)
+    answer, *more = map(_sentence, findings.summary)
     return Template(_shipped("page.html")).substitute(
         title=escape(findings.title),
         style=_shipped("page.css"),
@@ -72,9 +72,11 @@ def _shipped(name: str) -> str:
     return (resources.files(__package__) / name).read_text(encoding="utf-8")
 
 
-def _unbroken(sentence: str) -> str:
-    """Return a sentence whose numbers stay on a line with their names and units."""
-    return re.sub(r" (?=[=±%])|(?<=[=±]) ", "\N{NO-BREAK SPACE}", sentence)
+def _sentence(text: str) -> str:
+    """Return a sentence as HTML: numbers stay on a line with their names and units, and a command is one line."""
+    words, colon, command = text.partition(": scalenet ")
+    found = escape(re.sub(r" (?=[=±%])|(?<=[=±]) ", "\N{NO-BREAK SPACE}", words))
+    return f"{found}:\n<code>{escape(f'scalenet {command}')}</code>" if colon else found
 
 
 def _card(plot: Plot, drawn: bytes) -> str:
@@ -138,12 +140,12 @@ def _row(kind: str, tied: object, rank: float, name: str, merged: object, texts:
 def _columns(frame: pd.DataFrame) -> dict[str, list[str]]:
     """Return the columns of numbers, without those that say nothing."""
     columns = {
-        "α": _decimals(frame["alpha"]),
-        "β": _decimals(frame["beta"]),
-        "γ": _decimals(frame["gamma"]),
         "accuracy, %": _decimals(frame["accuracy"], 2),
         "±": _decimals(frame["interval"], 2),
         "score, %": _decimals(frame["score"], 2) if not np.allclose(frame["factor"], 1) else [],
+        "α": _decimals(frame["alpha"]),
+        "β": _decimals(frame["beta"]),
+        "γ": _decimals(frame["gamma"]),
         "FLOPs ratio": _decimals(frame["flops_ratio"]),
         **_counts("FLOPs", frame["flops"]),
         **_counts("parameters", frame["params"]),

@@ -72,7 +72,11 @@ def curves_plot(findings: Findings, frame: pd.DataFrame) -> Plot | None:
         _curve(axes, rows, across, kinds[name], crowded(len(shown)))
     axes.set(xlabel=across, ylabel=_ACCURACY)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
-    legend(drawn, handles(set(kinds[curves["name"].unique()]), linestyle="-", linewidth=1.3))
+    marks = handles(set(kinds[curves["name"].unique()]), linestyle="-", linewidth=1.3)
+    if findings.chance is not None:
+        axes.axhline(100 * findings.chance, **_DASHES)
+        marks.append(Line2D([], [], label="chance", **_DASHES))
+    legend(drawn, marks)
     words = {"epoch": "Accuracy after each epoch.", "budget": "Accuracy by the budget of the training."}[across]
     caption = (
         f"{words} Thick lines are means over seeds, thin lines single seeds of the best and of those tied with it."
@@ -143,7 +147,7 @@ def _label_best(axes: Axes, final: pd.DataFrame, target: float) -> None:
 
 def _cost_caption(dropped: bool) -> str:
     return (
-        "Accuracy against the FLOPs that the networks really have. Vertical lines are the intervals by which "
+        "Accuracy against the FLOPs that the networks really have. Vertical lines are the intervals at 95 % by which "
         f"candidates compare; labels are α, β, γ.{' Below the line: those that dropped out.' if dropped else ''}"
     )
 
@@ -227,8 +231,8 @@ def _column(axes: Axes, right: float, head: str, texts: Iterable[str]) -> None:
 
 def _ties_caption(frame: pd.DataFrame, final: pd.DataFrame) -> str:
     sentences = [
-        "Means by rank, with intervals and single seeds. Candidates whose mean lies in the shaded band are tied with",
-        "the best: the difference may be chance.",
+        "Means by rank, with intervals at 95 % and single seeds. Candidates whose mean lies in the shaded band are",
+        "tied with the best: so large a difference may be noise.",
     ]
     if len(final) > MOST_ROWS:
         sentences.append(f"The best {MOST_ROWS} of {len(final)} are shown.")

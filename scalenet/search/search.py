@@ -334,6 +334,7 @@ class Search:
             curves=outcome.curves(),
             target=study.plan.grid.product,
             margin=outcome.ranking.margin,
+            chance=None if study.plan.images is None else study.plan.images.chance,
             facts=facts(outcome),
         )
 
