@@ -34,6 +34,8 @@ from .search import app as search
 from .show import show
 from .spaces import spaces
 from .streams import Streams
+from .studies import studies
+from .study import study
 from .train import train
 from .transfer import transfer
 from .verify import verify
@@ -66,8 +68,10 @@ _COMMANDS = (
     verify,
     lock,
     check,
+    study,
     grids,
     spaces,
+    studies,
     recipes,
     schema,
 )

@@ -44,7 +44,7 @@ def watch() -> Iterator[Mapping[str, Any]]:
     from rich.live import Live
 
     console = Console(stderr=True, highlight=False, markup=False)
-    with _bars() as bar:
+    with bars() as bar:
         if not console.is_terminal:
             yield {"say": note, "bar": bar}
             return
@@ -57,7 +57,7 @@ def watch() -> Iterator[Mapping[str, Any]]:
 
 
 @contextmanager
-def _bars() -> Iterator[Callable[[str, int, int | None], None]]:
+def bars() -> Iterator[Callable[[str, int, int | None], None]]:
     """Yield what shows how far something is that takes a while; in between nothing is drawn: it may be timed."""
     with progress(auto_refresh=False) as shown:
         tasks: dict[str, Any] = {}

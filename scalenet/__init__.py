@@ -63,7 +63,10 @@ if TYPE_CHECKING:
     from scalenet.scaling.scaler import load
     from scalenet.search.calls import grid_search, open_search, searches
     from scalenet.search.search import Search
+    from scalenet.studies.calls import open_study, study
+    from scalenet.studies.definition import load_study
     from scalenet.studies.maps import ActivationMaps, cam
+    from scalenet.studies.study import Study
     from scalenet.studies.transfer import Transfers, transfer
     from scalenet.training.calls import TrainingResult, evaluate, train
     from scalenet.training.recipe import Recipe, load_recipe
@@ -106,6 +109,7 @@ _HOME = {
     "RunError": "scalenet.arch.errors",
     "ScalenetError": "scalenet.arch.errors",
     "Search": "scalenet.search.search",
+    "Study": "scalenet.studies.study",
     "SharesRay": "scalenet.arch.config",
     "SharesRule": "scalenet.arch.config",
     "TinyRay": "scalenet.arch.config",
@@ -135,6 +139,9 @@ _HOME = {
     "load": "scalenet.scaling.scaler",
     "load_config": "scalenet.arch.config",
     "load_recipe": "scalenet.training.recipe",
+    "load_study": "scalenet.studies.definition",
+    "open_study": "scalenet.studies.calls",
+    "study": "scalenet.studies.calls",
     "lock": "scalenet.checks.calls",
     "measure": "scalenet.running",
     "memory": "scalenet.library",
@@ -192,6 +199,7 @@ __all__ = [
     "Search",
     "SharesRay",
     "SharesRule",
+    "Study",
     "TinyRay",
     "TrainingResult",
     "Transfers",
@@ -220,16 +228,19 @@ __all__ = [
     "load",
     "load_config",
     "load_recipe",
+    "load_study",
     "lock",
     "measure",
     "memory",
     "open_search",
+    "open_study",
     "register_baseline",
     "register_block",
     "save",
     "scale",
     "scale_by",
     "searches",
+    "study",
     "train",
     "transfer",
     "verify",

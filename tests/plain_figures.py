@@ -23,6 +23,7 @@ PLAIN = "SCALENET_TESTS_PLAIN_FIGURES"
 
 _EMPTY = {
     "svg": b'<svg xmlns="http://www.w3.org/2000/svg" width="1pt" height="1pt" viewBox="0 0 1 1"/>',
+    "pdf": b"%PDF-1.4",
     "png": base64.b64decode(
         "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
     ),

@@ -23,8 +23,13 @@ def shipped_files(folder: Traversable) -> dict[str, Traversable]:
     return {file.name.removesuffix(".yaml"): file for file in found if file.name.endswith(".yaml")}
 
 
-def load_shipped(record: type[R], name_or_path: str | Path, files: dict[str, Traversable], *, kind: str) -> R:
-    """Return the record of a shipped file or of a YAML file; `kind` says in errors what it is: a grid, a recipe."""
+def load_shipped(
+    record: type[R], name_or_path: str | Path, files: dict[str, Traversable], *, kind: str, listing: str | None = None
+) -> R:
+    """Return the record of a shipped file or of a YAML file.
+
+    `kind` says in errors what it is: a grid, a recipe; the command `listing` lists them, `scalenet grids` of grids.
+    """
     if not isinstance(name_or_path, str | Path):
         raise ScalenetError(f"no {kind}: {type(name_or_path).__name__}", hint="give a name or a path")
     if not is_path(name_or_path):
@@ -33,5 +38,5 @@ def load_shipped(record: type[R], name_or_path: str | Path, files: dict[str, Tra
             raise UnknownNameError(kind, str(name_or_path), files, listing=f"known: {', '.join(files)}")
         return read_record(record, files[name].read_text(encoding="utf-8"), f"{kind} {name}")
     place = str(name_or_path)
-    text = read_text(Path(place), place, hint=f"`scalenet {kind}s` lists those shipped")
+    text = read_text(Path(place), place, hint=f"`{listing or f'scalenet {kind}s'}` lists those shipped")
     return read_record(record, text, place)

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-    from scalenet.search.folder import PlotName
-
 WIDTH = 5.2
 """Inches: so narrow that letters stay legible on a phone."""
 
@@ -98,7 +96,7 @@ _NAMES = {
 class Plot:
     """A figure, the name of its files, and what is written beside it; `shown` says in words what it shows."""
 
-    name: PlotName
+    name: str
     title: str
     caption: str
     shown: str

@@ -19,7 +19,7 @@ from scalenet.report.findings import Findings, standings
 from scalenet.report.plots import plots
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -47,24 +47,36 @@ def write_report(findings: Findings, folder: Path) -> Path:
             drawn = svg(plot.figure)
             write_bytes(folder / "plots" / f"{plot.name}.svg", drawn, within=folder)
             write_bytes(folder / "plots" / f"{plot.name}.png", png(plot.figure), within=folder)
-            cards.append(_card(plot, drawn))
-    page = folder / "report.html"
-    write_text(page, _page(findings, cards, _candidates(frame)))
-    return page
+            cards.append(card(plot, drawn))
+    text = page(findings.title, findings.summary, cards, {"Candidates": _candidates(frame)}, findings.facts)
+    file = folder / "report.html"
+    write_text(file, text)
+    return file
 
 
-def _page(findings: Findings, cards: Iterable[str], table: str) -> str:
-    answer, *more = map(_sentence, findings.summary)
+def page(
+    title: str, sentences: Sequence[str], cards: Iterable[str], tables: Mapping[str, str], facts: Mapping[str, str]
+) -> str:
+    """Return a page as HTML: sentences, the first of them the answer, cards of plots, tables by heading, and facts."""
+    answer, *more = map(_sentence, sentences)
     return Template(_shipped("page.html")).substitute(
-        title=escape(findings.title),
+        title=escape(title),
         style=_shipped("page.css"),
         answer=answer,
         more="".join(f"<li>{sentence}</li>\n" for sentence in more),
         figures="".join(cards),
-        candidates=table,
-        facts=_facts(findings.facts),
+        tables="".join(_section(heading, table) for heading, table in tables.items()),
+        facts=_facts(facts),
         convention=escape(CONVENTION),
         version=escape(__version__),
+    )
+
+
+def _section(heading: str, table: str) -> str:
+    mark = heading.lower().replace(" ", "-")
+    return (
+        f'<h2 id="{mark}">{escape(heading)}</h2>\n'
+        f'<div class="scroll" tabindex="0" role="region" aria-labelledby="{mark}">\n{table}</div>\n'
     )
 
 
@@ -79,7 +91,8 @@ def _sentence(text: str) -> str:
     return f"{found}:\n<code>{escape(f'scalenet {command}')}</code>" if colon else found
 
 
-def _card(plot: Plot, drawn: bytes) -> str:
+def card(plot: Plot, drawn: bytes) -> str:
+    """Return a plot with its title and caption as HTML."""
     return f"""<figure>
 <h2>{escape(plot.title)}</h2>
 <div class="card">{_inlined(drawn, plot)}</div>
@@ -124,6 +137,22 @@ def _candidates(frame: pd.DataFrame) -> str:
     if not others:
         return first
     return f"{first}<details>\n<summary>The other {len(others):,}</summary>\n{_table(head, others)}</details>\n"
+
+
+def numbers_table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, words: int, kinds: Sequence[str]) -> str:
+    """Return a table as HTML: rows of texts, the first so many `words` and the others numbers.
+
+    The `kinds` of rows are "best", "tie" or "".
+    """
+    body = []
+    for kind, row in zip(kinds, rows, strict=True):
+        own = f' class="{kind}"' if kind else ""
+        body.append(f"<tr{own}>{_cells('td', row, words)}</tr>\n")
+    return _table(_cells("th", heads, words), body)
+
+
+def _cells(tag: str, texts: Sequence[str], words: int) -> str:
+    return "".join(_cell(tag, text, "standing" if place < words else "") for place, text in enumerate(texts))
 
 
 def _table(head: str, body: Iterable[str]) -> str:

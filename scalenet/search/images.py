@@ -68,7 +68,8 @@ def trainers(setting: Setting, devices: Sequence[str], splits: Splits) -> list[E
 
     assert setting.recipe is not None
     folds = None if setting.request.folds is None else Folds(setting.request.folds, setting.request.seed)
-    return [Train(splits, setting.recipe, device, setting.request.threads, folds=folds) for device in devices]
+    threads, keeps = setting.request.threads, setting.keeps_answers
+    return [Train(splits, setting.recipe, device, threads, folds=folds, keeps_answers=keeps) for device in devices]
 
 
 def scorer(

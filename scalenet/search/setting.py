@@ -48,6 +48,11 @@ class Setting:
         raise NotImplementedError
 
     @property
+    def keeps_answers(self) -> bool:
+        """Whether each training's folder keeps which held-out images were right."""
+        return False
+
+    @property
     def judge(self) -> str:
         """What judges candidates, in words."""
         asked = self.request.evaluate

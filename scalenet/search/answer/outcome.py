@@ -176,18 +176,7 @@ class Outcome:
 
     def piloted(self) -> Piloted | None:
         """Return what the pilot tried, and what became of it, as far as it is known; None where there is none."""
-        trial = self.view.trial
-        if trial is None:
-            return None
-        tried = []
-        for rate in trial.rates:
-            entries = [self._entry(key) for key in trial.pilot.keys(rate)]
-            results = [entry.result for entry in entries if entry is not None and entry.result is not None]
-            sound = len(results) == len(entries) and all(result.accuracy is not None for result in results)
-            accuracy, loss = _mean(result.accuracy for result in results), _mean(result.loss for result in results)
-            tried.append(Tried(rate=rate, accuracy=_tidy(accuracy), loss=_tidy(loss)) if sound else Tried(rate=rate))
-        pilot = trial.pilot
-        return Piloted(rates=tuple(tried), seeds=len(pilot.seeds), budget=pilot.budget, by=pilot.by, blind=trial.blind)
+        return piloted(self.view)
 
     @property
     def done(self) -> list[Entry]:
@@ -577,3 +566,19 @@ def _tidy(value: float | None) -> Any:
 def _known(value: float) -> float | None:
     """Return an interval or margin, or None for an infinite one."""
     return round(value, 5) if math.isfinite(value) else None
+
+
+def piloted(view: View) -> Piloted | None:
+    """Return what the pilot of these jobs tried, and what became of it, as far as it is known; None without one."""
+    trial = view.trial
+    if trial is None:
+        return None
+    tried = []
+    for rate in trial.rates:
+        entries = [view.entries.get(key) for key in trial.pilot.keys(rate)]
+        results = [entry.result for entry in entries if entry is not None and entry.result is not None]
+        sound = len(results) == len(entries) and all(result.accuracy is not None for result in results)
+        accuracy, loss = _mean(result.accuracy for result in results), _mean(result.loss for result in results)
+        tried.append(Tried(rate=rate, accuracy=_tidy(accuracy), loss=_tidy(loss)) if sound else Tried(rate=rate))
+    pilot = trial.pilot
+    return Piloted(rates=tuple(tried), seeds=len(pilot.seeds), budget=pilot.budget, by=pilot.by, blind=trial.blind)

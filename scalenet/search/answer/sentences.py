@@ -100,13 +100,18 @@ def pilot_sentence(pilot: Pilot) -> str:
 
 def rate_sentence(rate: float, pilot: Piloted) -> str:
     """Say which learning rate the pilot found, and by what."""
+    return f"learning rate: {rate:g}, by a pilot of the baseline at {piloted_words(pilot)}"
+
+
+def piloted_words(pilot: Piloted) -> str:
+    """Return which rates a pilot tried, for how long, and what became of each."""
     rates = ", ".join(f"{tried.rate:g}" for tried in pilot.rates)
     worth = ", ".join("diverged" if one.accuracy is None else percentage(one.accuracy) for one in pilot.rates)
     if pilot.by == "loss":
         worth += f", loss {', '.join('–' if one.loss is None else f'{one.loss:.3f}' for one in pilot.rates)}"
     if pilot.blind:
         worth += "; none is better than a guess, so that nothing is known of the rates: give a --learning-rate"
-    return f"learning rate: {rate:g}, by a pilot of the baseline at {rates}{_long(pilot.budget)}: {worth}"
+    return f"{rates}{_long(pilot.budget)}: {worth}"
 
 
 def _long(budget: int | None) -> str:

@@ -15,6 +15,7 @@ from scalenet.arch.config import as_data
 from scalenet.arch.errors import ScalenetError
 from scalenet.arch.files import sweep
 from scalenet.model.builder import build
+from scalenet.search.evaluators.answers import answers_file, write_answers
 from scalenet.search.evaluators.base import Report, Result
 from scalenet.training.checkpoint import read_state, write_state
 from scalenet.training.folds import fold_of
@@ -45,7 +46,8 @@ class Folds:
 class Train:
     """Trains each candidate by a recipe, for the job's budget of epochs and at its rate, or else the recipe's.
 
-    A training that was killed goes on from its checkpoint in the job's folder, written `every` so many seconds.
+    A training that was killed goes on from its checkpoint in the job's folder, written `every` so many seconds. Where
+    it `keeps_answers`, that folder has which held-out images were right, too (`answers`).
     """
 
     splits: Splits
@@ -54,6 +56,7 @@ class Train:
     threads: int = 1
     every: float = 30.0
     folds: Folds | None = None
+    keeps_answers: bool = False
 
     def check(self, jobs: Sequence[Job]) -> None:
         """Take any job."""
@@ -78,6 +81,8 @@ class Train:
         try:
             scores = training.run(keeper).scores
             accuracy, loss, one_class = scores.top1, scores.loss, scores.one_class
+            if self.keeps_answers:
+                write_answers(answers_file(job.folder, recipe.epochs), scores.correct.numpy())
         except DivergedError:
             pass
         keeper.end()

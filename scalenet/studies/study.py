@@ -1,0 +1,412 @@
+"""A study as a program has it: asked for, run, gone on with, and what it found."""
+
+from __future__ import annotations
+
+import csv
+import io
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from scalenet.arch.config import as_data, as_record, read_record
+from scalenet.arch.errors import RunError, ScalenetError
+from scalenet.arch.files import read_text, write_text
+from scalenet.arch.results import check_folder
+from scalenet.arch.strict_yaml import dump
+from scalenet.arch.words import duration, hush, number, percentage, tell
+from scalenet.search.answer.outcome import piloted
+from scalenet.search.evaluators.answers import answers_file, read_answers
+from scalenet.search.folder import Jobs, made
+from scalenet.search.judges import find_judges, is_apart, train_all
+from scalenet.search.queue.database import PATIENCE
+from scalenet.search.queue.jobs import ENDED, Aim, View
+from scalenet.search.rungs.schedule import Rung, Schedule
+from scalenet.studies.findings import Findings, Training
+from scalenet.studies.folder import DATABASE, RESULTS, discard, sweep
+from scalenet.studies.plan import Plan
+from scalenet.studies.sentences import sentences, title
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    import pandas as pd
+
+    from scalenet.search.judges import Judges
+    from scalenet.search.queue.board import Board, Place
+    from scalenet.search.queue.jobs import Entry
+    from scalenet.search.setting import Bar
+    from scalenet.studies.asked import Asked
+
+_SCHEMA = "scalenet-study-plan/1"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a study is: its jobs, the FLOPs of what they train by name, and the workers that the time left is for.
+
+    `unit` is about how many seconds a FLOP takes in an epoch, before anything is done.
+    """
+
+    view: View
+    flops: Mapping[str, int]
+    workers: int
+    unit: float | None = None
+
+    @property
+    def done(self) -> int:
+        """How many trainings have ended."""
+        return len(self.view.done()) + len(self.view.failed())
+
+    @property
+    def planned(self) -> int:
+        """How many there are, the pilot's among them."""
+        return self.view.planned()
+
+    @property
+    def seconds_left(self) -> float | None:
+        """About how long the rest takes, by the FLOPs of what is done; None where nothing is known of it yet."""
+        results = {key: one.result for key, one in self.view.entries.items() if one.result is not None}
+        done = sum(map(self._work, results))
+        unit = sum(one.seconds for one in results.values()) / done if done else self.unit
+        if unit is None:
+            return None
+        shares = {key: entry.share for key, entry in self.view.entries.items()}
+        open_ = [key for key in self.view.foreseen if key not in self.view.scores]
+        return sum(self._work(key) * (1 - shares.get(key, 0.0)) for key in open_) * unit / self.workers
+
+    def _work(self, key: tuple[str, int, int | None]) -> float:
+        return self.flops.get(key[0], 0) * (key[2] or 1)
+
+    def left(self) -> str:
+        """Return about how long the rest takes, in words."""
+        seconds = self.seconds_left
+        return "time left unknown before the first training" if seconds is None else f"about {duration(seconds)} left"
+
+    def __str__(self) -> str:
+        left = "" if self.view.finished else f" · {self.left()}"
+        return f"{self.done} of {self.planned} trainings done, {len(self.view.running())} running{left}"
+
+
+class Study:
+    """A comparison of networks that `scalenet.study` asked for, or one that was begun, which `open_study` reads."""
+
+    def __init__(self, folder: Path, place: Place, *, asked: Asked | None = None, force: bool = False) -> None:
+        """Take the folder, where its results are kept, and what was asked for, unless it is only read."""
+        self.folder, self.place, self._asked, self._force = folder, place, asked, force
+        self._plan: Plan | None = None
+
+    @property
+    def plan(self) -> Plan:
+        """All that the results follow from; raise ScalenetError where nothing was begun."""
+        if self._plan is None:
+            self._plan = _read(self.place.look(), self.place.name)
+        return self._plan
+
+    def points(self) -> list[dict[str, Any]]:
+        """Return a row a point of what was asked for, with its costs; nothing is trained."""
+        return Findings(self._needs_asked().plan(), [], {}).rows()
+
+    def expected(self) -> list[str]:
+        """Return how many images and trainings there are, and about how long they take here; times a step for it."""
+        said: list[str] = []
+        asked = self._needs_asked().in_time(None, say=said.append)
+        return [*said, *asked.stakes_and_time()]
+
+    def run(
+        self,
+        *,
+        apart: bool | None = None,
+        say: Callable[[str], None] | None = tell,
+        progress: Callable[[Progress], object] | None = None,
+        bar: Bar | None = None,
+    ) -> Study:
+        """Train what is left, write tables, figures and the report into the folder, and return the study.
+
+        Goes on where it was stopped, and takes part where others are at it. `say` hears a line for each thing that
+        happens, `progress` about once a second how far it is. Ctrl-C gives back what runs and raises KeyboardInterrupt.
+        Raise ScalenetError where the folder holds another study, RunError where the first trainings all fail.
+        """
+        hear, show = say or hush, bar or hush
+        check_folder(self.folder)
+        asked = self._needs_asked()
+        apart = is_apart(asked, len(asked.workers()), apart)
+        before = None if self._force else self._recorded()
+        asked = asked.in_time(before, say=hear)
+        judges = find_judges(asked, say=hear, bar=show)
+        board = self._begin(asked, judges, before, hear)
+        watch = _Watch(self, asked, hear, progress)
+        hear(f"{watch.progress(board.view())}, in {self.folder}")
+        threads = asked.request.threads
+        try:
+            train_all(board, self.place, self.folder, judges, threads=threads, apart=apart, look=watch, say=hear)
+        except KeyboardInterrupt:
+            hear(f"stopped; what is finished is kept in {self.folder}, and the same command goes on from there")
+            raise
+        self._conclude(board, asked, hear, show)
+        return self
+
+    def progress(self) -> Progress:
+        """Return how far a study is that was begun."""
+        flops = {name: facts.flops for name, facts in self.plan.networks.items()}
+        view = self.place.look().view()
+        return Progress(view, flops, max(1, len(view.running())))
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to be trained."""
+        return self.place.look().view().finished
+
+    def results(self) -> pd.DataFrame:
+        """Return a row a point: its costs, and its accuracy as far as it is known."""
+        import pandas as pd  # noqa: PLC0415 - slow to import
+
+        return pd.DataFrame(self.findings().rows())
+
+    def jobs(self) -> pd.DataFrame:
+        """Return a row a finished training."""
+        import pandas as pd  # noqa: PLC0415
+
+        return pd.DataFrame(job_rows(self.findings()))
+
+    def sentences(self) -> list[str]:
+        """Return what was found, in sentences, the answer first."""
+        return sentences(self.findings())
+
+    def findings(self) -> Findings:
+        """Return what is known so far, of which all tables, figures and sentences are made."""
+        view = self.place.look().view()
+        plan = self.plan
+        ended = [view.entries[key] for key in view.needed if key in view.entries and not view.is_pilots(key)]
+        trainings = [self._training(entry) for entry in ended if entry.state in ENDED]
+        rate = view.rate
+        if rate is None and plan.recipe is not None and plan.pilot is None:
+            rate = plan.recipe.optimizer.lr
+        return Findings(plan, trainings, self._latencies(), rate, piloted(view))
+
+    def write(self) -> Path:
+        """Write tables, figures and the report of what is known, always the same bytes; return the report."""
+        from scalenet.studies.writing import write_all  # noqa: PLC0415 - slow to import
+
+        sweep(self.folder)
+        return write_all(self.findings(), self.folder)
+
+    def data(self) -> dict[str, Any]:
+        """Return what is known as JSON has it."""
+        found = self.findings()
+        return {
+            "title": title(found),
+            "sentences": sentences(found),
+            "learning_rate": found.rate,
+            "pilot": None if found.pilot is None else as_data(found.pilot),
+            "points": found.rows(),
+            "slopes": found.slope_rows(),
+            "comparisons": found.comparison_rows(),
+            "trainings": job_rows(found),
+        }
+
+    def __repr__(self) -> str:
+        return f"<Study {self.place.name!r} in {self.folder}>"
+
+    # What a run needs
+
+    def _needs_asked(self) -> Asked:
+        if self._asked is None:
+            raise ScalenetError(f"{self.folder}: opened to be read", hint="ask for it again to go on with it")
+        return self._asked
+
+    def _recorded(self) -> Plan | None:
+        """Return the plan that the folder has, if it has one; raise ScalenetError where it is not a study's."""
+        file = RESULTS.recorded(self.folder)
+        if file is None:
+            if (self.folder / "search.yaml").exists():
+                raise ScalenetError(f"{self.folder} holds a search", hint="give another folder with -o")
+            return None
+        return read_record(Plan, read_text(file, str(file)), str(file))
+
+    def _begin(self, asked: Asked, judges: Judges, before: Plan | None, say: Callable[[str], None]) -> Board:
+        """Begin the study, go on with it or join it; where it is refused nothing is left behind."""
+        plan = asked.plan(judges.images(), judges.versions(), judges.evaluators[0].sources())
+        _check_jobs(asked, judges, plan, self.folder)
+        if before is not None:
+            plan.check_same(before, str(self.folder))
+        with made(self.folder, self.place, DATABASE):
+            board = self.place.board(patience=PATIENCE, say=say)
+            if self._force:
+                board = self._discarded(board, plan)
+            known = board.plan()
+            if known is not None:
+                plan.check_same(_plan(known, self.place.name), f"{board.database.place}, {self.place.name!r},")
+                plan = _with_seeds(plan, _plan(known, self.place.name))
+            settled = _plan(board.settle(as_data(plan)), self.place.name)
+            plan.check_same(settled, f"{board.database.place}, {self.place.name!r},")
+            write_text(self.folder / "study.yaml", dump(as_data(plan)))
+            sweep(self.folder)
+            networks = asked.found.networks
+            board.add_candidates((name, {}, config) for name, config in networks.items())
+            if plan.pilot is not None:
+                names = plan.pilot.names
+                board.add_candidates((name, {}, asked.piloted.changed(name=name)) for name in names)
+            request = {"options": asked.request.recorded(), "folder": str(self.folder.absolute())}
+            board.begin(_aim(plan), plan=as_data(plan), request=request)
+        self._plan, self._force = plan, False
+        return board
+
+    def _discarded(self, board: Board, plan: Plan) -> Board:
+        """Forget the study and remove its files, unless processes are at it."""
+        if running := board.living():
+            raise ScalenetError(
+                f"{self.folder}: {number(running, 'training')} running just now", hint="stop them first"
+            )
+        old = plan
+        with suppress(ScalenetError):
+            old = self._recorded() or plan
+        names = {*old.networks, *([] if old.pilot is None else old.pilot.names)}
+        board.remove()
+        discard(self.folder, names)
+        return self.place.board(patience=PATIENCE)
+
+    def _training(self, entry: Entry) -> Training:
+        name, seed, budget = entry.key
+        result = entry.result
+        if result is None or result.accuracy is None:
+            return Training(name, seed, None, None, 0.0 if result is None else result.seconds)
+        right = read_answers(answers_file(self.folder / "jobs" / f"{name}_seed{seed}", budget))
+        return Training(name, seed, result.accuracy, result.loss, result.seconds, right)
+
+    def _conclude(self, board: Board, asked: Asked, say: Callable[[str], None], bar: Bar) -> None:
+        """Measure latencies, write what was found, and say so."""
+        view = board.view()
+        if view.trial is not None and view.finished and view.rate is None:
+            raise RunError(
+                "no learning rate of the pilot was any good", hint="give lower --rates, or a --learning-rate"
+            )
+        if not view.finished:
+            say(f"asked to stop: {Progress(view, asked.flops(), 1)}")
+            return
+        if asked.recipe is not None:
+            self._measure(asked, bar)
+        say(f"report: {self.write()}")
+
+    def _measure(self, asked: Asked, bar: Bar) -> None:
+        """Measure how long each network takes for one image here, unless that is known."""
+        names = list(asked.found.networks)
+        if set(names) <= set(self._latencies()):
+            return
+        from scalenet.costs.latency import Setup, latencies  # noqa: PLC0415 - brings torch
+
+        setup = Setup(device=asked.workers()[0], threads=asked.request.threads)
+        turns = iter(range(1, setup.runs + 1))
+        networks = [asked.found.networks[name].architecture() for name in names]
+        taken = latencies(networks, setup, progress=lambda: bar("measuring", next(turns), setup.runs))
+        rows = [(name, f"{one.median:.9f}") for name, one in zip(names, taken, strict=True)]
+        write_text(self.folder / "latency.csv", _csv([("network", "seconds"), *rows]))
+
+    def _latencies(self) -> dict[str, float]:
+        """Return the latencies on file, seconds by network."""
+        file = self.folder / "latency.csv"
+        if not file.is_file():
+            return {}
+        try:
+            rows = list(csv.DictReader(read_text(file, str(file)).splitlines()))
+            found = {row["network"]: float(row["seconds"]) for row in rows}
+        except (KeyError, TypeError, ValueError, csv.Error):
+            raise ScalenetError(f"{file}: no table of latencies", hint="remove it: they are measured anew") from None
+        return {name: seconds for name, seconds in found.items() if name in self.plan.networks}
+
+
+class _Watch:
+    """Tells what is new each time it looks at a study."""
+
+    def __init__(
+        self, study: Study, asked: Asked, say: Callable[[str], None], progress: Callable[[Progress], object] | None
+    ) -> None:
+        self.say, self.tell, self.flops, self.workers = say, progress, asked.flops(), len(asked.workers())
+        self.study, self.asked = study, asked
+        self.unit: float | None = None
+        self.known: set[Any] | None = None
+        self.rated = False
+
+    def progress(self, view: View) -> Progress:
+        """Return how far the study is; before the first training by one timed step."""
+        if self.unit is None and not view.done() and not view.finished:
+            whole = self.asked.seconds()
+            work = sum(self.flops.get(key[0], 0) * (key[2] or 1) for key in view.foreseen)
+            self.unit = None if whole is None or not work else whole * self.workers / work
+        return Progress(view, self.flops, self.workers, self.unit)
+
+    def __call__(self, view: View) -> None:
+        """Look."""
+        found = Progress(view, self.flops, self.workers, self.unit)
+        ended = {entry.key: entry for entry in (*view.done(), *view.failed())}
+        if self.known is None:
+            self.known, self.rated = set(ended), view.rate is not None
+        new = [entry for key, entry in ended.items() if key not in self.known]
+        for place, entry in enumerate(new, start=len(ended) - len(new) + 1):
+            left = "" if view.finished else f" · {found.left()}"
+            self.say(f"[{place}/{found.planned}] {_line(entry)}{left}")
+        if view.trial is not None and view.rate is not None and not self.rated:
+            self.rated = True
+            self.say(f"learning rate: {view.rate:g}, by the pilot")
+        self.known |= set(ended)
+        if self.tell is not None:
+            self.tell(found)
+
+
+def _line(entry: Entry) -> str:
+    if entry.result is None:
+        return f"failed: {entry.why()}"
+    accuracy = "diverged" if entry.result.accuracy is None else percentage(entry.result.accuracy)
+    return f"{entry.job}: {accuracy}, {entry.result.seconds:.1f} s"
+
+
+def _aim(plan: Plan) -> Aim:
+    """Return what is to be trained: every network with every seed, seed by seed."""
+    return Aim(
+        schedule=Schedule(rungs=(Rung(seeds=plan.seeds, budget=plan.budget),)),
+        factors=dict.fromkeys(plan.networks, 1.0),
+        pilot=plan.pilot,
+        learning_rate=plan.learning_rate,
+    )
+
+
+def _with_seeds(plan: Plan, before: Plan) -> Plan:
+    """Return the plan with the seeds that it was begun with as well."""
+    return plan.changed(seeds=tuple(sorted({*plan.seeds, *before.seeds})))
+
+
+def _check_jobs(asked: Asked, judges: Judges, plan: Plan, folder: Path) -> None:
+    """Raise ScalenetError where an evaluator cannot do the jobs, before anything is written."""
+    rates = {} if plan.pilot is None else plan.pilot.names
+    rate = plan.learning_rate if plan.pilot is None else plan.pilot.rates[0]
+    networks = asked.found.networks
+    jobs = Jobs(folder, lambda name: networks.get(name, asked.piloted), lambda name: rates.get(name, rate))
+    pilots = [] if plan.pilot is None else [key for tried in plan.pilot.rates for key in plan.pilot.keys(tried)]
+    own = [(name, seed, plan.budget) for seed in plan.seeds for name in networks]
+    judges.evaluators[0].check([jobs(key) for key in (*pilots, *own)])
+
+
+def _read(board: Board, name: str) -> Plan:
+    found = board.plan()
+    if found is None:
+        raise ScalenetError(f"{name}: no study was begun here", hint="`scalenet study` begins it")
+    return _plan(found, name)
+
+
+def _plan(data: dict[str, Any], place: str) -> Plan:
+    """Return the plan that a storage has; raise ScalenetError where it is a search's."""
+    if data.get("schema") != _SCHEMA:
+        raise ScalenetError(f"{place}: a search has this name in the storage", hint="give another --name")
+    return as_record(Plan, data, place)
+
+
+def job_rows(found: Findings) -> list[dict[str, Any]]:
+    """Return a row a training that ended."""
+    rows = [asdict(one) for one in found.trainings]
+    return [{name: value for name, value in row.items() if name != "right"} for row in rows]
+
+
+def _csv(rows: list[tuple[str, ...]]) -> str:
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\n").writerows(rows)
+    return stream.getvalue()

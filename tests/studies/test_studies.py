@@ -1,0 +1,256 @@
+"""Studies: their files, their networks at equal costs, and how one is run, gone on with, refused and written."""
+
+from __future__ import annotations
+
+import csv
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from noisy_images import write_images
+from plain_figures import draw_none
+
+import scalenet
+from scalenet.arch.errors import ConfigError, ScalenetError
+from scalenet.costs.formula import cost
+from scalenet.scaling.scaler import load
+from scalenet.studies.definition import Definition, files, load_study
+from scalenet.studies.points import find_points
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+FOUND = {"alpha": 1.3, "beta": 1.1, "gamma": 1.1}
+GAINS = {"depth": 0.02, "width": 0.05, "resolution": 0.03, "compound": 0.05, "dwr": 0.05}
+STUDY = """\
+schema: scalenet-study/1
+name: two
+costs: [2, 4]
+series:
+  depth: {kind: ray, ray: depth}
+  width: {kind: ray, shares: [0, 1, 0]}
+"""
+
+
+@pytest.fixture(autouse=True)
+def _plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw_none(monkeypatch.setattr)
+
+
+class Judge:
+    """A function of a notebook: it knows what series are worth, and which jobs it was called for."""
+
+    def __init__(self, *, stop_at: int | None = None, fails: str = "") -> None:
+        self.calls: list[tuple[str, int]] = []
+        self.stop_at, self.fails = stop_at, fails
+
+    def __call__(self, architecture: Any, *, seed: int, **_: Any) -> float:
+        if len(self.calls) == self.stop_at:
+            self.stop_at = None
+            raise KeyboardInterrupt
+        name = architecture.name
+        self.calls.append((name, seed))
+        if name == self.fails:
+            return float("nan")
+        series, _, times = name.partition("_")
+        grown = {"2x": 1, "4x": 2}.get(times, 0)
+        return 0.5 + GAINS.get(series, 0) * grown + 0.01 * seed + 0.001 * (len(name) * seed % 3)
+
+
+def asked(folder: Path, judge: Callable[..., float], study: Any = None, **options: Any) -> scalenet.Study:
+    (folder / "two.yaml").write_text(STUDY)
+    own = {"resolution": 16, "evaluate": judge, "epochs": 1, "seeds": 2, "say": None} | options
+    return scalenet.study(study or folder / "two.yaml", "small_resnet", folder=folder / "run", **own)
+
+
+@pytest.mark.parametrize("name", files())
+@pytest.mark.parametrize("network", ["small_resnet", "mobilenet_v2"])
+def test_the_networks_of_shipped_studies_cost_what_they_are_asked_for(name, network):
+    base = scalenet.scale(load(network), resolution=0.5)
+    found = find_points(load_study(name), base, FOUND)
+    assert found.points[0].config.model == base.model
+    assert len({id(one) for one in found.networks.values()}) == len(found.networks)
+    for point in found.points:
+        if point.asked is not None:
+            ratio = cost(point.config.model).flops / cost(base).flops / point.asked
+            assert point.met == (abs(ratio - 1) <= 0.0101)
+            assert point.met, "every one of them can be had within 1 %"
+
+
+def test_single_dimensions_grow_in_one_dimension():
+    base = scalenet.load("efficientnet_b0")
+    points = {
+        point.network: point.config.scaling for point in find_points(load_study("single-dimension"), base, None).points
+    }
+    for name in ("depth", "width", "resolution"):
+        applied = points[f"{name}_4x"].applied
+        assert max(("depth", "width", "resolution"), key=lambda axis: getattr(applied, axis)) == name
+
+
+def test_a_study_is_run_and_says_what_can_be_told_apart(tmp_path):
+    judge, said = Judge(), list[str]()
+    study = asked(tmp_path, judge, "methods", coefficients=FOUND, say=said.append)
+    assert any("methods: 17 networks of 19 points" in line for line in said)
+    assert [row["cost"] for row in study.points()][:4] == [None, 2, 4, 8]
+    assert not (tmp_path / "run").exists()
+    study.run(say=said.append)
+    assert len(judge.calls) == len(set(judge.calls)) == 2 * 17
+    assert study.finished
+    assert any(re.fullmatch(r"\[34/34\] .+", line) for line in said)
+    first, *more = study.sentences()
+    assert first.startswith("in the mean of all costs ")
+    assert any(line.startswith("at 4× the FLOPs ") and "depth (" in line for line in more)
+    assert any(line.startswith("each doubling of FLOPs changes the error by ") for line in more)
+    assert more[-1].startswith("intervals are at 95 %, over 2 seeds, on these images alone")
+    table = study.results()
+    assert table[table.network == "width_4x"].accuracy.iloc[0] == pytest.approx(0.605, abs=0.002)
+
+
+def test_the_same_results_are_written_as_the_same_bytes(tmp_path):
+    study = asked(tmp_path, Judge()).run(say=None)
+    names = {"results.csv", "slopes.csv", "comparisons.csv", "jobs.csv", "results.tex", "slopes.tex", "comparisons.tex"}
+    names |= {"report.html"} | {
+        f"figures/{name}.{form}" for name in ("accuracy", "costs") for form in ("pdf", "svg", "png")
+    }
+    before = {name: (study.folder / name).read_bytes() for name in names}
+    opened = scalenet.open_study(study.folder)
+    opened.write()
+    assert {name: (study.folder / name).read_bytes() for name in names} == before
+    rows = list(csv.DictReader(before["comparisons.csv"].decode().splitlines()))
+    assert [(row["cost"], row["first"], row["second"]) for row in rows] == [
+        (cost, "depth", "width") for cost in ("2.0", "4.0", "")
+    ]
+    assert before["results.tex"].count(b" \\\\\n") == 1 + 5
+    assert opened.data()["comparisons"][2]["difference"] == pytest.approx(-0.045, abs=0.002)
+
+
+def test_an_interrupted_study_goes_on_and_more_seeds_are_added(tmp_path):
+    judge = Judge(stop_at=4)
+    with pytest.raises(KeyboardInterrupt):
+        asked(tmp_path, judge).run(say=None)
+    assert asked(tmp_path, judge).run(say=None).finished
+    assert len(judge.calls) == len(set(judge.calls)) == 10
+    asked(tmp_path, judge, seeds=3).run(say=None)
+    assert len(judge.calls) == 15
+    study = asked(tmp_path, judge, seeds=2).run(say=None)
+    assert (len(judge.calls), study.plan.seeds) == (15, (0, 1, 2)), "what is known stays"
+
+
+def test_another_study_of_a_folder_is_refused_and_discarded_by_force(tmp_path):
+    judge = Judge()
+    asked(tmp_path, judge).run(say=None)
+    with pytest.raises(ScalenetError, match=r"run: holds another study: .*model.* differ \(give another folder"):
+        asked(tmp_path, judge, resolution=20).run(say=None)
+    assert len(judge.calls) == 10
+    asked(tmp_path, judge, resolution=20, force=True).run(say=None)
+    assert len(judge.calls) == 20
+    with pytest.raises(ScalenetError, match="holds no search"):
+        scalenet.open_search(tmp_path / "run")
+
+
+def test_a_network_that_diverged_is_left_out_of_comparisons_and_said(tmp_path):
+    study = asked(tmp_path, Judge(fails="depth_4x")).run(say=None)
+    assert "depth_4x is left out of all comparisons: 2 trainings of it diverged or failed" in study.sentences()
+    assert study.results().set_index("network").diverged["depth_4x"] == 2
+    assert [row["cost"] for row in study.data()["comparisons"]] == [2]
+
+
+def test_one_seed_tells_nothing_apart(tmp_path):
+    study = asked(tmp_path, Judge(), seeds=1).run(say=None)
+    assert "nothing is known of the noise" in study.sentences()[0]
+    assert not any(row["told"] for row in study.data()["comparisons"])
+
+
+def test_networks_are_trained_and_compared_image_by_image(tmp_path):
+    write_images(tmp_path / "images", {"dark": 90, "light": 160}, 40, size=16)
+    options = {"evaluate": "train", "data": tmp_path / "images", "epochs": 1, "workers": 1, "resolution": 8}
+    said: list[str] = []
+    text = STUDY.replace("costs: [2, 4]", "costs: [2]").replace("  depth: {kind: ray, ray: depth}\n", "")
+    (tmp_path / "one.yaml").write_text(text)
+    study = asked(tmp_path, Judge(), tmp_path / "one.yaml", **options).run(say=said.append)
+    assert any(line.startswith("learning rate: ") for line in said)
+    assert study.findings().scored.right.shape == (2, 8)
+    assert "over 2 seeds and 8 held-out images" in study.sentences()[-1]
+    assert study.results().latency.notna().all()
+    (study.folder / "latency.csv").write_text("network,seconds\nsmall_resnet,soon\n")
+    with pytest.raises(ScalenetError, match=r"latency.csv: no table of latencies"):
+        study.results()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"study": "method"}, "unknown study 'method'.*did you mean 'methods'"),
+        ({"study": "nowhere.yaml"}, "nowhere.yaml: .*scalenet studies"),
+        ({"coefficients": {"alpha": 1.2}}, "the study two has no series|no coefficients"),
+        ({"coefficients": FOUND}, "--coefficients: the study two has no series that takes them"),
+        ({"study": "table7", "coefficients": {"alpha": 1.2}}, "no coefficients"),
+        ({"time_limit": "10min", "epochs": None}, "--time-limit is for scalenet's own training"),
+        ({"time_limit": "soon"}, "--time-limit: "),
+        ({"name": "mine"}, "--name is the study's name in a --storage"),
+        ({"seeds": 0}, "--seeds: 0 is not a whole number from 1 on"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_refused_in_a_line(tmp_path, options, message):
+    with pytest.raises(ScalenetError, match=message) as refused:
+        asked(tmp_path, Judge(), **options).run(say=None)
+    assert "\n" not in str(refused.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_networks_that_see_more_than_the_images_have_are_refused_unless_asked_for(tmp_path):
+    write_images(tmp_path / "images", {"dark": 90, "light": 160}, 12, size=16)
+    options = {"evaluate": "train", "data": tmp_path / "images", "resolution": 16}
+    with pytest.raises(ScalenetError, match=r"resolution_8x sees 42 px, and the images of .* have 16 \(.* 6"):
+        asked(tmp_path, Judge(), "single_dimension", **options)
+    asked(tmp_path, Judge(), "single_dimension", **options, upsample=True)
+
+
+def test_a_time_limit_says_how_many_epochs_or_that_it_is_too_short(tmp_path):
+    write_images(tmp_path / "images", {"dark": 90, "light": 160}, 12, size=16)
+    options = {"evaluate": "train", "data": tmp_path / "images", "resolution": 16, "epochs": None, "workers": 1}
+    with pytest.raises(ScalenetError, match="--time-limit 0 s: one epoch of each network takes about"):
+        asked(tmp_path, Judge(), **options, time_limit=0.001).run(say=None)
+    said = asked(tmp_path, Judge(), **options, time_limit="3h").expected()
+    assert said[0].startswith("3 h 0 min: ")
+    assert "10 trainings, about" in said[-1]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("costs:", "cost:", "unknown key"),
+        ("costs: [2, 4]\n", "", "a ray wants costs"),
+        ("[2, 4]", "[2, 2]", "twice"),
+        ("ray: depth", "ray: deep", "depth"),
+        ("ray: depth", "ray: depth, shares: [1, 0, 0]", "one of them"),
+    ],
+)
+def test_a_broken_file_is_refused_with_the_place(tmp_path, before, after, message):
+    file = tmp_path / "broken.yaml"
+    file.write_text(STUDY.replace(before, after, 1))
+    with pytest.raises(ConfigError, match=message) as refused:
+        load_study(file)
+    assert str(file) in str(refused.value)
+
+
+def test_a_cost_that_no_network_has_is_refused():
+    base = scalenet.scale(scalenet.load("efficientnet_b0"), resolution=0.2)
+    depth = {"kind": "ray", "ray": "depth"}
+    study = Definition(schema="scalenet-study/1", name="low", costs=(0.001,), series={"depth": depth})
+    with pytest.raises(
+        ScalenetError,
+        match=r"depth at 0.001× the FLOPs: no network of efficientnet_b0.* costs that, the nearest 13.5 times",
+    ):
+        find_points(study, base, None)
+
+
+def test_series_start_where_they_are_told_and_hold_networks_of_other_names(tmp_path):
+    text = STUDY.replace("shares: [0, 1, 0]", "ray: width, start: [3, 1, 1]")
+    (tmp_path / "mine.yaml").write_text(f"{text}  others: {{kind: networks, values: [resnet18]}}\n")
+    base = scalenet.load("small_resnet")
+    found = find_points(load_study(tmp_path / "mine.yaml"), base, None)
+    networks = {point.network: point.config.model for point in found.points}
+    assert [stage.depth for stage in networks["width_start"].stages] == [3, 3, 6]
+    assert networks["resnet18"].head.classes == base.model.head.classes
