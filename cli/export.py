@@ -102,14 +102,7 @@ def _row(file: ExportedFile) -> dict[str, Any]:
 
 
 def _caption(found: Exported) -> str:
-    versions = "" if found.opset is None else f"opset {found.opset}, IR {found.ir}; "
-    paired = found.accuracy
-    lost = "" if paired is None else f"; int8 loses {_points(paired.low)} to {_points(paired.high)} points of top-1"
-    return f"{versions}medians of {found.float32.latency.runs} runs in turns, batch 1, one thread{lost}"
-
-
-def _points(share: float) -> str:
-    return f"{100 * share:.2f}"
+    return f"medians of {found.float32.latency.runs} runs in turns, batch 1, one thread; ratio to PyTorch's"
 
 
 def _megabytes(value: int) -> str:

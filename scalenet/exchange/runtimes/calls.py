@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from scalenet.arch.files import write_bytes
-from scalenet.arch.words import hush, percentage, tell, times
+from scalenet.arch.words import hush, tell, times
 from scalenet.costs.latency import Setup, latencies
 from scalenet.exchange.runtimes.asked import check_options, find_images, find_places
 from scalenet.exchange.runtimes.making import check_network, make
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from scalenet.costs.latency import Latency
-    from scalenet.exchange.runtimes.compared import Compared
+    from scalenet.exchange.runtimes.making import Made
     from scalenet.exchange.runtimes.subject import Subject
     from scalenet.scaling.scaler import Network
     from scalenet.training.checkpoint import Trained
@@ -114,7 +114,7 @@ def export(
     images = find_images(subject, calibrate, layout, decoders(workers), hear) if int8 else None
     hear(_weights(subject))
     made = make(subject, axes, to, opset)
-    hear(_outputs(made.compared))
+    hear(_outputs(made))
     contents = [made.content]
     if images is not None:
         contents.append(quantized(made.content, images.batches(16 if axes.batch else 1)))
@@ -140,7 +140,7 @@ def export(
         int8=files[1] if int8 else None,
         accuracy=accuracy,
     )
-    for line in _doubts(found, subject.network):
+    for line in _findings(found, subject.network):
         hear(line)
     return found
 
@@ -157,13 +157,15 @@ def _weights(subject: Subject) -> str:
     return f"{subject.name}: a description, so its weights are drawn and know nothing; give a folder for trained ones"
 
 
-def _outputs(compared: Compared) -> str:
-    shapes = ", ".join("×".join(map(str, shape)) for shape in compared.shapes)
-    return f"outputs differ by {compared.difference:.1e} of the logits' spread at most, for inputs of {shapes}"
+def _outputs(made: Made) -> str:
+    shapes = ", ".join("×".join(map(str, shape)) for shape in made.compared.shapes)
+    versions = "" if made.opset is None else f"opset {made.opset}, IR {made.ir}: "
+    difference = f"{made.compared.difference:.1e} of the logits' spread"
+    return f"{versions}outputs differ by {difference} at most, for inputs of {shapes}"
 
 
-def _doubts(found: Exported, network: nn.Module) -> Iterator[str]:
-    """Yield what speaks against the quantised file, as it was measured."""
+def _findings(found: Exported, network: nn.Module) -> Iterator[str]:
+    """Yield what was measured of the quantised file, and what speaks against it."""
     if found.int8 is None or found.accuracy is None:
         return
     share = found.int8.latency.median / found.float32.latency.median
@@ -172,5 +174,11 @@ def _doubts(found: Exported, network: nn.Module) -> Iterator[str]:
         why = "; it has SiLU or squeeze-excites, which gain little" if gated else ""
         yield f"int8 takes {times(share)} the time of float32 here{why}"
     loss = found.accuracy
+    bounds = f"{_points(-loss.high)} to {_points(-loss.low)} at 95 %"
+    yield f"int8 changes top-1 by {_points(-loss.loss)} points on {loss.images} images, {bounds}"
     if loss.low > 0 and loss.loss > _MUCH:
-        yield f"int8 loses {percentage(loss.loss)} of the images; the float32 file is beside it"
+        yield "that is much: the float32 file is beside it"
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:+.2f}"

@@ -24,9 +24,6 @@ _PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 _MOST = 2**31 - 2**20
 """Bytes of a message of protocol buffers, with room for the graph beside the weights."""
 
-_PLACES = "pkg."
-"""Begins the keys of what the exporter remembers of its way: source lines with places of this machine among it."""
-
 
 def check_packages() -> None:
     """Raise ScalenetError where a package that ONNX needs is missing."""
@@ -97,15 +94,16 @@ def parsed(content: bytes) -> Any:
 
 
 def _tidy(model: Any, record: dict[str, str]) -> None:
-    """Leave out where the exporter found things, and say whose network it is."""
-    graph = model.graph
+    """Leave out where the exporter found things, which names places of this machine, and say whose network it is.
+
+    The version of the format is the lowest that the operators allow: what an older runtime refuses first.
+    """
+    graph, tools = model.graph, imported("onnx").helper
     for part in (*graph.node, *graph.input, *graph.output, *graph.initializer, *graph.value_info, graph):
-        kept = [(one.key, one.value) for one in part.metadata_props if not one.key.startswith(_PLACES)]
         del part.metadata_props[:]
-        for key, value in kept:
-            part.metadata_props.add(key=key, value=value)
     graph.name = record["scalenet.network"]
-    imported("onnx").helper.set_model_props(model, record)
+    model.ir_version = tools.find_min_ir_version_for(model.opset_import)
+    tools.set_model_props(model, record)
 
 
 class Session(nn.Module):
