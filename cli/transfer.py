@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scalenet.arch.words import percentage, times
+from scalenet.arch.words import count, percentage, times
 
 from .errors import plain_errors
 from .options import IMAGES, KEPT, TRAINING, BatchSize, Changes, Device, Epochs, Json, RecipeName, Workers
@@ -118,7 +118,8 @@ def _answer(found: Transfers, *, json: bool) -> None:
         emit_json({"models": found.means(), "rows": found.table(), "trainings": list(found.trainings)})
         return
     shares = ("accuracy", "interval", "gain_interval")
-    formats = dict.fromkeys(shares, percentage) | {"gain": points, "params_ratio": times, "flops_ratio": times}
+    ratios = {"params": count, "params_ratio": times, "flops_ratio": times}
+    formats = dict.fromkeys(shares, percentage) | {"gain": points} | ratios
     emit(found.table(), formats=formats, hidden=("seeds", "flops"), caption=_CAPTION)
     first, *others = found.means()
     for row in others:

@@ -16,8 +16,9 @@ from scalenet.arch.errors import RunError, ScalenetError
 from scalenet.arch.files import append_text, read_text, write_bytes, write_text
 from scalenet.arch.results import Results, check_folder
 from scalenet.arch.validation import at_least
-from scalenet.arch.words import duration, hush, number, tell
+from scalenet.arch.words import count, duration, hush, number, tell, times
 from scalenet.costs.formula import cost
+from scalenet.studies import latex
 from scalenet.studies.maps import interval, names_apart
 from scalenet.training.calls import decoders, train
 from scalenet.training.checkpoint import Trained, read_trained
@@ -141,17 +142,33 @@ class Transfers:
         return max(1e-6, 1 - float(np.mean([*self.accuracies(data, model).values()])))
 
     def save(self, folder: str | Path) -> list[Path]:
-        """Write Table 5 as `transfer.csv`, and Figure 6 as `transfer.svg`, `.pdf` and `.png`; return their paths."""
+        """Write Table 5 as `transfer.csv` and `.tex`, and Figure 6 as `.svg`, `.pdf` and `.png`; return their paths."""
         from scalenet.report.figures import style, written  # noqa: PLC0415 - matplotlib is slow to import
         from scalenet.studies.transfer_plot import draw  # noqa: PLC0415
 
         place = Path(folder)
         write_text(place / "transfer.csv", self.frame().to_csv(index=False, lineterminator="\n"))
+        write_text(place / "transfer.tex", self._latex())
         with style():
             drawn = draw(self)
             for form in ("svg", "pdf", "png"):
                 write_bytes(place / f"transfer.{form}", written(drawn, form))
-        return [place / f"transfer.{form}" for form in ("csv", "svg", "pdf", "png")]
+        return [place / f"transfer.{form}" for form in ("csv", "tex", "svg", "pdf", "png")]
+
+    def _latex(self) -> str:
+        heads = ("Data", "Model", "Top-1, %", "±", "Parameters", "Ratio")
+        rows = [
+            (
+                row["data"],
+                row["model"],
+                f"{100 * row['accuracy']:.1f}",
+                "–" if row["interval"] is None else f"{100 * row['interval']:.1f}",
+                count(row["params"]),
+                times(row["params_ratio"]),
+            )
+            for row in self.table()
+        ]
+        return latex.table("Top-1 on other images; parameters without the classifier.", heads, rows, words=2)
 
     def frame(self) -> pd.DataFrame:
         """Return `table` as a table."""
