@@ -10,7 +10,7 @@ from scalenet.search.answer.sentences import piloted_words
 from scalenet.studies.findings import changes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from scalenet.studies.contrasts import Estimate
     from scalenet.studies.findings import Findings, Slope
@@ -46,26 +46,47 @@ def _misses(found: Findings) -> Iterator[str]:
 
 
 def _verdicts(found: Findings) -> Iterator[str]:
-    """Yield which series is ahead at each cost and in their mean, and which others are told from it."""
-    costs = [None, *found.plan.study.costs] if len(found.plan.study.costs) > 1 else [*found.plan.study.costs]
-    for cost in costs:
+    """Yield which series is ahead in the mean of all costs, shortly, and with numbers at each of them."""
+    costs = found.plan.study.costs
+    if found.scored is None:
+        return
+    for cost in (None, *costs) if len(costs) > 1 else costs:
         best = found.best(cost)
-        if best is not None and found.scored is not None:
-            yield _verdict(found, cost, best)
+        if best is None:
+            continue
+        if cost == (None if len(costs) > 1 else costs[0]):
+            yield _headline(found, cost, best)
+        yield _verdict(found, cost, best)
+
+
+def _headline(found: Findings, cost: float | None, best: str) -> str:
+    """Return who is ahead and by whom that is told, with the bound that it holds by."""
+    pairs = found.against(cost, best)
+    told = [name for name, one in pairs if one.told]
+    others = [name for name, one in pairs if not one.told]
+    halves = [one.half for _, one in pairs if one.half]
+    if not halves or math.isnan(halves[0]):
+        return f"nothing is told apart: of one seed nothing is known of the noise; {best} is ahead"
+    ahead = f"{best} is ahead of {', '.join(told)}" if told else f"no method is told from {best}, which is ahead"
+    open_ = f"; not told from it: {', '.join(others)}" if others and told else ""
+    at = f"in the mean of {_listed(found.plan.study.costs)}" if cost is None else f"at {cost:g}×"
+    return f"{ahead} {at} the FLOPs (± {100 * max(halves):.1f} points){open_}"
+
+
+def _listed(costs: Sequence[float]) -> str:
+    return ", ".join(f"{cost:g}×" for cost in costs)
 
 
 def _verdict(found: Findings, cost: float | None, best: str) -> str:
     at = "in the mean of all costs" if cost is None else f"at {cost:g}× the FLOPs"
     told: list[str] = []
     others: list[str] = []
-    unknown: list[str] = []
     for name, estimate in found.against(cost, best):
-        group = unknown if math.isnan(estimate.half) else told if estimate.told else others
+        group = told if estimate.told else others
         group.append(f"{name} ({points(estimate)})" if estimate.half else f"{name} (the same network)")
     parts = [f"{at} {best} is most accurate{'' if cost is None else _accuracy(found, cost, best)}"]
     parts += [f"told from it: {', '.join(told)}"] if told else []
     parts += [f"not told from it: {', '.join(others)}"] if others else []
-    parts += [f"with one seed nothing is known of the noise: {', '.join(unknown)}"] if unknown else []
     return "; ".join(parts)
 
 

@@ -21,13 +21,14 @@ from scalenet.search.judges import find_judges, is_apart, train_all
 from scalenet.search.queue.database import PATIENCE
 from scalenet.search.queue.jobs import ENDED, Aim, View
 from scalenet.search.rungs.schedule import Rung, Schedule
+from scalenet.studies.clock import Clock
 from scalenet.studies.findings import Findings, Training
 from scalenet.studies.folder import DATABASE, RESULTS, discard, sweep
 from scalenet.studies.plan import Plan
 from scalenet.studies.sentences import sentences, title
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from scalenet.search.judges import Judges
     from scalenet.search.queue.board import Board, Place
     from scalenet.search.queue.jobs import Entry
+    from scalenet.search.rungs.schedule import Key
     from scalenet.search.setting import Bar
     from scalenet.studies.asked import Asked
 
@@ -66,16 +68,19 @@ class Progress:
     @property
     def seconds_left(self) -> float | None:
         """About how long the rest takes, by the FLOPs of what is done; None where nothing is known of it yet."""
+        return self.seconds_of([key for key in self.view.foreseen if key not in self.view.scores])
+
+    def seconds_of(self, open_: Sequence[Key]) -> float | None:
+        """Return about how long trainings take that have not ended."""
         results = {key: one.result for key, one in self.view.entries.items() if one.result is not None}
         done = sum(map(self._work, results))
         unit = sum(one.seconds for one in results.values()) / done if done else self.unit
         if unit is None:
             return None
         shares = {key: entry.share for key, entry in self.view.entries.items()}
-        open_ = [key for key in self.view.foreseen if key not in self.view.scores]
         return sum(self._work(key) * (1 - shares.get(key, 0.0)) for key in open_) * unit / self.workers
 
-    def _work(self, key: tuple[str, int, int | None]) -> float:
+    def _work(self, key: Key) -> float:
         return self.flops.get(key[0], 0) * (key[2] or 1)
 
     def left(self) -> str:
@@ -135,8 +140,10 @@ class Study:
         asked = asked.in_time(before, say=hear)
         judges = find_judges(asked, say=hear, bar=show)
         board = self._begin(asked, judges, before, hear)
-        watch = _Watch(self, asked, hear, progress)
-        hear(f"{watch.progress(board.view())}, in {self.folder}")
+        view = board.view()
+        clock = None if asked.time_limit is None else Clock(view, len(asked.workers()), asked.time_limit)
+        watch = _Watch(self, asked, board, hear, progress, clock)
+        hear(f"{watch.progress(view)}, in {self.folder}")
         threads = asked.request.threads
         try:
             train_all(board, self.place, self.folder, judges, threads=threads, apart=apart, look=watch, say=hear)
@@ -252,6 +259,12 @@ class Study:
         self._plan, self._force = plan, False
         return board
 
+    def keep(self, seeds: tuple[int, ...], board: Board) -> None:
+        """Leave out the other seeds: what runs and waits of them is dropped."""
+        self._plan = self.plan.changed(seeds=seeds)
+        board.cut(_aim(self._plan), as_data(self._plan))
+        write_text(self.folder / "study.yaml", dump(as_data(self._plan)))
+
     def _discarded(self, board: Board, plan: Plan) -> Board:
         """Forget the study and remove its files, unless processes are at it."""
         if running := board.living():
@@ -319,10 +332,16 @@ class _Watch:
     """Tells what is new each time it looks at a study."""
 
     def __init__(
-        self, study: Study, asked: Asked, say: Callable[[str], None], progress: Callable[[Progress], object] | None
+        self,
+        study: Study,
+        asked: Asked,
+        board: Board,
+        say: Callable[[str], None],
+        progress: Callable[[Progress], object] | None,
+        clock: Clock | None,
     ) -> None:
-        self.say, self.tell, self.flops, self.workers = say, progress, asked.flops(), len(asked.workers())
-        self.study, self.asked = study, asked
+        self.study, self.asked, self.board, self.say, self.tell, self.clock = study, asked, board, say, progress, clock
+        self.flops, self.workers = asked.flops(), len(asked.workers())
         self.unit: float | None = None
         self.known: set[Any] | None = None
         self.rated = False
@@ -349,8 +368,21 @@ class _Watch:
             self.rated = True
             self.say(f"learning rate: {view.rate:g}, by the pilot")
         self.known |= set(ended)
+        self._look_at_the_clock(found)
         if self.tell is not None:
             self.tell(found)
+
+    def _look_at_the_clock(self, found: Progress) -> None:
+        """Leave out the seeds that the time limit does not hold."""
+        plan = self.study.plan
+        if self.clock is None or found.view.finished:
+            return
+        open_ = [key for key in found.view.open() if not found.view.is_pilots(key)]
+        coming = [key for key in open_ if key[1] == open_[0][1]]
+        kept = self.clock.kept(plan, found.view, found.seconds_of(coming))
+        if kept != plan.seeds:
+            self.study.keep(kept, self.board)
+            self.say(f"{duration(self.clock.limit)} hold {number(len(kept), 'seed')} of {len(plan.seeds)}")
 
 
 def _line(entry: Entry) -> str:

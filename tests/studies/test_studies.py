@@ -14,6 +14,7 @@ import scalenet
 from scalenet.arch.errors import ConfigError, ScalenetError
 from scalenet.costs.formula import cost
 from scalenet.scaling.scaler import load
+from scalenet.search.queue.pace import Pace
 from scalenet.studies.definition import Definition, files, load_study
 from scalenet.studies.points import find_points
 
@@ -99,7 +100,10 @@ def test_a_study_is_run_and_says_what_can_be_told_apart(tmp_path):
     assert study.finished
     assert any(re.fullmatch(r"\[34/34\] .+", line) for line in said)
     first, *more = study.sentences()
-    assert first.startswith("in the mean of all costs ")
+    assert re.match(
+        r"\w+ is ahead of depth, .*in the mean of 2×, 4×, 8× the FLOPs \(± \d\.\d points\); not told", first
+    )
+    assert more[0].startswith("in the mean of all costs ")
     assert any(line.startswith("at 4× the FLOPs ") and "depth (" in line for line in more)
     assert any(line.startswith("each doubling of FLOPs changes the error by ") for line in more)
     assert more[-1].startswith("intervals are at 95 %, over 2 seeds, on these images alone")
@@ -158,8 +162,21 @@ def test_a_network_that_diverged_is_left_out_of_comparisons_and_said(tmp_path):
 
 def test_one_seed_tells_nothing_apart(tmp_path):
     study = asked(tmp_path, Judge(), seeds=1).run(say=None)
-    assert "nothing is known of the noise" in study.sentences()[0]
+    assert study.sentences()[0] == "nothing is told apart: of one seed nothing is known of the noise; width is ahead"
     assert not any(row["told"] for row in study.data()["comparisons"])
+
+
+def test_seeds_that_a_time_limit_does_not_hold_are_left_out_but_for_two(tmp_path, monkeypatch):
+    monkeypatch.setattr(Pace, "is_due", True)  # these trainings take no time between two looks
+    judge, said = Judge(), list[str]()
+    study = asked(tmp_path, judge, seeds=5, time_limit=0.001).run(say=said.append)
+    assert "0 s hold 2 seeds of 5" in said
+    assert study.finished
+    assert {seed for _, seed in judge.calls} == {0, 1}
+    assert set(study.results().seeds) == {2}
+    assert scalenet.open_study(study.folder).plan.seeds == (0, 1)
+    asked(tmp_path, judge, seeds=3).run(say=None)
+    assert len(judge.calls) == len(set(judge.calls)) == 15
 
 
 def test_networks_are_trained_and_compared_image_by_image(tmp_path):
