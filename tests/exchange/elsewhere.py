@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 
 import scalenet
 from scalenet.exchange.naming import names_in
+from scalenet.training.checkpoint import About, Imported, write_weights
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,6 +54,15 @@ def drawn(network: nn.Module, seed: int = 0) -> nn.Module:
                 of_one = tensor[0].numel()
                 tensor.copy_(values + 0.5 if tensor.ndim == 1 else (values - 0.5) * (12 / of_one) ** 0.5)
     return network.eval()
+
+
+def trained_folder(folder: Path, text: str = TINY) -> Path:
+    """Write weights and statistics that are not fresh as an import does, and return their folder."""
+    config = scalenet.load_config(tiny(folder, text))
+    plan = Imported(schema="scalenet-import/1", config=config, classes=CLASSES, source="a test", file="sha256:0")
+    about = About(schema="scalenet-weights/1", plan=plan, mean=(128,) * 3, deviation=(64,) * 3)
+    write_weights(folder / "model.safetensors", dict(drawn(scalenet.build(config)).state_dict()), about)
+    return folder
 
 
 def named(network: nn.Module, model: Model, library: Library) -> dict[str, Tensor]:

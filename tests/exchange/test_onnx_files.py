@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
-from elsewhere import CLASSES, drawn, tiny
+from elsewhere import CLASSES, trained_folder
 from PIL import Image
 from scalenet_cli.main import app
 from typer.testing import CliRunner
 
 import scalenet
 from scalenet.exchange.runtimes import onnx_files
-from scalenet.training.checkpoint import About, Imported, write_weights
 
 if TYPE_CHECKING:
     from scalenet.arch.spec import Architecture
@@ -81,12 +80,7 @@ def test_every_family_is_the_same_in_onnxruntime(name: str, tmp_path: Path) -> N
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("trained")
-    config = scalenet.load_config(tiny(folder))
-    plan = Imported(schema="scalenet-import/1", config=config, classes=CLASSES, source="a test", file="sha256:0")
-    about = About(schema="scalenet-weights/1", plan=plan, mean=(128,) * 3, deviation=(64,) * 3)
-    write_weights(folder / "model.safetensors", dict(drawn(scalenet.build(config)).state_dict()), about)
-    return folder
+    return trained_folder(tmp_path_factory.mktemp("trained"))
 
 
 def test_a_file_says_whose_it_is_and_nothing_of_the_machine(trained: Path, tmp_path: Path) -> None:

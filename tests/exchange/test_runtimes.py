@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-from elsewhere import CLASSES, drawn, tiny
+from elsewhere import CLASSES, tiny, trained_folder
 from scalenet_cli.main import app
 from torch import nn
 from typer.testing import CliRunner
@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 import scalenet
 from scalenet.exchange.runtimes import calls, onnx_files, programs
 from scalenet.exchange.runtimes.quantizing import Int8Accuracy, find_parts
-from scalenet.training.checkpoint import About, Imported, read_trained, write_weights
+from scalenet.training.checkpoint import read_trained
 from scalenet.training.scoring import Scores
 from scalenet.training.sources import find_source
 
@@ -41,13 +41,7 @@ model:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of a small network whose weights and statistics are not fresh."""
-    folder = tmp_path_factory.mktemp("trained")
-    config = scalenet.load_config(tiny(folder, LITTLE))
-    plan = Imported(schema="scalenet-import/1", config=config, classes=CLASSES, source="a test", file="sha256:0")
-    about = About(schema="scalenet-weights/1", plan=plan, mean=(128,) * 3, deviation=(64,) * 3)
-    weights = drawn(scalenet.build(config)).state_dict()
-    write_weights(folder / "model.safetensors", dict(weights), about)
-    return folder
+    return trained_folder(tmp_path_factory.mktemp("trained"), LITTLE)
 
 
 @pytest.fixture(scope="module")
