@@ -203,6 +203,16 @@ def test_too_few_images_and_unknown_classes_are_told(trained: Path, tmp_path: Pa
             (few / name / f"{number}.png").touch()
     with pytest.raises(scalenet.ScalenetError, match="12 images to measure on"):
         find_parts(read_trained(trained), find_source(few), workers=0)
+    broken = tmp_path / "broken"
+    for name in CLASSES:
+        (broken / name).mkdir(parents=True)
+        for number in range(120):
+            (broken / name / f"{number}.png").touch()
+    parts = find_parts(read_trained(trained), find_source(broken), workers=0)
+    with pytest.raises(scalenet.ScalenetError, match="0 images to measure on can be decoded: ") as told:
+        parts.score(read_trained(trained).module())
+    assert told.value.hint == "give 32 or more"
+    assert list(parts.batches(16)) == []
     other = tmp_path / "other"
     for name in ("cat", "dog"):
         (other / name).mkdir(parents=True)

@@ -120,6 +120,8 @@ def export(
         contents.append(quantized(made.content, images.batches(16 if axes.batch else 1)))
     opened = [made.opened(content) for content in contents]
     accuracy = None if images is None else Int8Accuracy.of(*map(images.score, opened))
+    for name in () if images is None else images.broken:
+        hear(f"skipped {name}")
     own, *taken = _times(subject, opened)
     for place, content in zip(places, contents, strict=True):
         write_bytes(place, content)

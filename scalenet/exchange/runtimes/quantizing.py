@@ -45,6 +45,7 @@ CALIBRATING, MEASURED = 256, 2000
 LEAST = 32
 """Images that each takes at least."""
 
+_MORE = f"give {LEAST} or more"
 _NORMAL = 1.96
 
 
@@ -57,14 +58,25 @@ class Parts:
     prepare: Callable[[Tensor], Tensor]
     classes: int
 
+    @property
+    def broken(self) -> tuple[str, ...]:
+        """The images that could not be decoded."""
+        return tuple({**self.calibration.broken, **self.measured.broken})
+
     def batches(self, count: int) -> Iterator[Tensor]:
         """Yield the inputs to find ranges by, so many at once."""
         for images, labels in self.calibration.plain(torch.arange(len(self.calibration.labels))):
-            yield from torch.split(self.prepare(images[labels != UNKNOWN]), count)
+            known = images[labels != UNKNOWN]
+            if len(known):
+                yield from torch.split(self.prepare(known), count)
 
     def score(self, network: nn.Module) -> Scores:
-        """Return what a network says of the images to measure on."""
-        return score(network, self.measured, prepare=self.prepare, classes=self.classes)
+        """Return what a network says of the images to measure on; raise ScalenetError where few can be decoded."""
+        found = score(network, self.measured, prepare=self.prepare, classes=self.classes)
+        if len(found) < LEAST:
+            broken = some(list(self.broken))
+            raise ScalenetError(f"{number(len(found), 'image')} to measure on can be decoded: {broken}", hint=_MORE)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +123,7 @@ def find_parts(trained: Trained, source: Source | None, *, workers: int) -> Part
         images, place = _files(trained, source), str(source.root)
     for what, part in zip(("to calibrate by", "to measure on"), images, strict=True):
         if len(part) < LEAST:
-            raise ScalenetError(f"{place}: {number(len(part), 'image')} {what}", hint=f"give {LEAST} or more")
+            raise ScalenetError(f"{place}: {number(len(part), 'image')} {what}", hint=_MORE)
     calibration, measured = (
         feed(
             part,
