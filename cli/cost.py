@@ -19,7 +19,7 @@ from .options import Inputs, Json, Networks, ResolutionText, find_networks
 from .output import bytes_text, emit, emit_json, note
 
 if TYPE_CHECKING:
-    from scalenet.arch.spec import Architecture, Model
+    from scalenet.arch.spec import Architecture, Buildable, Model
     from scalenet.checks.targets import Target as ModuleTarget
 
 
@@ -61,8 +61,10 @@ def cost(
 ) -> None:
     """Count FLOPs, parameters, activations and memory of an architecture; of several, or of any module, a row each.
 
-    package.module:callable is imported from here and counted by fvcore, with torch's own counter as the witness.
+    package.module:callable is imported from here and counted by fvcore, with torch's own counter as the witness. With
+    --input it is any module; without, a factory of width and depth, counted at its own size.
     """
+    from scalenet.arch.factory import Factory
     from scalenet.arch.spec import Architecture
 
     networks = find_networks(targets, inputs, resolution)
@@ -78,14 +80,17 @@ def cost(
         raise ScalenetError("only training has an optimiser", hint="add --training, or leave out --moments")
     if batch and fit:
         raise ScalenetError("--fit finds the batch", hint="leave out --batch")
-    held = _memory(architecture.model, batch, fit, training=training, moments=moments)
-    figures = _counted(architecture.model) if counter is Counter.formula else _measured(architecture.model)
-    figures = {"name": architecture.name, **figures, "memory": held}
-    figures = {**figures, "convention": CONVENTION, "counter": counter.value}
+    network = architecture.network
+    if isinstance(network, Factory) and not (batch or training or fit):
+        figures, counter = _counted(network), Counter.fvcore
+    else:
+        figures = _counted(network) if counter is Counter.formula else _measured(architecture.model)
+        figures["memory"] = _memory(architecture.model, batch, fit, training=training, moments=moments)
+    figures = {"name": architecture.name, **figures, "convention": CONVENTION, "counter": counter.value}
     if json:
         emit_json(figures)
     elif batch or training or fit:
-        _show_memory(architecture.name, held)
+        _show_memory(architecture.name, figures["memory"])
     elif by is By.operator:
         rows = [{"operator": name, "flops": value} for name, value in figures["flops_by_operator"].items()]
         emit(rows, title=architecture.name, caption="as fvcore counts each operator", formats={"flops": count})
@@ -108,14 +113,14 @@ def _show_each(names: list[str], networks: list[Architecture | ModuleTarget], *,
     from scalenet.checks.measuring import measure_targets
     from scalenet.checks.project import Settings
     from scalenet.checks.targets import Problem
-    from scalenet.costs.formula import cost_record
+    from scalenet.costs.network import cost_record
 
     modules = [network for network in networks if not isinstance(network, Architecture)]
     found = measure_targets(modules, folder=Path.cwd(), time_limit=Settings().time_limit, fast=False)
     measured = iter([costs for _, costs in found])
     rows = []
     for name, network in zip(names, networks, strict=True):
-        counts = cost_record(network.model) if isinstance(network, Architecture) else next(measured)
+        counts = cost_record(network.network) if isinstance(network, Architecture) else next(measured)
         if isinstance(counts, Problem):
             raise RunError(f"{name}: {counts.message}")
         rows.append({"name": name, **{figure: getattr(counts, figure) for figure in FIGURES}})
@@ -150,12 +155,11 @@ def _show_memory(name: str, held: dict[str, Any]) -> None:
     )
 
 
-def _counted(model: Model) -> dict[str, Any]:
-    from scalenet.costs.formula import cost_record
-    from scalenet.costs.tables import stage_rows
+def _counted(network: Buildable) -> dict[str, Any]:
+    from scalenet.costs.network import cost_record, rows_of
 
-    figures = cost_record(model).model_dump(exclude={"convention"})
-    return {**figures, "stages": stage_rows(model)}
+    figures = cost_record(network).model_dump(exclude={"convention"})
+    return {**figures, "stages": rows_of(network)}
 
 
 def _measured(model: Model) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from .output import Format, change, chosen_format, emit_report, note, text
 
 @plain_errors
 def diff(
-    before: Annotated[str, typer.Argument(metavar="BEFORE", help="A baseline, a preset or a YAML file.")],
+    before: Annotated[str, typer.Argument(metavar="BEFORE", help="A baseline, a preset, a YAML file or a factory.")],
     after: Annotated[str, typer.Argument(metavar="AFTER", help="Another one.")],
     form: FormatOption = None,
     json: Json = False,
@@ -67,7 +67,8 @@ def _compact(pair: dict[str, Any]) -> dict[str, Any]:
     for row in (old, new):
         row |= {key: count(row[key]) for key in ("flops", "params") if key in row}
     keys = ("stage", "operator", "resolution", "channels", "layers", "flops", "params")
-    return {**{key: _change(old.get(key), new.get(key)) for key in keys}, "change": ratio}
+    shown = [key for key in keys if key in {**old, **new}]
+    return {**{key: _change(old.get(key), new.get(key)) for key in shown}, "change": ratio}
 
 
 def _change(before: Any, after: Any) -> str:

@@ -66,8 +66,8 @@ def latency(
 
 def _made(target: ModuleTarget) -> tuple[nn.Module, Any]:
     """Return a module, imported from here, and tensors of zeros as its input."""
-    from scalenet.checks.importing import found, let_in, made
     from scalenet.checks.inputs import zeros
+    from scalenet.model.importing import found, let_in, made
 
     let_in(Path.cwd())
     module = made(found(target.name, Path.cwd()))

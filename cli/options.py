@@ -113,9 +113,15 @@ Inputs: TypeAlias = Annotated[
 ]
 Networks: TypeAlias = Annotated[
     list[str],
-    typer.Argument(metavar="NAME|FILE|MODULE:CALLABLE…", help="Baselines, presets, YAML files, or any nn.Module."),
+    typer.Argument(
+        metavar="NAME|FILE|MODULE:CALLABLE…",
+        help="Baselines, presets, YAML files, factories of width and depth, or any nn.Module.",
+    ),
 ]
-Target: TypeAlias = Annotated[str, typer.Argument(metavar="NAME|FILE", help="A baseline, a preset or a YAML file.")]
+Target: TypeAlias = Annotated[
+    str,
+    typer.Argument(metavar="NAME|FILE|MODULE:FACTORY", help="A baseline, a preset, a YAML file or a factory."),
+]
 
 
 _LARGEST_PHI = 100
@@ -139,28 +145,25 @@ def the_source(data: Path | None, layout: str | None, say: Callable[[str], None]
 
 def load_at(target: str, resolution: str | None) -> Architecture:
     """Return the architecture of a name or file, at another input size if one is given."""
-    from dataclasses import replace
-
     from scalenet.scaling.scaler import load
 
     architecture = load(target)
-    if resolution is None:
-        return architecture
-    return replace(architecture, model=architecture.model.at(parse_size(resolution)))
+    return architecture if resolution is None else architecture.at(parse_size(resolution))
 
 
 def find_networks(
     targets: list[str], inputs: list[str] | None, resolution: str | None
 ) -> list[Architecture | ModuleTarget]:
-    """Return architectures, and what stands for modules; raise ScalenetError for an option that is of none of them."""
+    """Return architectures, and what stands for modules: callables with an input; without one they are factories.
+
+    Raise ScalenetError for an option that is of none of them.
+    """
     from scalenet.arch.errors import ScalenetError
+    from scalenet.arch.factory import names_callable
     from scalenet.checks.inputs import check_names, parse_input
     from scalenet.checks.targets import Target as ModuleTarget
-    from scalenet.checks.targets import is_module
 
-    modules = list(filter(is_module, targets))
-    if modules and not inputs:
-        raise ScalenetError(f"{modules[0]}: a module needs an input", hint="--input 1x3x224x224")
+    modules = list(filter(names_callable, targets)) if inputs else []
     if inputs and not modules:
         raise ScalenetError("--input is of a module", hint="package.module:callable --input 1x3x224x224")
     if resolution and len(modules) == len(targets):
@@ -168,7 +171,7 @@ def find_networks(
     given = tuple(map(parse_input, inputs or ()))
     check_names(given, ", ".join(inputs or ()))
     return [
-        ModuleTarget(target, given, module=target) if is_module(target) else load_at(target, resolution)
+        ModuleTarget(target, given, module=target) if target in modules else load_at(target, resolution)
         for target in targets
     ]
 

@@ -51,7 +51,7 @@ def scale(
     base: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME|FILE",
+            metavar="NAME|FILE|MODULE:FACTORY",
             help="The baseline to scale.  [default: the preset's, or efficientnet_b0]",
             rich_help_panel=WHAT,
         ),
@@ -202,14 +202,12 @@ def scale(
 
 
 def _base(base: str | None, preset: str | None, classes: int | None, input_size: str | None) -> Architecture:
-    from dataclasses import replace
-
     from scalenet.scaling.presets import preset as known_preset
     from scalenet.scaling.scaler import load
 
     network = load(base or ("efficientnet_b0" if preset is None else known_preset(preset).base))
-    model = network.model if classes is None else network.model.with_classes(classes)
-    return replace(network, model=model if input_size is None else model.at(parse_size(input_size)))
+    network = network if classes is None else network.with_classes(classes)
+    return network if input_size is None else network.at(parse_size(input_size))
 
 
 def _write(configs: list[Config], output: Path | None, *, force: bool) -> None:

@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 
 def scaling_report(base: Architecture, scaled: Scaled) -> dict[str, Any]:
     """Return what a scaling asked, means and gives: the JSON of `scalenet scale`."""
-    from scalenet.costs.tables import stage_rows
-    from scalenet.scaling.causes import deviations
-    from scalenet.scaling.resolutions import cliffs_below
+    from scalenet.arch.factory import Factory
 
     config = scaled.config
     assert config.scaling is not None
@@ -39,30 +37,66 @@ def scaling_report(base: Architecture, scaled: Scaled) -> dict[str, Any]:
         "asked": scaling.asked.model_dump(),
         "nominal": scaling.nominal,
         "applied": scaling.applied.model_dump(),
+        **(_made(base, config) if isinstance(config.network, Factory) else _described(base, config)),
+        "rule": scaling.rule.model_dump(),
+        "rounding": scaling.rounding.name,
+        "resolution": config.network.resolution,
+    }
+
+
+def _described(base: Architecture, config: Config) -> dict[str, Any]:
+    """Return why a description does not cost what was asked, and what became of its stages."""
+    from scalenet.costs.tables import stage_rows
+    from scalenet.scaling.causes import deviations
+    from scalenet.scaling.resolutions import cliffs_below
+
+    return {
         "deviations": [
             {"cause": step.cause, "reason": step.reason, "factor": step.factor} for step in deviations(base, config)
         ],
         "cliffs": [str(cliff) for cliff in cliffs_below(config.model)],
         "stages": _stages(stage_rows(base.model), stage_rows(config.model)),
-        "rule": scaling.rule.model_dump(),
-        "rounding": scaling.rounding.name,
-        "resolution": config.model.resolution,
         "regularization": config.model.regularization.model_dump(),
     }
+
+
+def _made(base: Architecture, config: Config) -> dict[str, Any]:
+    """Return what a factory is called with, and what became of the top modules of its network."""
+    from scalenet.costs.network import rows_of
+
+    before, after = base.network, config.network
+    return {
+        "arguments": [
+            {"argument": name, "base": getattr(before, name), "scaled": getattr(after, name)}
+            for name in ("depth", "width", "resolution")
+        ],
+        "deviations": [],
+        "cliffs": [],
+        "stages": _paired(rows_of(before), rows_of(after)),
+    }
+
+
+def _paired(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return a row a top module of the scaled network, with the growth of its FLOPs where the base has it too."""
+    own = {row["stage"]: row["flops"] for row in before}
+    return [
+        {
+            **{key: row[key] for key in ("stage", "operator", "flops", "params")},
+            "flops_ratio": row["flops"] / own[row["stage"]] if own.get(row["stage"]) else None,
+        }
+        for row in after
+    ]
 
 
 def _budget(base: Architecture, config: Config) -> dict[str, Any] | None:
     """Return how a budget was met, and why not where it was not."""
     from scalenet.arch.config import BudgetRule
-    from scalenet.arch.spec import dimensions
-    from scalenet.scaling.budgets import shortfalls
-    from scalenet.scaling.rounding import rounding_set
+    from scalenet.scaling.scaler import why_missed
 
     assert config.scaling is not None
     rule, solution = config.scaling.rule, config.scaling.solution
     if not isinstance(rule, BudgetRule) or solution is None:
         return None
-    chosen = rounding_set(config.scaling.rounding.name)
     return {
         "metric": rule.metric,
         "asked": rule.value,
@@ -74,7 +108,7 @@ def _budget(base: Architecture, config: Config) -> dict[str, Any] | None:
         "distance": solution.distance,
         "spread": solution.spread,
         "off_ray": solution.off_ray.model_dump(),
-        "why": [] if solution.met else shortfalls(base.model, rule, chosen, dimensions(config.model)),
+        "why": [] if solution.met else why_missed(base, config),
     }
 
 
@@ -112,16 +146,22 @@ def print_reports(reports: list[dict[str, Any]]) -> None:
     title = f"{report['name']}, from {report['base']}"
     if not sys.stdout.isatty():
         emit(report["stages"])
+        for row in report.get("arguments", ()):
+            note(f"{row['argument']} {row['base']} → {row['scaled']}")
         asked, achieved = report["asked"]["flops_ratio"], report["applied"]["flops_ratio"]
         note(f"asked {times(asked)}, nominal {times(report['nominal'])}, achieved {times(achieved)}")
         for line in _budget_lines(report):
             note(line)
         return
-    emit([_compact(stage) for stage in report["stages"]], title=title, caption=caption, formats=_FORMATS)
+    stages = report["stages"] if "arguments" in report else list(map(_compact, report["stages"]))
+    emit(stages, title=title, caption=caption, formats=_FORMATS)
+    if "arguments" in report:
+        emit(report["arguments"], title="what the factory is called with")
     emit([_summary(report)], title="asked, nominal, achieved", caption=caption, formats=_FORMATS, hidden=_WIDE)
     if "budget" in report:
         _print_budget(report)
-    emit(report["deviations"], title="why achieved is not asked", formats={"factor": percent}, hidden=("cause",))
+    if report["deviations"]:
+        emit(report["deviations"], title="why achieved is not asked", formats={"factor": percent}, hidden=("cause",))
 
 
 def _print_family(reports: list[dict[str, Any]], caption: str) -> None:
@@ -210,7 +250,7 @@ def _summary(report: dict[str, Any]) -> dict[str, Any]:
         "depth": report["applied"]["depth"],
         "width": report["applied"]["width"],
         "resolution": str(report["resolution"]),
-        "dropout": report["regularization"]["dropout"],
+        **({"dropout": report["regularization"]["dropout"]} if "regularization" in report else {}),
     }
 
 

@@ -12,11 +12,11 @@ from .output import emit, emit_json
 
 @plain_errors
 def show(target: Target, resolution: ResolutionText = None, json: Json = False) -> None:
-    """Show an architecture stage by stage, like the paper's table 1."""
-    from scalenet.costs.tables import stage_rows
+    """Show an architecture stage by stage, like the paper's table 1; a factory's network by its top modules."""
+    from scalenet.costs.network import rows_of
 
     architecture = load_at(target, resolution)
-    rows = stage_rows(architecture.model)
+    rows = rows_of(architecture.network)
     if json:
         emit_json({"name": architecture.name, "stages": rows})
     else:

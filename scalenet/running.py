@@ -39,5 +39,5 @@ def measure(
             raise ScalenetError("a module is measured for an input", hint="give a tensor of images")
         return counter.measure(network, input, partial=partial, accept=accept)
     if input is None:
-        return measured(load(network).model)
+        return measured(load(network).network)
     return counter.measure(build(network), input, partial=partial, accept=accept)

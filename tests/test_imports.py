@@ -49,9 +49,13 @@ RUNS_NETWORKS = (
 FOUNDATIONS = {
     "costs/formula.py": ("arch", "costs.expression", "costs.program", "costs.tables"),
     "arch/": ("arch",),
-    "scaling/": ("arch", "costs.formula", "costs.memory", "costs.tables", "scaling", "_version"),
+    "scaling/": (
+        *("arch", "costs.formula", "costs.memory", "costs.network", "costs.tables", "model.factories", "scaling"),
+        "_version",
+    ),
     "costs/allocation.py": ("arch", "model"),
     "costs/latency.py": ("arch", "costs.running", "model"),
+    "costs/network.py": ("arch", "costs", "model.factories"),
     "costs/": ("arch", "costs"),
     "model/": ("arch", "costs.formula", "model"),
     "spaces/": ("arch", "costs.formula", "costs.memory", "scaling.rounding", "spaces", "_version"),

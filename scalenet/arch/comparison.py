@@ -7,10 +7,11 @@ from operator import mul
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scalenet.arch.config import as_data
+from scalenet.arch.factory import Factory
 from scalenet.arch.style import Norm
 
 if TYPE_CHECKING:
-    from scalenet.arch.spec import Model
+    from scalenet.arch.spec import Buildable, Model
 
 
 class Difference(NamedTuple):
@@ -37,11 +38,14 @@ def differences(before: Any, after: Any, path: str = "") -> list[Difference]:
     return [found for step, one, other in pairs for found in differences(one, other, f"{path}{step}")]
 
 
-def computed_differently(before: Model, after: Model) -> list[Difference]:
-    """Return what makes two models compute something else with the same weights, nothing where they do not.
+def computed_differently(before: Buildable, after: Buildable) -> list[Difference]:
+    """Return what makes two networks compute something else with the same weights, nothing where they do not.
 
     Size, classes, regularisation, initial values, momentum and how a squeeze-excite pools make no difference.
     """
+    if isinstance(before, Factory) or isinstance(after, Factory):
+        own, others = (as_data(one) | {"resolution": None, "classes": None} for one in (before, after))
+        return differences(own, others)
     other = _aligned(after, before)
     return [] if other.layers == before.layers else differences(as_data(before), as_data(other))
 

@@ -10,7 +10,7 @@ import hashlib
 import json
 from itertools import chain, combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar, cast, get_args
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
@@ -18,10 +18,11 @@ from scalenet.arch import blocks, strict_yaml
 from scalenet.arch.amounts import Whole
 from scalenet.arch.convention import OF_CONVNETS
 from scalenet.arch.errors import ConfigError, nearest
+from scalenet.arch.factory import Factory
 from scalenet.arch.files import read_text, write_text
 from scalenet.arch.options import Positive
 from scalenet.arch.records import Record
-from scalenet.arch.spec import DEFAULT_ROUNDING, Architecture, Model, StageSpec, stage_record
+from scalenet.arch.spec import Architecture, Model, StageSpec, described, stage_record, usual_rounding
 from scalenet.arch.validation import key_text, path_in, plainest, reason
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
+    from scalenet.arch.spec import Buildable
     from scalenet.arch.strict_yaml import Node
 
 
@@ -157,11 +159,17 @@ Rule: TypeAlias = Annotated[
 
 
 class BaseReference(Record):
-    """The architecture that was scaled: its name, the digest of its model, and the model where no registry has it."""
+    """The architecture that was scaled: its name, its digest, and its model, where no registry has it, or factory."""
 
     name: str
     digest: str
     model: Model | None = None
+    factory: Factory | None = None
+
+    @property
+    def network(self) -> Buildable | None:
+        """The base itself, where no registry has it."""
+        return self.model or self.factory
 
 
 class RoundingReference(Record):
@@ -211,7 +219,7 @@ class Scaling(Record):
     base: BaseReference
     rule: Rule
     rounding: RoundingReference
-    regularization: Literal["linear", "preset"]
+    regularization: Literal["linear", "preset", "none"]
     asked: Ratios
     nominal: float
     applied: Ratios
@@ -237,23 +245,42 @@ class Provenance(Record):
 
 
 class Config(Record):
-    """A whole config file. `schema`, `name` and `model` suffice."""
+    """A whole config file. `schema`, `name` and `model` suffice; a `factory` may stand in the model's place."""
 
     schema_: Literal["scalenet/1"] = Field(alias="schema")
     name: Name
     baseline: Baseline | None = None
-    model: Model
+    described: Model | None = Field(None, alias="model")
+    factory: Factory | None = None
     scaling: Scaling | None = None
     cost: CostRecord | None = None
     provenance: Provenance | None = None
 
+    @model_validator(mode="after")
+    def _one_network(self) -> Config:
+        if self.described is None and self.factory is None:
+            raise ValueError("model: missing")
+        if self.described is not None and self.factory is not None:
+            raise ValueError("model and factory exclude each other")
+        return self
+
+    @property
+    def network(self) -> Buildable:
+        """What the network is made from: a description of its layers, or a call of a factory."""
+        return cast("Buildable", self.described or self.factory)
+
+    @property
+    def model(self) -> Model:
+        """The description of the network's layers; raise ScalenetError where a factory makes it."""
+        return described(self.network)
+
     def architecture(self) -> Architecture:
         """Return the network that the file describes."""
         if self.baseline is not None:
-            return Architecture(self.name, self.model, self.baseline.rounding)
+            return Architecture(self.name, self.network, self.baseline.rounding)
         if self.scaling is not None:
-            return Architecture(self.name, self.model, self.scaling.rounding.name)
-        return Architecture(self.name, self.model)
+            return Architecture(self.name, self.network, self.scaling.rounding.name)
+        return Architecture(self.name, self.network, usual_rounding(self.network))
 
 
 _FIRST_KEYS = {
@@ -275,6 +302,7 @@ _FIRST_KEYS = {
     "VggHead": "kind width classes",
     "MapsHead": "kind classes",
     "Regularization": "dropout drop_path",
+    "Factory": "callable width depth resolution channels classes takes arguments",
     "mbconv_stage": "block depth width stride kernel expand se",
     "separable_stage": "block depth width stride kernel",
     "basic_stage": "block depth width stride kernel",
@@ -304,13 +332,18 @@ _FIRST_KEYS = {
 that digests stay as they were; such a default can never change. A new default of these keys changes digests."""
 
 
-def digest(model: Model) -> str:
-    """Return the SHA-256 of the model's numbers and names; equal models have equal digests, in every version."""
-    return _sha256(_digested(model))
+def digest(network: Buildable) -> str:
+    """Return the SHA-256 of a network's numbers and names; equal networks have equal digests, in every version.
+
+    Of a factory that is what it is called with, not its code.
+    """
+    return _sha256(_digested(network))
 
 
-def is_digest_of(mark: str, model: Model) -> bool:
-    """Return whether a recorded digest is a model's, or was, before others' blocks gained options with defaults."""
+def is_digest_of(mark: str, model: Buildable) -> bool:
+    """Return whether a recorded digest is a network's, or was, before others' blocks gained options with defaults."""
+    if isinstance(model, Factory):
+        return mark == digest(model)
     gained = sorted(_defaulted(model))[:_MOST_GAINED]
     without = chain.from_iterable(combinations(gained, count) for count in range(len(gained) + 1))
     return any(_sha256(_digested(model, left_out=set(pairs))) == mark for pairs in without)
@@ -358,9 +391,15 @@ def as_data(record: Record) -> dict[str, Any]:
 
 def config_of(architecture: Architecture) -> Config:
     """Return the config that describes an architecture, and nothing more."""
-    rounding = architecture.rounding
-    baseline = None if rounding == DEFAULT_ROUNDING else Baseline(rounding=rounding)
-    return Config(schema="scalenet/1", name=architecture.name, baseline=baseline, model=architecture.model)
+    rounding, network = architecture.rounding, architecture.network
+    baseline = None if rounding == usual_rounding(network) else Baseline(rounding=rounding)
+    return config_with(network, name=architecture.name, baseline=baseline)
+
+
+def config_with(network: Buildable, *, name: str, **others: Any) -> Config:
+    """Return a config of a description or a factory, with `others` of its keys."""
+    key = "factory" if isinstance(network, Factory) else "model"
+    return Config(**{"schema": "scalenet/1", "name": name, key: network, **others})
 
 
 def dumps(config: Architecture | Config) -> str:

@@ -20,8 +20,9 @@ from scalenet.arch.apportionment import apportioned
 from scalenet.arch.bounds import MOST_GROWING, MOST_STAGES
 from scalenet.arch.ends import AnyStem, Head
 from scalenet.arch.errors import ScalenetError
+from scalenet.arch.factory import Factory
 from scalenet.arch.layers import Count, Layer, Network, Part, Run
-from scalenet.arch.options import ActivationName, Divides, Positive, Share
+from scalenet.arch.options import ActivationName, Divides, Positive, Resolution, Share, both_sides
 from scalenet.arch.records import Record, as_tuple
 from scalenet.arch.shapes import Shape, after, fit
 from scalenet.arch.slots import Slot
@@ -29,20 +30,6 @@ from scalenet.arch.style import AnyNorm, SqueezeExcite, Style
 
 if TYPE_CHECKING:
     from scalenet.arch.blocks import Block
-
-
-def as_size(value: Any) -> Any:
-    """Return one number as it is and [height, width] as a tuple; refuse anything else."""
-    if isinstance(value, int) or (isinstance(value, list | tuple) and len(value) == 2):
-        return as_tuple(value)
-    raise ValueError("expected one number of pixels or [height, width]")
-
-
-Resolution: TypeAlias = Annotated[
-    Positive | tuple[Positive, Positive],
-    BeforeValidator(as_size),
-    Field(description="input size in pixels: one number for a square, [height, width] otherwise"),
-]
 
 
 class StageSpec(Record):
@@ -209,8 +196,12 @@ class Model(Record):
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of the input, pixels."""
-        resolution = self.resolution
-        return (resolution, resolution) if isinstance(resolution, int) else resolution
+        return both_sides(self.resolution)
+
+    @property
+    def classes(self) -> int:
+        """The number of classes."""
+        return self.head.classes
 
     def at(self, resolution: int | tuple[int, int]) -> Model:
         """Return this model for another input size, in pixels."""
@@ -264,7 +255,15 @@ class Model(Record):
         return _layers(self, dimensions(self))
 
 
-DEFAULT_ROUNDING = "efficientnet"
+Buildable: TypeAlias = Model | Factory
+"""What a network is made from: a description of its layers, or a call of others' code."""
+
+DEFAULT_ROUNDING, FACTORY_ROUNDING = "efficientnet", "fine"
+
+
+def usual_rounding(network: Buildable) -> str:
+    """Return the rounding set that a network scales with where none is named; a factory rounds by itself."""
+    return FACTORY_ROUNDING if isinstance(network, Factory) else DEFAULT_ROUNDING
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,20 +271,32 @@ class Architecture:
     """A named network and the rounding set that its family scales with."""
 
     name: str
-    model: Model
+    network: Buildable
     rounding: str = DEFAULT_ROUNDING
+
+    @property
+    def model(self) -> Model:
+        """The description of the network's layers; raise ScalenetError where a factory makes it."""
+        return described(self.network)
 
     def at(self, resolution: int | tuple[int, int]) -> Architecture:
         """Return this architecture for another input size, in pixels."""
-        return replace(self, model=self.model.at(resolution))
+        return replace(self, network=self.network.at(resolution))
 
     def with_classes(self, classes: int) -> Architecture:
         """Return this architecture for another number of classes, at least one."""
-        return replace(self, model=self.model.with_classes(classes))
+        return replace(self, network=self.network.with_classes(classes))
 
     def with_channels(self, channels: int) -> Architecture:
         """Return this architecture for images of another number of colours, at least one."""
-        return replace(self, model=self.model.with_channels(channels))
+        return replace(self, network=self.network.with_channels(channels))
+
+
+def described(network: Buildable) -> Model:
+    """Return a network that is a description; raise ScalenetError where a factory makes it."""
+    if isinstance(network, Factory):
+        raise network.no_description()
+    return network
 
 
 @dataclass(frozen=True, slots=True)

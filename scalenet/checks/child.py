@@ -10,10 +10,12 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from scalenet.arch.errors import PlainError, one_line
-from scalenet.checks.importing import found, let_in, made, place_of
 from scalenet.checks.inputs import zeros
 from scalenet.checks.limits import RUNS
 from scalenet.checks.measuring import described_cost, module_cost, with_memory
+from scalenet.checks.targets import made_by
+from scalenet.model.factories import factory_of
+from scalenet.model.importing import found, let_in, made, place_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,8 +53,9 @@ def told(target: Target, folder: Path) -> dict[str, Any]:
         if target.model is not None:
             module, cost = None, with_memory(target, described_cost(target.model, target.inputs))
         else:
+            target = target if target.inputs else made_by(factory_of(str(target.module)), target.name)
             factory = found(str(target.module), folder)
-            said["file"], said["line"] = place_of(factory)
+            said["file"], said["line"] = (str(target.file), 1) if target.file else place_of(factory)
             module = made(factory, target.args, target.kwargs)
             cost = _with_peak(target, module, module_cost(module, target.inputs, target.accept))
         if "latency" in target.limited:

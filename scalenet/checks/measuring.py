@@ -6,7 +6,6 @@ target's problem; the others are still measured.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import TYPE_CHECKING, Any, cast
 
 from scalenet.arch.config import as_data
@@ -17,6 +16,7 @@ from scalenet.checks.lock import StageCost, TargetCost
 from scalenet.checks.verification import disagreements, measured
 from scalenet.costs.formula import cost
 from scalenet.costs.memory import memory
+from scalenet.costs.network import module_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -110,39 +110,13 @@ def module_cost(module: nn.Module, inputs: Iterable[Argument], accept: Sequence[
 
 
 def _stages(module: nn.Module, measurement: Measurement) -> dict[str, StageCost]:
-    """Return the counts of each top module, and as `(itself)` what no top module does.
-
-    A top container that holds containers, as the stages of most networks do, stands for what it holds.
-    """
-    tops = list(_tops(module))
-    params: dict[str, int] = defaultdict(int)
-    for name, parameter in module.named_parameters():
-        params[next((top for top in tops if name.startswith(f"{top}.")), "")] += parameter.numel()
-    parts = {
-        top: (measurement.flops_by_module.get(top, {}), measurement.activations_by_module.get(top, 0)) for top in tops
-    }
-    rest = dict(measurement.flops_by_operator)
-    for operators, _ in parts.values():
-        for operator, count in operators.items():
-            rest[operator] -= count
-    parts[""] = rest, measurement.activations - sum(activations for _, activations in parts.values())
+    """Return the counts of each top module that costs something."""
     return {
-        name or "(itself)": StageCost(params=params[name], activations=activations, operators=_present(operators))
-        for name, (operators, activations) in parts.items()
-        if params[name] or activations or _present(operators)
+        part.name: StageCost(params=part.params, activations=part.activations, operators=part.operators)
+        for part in module_parts(module, measurement)
+        if part.params or part.activations or part.operators
     }
 
 
 def _present(operators: dict[str, int]) -> dict[str, int]:
     return {operator: count for operator, count in sorted(operators.items()) if count}
-
-
-def _tops(module: nn.Module) -> Iterator[str]:
-    from torch import nn  # noqa: PLC0415
-
-    for name, child in module.named_children():
-        inner = list(child.named_children()) if isinstance(child, nn.Sequential | nn.ModuleList) else []
-        if any(isinstance(one, nn.Sequential | nn.ModuleList) for _, one in inner):
-            yield from (f"{name}.{below}" for below, _ in inner)
-        else:
-            yield name

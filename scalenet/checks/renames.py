@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any
 
+from scalenet.arch.factory import names_callable
 from scalenet.checks.git import file_at
-from scalenet.checks.targets import is_module
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -121,7 +121,7 @@ class Sources:
     def text(self, target: str, *, now: bool) -> str | None:
         """Return the text of a target's callable without comments and layout; None where there is none to read."""
         path = self.modules.get(target, target) if now else target
-        if not is_module(path):
+        if not names_callable(path):
             return None
         place, _, names = path.partition(":")
         package = place.replace(".", "/")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from scalenet.arch import registry
 from scalenet.arch.config import load_config
 from scalenet.arch.errors import ScalenetError, nearest
+from scalenet.arch.factory import Factory, names_callable
 from scalenet.checks.inputs import Argument, Input, check_names, parse_input
 from scalenet.checks.project import ModuleTarget
 from scalenet.scaling.presets import presets
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scalenet.arch.config import Config
-    from scalenet.arch.spec import Model
+    from scalenet.arch.spec import Buildable, Model
     from scalenet.checks.amounts import Metric
 
 
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 class Target:
     """What is measured: a model by its description, or else the module that `module` (`package.module:name`) names.
 
-    `args` and `kwargs` are what the callable is called with, `inputs` what the module that it makes is called with.
+    `args` and `kwargs` are what the callable is called with, `inputs` what the module that it makes is called with;
+    without inputs it is a factory, called as it stands, for its own images.
     `file` is the config file that describes the model, or the source of the module's callable, on `line`, where known.
     `limited` are metrics that are measured because a limit asks for them; `latency` are median and fastest run.
     `accept` are operators of a module that may count as nothing.
@@ -61,11 +62,6 @@ class Problem:
 NOT_LOCKED, ASKED_WRONGLY, NOT_MEASURED = 1, 2, 3
 
 
-def is_module(text: str) -> bool:
-    """Return whether the text names a callable, as `package.module:name` does."""
-    return re.fullmatch(r"\w+(\.\w+)*:\w+(\.\w+)*", text) is not None
-
-
 def find_targets(entries: Iterable[str | ModuleTarget], folder: Path) -> tuple[list[Target], list[Problem]]:
     """Return the targets of all entries, each name once, and a problem for each entry that names none."""
     found: dict[str, Target] = {}
@@ -93,18 +89,18 @@ def _shown(value: Any) -> str:
 
 def _targets(entry: str | ModuleTarget, folder: Path, problems: list[Problem]) -> Iterator[Target]:
     if isinstance(entry, ModuleTarget):
-        if not is_module(entry.module):
+        if not names_callable(entry.module):
             raise ScalenetError("not a callable", hint="write package.module:name")
         inputs = tuple(map(parse_input, entry.input))
         check_names(inputs, ", ".join(entry.input))
         args, kwargs, accept = entry.args, entry.kwargs, entry.accept
         yield Target(_name(entry), inputs, module=entry.module, args=args, kwargs=kwargs, accept=accept)
-    elif is_module(entry):
-        raise ScalenetError("a module needs an input", hint="--input 1x3x224x224, or input = … in [tool.scalenet]")
+    elif names_callable(entry):
+        yield Target(entry, (), module=entry)
     elif registry.is_path(entry):
         yield from _files(entry, folder, problems)
     else:
-        yield from (_described(name, find_config(name).model) for name in _names(entry))
+        yield from (_described(name, find_config(name).network) for name in _names(entry))
 
 
 def _files(pattern: str, folder: Path, problems: list[Problem]) -> Iterator[Target]:
@@ -116,7 +112,7 @@ def _files(pattern: str, folder: Path, problems: list[Problem]) -> Iterator[Targ
         raise ScalenetError("no such file", hint=f"looked in {folder}")
     for file in files:
         try:
-            yield _described(name := file.relative_to(folder).as_posix(), load_config(file, place=name).model, file)
+            yield _described(name := file.relative_to(folder).as_posix(), load_config(file, place=name).network, file)
         except ScalenetError as error:
             problems.append(Problem(name, str(error), ASKED_WRONGLY))
 
@@ -132,8 +128,16 @@ def _names(pattern: str) -> list[str]:
 
 def described_target(config: Config) -> Target:
     """Return the target that a description is, by its own name."""
-    return _described(config.name, config.model)
+    return _described(config.name, config.network)
 
 
-def _described(name: str, model: Model, file: Path | None = None) -> Target:
-    return Target(name, (Input((1, model.channels, *model.size)),), model=model, file=file)
+def _described(name: str, network: Buildable, file: Path | None = None) -> Target:
+    if isinstance(network, Factory):
+        return made_by(network, name, file)
+    return Target(name, (Input((1, network.channels, *network.size)),), model=network, file=file)
+
+
+def made_by(factory: Factory, name: str, file: Path | None = None) -> Target:
+    """Return the target that a factory's call is: a module like others."""
+    image = Input((1, factory.channels, *factory.size))
+    return Target(name, (image,), module=factory.callable, kwargs=factory.keywords(), file=file)

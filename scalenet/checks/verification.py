@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from scalenet.arch.comparison import differences
 from scalenet.arch.config import as_data
 from scalenet.arch.errors import ScalenetError
-from scalenet.costs.formula import cost_record
+from scalenet.arch.factory import Factory
+from scalenet.costs.network import cost_record, counted
 from scalenet.scaling.rounding import rounding_set
 from scalenet.scaling.scaler import rescale
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from scalenet.arch.config import Config, Scaling
-    from scalenet.arch.spec import Model
+    from scalenet.arch.spec import Buildable, Model
     from scalenet.costs.counter import Measurement
 
 
@@ -28,13 +29,16 @@ def verify(config: Config) -> list[str]:
     """
     lines: list[str] = []
     if config.cost is not None:
-        lines += _compare(as_data(config.cost), as_data(cost_record(config.model)), "cost", "counted")
+        lines += _compare(as_data(config.cost), as_data(cost_record(config.network)), "cost", "counted")
     if config.scaling is not None:
         lines += _rescaled(config, config.scaling)
-    return lines or list(_measured(config.model))
+    return lines or list(_measured(config.network))
 
 
-def _measured(model: Model) -> Iterator[str]:
+def _measured(model: Buildable) -> Iterator[str]:
+    if isinstance(model, Factory):
+        counted(model)  # which raises where it cannot be
+        return
     try:
         measurement = measured(model)
     except (RuntimeError, MemoryError) as error:
@@ -43,8 +47,10 @@ def _measured(model: Model) -> Iterator[str]:
     yield from disagreements(model, measurement)
 
 
-def measured(model: Model) -> Measurement:
+def measured(model: Buildable) -> Measurement:
     """Build a network, a large one without values, and count it with fvcore."""
+    if isinstance(model, Factory):
+        return counted(model)[0]
     import torch  # noqa: PLC0415 - the formula's part of verification works without it
 
     from scalenet.costs.counter import is_large, measure  # noqa: PLC0415
@@ -83,7 +89,8 @@ def _rescaled(config: Config, scaling: Scaling) -> Iterator[str]:
         return
     if today != rounding.version:
         yield f"scaling.rounding: made with version {rounding.version} of {rounding.name}, this is version {today}"
-    yield from _compare(as_data(config.model), as_data(again.model), "model", "scaled again")
+    key = "factory" if isinstance(config.network, Factory) else "model"
+    yield from _compare(as_data(config.network), as_data(again.network), key, "scaled again")
     if config.provenance is not None and again.provenance is not None:
         yield from _compare(as_data(config.provenance), as_data(again.provenance), "provenance", "by this version")
     if again.scaling is not None:

@@ -17,7 +17,7 @@ import torch
 from torch.utils._pytree import tree_map_only
 
 from scalenet.arch.errors import ScalenetError, UnknownNameError
-from scalenet.arch.spec import Architecture, Model
+from scalenet.arch.spec import Architecture
 from scalenet.costs.running import arguments
 from scalenet.model.builder import build
 from scalenet.model.threads import on_threads
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+    from scalenet.arch.spec import Buildable
     from scalenet.costs.running import Input
 
 DTYPES = ("float32", "float16", "bfloat16", "float64")
@@ -92,12 +93,12 @@ class Setup:
             raise UnknownNameError("dtype", self.dtype, DTYPES, listing=f"known: {', '.join(DTYPES)}")
 
 
-Timed: TypeAlias = "Architecture | Model | tuple[nn.Module, Input]"
-"""What is timed: a description, which is built, or a module with an input as `scalenet.measure` takes it."""
+Timed: TypeAlias = "Architecture | Buildable | tuple[nn.Module, Input]"
+"""What is timed: a network, which is built, or a module with an input as `scalenet.measure` takes it."""
 
 
 def latency(
-    architecture: Architecture | Model,
+    architecture: Architecture | Buildable,
     *,
     device: str = "cpu",
     batch: int = 1,
@@ -168,7 +169,7 @@ def _runnable(network: Timed, setup: Setup) -> Callable[[], object]:
     if isinstance(network, tuple):
         module, input = network
     else:
-        model = network.model if isinstance(network, Architecture) else network
+        model = network.network if isinstance(network, Architecture) else network
         module, input = build(model), torch.randn(setup.batch, model.channels, *model.size)
     module = module.eval().to(**place, memory_format=layout)  # type: ignore[call-overload]
     positional, named = tree_map_only(torch.Tensor, lambda one: _moved(one, place, layout), arguments(input))

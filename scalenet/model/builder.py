@@ -16,10 +16,12 @@ from torch import nn
 from scalenet.arch import layers
 from scalenet.arch.bounds import MOST_LAYERS
 from scalenet.arch.errors import ScalenetError
+from scalenet.arch.factory import Factory
 from scalenet.arch.layers import IN_PLACE, both
 from scalenet.arch.shapes import padded
 from scalenet.arch.spec import Architecture, Model, layer_tree
 from scalenet.costs.formula import cost
+from scalenet.model.factories import make
 from scalenet.model.initialization import initialize
 from scalenet.model.modules import (
     Attention,
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from scalenet.arch.layers import Layer, Network, Padding, Part, Sides
+    from scalenet.arch.spec import Buildable
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -53,16 +56,18 @@ _ACTIVATIONS: dict[str, type[nn.Module]] = {
 }
 
 
-def build(architecture: Architecture | Model, *, classes: int | None = None) -> nn.Module:
-    """Build the network, initialised from PyTorch's global random state.
+def build(architecture: Architecture | Buildable, *, classes: int | None = None) -> nn.Module:
+    """Build the network, initialised from PyTorch's global random state; a factory's code is imported and called.
 
     The module maps float images [N, channels, height, width] to logits [N, classes]. `classes` replaces the number of
     classes in the architecture. The same architecture gives the same names and shapes, and under the same
     `torch.manual_seed` the same values.
     """
-    model = architecture.model if isinstance(architecture, Architecture) else architecture
+    model = architecture.network if isinstance(architecture, Architecture) else architecture
     if classes is not None:
         model = model.with_classes(classes)
+    if isinstance(model, Factory):
+        return make(model)
     tree = layer_tree(model)
     _check_size(model, tree)
     network = ConvNet(tree, drop_path=model.regularization.drop_path)

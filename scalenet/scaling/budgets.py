@@ -25,6 +25,8 @@ from scalenet.scaling.resolutions import total_stride
 from scalenet.scaling.rules import Multipliers, path, tidy, tiny_curves
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from scalenet.arch.config import BudgetRule, Metric
@@ -75,17 +77,23 @@ def binding(model: Model, rule: BudgetRule, rounding: Rounding) -> BudgetRule:
 
     That is the paper's equation 2: the largest network of the ray that keeps all limits.
     """
-    limits = {rule.metric: rule.value, **rule.ceilings}
-
-    def asking(metric: Metric) -> BudgetRule:
-        ceilings = {other: limit for other, limit in limits.items() if other != metric}
-        return rule.changed(metric=metric, value=limits[metric], ceilings=ceilings)
 
     def meets(rule: BudgetRule) -> float:
         try:
             return _Search(model, rule, rounding).phi
         except ScalenetError:
             return math.inf
+
+    return first_met(rule, meets)
+
+
+def first_met(rule: BudgetRule, meets: Callable[[BudgetRule], float]) -> BudgetRule:
+    """Return the rule with that limit in the first place which is met at the least φ, as `meets` tells."""
+    limits = {rule.metric: rule.value, **rule.ceilings}
+
+    def asking(metric: Metric) -> BudgetRule:
+        ceilings = {other: limit for other, limit in limits.items() if other != metric}
+        return rule.changed(metric=metric, value=limits[metric], ceilings=ceilings)
 
     return min(map(asking, limits), key=meets) if rule.ceilings else rule
 

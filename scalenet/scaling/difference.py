@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any
 from scalenet.arch.comparison import aligned_stages, differences
 from scalenet.arch.config import as_data
 from scalenet.arch.convention import CONVENTION
-from scalenet.costs.formula import cost
+from scalenet.arch.factory import Factory
+from scalenet.arch.spec import described
+from scalenet.costs.network import cost, part_rows
 from scalenet.costs.tables import stage_rows
 from scalenet.scaling.scaler import find_config
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from scalenet.arch.spec import Model
+    from scalenet.arch.spec import Buildable, Model
     from scalenet.scaling.scaler import Network
 
 _COSTS = ("flops", "params", "activations")
@@ -25,7 +27,8 @@ _COSTS = ("flops", "params", "activations")
 class Difference:
     """What two networks, by name, have in `costs`, in `stages` side by side, and in the fields of `differences`.
 
-    Stages are paired by position where there are as many, else by `stride`; None stands for one without a counterpart.
+    Stages are paired by position where there are as many, else by `stride`, the top modules of factories by `name`;
+    None stands for one without a counterpart.
     """
 
     before: str
@@ -46,18 +49,28 @@ class Difference:
 def diff(before: Network, after: Network) -> Difference:
     """Compare two networks: by cost, stage by stage, and field by field."""
     first, second = find_config(before), find_config(after)
-    old, new = cost(first.model), cost(second.model)
+    old, new = cost(first.network), cost(second.network)
     figures = [(name, getattr(old, name), getattr(new, name)) for name in _COSTS]
-    as_many = len(first.model.stages) == len(second.model.stages)
+    paired_by, stages = _paired(first.network, second.network)
     return Difference(
         before=first.name,
         after=second.name,
         convention=CONVENTION,
         costs=[{"cost": name, "before": one, "after": two, "ratio": two / one} for name, one, two in figures],
-        paired_by="position" if as_many else "stride",
-        stages=_pairs(first.model, second.model),
-        differences=[one._asdict() for one in differences(as_data(first.model), as_data(second.model))],
+        paired_by=paired_by,
+        stages=stages,
+        differences=[one._asdict() for one in differences(as_data(first.network), as_data(second.network))],
     )
+
+
+def _paired(before: Buildable, after: Buildable) -> tuple[str, list[dict[str, Any]]]:
+    """Return what parts are paired by, and the pairs."""
+    if isinstance(before, Factory) and isinstance(after, Factory):
+        old, new = ({row["stage"]: row for row in part_rows(one)} for one in (before, after))
+        return "name", [{"before": old.get(name), "after": new.get(name)} for name in {**old, **new}]
+    first, second = described(before), described(after)
+    as_many = len(first.stages) == len(second.stages)
+    return "position" if as_many else "stride", _pairs(first, second)
 
 
 def _pairs(before: Model, after: Model) -> list[dict[str, Any]]:

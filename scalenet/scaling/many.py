@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from scalenet.arch.errors import ScalenetError
-from scalenet.costs import formula
+from scalenet.costs import network
 from scalenet.costs.formula import Cost, cost_many
 from scalenet.scaling.multiply import scale_dimensions
 from scalenet.scaling.rounding import rounding_set
@@ -41,9 +41,9 @@ def cost(
     arrays = {name: _numbers(name, factor) for name, factor in factors.items()}
     if all(array.ndim == 0 for array in arrays.values()):
         if rounding is None and all(array == 1 for array in arrays.values()):
-            return formula.cost(architecture)
+            return network.cost(architecture)
         numbers = {name: float(array) for name, array in arrays.items()}
-        return formula.cost(scale(architecture, **numbers, rounding=rounding))
+        return network.cost(scale(architecture, **numbers, rounding=rounding))
     return _many(architecture, _broadcast(arrays), rounding)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, cast
 
@@ -19,10 +20,12 @@ from scalenet.arch.config import (
     TinyRay,
 )
 from scalenet.arch.errors import ScalenetError, UnknownNameError
+from scalenet.arch.factory import Factory
 from scalenet.arch.quantities import parse_amounts, parse_bytes, parse_seconds
-from scalenet.costs.formula import cost
 from scalenet.costs.memory import memory
-from scalenet.scaling.budgets import binding
+from scalenet.costs.network import cost
+from scalenet.scaling.budgets import binding, first_met
+from scalenet.scaling.factories import crossing
 from scalenet.scaling.rounding import rounding_set
 from scalenet.scaling.rules import PAPER_COEFFICIENTS, SHARES
 
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 
     from scalenet.arch.config import Metric, Ray, Rule
     from scalenet.arch.spec import Architecture
+    from scalenet.scaling.rounding import Rounding
 
 Amount: TypeAlias = "int | str | Iterable[int | str]"
 """A cost, as 4_000_000_000, "4G" or "8x" the baseline's; several are a family."""
@@ -229,8 +233,15 @@ class Request:
                 batch=self.batch,
                 training=self.training,
             )
-            rules.append(binding(base.model, budget, chosen))
+            rules.append(_binding(base, budget, chosen))
         return rules
+
+
+def _binding(base: Architecture, budget: BudgetRule, rounding: Rounding) -> BudgetRule:
+    """Return a budget with that of its limits in the first place which the ray meets first."""
+    if isinstance(base.network, Factory):
+        return first_met(budget, partial(crossing, base.network, rounding=rounding))
+    return binding(base.network, budget, rounding)
 
 
 def _listed(value: Any) -> list[Any]:

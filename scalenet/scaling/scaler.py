@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from scalenet._version import __version__
 from scalenet.arch import registry
@@ -29,13 +29,16 @@ from scalenet.arch.config import (
     SharesRule,
     TinyRay,
     config_of,
+    config_with,
     digest,
     is_digest_of,
 )
 from scalenet.arch.errors import ScalenetError, UnknownNameError
-from scalenet.arch.spec import Architecture, Dimensions, Model, dimensions, with_dimensions
-from scalenet.costs.formula import cost, cost_record
-from scalenet.scaling.budgets import shortfalls, solve
+from scalenet.arch.factory import Factory, names_callable
+from scalenet.arch.spec import Architecture, Model, described, dimensions, usual_rounding, with_dimensions
+from scalenet.costs.network import cost, cost_record
+from scalenet.scaling import factories
+from scalenet.scaling.budgets import Solved, shortfalls, solve
 from scalenet.scaling.multiply import scale_dimensions
 from scalenet.scaling.presets import preset, presets
 from scalenet.scaling.rounding import rounding_set
@@ -45,23 +48,25 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from scalenet.arch.config import Ray, Rule, Solution
+    from scalenet.arch.spec import Buildable
     from scalenet.scaling.rounding import Rounding
 
 
 Network: TypeAlias = "str | Path | Config | Architecture | Model"
-"""What stands for a network: a baseline's or preset's name, a YAML file, or a description."""
+"""What stands for a network: a name, a YAML file, `package.module:factory`, or a description."""
 
 
 def load(network: Network) -> Architecture:
-    """Return the architecture of a registered baseline, a preset or a YAML file; of a description, its own.
+    """Return the architecture of a registered baseline, a preset, a YAML file or a factory; of a description, its own.
 
-    A model alone is called `network`, and scales with the default rounding set.
+    A model alone is called `network`, and scales with the default rounding set. `package.module:factory` is imported
+    and made, a YAML file is not.
     """
     return network if isinstance(network, Architecture) else find_config(network).architecture()
 
 
 def find_config(network: Network) -> Config:
-    """Return the config of a registered baseline, a preset or a YAML file; of a description, one that holds it."""
+    """Return the config of a baseline, a preset, a YAML file or a factory; of a description, one that holds it."""
     match network:
         case Config():
             return network
@@ -69,11 +74,21 @@ def find_config(network: Network) -> Config:
             return config_of(network)
         case Model():
             return config_of(Architecture("network", network))
+        case str() if names_callable(network):
+            return config_of(from_factory(network))
         case str() | Path():
             return _named(network)
     raise ScalenetError(
         f"no network: {type(network).__name__}", hint="give a name, a path, a config, an architecture or a model"
     )
+
+
+def from_factory(path: str) -> Architecture:
+    """Return the baseline that `package.module:factory` is, with its own defaults; its code is imported and run."""
+    from scalenet.model.factories import factory_of  # noqa: PLC0415 - runs others' code
+
+    factory = factory_of(path)
+    return Architecture(factory.name, factory, usual_rounding(factory))
 
 
 def _named(name_or_path: str | Path) -> Config:
@@ -101,9 +116,15 @@ def scale(
     """
     factors = checked(Multipliers(depth, width, resolution))
     chosen = rounding_set(rounding or architecture.rounding)
-    numbers = scale_dimensions(architecture.model, chosen, **factors._asdict())
     name = f"{architecture.name}_d{depth:.4g}_w{width:.4g}_r{resolution:.4g}"
-    return Architecture(name, with_dimensions(architecture.model, numbers), chosen.name)
+    return Architecture(name, _multiplied(architecture.network, chosen, factors), chosen.name)
+
+
+def _multiplied(network: Buildable, rounding: Rounding, factors: Multipliers) -> Buildable:
+    if isinstance(network, Factory):
+        factories.check_used(network, factors)
+        return factories.multiplied(network, rounding, factors)
+    return with_dimensions(network, scale_dimensions(network, rounding, **factors._asdict()))
 
 
 def scale_by(base: Architecture, rule: Rule, *, rounding: str | None = None, name: str | None = None) -> Config:
@@ -115,25 +136,31 @@ def scale_by(base: Architecture, rule: Rule, *, rounding: str | None = None, nam
     own = preset(rule.name).rounding if isinstance(rule, PresetRule) else None
     chosen = rounding_set(rounding or own or base.rounding)
     scaled = _scaled(base, rule, chosen)
-    counts = cost_record(scaled.model)
+    counts = cost_record(scaled.network)
     scaling = Scaling(
         base=reference(base),
         rule=rule,
         rounding=RoundingReference(name=chosen.name, version=chosen.version),
-        regularization="preset" if isinstance(rule, PresetRule) else "linear",
+        regularization=_regularization(base, rule),
         asked=_ratios(scaled.asked, scaled.target),
         nominal=tidy(scaled.asked.flops_ratio),
-        applied=_ratios(applied(base.model, scaled.model), counts.flops / cost(base).flops),
+        applied=_ratios(applied(base.network, scaled.network), counts.flops / cost(base).flops),
         solution=scaled.solution,
     )
-    return Config(
-        schema="scalenet/1",
+    counter = "fvcore" if isinstance(scaled.network, Factory) else "formula"
+    return config_with(
+        scaled.network,
         name=name or _name(base, rule),
-        model=scaled.model,
         scaling=scaling,
         cost=counts,
-        provenance=Provenance(scalenet=__version__, command=_command(scaling), counter="formula"),
+        provenance=Provenance(scalenet=__version__, command=_command(scaling), counter=counter),
     )
+
+
+def _regularization(base: Architecture, rule: Rule) -> Literal["linear", "preset", "none"]:
+    if isinstance(base.network, Factory):
+        return "none"
+    return "preset" if isinstance(rule, PresetRule) else "linear"
 
 
 def shortfall(base: Architecture, config: Config) -> list[str]:
@@ -141,8 +168,17 @@ def shortfall(base: Architecture, config: Config) -> list[str]:
     scaling = config.scaling
     if scaling is None or not isinstance(scaling.rule, BudgetRule) or scaling.solution is None or scaling.solution.met:
         return []
-    why = shortfalls(base.model, scaling.rule, rounding_set(scaling.rounding.name), dimensions(config.model))
-    return [f"{config.name}: no network meets the budget, this is the nearest: {'; '.join(why)}"]
+    return [f"{config.name}: no network meets the budget, this is the nearest: {'; '.join(why_missed(base, config))}"]
+
+
+def why_missed(base: Architecture, config: Config) -> list[str]:
+    """Return why no network meets a budget that this one comes nearest to."""
+    assert config.scaling is not None
+    rule, rounding = config.scaling.rule, rounding_set(config.scaling.rounding.name)
+    assert isinstance(rule, BudgetRule)
+    if isinstance(config.network, Factory):
+        return [f"{config.network.callable} rounds its width and depth, or makes nothing so small or large"]
+    return shortfalls(base.model, rule, rounding, dimensions(config.network))
 
 
 def rescale(scaling: Scaling, *, name: str) -> Config:
@@ -153,16 +189,20 @@ def rescale(scaling: Scaling, *, name: str) -> Config:
 def base_of(scaling: Scaling) -> Architecture:
     """Return the base that a record of a scaling names; raise ScalenetError where it is not known."""
     base = scaling.base
-    architecture = registry.load(base.name) if base.model is None else Architecture(base.name, base.model)
-    if not is_digest_of(base.digest, architecture.model):
+    own = base.network
+    architecture = registry.load(base.name) if own is None else Architecture(base.name, own, usual_rounding(own))
+    if not is_digest_of(base.digest, architecture.network):
         raise ScalenetError(f"scaling.base.digest: {base.name} is not the model that was scaled")
     return architecture
 
 
 def reference(base: Architecture) -> BaseReference:
     """Return the record of a base: by name where a registry has just this model, with the whole model elsewhere."""
-    known = base.name in registry.installed_names() and registry.load(base.name).model == base.model
-    return BaseReference(name=base.name, digest=digest(base.model), model=None if known else base.model)
+    mark = digest(base.network)
+    if isinstance(base.network, Factory):
+        return BaseReference(name=base.name, digest=mark, factory=base.network)
+    known = base.name in registry.installed_names() and registry.load(base.name).network == base.network
+    return BaseReference(name=base.name, digest=mark, model=None if known else base.network)
 
 
 def asked_of(base: Architecture, scaling: Scaling) -> tuple[Multipliers, float]:
@@ -176,9 +216,9 @@ def asked_of(base: Architecture, scaling: Scaling) -> tuple[Multipliers, float]:
 
 @dataclass(frozen=True, slots=True)
 class _Scaled:
-    """A scaled model, the multipliers and the FLOPs ratio asked for, and how a budget was met."""
+    """A scaled network, the multipliers and the FLOPs ratio asked for, and how a budget was met."""
 
-    model: Model
+    network: Buildable
     asked: Multipliers
     target: float
     solution: Solution | None = None
@@ -191,21 +231,28 @@ def _scaled(base: Architecture, rule: Rule, rounding: Rounding) -> _Scaled:
         case BudgetRule():
             return _solved(base, rule, rounding)
     asked = multipliers(rule)
-    numbers = scale_dimensions(base.model, rounding, **asked._asdict())
     phi = math.log2(asked.flops_ratio) if isinstance(rule, MultipliersRule) else rule.phi
     target = asked.flops_ratio if isinstance(rule, MultipliersRule) else 2.0**phi
-    return _Scaled(_with_numbers(base.model, numbers, phi), asked, target)
+    return _Scaled(_regularized(base.network, _multiplied(base.network, rounding, asked), phi), asked, target)
 
 
 def _solved(base: Architecture, rule: BudgetRule, rounding: Rounding) -> _Scaled:
-    solved = solve(base.model, rule, rounding)
-    model = _with_numbers(base.model, solved.numbers, solved.solution.phi)
+    solved: factories.Solved | Solved
+    if isinstance(base.network, Factory):
+        solved = factories.solve(base.network, rule, rounding)
+        network: Buildable = solved.network
+    else:
+        solved = solve(base.network, rule, rounding)
+        network = _regularized(base.network, with_dimensions(base.network, solved.numbers), solved.solution.phi)
     target = rule.value / cost(base).flops if rule.metric == "flops" else solved.nearest.flops_ratio
-    return _Scaled(model, solved.nearest, target, solved.solution)
+    return _Scaled(network, solved.nearest, target, solved.solution)
 
 
-def _with_numbers(base: Model, numbers: Dimensions, phi: float) -> Model:
-    return _with_dropout(with_dimensions(base, numbers), scaled_dropout(base.regularization.dropout, phi))
+def _regularized(base: Buildable, scaled: Buildable, phi: float) -> Buildable:
+    """Return a scaled network with the dropout of φ; a factory's is its own."""
+    if isinstance(base, Factory) or isinstance(scaled, Factory):
+        return scaled
+    return _with_dropout(scaled, scaled_dropout(base.regularization.dropout, phi))
 
 
 def _preset(base: Architecture, rule: PresetRule, rounding: Rounding) -> _Scaled:
@@ -229,9 +276,11 @@ def _with_dropout(model: Model, dropout: float) -> Model:
     return model.changed(regularization=model.regularization.changed(dropout=dropout))
 
 
-def applied(base: Model, model: Model) -> Multipliers:
+def applied(base: Buildable, scaled: Buildable) -> Multipliers:
     """Return what a scaling made of the multipliers: the ratios that `Ratios` defines."""
-    before, after = dimensions(base), dimensions(model)
+    if isinstance(base, Factory) and isinstance(scaled, Factory):
+        return factories.applied(base, scaled)
+    before, after = dimensions(described(base)), dimensions(described(scaled))
     squares = [(new / old) ** 2 for new, old in zip(after.widths, before.widths, strict=True)]
     return Multipliers(
         depth=float(sum(after.depths) / sum(before.depths)),
@@ -283,18 +332,31 @@ def _shares_name(ray: SharesRay) -> str | None:
 
 
 def _base_words(base: BaseReference) -> list[str]:
-    if base.model is None:
+    network = base.network
+    if network is None:
         return [base.name]
-    classes, (height, width) = base.model.head.classes, base.model.size
-    own = registry.load(base.name).model if base.name in registry.installed_names() else None
-    if own is None or own.with_classes(classes).at(base.model.resolution) != base.model:
+    classes, (height, width) = network.classes, network.size
+    word, own = _as_registered(base)
+    if own is None or _with_classes(own, classes).at(network.resolution) != network:
         return [f"{base.name}.yaml"]
-    words = [base.name]
-    if own.head.classes != classes:
+    words = [word]
+    if own.classes != classes:
         words.append(f"--classes {classes}")
     if own.size != (height, width):
         words.append(f"--input-size {height}x{width}")
     return words
+
+
+def _as_registered(base: BaseReference) -> tuple[str, Buildable | None]:
+    """Return the word by which commands know a base, and what it stands for: nothing where only a file has it."""
+    if base.factory is not None:
+        return base.factory.callable, from_factory(base.factory.callable).network
+    known = base.name in registry.installed_names()
+    return base.name, registry.load(base.name).network if known else None
+
+
+def _with_classes(network: Buildable, classes: int | None) -> Buildable:
+    return network if classes in (None, network.classes) else network.with_classes(classes)
 
 
 def _number(value: float) -> str:

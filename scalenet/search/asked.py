@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from scalenet._version import __version__
 from scalenet.arch.config import digest
 from scalenet.arch.errors import ScalenetError
+from scalenet.arch.factory import Factory
 from scalenet.arch.quantities import parse_amounts
 from scalenet.arch.words import duration, number, seconds_text
-from scalenet.costs.formula import cost
+from scalenet.costs.network import cost
 from scalenet.search.answer.noise import rounding_noise
 from scalenet.search.answer.sentences import fold_sentence, pilot_sentence, unequal
 from scalenet.search.answer.trainings import cost_spread
@@ -29,7 +30,7 @@ from scalenet.search.space.objective import Objective
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from scalenet.arch.spec import Architecture, Model
+    from scalenet.arch.spec import Architecture, Buildable
     from scalenet.search.request import Request
     from scalenet.search.setting import Bar
     from scalenet.search.space.candidates import Candidate, Enumeration
@@ -46,9 +47,9 @@ class Asked(Setting):
     found: Enumeration
 
     @property
-    def models(self) -> Sequence[Model]:
+    def models(self) -> Sequence[Buildable]:
         """The networks of the candidates."""
-        return [candidate.config.model for candidate in self.candidates]
+        return [candidate.config.network for candidate in self.candidates]
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:
@@ -84,7 +85,7 @@ class Asked(Setting):
         if recipe is None:
             return pilot.changed(budget=epochs_of(self.budget))
         budget = epochs_of(self.budget, self.train_images() / recipe.batch_size)
-        return pilot.changed(budget=budget, by="loss", classes=self.base.model.head.classes)
+        return pilot.changed(budget=budget, by="loss", classes=self.base.network.classes)
 
     def _race(self) -> Race | None:
         """Return the race that is asked for or usual, None where there is none."""
@@ -112,7 +113,7 @@ class Asked(Setting):
         return Plan(
             schema="scalenet-search/1",
             base=self.base.name,
-            model=self.base.model,
+            **{"factory" if isinstance(self.base.network, Factory) else "model": self.base.network},
             rounding=self.base.rounding,
             grid=self.grid,
             objective=self.objective,
@@ -124,7 +125,7 @@ class Asked(Setting):
             images=images,
             device=self.device().partition(":")[0],
             threads=self.request.threads,
-            candidates={candidate.name: digest(candidate.config.model) for candidate in self.candidates},
+            candidates={candidate.name: digest(candidate.config.network) for candidate in self.candidates},
             versions={"scalenet": __version__} | (versions or {}),
         )
 

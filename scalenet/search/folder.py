@@ -120,7 +120,7 @@ def recorded_plan(folder: Path) -> Plan | None:
 def write_plan(folder: Path, plan: Plan) -> None:
     """Write the plan and the baseline."""
     write_text(folder / "search.yaml", strict_yaml.dump(as_data(plan)))
-    save(Architecture(plan.base, plan.model, plan.grid.rounding or plan.rounding), folder / "base.yaml")
+    save(Architecture(plan.base, plan.network, plan.grid.rounding or plan.rounding), folder / "base.yaml")
 
 
 def sweep(folder: Path) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from scalenet._version import __version__
 from scalenet.arch.config import Multiplier, as_data, as_record
 from scalenet.arch.errors import ConfigError, ScalenetError
+from scalenet.arch.factory import Factory
 from scalenet.arch.records import Record
 from scalenet.arch.spec import Architecture, Model
 from scalenet.search.rungs.pilot import Pilot
@@ -17,6 +18,9 @@ from scalenet.search.rungs.schedule import Schedule
 from scalenet.search.space.grids import Grid
 from scalenet.search.space.objective import Objective
 from scalenet.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from scalenet.arch.spec import Buildable
 
 
 class Images(Record):
@@ -50,7 +54,8 @@ class Plan(Record):
 
     schema_: Literal["scalenet-search/1"] = Field(alias="schema")
     base: str
-    model: Model
+    model: Model | None = None
+    factory: Factory | None = None
     rounding: str
     grid: Grid
     objective: Objective = Objective()
@@ -83,7 +88,18 @@ class Plan(Record):
     @property
     def baseline(self) -> Architecture:
         """The network whose coefficients are wanted, as the pilot trains it."""
-        return Architecture(self.base, self.model, self.rounding)
+        return Architecture(self.base, self.network, self.rounding)
+
+    @property
+    def network(self) -> Buildable:
+        """What the baseline is made from: a description, or a factory's call."""
+        return cast("Buildable", self.model or self.factory)
+
+    @model_validator(mode="after")
+    def _one_network(self) -> Plan:
+        if (self.model is None) == (self.factory is None):
+            raise ValueError("model: missing" if self.model is None else "model and factory exclude each other")
+        return self
 
     def judged(self) -> str:
         """Return what the accuracies belong to, in words."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from scalenet.arch.words import duration, number
 from scalenet.search.answer.trainings import shares_of
 from scalenet.search.clock import Clock
+from scalenet.search.evaluators.function import sources_of
 from scalenet.search.folder import made
 from scalenet.search.foresight import blunt, foresight
 from scalenet.search.images import scorer
@@ -59,7 +60,7 @@ def begin(
     ready = partial(check, evaluator, folder, candidates)
     plan = asked.plan(judged.images(asked.request.folds), judged.versions())
     ready(plan)
-    plan = plan.changed(sources=evaluator.sources())
+    plan = plan.changed(sources=evaluator.sources() | sources_of(asked.base.network))
     request = {"options": asked.request.recorded(), "directory": str(Path.cwd()), "folder": str(folder.absolute())}
     with made(folder, place):
         study = new_study(folder, plan, candidates, place, place.board(patience=PATIENCE, say=ears.say))

@@ -396,7 +396,7 @@ class Search:
 def _check_same(asked: Asked, study: Study) -> None:
     """Refuse to take another search's results for those that are asked for."""
     plan, recorded = asked.plan(), study.plan
-    same = all(getattr(plan, name) == getattr(recorded, name) for name in ("base", "model", "evaluate"))
+    same = all(getattr(plan, name) == getattr(recorded, name) for name in ("base", "network", "evaluate"))
     if not same or not recorded.candidates.items() <= plan.candidates.items():
         raise ScalenetError(
             f"{study.folder} holds another search", hint="give another folder, or discard that search with force"

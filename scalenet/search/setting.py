@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from scalenet.search.request import TRAIN
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from scalenet.arch.spec import Architecture, Model
+    from scalenet.arch.spec import Architecture, Buildable
     from scalenet.search.evaluators import Evaluator
     from scalenet.search.request import Request
     from scalenet.training.recipe import Recipe
@@ -43,7 +43,7 @@ class Setting:
     evaluator: Evaluator | None
 
     @property
-    def models(self) -> Sequence[Model]:
+    def models(self) -> Sequence[Buildable]:
         """The networks that are trained."""
         raise NotImplementedError
 
@@ -141,15 +141,14 @@ def the_source(request: Request) -> Source | None:
 
 def the_base(request: Request, source: Source | None) -> Architecture:
     """Return the baseline for these images, at the size asked for."""
-    architecture = load(request.base)
-    model = architecture.model
-    if model.channels != 3:
-        raise ScalenetError(f"{architecture.name} takes images of {model.channels} colours; searches have images of 3")
+    base = load(request.base)
+    if (colours := base.network.channels) != 3:
+        raise ScalenetError(f"{base.name} takes images of {colours} colours; searches have images of 3")
     classes = _classes(source) if request.evaluate == TRAIN else request.classes
-    model = model if classes is None else model.with_classes(classes)
+    base = base if classes is None else base.with_classes(classes)
     size = request.resolution
     size = parse_size(size) if isinstance(size, str) else size
-    return replace(architecture, model=model if size is None else model.at(size))
+    return base if size is None else base.at(size)
 
 
 def _classes(source: Source | None) -> int:

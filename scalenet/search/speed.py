@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
-from scalenet.costs.formula import cost
+from scalenet.costs.network import cost
 from scalenet.model.builder import build
 from scalenet.model.threads import on_threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from scalenet.arch.spec import Model
+    from scalenet.arch.spec import Buildable
 
 _WORK = 3e9
 """FLOPs of the forward passes of a step that is timed on a CPU: a second or two on one core."""
@@ -24,7 +24,7 @@ _LONG = 1.0
 """Seconds of a step that tell enough by themselves: warming up is little of them, and deep networks take their time."""
 
 
-def seconds_an_image(models: Iterable[Model], *, batch: int, device: str, threads: int) -> float:
+def seconds_an_image(models: Iterable[Buildable], *, batch: int, device: str, threads: int) -> float:
     """Return about how many seconds a network of these learns from one image, in their mean.
 
     Times a step of the middle one by FLOPs, on noise: forward, backward and a change of the weights. On a CPU the batch
@@ -39,7 +39,7 @@ def seconds_an_image(models: Iterable[Model], *, batch: int, device: str, thread
         return _seconds_a_step(model, batch, device) / batch * mean / flops
 
 
-def _seconds_a_step(model: Model, batch: int, device: str) -> float:
+def _seconds_a_step(model: Buildable, batch: int, device: str) -> float:
     module = build(model).to(device).train()
     images = torch.randn(batch, model.channels, *model.size, device=device)
     labels = torch.zeros(batch, dtype=torch.long, device=device)

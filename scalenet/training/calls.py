@@ -137,7 +137,7 @@ def train(
         splits = runs.read_images(
             source,
             recipe=chosen,
-            resolution=architecture.model.size,
+            resolution=architecture.network.size,
             reading=reading,
             cached=None if before is None else before.images.cached,
             interpolation="bilinear" if weights is None else weights.about.interpolation,
@@ -195,7 +195,7 @@ def evaluate(
         trained,
         source,
         part=part,
-        resolution=None if resolution is None else trained.about.plan.config.model.at(resolution).size,
+        resolution=None if resolution is None else trained.about.plan.config.network.at(resolution).size,
         test_crop=crop,
         strict=strict,
         device=usable_device(device),

@@ -9,7 +9,7 @@ from scalenet.arch import strict_yaml
 from scalenet.arch.config import as_data
 from scalenet.arch.convention import CONVENTION
 from scalenet.arch.plain import plain
-from scalenet.costs.formula import cost
+from scalenet.costs.network import cost
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +62,7 @@ def model_card(about: About, plan: Plan, row: dict[str, Any], doubts: Sequence[s
 
     `row` is the training's row of results, and `doubts` are what speaks against them.
     """
-    model = plan.config.model
+    model = plan.config.network
     counts = cost(model)
     return _CARD.format(
         name=literal(plan.config.name),

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from scalenet.arch.spec import Model
+    from scalenet.arch.spec import Buildable
     from scalenet.training.data import Splits
     from scalenet.training.feed import Normalization
 
@@ -217,7 +217,7 @@ class About(Record):
         """What becomes of an image before the network sees it."""
         mean, std = (tuple(round(one / 255, 9) for one in values) for values in self.normalization)
         return Preprocessing(
-            size=self.plan.config.model.resolution,
+            size=self.plan.config.network.resolution,
             crop=self.plan.crop,
             interpolation=self.interpolation,
             mean=mean,
@@ -238,7 +238,7 @@ class Trained:
 
     def module(self) -> nn.Module:
         """Return the network with its weights."""
-        network = build(self.about.plan.config.model)
+        network = build(self.about.plan.config.network)
         try:
             network.load_state_dict(self.weights)
         except RuntimeError as error:
@@ -246,10 +246,10 @@ class Trained:
             raise ScalenetError(f"{self.place}: damaged, or not the weights that it says: {reason}") from None
         return network
 
-    def check(self, model: Model) -> None:
+    def check(self, model: Buildable) -> None:
         """Refuse a network that would compute something else with these weights, although they fit."""
         own = self.about.plan.config
-        changed = computed_differently(own.model, model)
+        changed = computed_differently(own.network, model)
         if changed:
             path, before, after = changed[0]
             raise ScalenetError(
@@ -345,7 +345,7 @@ def read_trained(place: str | Path) -> Trained:
     chosen |= below(tensors, "judged/")  # where the running statistics do not count
     about = _about(texts, tensors, path)
     with torch.device("meta"):
-        network = build(about.plan.config.model)
+        network = build(about.plan.config.network)
     chosen = names_of_today(chosen, network)
     if (wrong := mismatch(chosen, network.state_dict())) is not None:
         raise ScalenetError(f"{path}: no weights of {about.plan.config.name}: {wrong}", hint=_HINT)
@@ -403,7 +403,7 @@ def _about(texts: Mapping[str, str], tensors: Mapping[str, Tensor], path: Path) 
     if "about" not in texts:
         raise ScalenetError(f"{path}: {describe_tensors(list(tensors))}", hint=HINT)
     about = as_record(About, _data(texts, "about", path), str(path))
-    named, made = len(about.plan.classes), about.plan.config.model.head.classes
+    named, made = len(about.plan.classes), about.plan.config.network.classes
     if named != made:
         raise ScalenetError(f"{path}: names {named} classes of a network of {made}")
     return about

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from scalenet.costs.formula import cost
+from scalenet.costs.network import cost
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from scalenet.arch.spec import Model
+    from scalenet.arch.spec import Buildable
     from scalenet.training.recipe import Recipe
 
 FEW = 20
@@ -30,7 +30,7 @@ def autocast(recipe: Recipe, device: torch.device) -> AbstractContextManager[Non
     return torch.autocast(device.type, dtype=getattr(torch, recipe.precision))
 
 
-def memory_format(recipe: Recipe | None, model: Model, network: nn.Module) -> torch.memory_format:
+def memory_format(recipe: Recipe | None, model: Buildable, network: nn.Module) -> torch.memory_format:
     """Return the order in which a network's maps lie in memory: the recipe's if it has one, or else the faster one.
 
     That is channels last, but for networks in single precision on a CPU whose dense convolutions have many times more

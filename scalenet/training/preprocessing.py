@@ -10,8 +10,8 @@ from pydantic import BeforeValidator, Field
 from scalenet.arch import strict_json
 from scalenet.arch.config import Finite, Multiplier, as_data
 from scalenet.arch.layers import both
+from scalenet.arch.options import Resolution
 from scalenet.arch.records import Record, as_tuple
-from scalenet.arch.spec import Resolution
 
 if TYPE_CHECKING:
     from scalenet.training.feed import Normalization

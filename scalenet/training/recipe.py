@@ -17,6 +17,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from scalenet.arch import strict_yaml
 from scalenet.arch.config import Multiplier, Name, as_data, as_record, records_in
 from scalenet.arch.errors import ConfigError, ScalenetError
+from scalenet.arch.factory import Factory
 from scalenet.arch.records import Record, as_tuple
 from scalenet.arch.shipped import load_shipped, shipped_files
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
     from pathlib import Path
 
-    from scalenet.arch.spec import Model
+    from scalenet.arch.spec import Buildable
 
 Fraction: TypeAlias = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 BelowOne: TypeAlias = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
@@ -249,10 +250,20 @@ class Recipe(Record):
             raise ValueError("a tail average is known at the end only, and a minival chooses between epochs")
         return self
 
-    def applied(self, model: Model) -> Model:
-        """Return a model with the recipe's dropout and stochastic depth, where it has any."""
+    def applied(self, model: Buildable) -> Buildable:
+        """Return a network with the recipe's dropout and stochastic depth, where it has any.
+
+        A factory's are its own: raise ScalenetError where the recipe has others.
+        """
         given = {"dropout": self.dropout, "drop_path": self.drop_path}
         changes = {name: value for name, value in given.items() if value is not None}
+        if isinstance(model, Factory):
+            if changes:
+                raise ScalenetError(
+                    f"{model.callable} is a factory: the recipe's {' and '.join(changes)} would not reach its network",
+                    hint=f"--set {next(iter(changes))}=null, and have the factory set it",
+                )
+            return model
         return model.changed(regularization=model.regularization.changed(**changes))
 
     def rate(self, step: int, *, steps: int, epoch_steps: int, batch: int) -> float:

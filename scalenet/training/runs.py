@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import torch
 
-from scalenet.arch.config import Config
+from scalenet.arch.config import config_with
 from scalenet.arch.errors import ScalenetError, UnknownNameError
 from scalenet.arch.validation import at_least
 from scalenet.arch.words import hush
 from scalenet.model.builder import build
+from scalenet.model.factories import checked
 from scalenet.training.checkpoint import Images, Plan, Trained
 from scalenet.training.data import embedded_splits, read, read_part, stream, stream_part
 from scalenet.training.decoding import some
@@ -136,22 +137,22 @@ def train(
     keeper = Folder(folder, plan, every=every, tell=tell, report=report)
     with torch.random.fork_rng():
         torch.manual_seed(reading.seed)
-        network = build(plan.config.model)
+        network = build(plan.config.network)
     if init is not None:
-        init.check(architecture.model)
+        init.check(architecture.network)
         init.start(network, splits.classes)
     network = network.to(world.device)
     training = Training(
         network,
         splits,
         recipe=recipe,
-        resolution=plan.config.model.size,
+        resolution=plan.config.network.size,
         seed=reading.seed,
         world=world,
         workers=workers,
         normalization=None if init is None else init.about.normalization,
         interpolation="bilinear" if init is None else init.about.interpolation,
-        layout=memory_format(recipe, plan.config.model, network),
+        layout=memory_format(recipe, plan.config.network, network),
     )
     keeper.begin(training, command=command, found=splits.found, note=note)
     if (line := training.judge.norms.remark(training.steps * recipe.accumulate)) is not None:
@@ -184,10 +185,10 @@ def evaluate(
     labels of the scores are those of the training's classes.
     """
     about, plan = trained.about, trained.about.plan
-    size, crop = resolution or plan.config.model.size, test_crop or plan.crop
+    size, crop = resolution or plan.config.network.size, test_crop or plan.crop
     network = trained.module().to(device)
     training = about.training
-    layout = memory_format(None if training is None else training.recipe, plan.config.model, network)
+    layout = memory_format(None if training is None else training.recipe, plan.config.network, network)
     images, broken = _evaluation_images(trained, data, part, before_crop(max(size), crop), strict, note)
     batches = feed(
         images,
@@ -211,14 +212,13 @@ def evaluate(
 
 
 def _plan(architecture: Architecture, splits: Splits, recipe: Recipe, reading: Reading, init: Trained | None) -> Plan:
-    model = architecture.model
-    if model.channels != 3:
-        raise ScalenetError(f"{architecture.name} takes images of {model.channels} colours; the images have 3")
+    network, classes = architecture.network, len(splits.classes)
+    if network.channels != 3:
+        raise ScalenetError(f"{architecture.name} takes images of {network.channels} colours; the images have 3")
+    network = checked(recipe.applied(network.with_classes(classes)))
     return Plan(
         schema="scalenet-training/1",
-        config=Config(
-            schema="scalenet/1", name=architecture.name, model=recipe.applied(model.with_classes(len(splits.classes)))
-        ),
+        config=config_with(network, name=architecture.name),
         recipe=recipe,
         images=Images.of(splits),
         classes=splits.classes,

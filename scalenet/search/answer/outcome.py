@@ -318,7 +318,7 @@ class Outcome:
             gamma=best.gamma,
             evidence=Evidence(
                 base=self.plan.base,
-                base_digest=digest(self.plan.model),
+                base_digest=digest(self.plan.network),
                 evaluate=self.plan.evaluate,
                 data=None if images is None else images.name,
                 data_digest=None if images is None else images.digest,

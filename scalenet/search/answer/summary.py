@@ -273,7 +273,7 @@ def _agreements(outcome: Outcome) -> Iterator[str]:
 def facts(outcome: Outcome) -> dict[str, str]:
     """Return what the results of a search rest on."""
     plan = outcome.plan
-    found = {"baseline": f"{plan.base}, {'×'.join(map(str, plan.model.size))} px", "evaluated by": plan.evaluate}
+    found = {"baseline": f"{plan.base}, {'×'.join(map(str, plan.network.size))} px", "evaluated by": plan.evaluate}
     if plan.images is not None and plan.recipe is not None:
         images = plan.images
         parts = f"{images.train:,} to train, {images.validation:,} held out, {images.classes} classes"

@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scalenet.arch.errors import PlainError, RunError, ScalenetError, one_line
+from scalenet.arch.factory import Factory
 from scalenet.search.evaluators.base import Report, Result, check_rates, fingerprint, fraction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import ModuleType
 
+    from scalenet.arch.spec import Buildable
     from scalenet.search.evaluators.base import Job, Tell
 
 
@@ -50,15 +52,7 @@ class Function:
 
         Comments and layout make no difference.
         """
-        function = inspect.unwrap(self._found())
-        source = inspect.getsourcefile(function) if inspect.isfunction(function) else None
-        if source is None:
-            return {}
-        first, folder = Path(source), Path(self.folder)
-        digests = {first.name: _code_digest(first.read_text(encoding="utf-8"))}
-        for file in _imported(first, function.__module__, folder):
-            digests[file.relative_to(folder).as_posix()] = _code_digest(file.read_text(encoding="utf-8"))
-        return digests
+        return _digests(self._found(), Path(self.folder))
 
     def evaluate(self, job: Job, tell: Tell) -> Result:
         """Call the function; the traceback of what it raises goes to `log.txt` in the job's folder."""
@@ -75,6 +69,15 @@ class Function:
         if not callable(found):
             raise ScalenetError(f"--evaluate {self.path}: is {type(found).__name__}, not a function")
         return found
+
+
+def sources_of(network: Buildable) -> dict[str, str]:
+    """Return digests of the code that a factory's networks follow from; none of a description."""
+    if not isinstance(network, Factory):
+        return {}
+    from scalenet.model.factories import imported  # noqa: PLC0415 - brings torch
+
+    return _digests(imported(network.callable), Path.cwd())
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,20 @@ class Given:
     def evaluate(self, job: Job, tell: Tell) -> Result:
         """Call the function; the traceback of what it raises goes to `log.txt` in the job's folder."""
         return _call(self.function, job, tell)
+
+
+def _digests(function: Callable[..., Any], folder: Path) -> dict[str, str]:
+    """Return digests of a function's or class's module and of those in a folder that it imports, however far."""
+    function = inspect.unwrap(function)
+    written = inspect.isfunction(function) or inspect.isclass(function)
+    source = inspect.getsourcefile(function) if written else None
+    if source is None:
+        return {}
+    first = Path(source)
+    digests = {first.name: _code_digest(first.read_text(encoding="utf-8"))}
+    for file in _imported(first, function.__module__, folder):
+        digests[file.relative_to(folder).as_posix()] = _code_digest(file.read_text(encoding="utf-8"))
+    return digests
 
 
 def by_name(function: Callable[..., Any]) -> Function | None:

@@ -90,7 +90,7 @@ class Train:
 
     def _training(self, job: Job, recipe: Recipe) -> Training:
         torch.manual_seed(job.seed)
-        model = job.config.model
+        model = job.config.network
         module = build(recipe.applied(model), classes=len(self.splits.classes)).to(self.device)
         layout = memory_format(recipe, model, module)
         splits = self.images_of(job.seed)
@@ -107,7 +107,7 @@ class Train:
         """Return all that a training's bits follow from, as text."""
         return json.dumps(
             {
-                "model": as_data(job.config.model),
+                "model": as_data(job.config.network),
                 "recipe": as_data(recipe),
                 "images": self.splits.digest,
                 "folds": None if self.folds is None else asdict(self.folds),

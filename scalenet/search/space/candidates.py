@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from scalenet.arch.config import BudgetRule, CompoundRay, CompoundRule, Config, digest
 from scalenet.arch.errors import ScalenetError
-from scalenet.costs.formula import cost
+from scalenet.arch.factory import Factory
+from scalenet.costs.network import cost
 from scalenet.scaling.scaler import scale_by
 from scalenet.search.space.grids import label
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from scalenet.arch.config import CostRecord, Scaling
-    from scalenet.arch.spec import Architecture
+    from scalenet.arch.spec import Architecture, Buildable
     from scalenet.search.space.grids import Coefficients, Grid
     from scalenet.search.space.objective import Ceiling
 
@@ -72,7 +73,8 @@ class Candidate:
 
     def facts(self) -> Facts:
         """Return what tables and answers say of the candidate."""
-        model = self.config.model
+        network = self.config.network
+        depth, width = _size(network)
         return Facts(
             name=self.name,
             alpha=self.alpha,
@@ -84,12 +86,19 @@ class Candidate:
             distance=self.distance,
             params=self.cost.params,
             activations=self.cost.activations,
-            depth=sum(stage.depth for stage in model.stages),
-            width=model.stages[-1].width,
-            resolution="x".join(map(str, dict.fromkeys(model.size))),
+            depth=depth,
+            width=width,
+            resolution="x".join(map(str, dict.fromkeys(network.size))),
             rounding=self.rounding,
             merged=self.merged,
         )
+
+
+def _size(network: Buildable) -> tuple[float, float]:
+    """Return a description's blocks and the width of its last stage, or depth and width of a factory's call."""
+    if isinstance(network, Factory):
+        return network.depth, network.width
+    return sum(stage.depth for stage in network.stages), network.stages[-1].width
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +106,7 @@ class Facts:
     """What tables and answers say of a candidate: its coefficients, its costs, and its size.
 
     `nominal` is αβ²γ², `flops_ratio` relative to the baseline, `depth` the blocks of all stages, `width` that of the
-    last stage, and `merged` the labels of other points that gave the same network.
+    last stage, or what a factory is called with, and `merged` the labels of other points that gave the same network.
     """
 
     name: str
@@ -110,8 +119,8 @@ class Facts:
     distance: float | None
     params: int
     activations: int
-    depth: int
-    width: int
+    depth: float
+    width: float
     resolution: str
     rounding: str
     merged: tuple[str, ...] = ()
@@ -140,7 +149,7 @@ def enumerate_candidates(
     on_target = [candidate for candidate in points if _on_target(candidate, grid)]
     unique: dict[str, list[Candidate]] = {}
     for candidate in on_target:
-        unique.setdefault(digest(candidate.config.model), []).append(candidate)
+        unique.setdefault(digest(candidate.config.network), []).append(candidate)
     distinct = [_merged(*same) for same in unique.values()]
     kept = [one for one in distinct if all(getattr(one.cost, name) <= most for name, most in (ceilings or {}).items())]
     if not kept:

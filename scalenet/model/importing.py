@@ -32,12 +32,13 @@ def folders_of(project: Path) -> list[Path]:
 
 
 def let_in(project: Path) -> None:
-    """Let modules be imported from a project."""
+    """Let modules be imported from a project; what was let in before stays where it is."""
     for name in _FIRST:
         import_module(name)
+    folders = [folder for folder in map(str, folders_of(project)) if folder not in sys.path]
     installed = (place for place, entry in enumerate(sys.path) if Path(entry).name.endswith("-packages"))
     place = next(installed, len(sys.path))
-    sys.path[place:place] = map(str, folders_of(project))
+    sys.path[place:place] = folders
 
 
 def found(path: str, project: Path) -> Any:

@@ -12,7 +12,7 @@ import pytest
 from torch import nn
 
 from scalenet.arch.errors import ScalenetError
-from scalenet.checks.importing import found, made, place_of
+from scalenet.model.importing import found, made, place_of
 
 if TYPE_CHECKING:
     from conftest import Folder
