@@ -14,7 +14,6 @@ from scalenet.checks.inputs import zeros
 from scalenet.checks.limits import RUNS
 from scalenet.checks.measuring import described_cost, module_cost, with_memory
 from scalenet.checks.targets import made_by
-from scalenet.model.factories import factory_of
 from scalenet.model.importing import found, let_in, made, place_of
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ def told(target: Target, folder: Path) -> dict[str, Any]:
         if target.model is not None:
             module, cost = None, with_memory(target, described_cost(target.model, target.inputs))
         else:
-            target = target if target.inputs else made_by(factory_of(str(target.module)), target.name)
+            target = target if target.inputs else _factory(target)
             factory = found(str(target.module), folder)
             said["file"], said["line"] = (str(target.file), 1) if target.file else place_of(factory)
             module = made(factory, target.args, target.kwargs)
@@ -68,6 +67,13 @@ def told(target: Target, folder: Path) -> dict[str, Any]:
             raise  # Ctrl-C, which no child hears
         said["problem"] = one_line(error)[:_LONGEST]
     return said
+
+
+def _factory(target: Target) -> Target:
+    """Return a target with what its factory is called with as it stands, and an image of its size."""
+    from scalenet.model.factories import factory_of  # noqa: PLC0415
+
+    return made_by(factory_of(str(target.module)), target.name)
 
 
 def _with_peak(target: Target, module: nn.Module, cost: TargetCost) -> TargetCost:

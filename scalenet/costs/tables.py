@@ -51,12 +51,15 @@ def frame(counts: Cost, by: By | None) -> pd.DataFrame:
     """Return counts as a table: see `Cost.frame`."""
     import pandas as pd  # noqa: PLC0415 - the formula does without it
 
-    many = counts.model is None
-    by = by or ("candidate" if many else "stage")
+    many = np.ndim(counts.flops) > 0
+    made = counts.model is None and not many  # by a factory
+    by = by or ("candidate" if many else "operator" if made else "stage")
     if by not in get_args(By):
         raise UnknownNameError("table", by, get_args(By), listing=f"known: {', '.join(get_args(By))}")
     if many != (by == "candidate"):
         raise ScalenetError(f"no table by {by} of {'many candidates' if many else 'one network'}")
+    if made and by != "operator":
+        raise ScalenetError(f"no table by {by} of a factory's network", hint="`scalenet show` has its top modules")
     if by == "candidate":
         columns = {**counts.candidates, "flops": counts.flops, "params": counts.params}
         columns |= {"activations": counts.activations}

@@ -116,7 +116,10 @@ def _run(factory: Factory, module: nn.Module) -> Any:
 def not_run(factory: Factory, error: BaseException) -> ScalenetError:
     """Return what to raise where a network does not run on an image."""
     shape = "x".join(map(str, (1, factory.channels, *factory.size)))
-    return ScalenetError(f"{factory}: cannot be run for {shape}: {one_line(error)[:_LONGEST]}")
+    return ScalenetError(
+        f"{factory}: cannot be run for {shape}: {one_line(error)[:_LONGEST]}",
+        hint="it is called with one batch of images; another size is --input-size, or --resolution",
+    )
 
 
 def _called(made_by: Any, factory: Factory) -> nn.Module:

@@ -11,6 +11,7 @@ import functools
 import inspect
 import pkgutil
 import sys
+import warnings
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,8 +34,10 @@ def folders_of(project: Path) -> list[Path]:
 
 def let_in(project: Path) -> None:
     """Let modules be imported from a project; what was let in before stays where it is."""
-    for name in _FIRST:
-        import_module(name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # theirs are not the user's
+        for name in _FIRST:
+            import_module(name)
     folders = [folder for folder in map(str, folders_of(project)) if folder not in sys.path]
     installed = (place for place, entry in enumerate(sys.path) if Path(entry).name.endswith("-packages"))
     place = next(installed, len(sys.path))

@@ -25,9 +25,11 @@ if TYPE_CHECKING:
     from scalenet.arch.factory import Factory
     from scalenet.scaling.rounding import Rounding
 
-_GUESSES, _HALVINGS = 4, 12
+_GUESSES, _HALVINGS = 4, 8
 """How often a cost is looked for where it is to be expected between two others, and then in their middle."""
 _FARTHEST = 16.0
+_NEAR = 0.1
+"""Doublings from the ray within which nothing nearer is looked for."""
 _FALLING = 0.95
 """How much less a larger network may cost than a smaller one: what a factory rounds may do that."""
 
@@ -226,14 +228,23 @@ def solve(base: Factory, rule: BudgetRule, rounding: Rounding) -> Solved:
     low, high = ray.bracket(rule.value)
     ray.line.nearest_to(rule.value, low, high, rule.tolerance)
     ray.line.check_growing(base)
-    found = [ray.line.nearest(rule.value)]
-    if ray.miss(found[0]) > 0:
-        for place in ray.line.sides(rule.value):
-            found += _beside(ray, ray.factors(place), ("width", "resolution"))
+    found = []
+    for network in _closest(ray):
+        found.append(network)
+        if ray.miss(network) == 0 and ray.distance(network) <= _NEAR:
+            break
     best = min(found, key=lambda network: (ray.miss(network), ray.distance(network)))
     if math.isinf(ray.miss(best)):
         raise ScalenetError("no network near the ray keeps the ceilings", hint="raise them, or take another rule")
     return _solved(ray, best)
+
+
+def _closest(ray: _Ray) -> Iterator[Factory]:
+    """Yield the network of the ray that costs most like what is asked, then those beside both sides of a step."""
+    yield ray.line.nearest(ray.rule.value)
+    names = ("width",) if ray.rule.metric == "params" else ("width", "resolution")
+    for place in ray.line.sides(ray.rule.value):
+        yield from _beside(ray, ray.factors(place), names)
 
 
 def _beside(ray: _Ray, factors: Multipliers, names: tuple[str, ...]) -> Iterator[Factory]:

@@ -177,7 +177,8 @@ def why_missed(base: Architecture, config: Config) -> list[str]:
     rule, rounding = config.scaling.rule, rounding_set(config.scaling.rounding.name)
     assert isinstance(rule, BudgetRule)
     if isinstance(config.network, Factory):
-        return [f"{config.network.callable} rounds its width and depth, or makes nothing so small or large"]
+        steps = [] if rule.sizes == 1 else [f"input sizes are multiples of {rule.sizes} px"]
+        return [f"{config.network.callable} rounds its width and depth, or makes nothing so small or large", *steps]
     return shortfalls(base.model, rule, rounding, dimensions(config.network))
 
 

@@ -11,6 +11,7 @@ from networks import one_stage
 import scalenet
 from scalenet.arch import blocks
 from scalenet.arch.config import _FIRST_KEYS, CompoundRule, digest, dumps, is_digest_of, load_config, loads, records_in
+from scalenet.arch.factory import Factory
 from scalenet.arch.families.mobile import mbconv
 from scalenet.arch.families.resnet import basic
 from scalenet.arch.layers import Layer  # noqa: TC001 - annotations of blocks are read
@@ -141,7 +142,7 @@ def test_a_file_of_anothers_block_verifies_after_it_has_gained_options(become) -
 
 def test_every_record_of_a_model_says_what_its_digest_holds() -> None:
     """A record that is not listed there would have all of its keys in digests, those gained later too."""
-    found, queue = set(), [Model, *(stage_record(name) for name in blocks.BUILT_IN)]
+    found, queue = set(), [Model, Factory, *(stage_record(name) for name in blocks.BUILT_IN)]
     while queue:
         record = queue.pop()
         found.add(record.__name__)

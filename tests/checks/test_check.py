@@ -234,7 +234,6 @@ def test_a_name_that_is_not_listed_is_a_target_by_itself(locked: Folder) -> None
         ("targets = [1]", r"\[tool.scalenet\]: targets\[0\]"),
         ('targets = ["resnt50"]', "resnt50: no baseline, preset or file .*'resnet50'"),
         ('targets = ["no/*.yaml"]', "no/.*yaml: no such file"),
-        ('targets = ["nets:make"]', "nets:make: a module needs an input"),
         ('targets = [{module = "nets", input = "1x3"}]', "nets: not a callable"),
         ('targets = [{module = "nets:make", input = "1,3"}]', "input '1,3' is not a shape"),
         ('targets = [{module = "nets:make", input = "1x3:int46"}]', "did you mean 'int64'"),

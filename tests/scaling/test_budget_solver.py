@@ -629,7 +629,7 @@ def test_a_budget_s_config_can_be_read_back_redone_and_verified(rule: BudgetRule
 
 @pytest.mark.parametrize("rounding", ["efficientnet", "nearest"])
 def test_a_budget_takes_another_rounding_set_and_a_base_that_no_registry_has(rounding: str) -> None:
-    base = replace(SMALL, name="mine", model=SMALL.model.at((20, 30)))
+    base = replace(SMALL.at((20, 30)), name="mine")
     config = scale_by(base, times(base.model, 2), rounding=rounding)
     assert config.scaling is not None
     assert config.scaling.rounding.name == rounding

@@ -103,13 +103,13 @@ def test_factors_multiply_and_flops_add_up_to_the_difference(name, rule, roundin
 )
 def test_they_do_so_for_a_base_that_is_ragged_itself(name, first, second, size) -> None:
     base = scalenet.scale(scalenet.load(name), depth=first[0], width=first[1])
-    base = replace(base, name="mine", model=base.model.at((size, size + 7)))
+    base = replace(base.at((size, size + 7)), name="mine")
     config = scale_by(base, MultipliersRule(depth=second[0], width=second[1], resolution=second[2]))
     assert_adds_up(explain(config), base, config)
 
 
 def test_what_the_base_has_lost_to_rounding_is_no_deviation() -> None:
-    base = replace(B0, name="mine", model=B0.model.at(257))
+    base = replace(B0.at(257), name="mine")
     found = {one.cause: one.factor for one in explain(scale_by(base, phi(0))).deviations}
     assert found == pytest.approx(dict.fromkeys(found, 1.0))
 
