@@ -66,7 +66,7 @@ def test_cost_of_several_has_a_row_each_and_modules_are_measured(scalenet, tmp_p
     result = scalenet("cost", "resnet18", "mine:net", "--input", "1x3x10x12", "--json")
     assert [row["flops"] for row in json.loads(result.stdout)["networks"]] == [1814073344, 8 * 27 * 8 * 10]
     missing = scalenet("cost", "mine:net")
-    assert (missing.exit_code, "a module needs an input" in missing.stderr) == (2, True)
+    assert (missing.exit_code, "to count one module, give its --input" in missing.stderr) == (2, True)
     assert scalenet("cost", "mine:net", "--input", "1x4x10x12").exit_code == 3
     assert scalenet("cost", "resnet18", "--input", "1x3x10x12").exit_code == 2
     assert scalenet("cost", "resnet18", "resnet34", "--by", "stage").exit_code == 2

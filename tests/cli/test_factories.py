@@ -13,6 +13,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import scalenet as library
 from scalenet.arch.config import load_config
+from scalenet.checks.child import told
+from scalenet.checks.targets import find_targets
 
 CODE = """
 import random
@@ -44,6 +46,7 @@ class Reads(nn.Module):
     def forward(self, images):
         return self.conv(images) if images.sum() >= 0 else self.conv(images) + 1
 
+def smooth(width=1.0, depth=1.0, resolution=32): return nn.Conv2d(3, round(400 * width**2 * depth), 1)
 def narrow(width=1.0, resolution=8): return nn.Conv2d(3, 3, 1)
 def ignores(width=1.0, depth=1.0, resolution=8): return nn.Conv2d(3, round(8 * depth), 1)
 def number(width=1.0, depth=1.0): return 3
@@ -215,20 +218,17 @@ def test_a_file_may_hold_other_arguments(here, scalenet, tmp_path):
     assert "unexpected keyword argument 'bias'" in result.stderr
 
 
-def test_the_code_is_measured_where_it_is_locked(here, scalenet, tmp_path, monkeypatch):
-    (tmp_path / "theirnets.py").write_text(CODE)
-    (tmp_path / "pyproject.toml").write_text('[tool.scalenet]\ntargets = ["theirnets:plain", "net.yaml"]\n')
-    monkeypatch.chdir(tmp_path)
-    library.save(library.scale_by("theirnets:plain", depth=2), tmp_path / "net.yaml")
-    assert scalenet("lock").exit_code == 0
-    locked = json.loads((tmp_path / "scalenet.lock.json").read_text())["targets"]
-    assert locked["net.yaml"]["flops"] == load_config(tmp_path / "net.yaml").cost.flops
-    assert locked["theirnets:plain"]["input"] == ["1x3x32x32"]
-    (tmp_path / "theirnets.py").write_text(CODE.replace("round(4 * depth)", "round(5 * depth)"))
-    result = scalenet("check")
-    assert result.exit_code == 1
-    assert "net.yaml" in result.stdout
-    assert "theirnets:plain" in result.stdout
+def test_check_and_lock_measure_it_as_any_module(here, tmp_path):
+    """Its code is run where modules are measured, and not where targets are listed."""
+    config = library.scale_by("ournets:plain", depth=2)
+    library.save(config, tmp_path / "net.yaml")
+    targets, problems = find_targets(["ournets:plain", "net.yaml", "ournets:module"], tmp_path)
+    assert problems == []
+    own, scaled, refused = (told(target, here) for target in targets)
+    assert own["cost"]["input"] == ["1x3x32x32"]
+    assert own["cost"]["flops"] == library.cost("ournets:plain").flops
+    assert scaled["cost"]["flops"] == config.cost.flops
+    assert "not a factory of networks" in refused["problem"]
 
 
 def test_it_is_trained_and_evaluated(here, tmp_path):
@@ -246,18 +246,18 @@ def test_it_is_trained_and_evaluated(here, tmp_path):
 
 def test_it_is_searched_with_candidates_of_equal_cost(here, tmp_path):
     search = library.grid_search(
-        "ournets:plain",
+        "ournets:smooth",
         folder=tmp_path / "search",
         grid="small",
-        evaluate=lambda architecture, **_: 0.5 + library.cost(architecture).params / 1e6,
+        evaluate=lambda architecture, **_: 0.5 + architecture.network.width / 10,
         epochs=1,
         workers=1,
         seeds=1,
         say=None,
     )
-    search.run()
-    files = list((tmp_path / "search" / "candidates").glob("*.yaml"))
-    costs = [load_config(file).cost.flops for file in files]
+    search.run(say=None)
+    costs = [load_config(file).cost.flops for file in (tmp_path / "search" / "candidates").glob("*.yaml")]
     base = library.cost(tmp_path / "search" / "base.yaml").flops
-    assert len(files) > 3
+    assert len(costs) == 7
     assert all(abs(cost / base - 2) <= 0.041 for cost in costs)
+    assert "ournets.py" in (tmp_path / "search" / "search.yaml").read_text()

@@ -20,7 +20,7 @@ def _here(monkeypatch):
 
 
 def test_a_network_of_plain_pytorch_is_scaled_to_a_budget():
-    config = scalenet.scale_by(scalenet.load("networks:mixer").at(32), flops="20M", tolerance=0.02, say=None)
+    config = scalenet.scale_by(scalenet.load("plain:mixer").at(32), flops="20M", tolerance=0.02, say=None)
     assert config.scaling.solution.met
     assert abs(config.cost.flops / 20e6 - 1) <= 0.02
 
