@@ -239,6 +239,8 @@ def ask(request: Request) -> Asked:
     objective = _objective(base, request)
     found = enumerate_candidates(base, grid, ceilings=objective.ceilings)
     recipe = the_recipe(request) if evaluator is None else None
+    if recipe is not None:
+        recipe.applied(base.network)  # which a factory's may refuse
     return Asked(request, base, source, recipe, evaluator, grid, objective, found)
 
 
