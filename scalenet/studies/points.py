@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 FARTHEST = 0.1
 """By how much a network may miss its cost, a fraction: beyond it the study is refused."""
 
+ASTRAY = 0.5
+"""Doublings that a network may lie off its ray."""
+
+_LOOSER = (0.01, 0.02, 0.05)
+
 
 @dataclass(frozen=True)
 class Point:
@@ -75,25 +80,32 @@ def _grown(
         start = Architecture(base.name, config.model, rounding)
         yield Point(name, config)
     for times in definition.costs:
-        budget = BudgetRule(
-            ray=ray, metric="flops", value=round(times * cost(base).flops), tolerance=definition.tolerance
-        )
-        config = scale_by(start, budget, rounding=rounding, name=f"{name}_{times:g}x")
+        value = round(times * cost(base).flops)
+        config = _nearest(start, ray, value, definition, name=f"{name}_{times:g}x", place=f"{name} at {times:g}×")
+        met = abs(cost(config.model).flops / value - 1) <= definition.tolerance
+        yield Point(name, config, times, met)
+
+
+def _nearest(start: Architecture, ray: Ray, value: int, definition: Definition, *, name: str, place: str) -> Config:
+    """Return a network near the ray that costs so much, as exactly as one can be had there.
+
+    The closed loop meets any cost, far off the ray if it must: a deeper network that is narrower, too. Then one that
+    misses the cost a little is more what the series is about.
+    """
+    rounding = definition.rounding or start.rounding
+    for tolerance in dict.fromkeys((definition.tolerance, *_LOOSER, FARTHEST)):
+        budget = BudgetRule(ray=ray, metric="flops", value=value, tolerance=max(tolerance, definition.tolerance))
+        config = scale_by(start, budget, rounding=rounding, name=name)
         assert config.scaling is not None
         assert config.scaling.solution is not None
-        _check_near(start, config, budget, f"{name} at {times:g}× the FLOPs")
-        yield Point(name, config, times, config.scaling.solution.met)
-
-
-def _check_near(start: Architecture, config: Config, budget: BudgetRule, place: str) -> None:
-    """Refuse a network whose cost is another one than was asked for."""
-    achieved = cost(config.model).flops / budget.value
-    if abs(achieved - 1) > FARTHEST:
-        why = "".join(shortfall(start, config)).partition(": ")[2].rpartition(": ")[2]
-        raise ScalenetError(
-            f"{place}: no network of {start.name} costs that, the nearest {achieved:.3g} times as much ({why})",
-            hint="take another --base or --resolution, or leave it out of a copy (`scalenet studies NAME`)",
-        )
+        if config.scaling.solution.met and config.scaling.solution.distance <= ASTRAY:
+            return config
+    achieved = cost(config.model).flops / value
+    why = "".join(shortfall(start, config)).partition(": ")[2].rpartition(": ")[2] or "others lie far off its ray"
+    raise ScalenetError(
+        f"{place} the FLOPs: no network of {start.name} costs that, the nearest {achieved:.3g} times as much ({why})",
+        hint="take another --base or --resolution, or leave it out of a copy (`scalenet studies NAME`)",
+    )
 
 
 def _ray(series: Grown, found: Mapping[str, float] | None) -> Ray:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 from typing import TYPE_CHECKING, Any
 
+import commands
 import pytest
 from noisy_images import write_images
 from plain_figures import draw_none
@@ -158,6 +160,34 @@ def test_a_network_that_diverged_is_left_out_of_comparisons_and_said(tmp_path):
     assert "depth_4x is left out of all comparisons: 2 trainings of it diverged or failed" in study.sentences()
     assert study.results().set_index("network").diverged["depth_4x"] == 2
     assert [row["cost"] for row in study.data()["comparisons"]] == [2]
+
+
+def test_costs_that_no_network_meets_are_said_first(tmp_path):
+    (tmp_path / "fine.yaml").write_text(STUDY.replace("series:", "tolerance: 0.0001\nseries:"))
+    said: list[str] = []
+    study = asked(tmp_path, Judge(), tmp_path / "fine.yaml", say=said.append).run(say=None)
+    assert any(re.fullmatch(r"depth_4x: 3\.99× the FLOPs, for 4×: no .*", line) for line in said)
+    assert study.results().set_index("network").depth["depth_4x"] == 4, "not a wide network that costs it exactly"
+    assert study.sentences()[0].startswith("not all costs are equal within 0.01 %: depth_2x 2.0")
+    table = study.results().set_index("network")
+    assert not table.met["depth_4x"]
+    assert " (for 4)" in (study.folder / "results.tex").read_text()
+
+
+def test_the_command_goes_by_a_table_and_writes_json(tmp_path):
+    (tmp_path / "two.yaml").write_text(STUDY)
+    names = ["small_resnet", *(f"{series}_{cost}x" for series in ("depth", "width") for cost in (2, 4))]
+    rows = [f"{name},{seed},0.{5 + place}{seed}{place}" for place, name in enumerate(names) for seed in (0, 1)]
+    (tmp_path / "known.csv").write_text("\n".join(["name,seed,accuracy", *rows]))
+    words = ["study", "two.yaml", "--resolution", "16", "--evaluate", "table:known.csv", "--seeds", "2", "--json"]
+    done = commands.run([*commands.SCALENET, *words, "-o", "run"], cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert len(found["points"]) == 5
+    assert found["sentences"][0].startswith("width is ahead of depth in the mean of 2×, 4× the FLOPs (± ")
+    wrong = commands.run([*commands.SCALENET, *words[:4], "--evaluate", "table:known.csv", "-o", "run"], cwd=tmp_path)
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "no small_resnet seed 2" in wrong.stderr
 
 
 def test_one_seed_tells_nothing_apart(tmp_path):
