@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from scalenet.arch.config import Config, dumps
 from scalenet.arch.errors import ScalenetError, UnknownNameError
-from scalenet.arch.files import write_text
+from scalenet.arch.files import check_place, write_text
 from scalenet.arch.layers import both
 from scalenet.arch.results import Results, check_folder
 from scalenet.arch.words import hush, tell
@@ -91,7 +91,7 @@ def import_weights(
     naming the first tensor that does not fit, or where there is a choice, naming it.
     """
     hear, place = say or hush, Path(folder)
-    _check(place, force=force)
+    check_free(place, force=force)
     found = read_found(file)
     known = recognise(found, library, None if name is None else str(name))
     if (colours := known.architecture.model.channels) != _COLOURS:
@@ -104,7 +104,7 @@ def import_weights(
     doubts = (*known.doubts, *([] if sanity.doubt is None else [sanity.doubt]))
     for line in (_summary(about), *_left_out(found), str(sanity), *doubts):
         hear(line)
-    _write(place, weights, about)
+    write_folder(place, weights, about, about.plan.config)
     return ImportedWeights(
         folder=place,
         network=about.plan.config.name,
@@ -120,9 +120,10 @@ def import_weights(
     )
 
 
-def _check(folder: Path, *, force: bool) -> None:
-    """Refuse a folder in which something would be lost."""
+def check_free(folder: Path, *, force: bool) -> None:
+    """Refuse a folder in which something would be lost, or that cannot be written to."""
     check_folder(folder)
+    check_place(folder / "model.safetensors", force=True)
     if (folder / _TRAINING).exists():
         raise ScalenetError(f"{folder}: holds a training", hint="give another folder with -o")
     there = RESULTS.files(folder)
@@ -130,9 +131,10 @@ def _check(folder: Path, *, force: bool) -> None:
         raise ScalenetError(f"{there[0]}: exists already", hint="--force replaces it")
 
 
-def _write(folder: Path, weights: dict[str, Tensor], about: About) -> None:
+def write_folder(folder: Path, weights: dict[str, Tensor], about: About, config: Config) -> None:
+    """Write weights, the config of their network, and the images that it expects."""
     write_weights(folder / "model.safetensors", weights, about)
-    write_text(folder / "config.yaml", dumps(about.plan.config))
+    write_text(folder / "config.yaml", dumps(config))
     write_text(folder / "preprocessing.json", about.preprocessing.text())
 
 

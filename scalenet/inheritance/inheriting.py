@@ -6,20 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scalenet.arch.config import Config, dumps
-from scalenet.arch.errors import ScalenetError
-from scalenet.arch.files import write_text
-from scalenet.arch.results import Results, check_folder
+from scalenet.arch.config import Config
 from scalenet.arch.validation import at_least
 from scalenet.arch.words import hush, percentage, tell
 from scalenet.costs.formula import cost
+from scalenet.exchange.importing import check_free, write_folder
 from scalenet.inheritance.carrying import carry, changes_outputs
 from scalenet.inheritance.images import pixels, sample
 from scalenet.inheritance.kinship import check_kin
 from scalenet.scaling.scaler import find_config
 from scalenet.training import runs
 from scalenet.training.calls import decoders
-from scalenet.training.checkpoint import About, Inherited, Trained, read_trained, write_weights
+from scalenet.training.checkpoint import About, Inherited, Trained, read_trained
 from scalenet.training.devices import usable_device
 from scalenet.training.sources import Source, find_source
 
@@ -30,11 +28,6 @@ if TYPE_CHECKING:
 
     from scalenet.scaling.scaler import Network
     from scalenet.training.sources import Layout
-
-RESULTS = Results("inheritance", "preprocessing.json", ("preprocessing.json", "config.yaml", "model.safetensors"))
-"""The files of an inheritance."""
-
-_TRAINING = "environment.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +83,7 @@ def inherit(
     """
     hear, place = say or hush, Path(folder)
     at_least(0, seed=seed)
-    _check(place, force=force)
+    check_free(place, force=force)
     trained = weights if isinstance(weights, Trained) else read_trained(weights)
     wanted = find_config(config)
     about = about_heir(trained, wanted, seed=seed)
@@ -107,7 +100,7 @@ def inherit(
     before, after = None, None
     if source is not None or images is not None:
         before, after = _scores(trained, heir, source, device=usable_device(device), hear=hear)
-    _write(place, heir, wanted)
+    write_folder(place, heir.weights, about, _config(wanted, about))
     return InheritedWeights(
         folder=place,
         source=about.plan.source,
@@ -172,21 +165,7 @@ def _source(data: str | Path | Source | None, layout: Layout | None, hear: Calla
     return source
 
 
-def _check(folder: Path, *, force: bool) -> None:
-    """Refuse a folder in which something would be lost."""
-    check_folder(folder)
-    if (folder / _TRAINING).exists():
-        raise ScalenetError(f"{folder}: holds a training", hint="give another folder with -o")
-    there = RESULTS.files(folder)
-    if there and not force:
-        raise ScalenetError(f"{there[0]}: exists already", hint="--force replaces it")
-
-
-def _write(folder: Path, heir: Trained, wanted: Config) -> None:
-    """Write the files; the config says how it was scaled and what it costs where its classes are the weights'."""
-    model = heir.about.plan.config.model
-    same = wanted.model == model
-    config = wanted if same else wanted.changed(model=model, scaling=None, cost=None, provenance=None)
-    write_weights(folder / "model.safetensors", heir.weights, heir.about)
-    write_text(folder / "config.yaml", dumps(config))
-    write_text(folder / "preprocessing.json", heir.about.preprocessing.text())
+def _config(wanted: Config, about: About) -> Config:
+    """Return the config as it was given, or without what does not hold for the classes of the weights."""
+    model = about.plan.config.model
+    return wanted if wanted.model == model else wanted.changed(model=model, scaling=None, cost=None, provenance=None)

@@ -53,6 +53,15 @@ NEVER = {
 }
 """Blocks that can never be the identity, and why."""
 
+ENDS = [
+    ("{kind: deep, width: WIDTH, stride: 1}", "{kind: conv, width: WIDTH, classes: 3}"),
+    ("{kind: repvgg, width: WIDTH, stride: 1}", "{kind: mlp, width: WIDTH, expand: 2, classes: 3}"),
+    ("{width: WIDTH, stride: 1, bias: true, pool: {stride: 1}}", "{kind: maps, classes: 3}"),
+    ("{kind: patch, width: WIDTH, stride: 1, then: norm}", "{kind: vgg, width: WIDTH, classes: 3}"),
+    ("{kind: patch, width: WIDTH, stride: 1, then: positions}", "{kind: linear, norm: activated, classes: 3}"),
+]
+"""Stems and heads."""
+
 CLASSES = ("ant", "bee", "cat")
 
 
@@ -64,8 +73,10 @@ def network(
     depths: tuple[int, int] = (2, 1),
     stride: int = 2,
     pixels: int = 16,
+    ends: tuple[str, str] = ("{width: WIDTH, stride: 1}", "{kind: linear, classes: 3}"),
+    hidden: int = 10,
 ) -> scalenet.Architecture:
-    """Return a network of two stages."""
+    """Return a network of two stages, between a stem of `stem` channels and a head of `hidden` ones."""
     block, norm, activation = KINDS[kind]
     stride = 1 if kind == "inception" else stride
     stages = ", ".join(
@@ -74,7 +85,8 @@ def network(
     )
     return loads(
         f"{{schema: scalenet/1, name: net, model: {{resolution: {pixels}, activation: {activation}, norm: {norm}, "
-        f"stem: {{kind: conv, width: {stem}, stride: 1}}, stages: [{stages}], head: {{kind: linear, classes: 3}}}}}}",
+        f"stem: {ends[0].replace('WIDTH', str(stem))}, stages: [{stages}], "
+        f"head: {ends[1].replace('WIDTH', str(hidden))}}}}}",
         place="test",
     ).architecture()
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scales import EVEN, KINDS, NEVER, PLAIN, drawn, network, outputs, trained
+from scales import ENDS, EVEN, KINDS, NEVER, PLAIN, drawn, network, outputs, trained
 
 import scalenet
 from scalenet.arch.config import config_of
@@ -41,6 +41,16 @@ def test_wider_networks_say_the_same_in_both_modes(kind: str, data: st.DataObjec
     else:
         one, other, stem = (step * data.draw(st.integers(low, low + 3)) for low in (8 // step, -(-12 // step), 4))
         large = network(kind, stem=stem if stem != one else stem + step, widths=(one, other))
+    module = drawn(small)
+    found = grown(small, large, module)
+    for training in (False, True):
+        before = outputs(module, small.model, training=training)
+        torch.testing.assert_close(outputs(found, large.model, training=training), before, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("ends", ENDS, ids=lambda ends: ends[1].split()[1])
+def test_all_stems_and_heads_grow(ends: tuple[str, str]) -> None:
+    small, large = network("repvgg", ends=ends), network("repvgg", ends=ends, stem=14, widths=(12, 20), hidden=16)
     module = drawn(small)
     found = grown(small, large, module)
     for training in (False, True):

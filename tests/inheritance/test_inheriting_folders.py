@@ -215,6 +215,7 @@ def test_nothing_is_written_over(small: Path, tmp_path: Path) -> None:
     before = (small / "model.safetensors").read_bytes()
     assert "exists already" in run(*words, "-o", small).stderr
     assert run(*words, "-o", other).stderr.startswith(f"scalenet: {other}: is a file")
+    assert "cannot be written" in run(*words, "-o", "/proc/none").stderr
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "environment.json").write_text("{}")
     assert run(*words, "--force", "-o", tmp_path / "run").stderr.startswith(
