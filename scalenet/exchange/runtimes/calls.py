@@ -183,4 +183,4 @@ def _findings(found: Exported, network: nn.Module) -> Iterator[str]:
 
 
 def _points(share: float) -> str:
-    return f"{100 * share:+.2f}"
+    return f"{round(100 * share, 2) + 0.0:+.2f}"  # no -0.00
