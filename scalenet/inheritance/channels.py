@@ -10,7 +10,6 @@ that has the same marks in the other network: so nothing here needs to know what
 from __future__ import annotations
 
 from collections import defaultdict
-from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from scalenet.arch.shapes import MisfitError
@@ -83,7 +82,7 @@ class Channels:
                     if slots.setdefault(channel, slot) != slot:
                         raise MisfitError("groups of channels of two forms meet")
             members = [self._root(channel) for row in rows for channel in row]
-            binding.tie(*zip(*pairwise(members), strict=True)) if len(members) > 1 else None
+            binding.tie(members[:1] * len(members), members)
         roots = map(self._root, range(len(self._parents)))
         seats = [Seat(binding._root(root), slots.get(root, 0)) for root in roots]
         return Units(seats, self._marks, self.without_source)
