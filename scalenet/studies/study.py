@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from scalenet.arch.config import as_data, as_record, read_record
@@ -433,9 +433,11 @@ def _plan(data: dict[str, Any], place: str) -> Plan:
 
 
 def job_rows(found: Findings) -> list[dict[str, Any]]:
-    """Return a row a training that ended."""
-    rows = [asdict(one) for one in found.trainings]
-    return [{name: value for name, value in row.items() if name != "right"} for row in rows]
+    """Return a row a training that ended, as `--evaluate table:FILE` takes them."""
+    return [
+        {"name": one.network, "seed": one.seed, "accuracy": one.accuracy, "loss": one.loss, "seconds": one.seconds}
+        for one in found.trainings
+    ]
 
 
 def _csv(rows: list[tuple[str, ...]]) -> str:

@@ -61,10 +61,10 @@ class Judge:
         return 0.5 + GAINS.get(series, 0) * grown + 0.01 * seed + 0.001 * (len(name) * seed % 3)
 
 
-def asked(folder: Path, judge: Callable[..., float], study: Any = None, **options: Any) -> scalenet.Study:
-    (folder / "two.yaml").write_text(STUDY)
-    own = {"resolution": 16, "evaluate": judge, "epochs": 1, "seeds": 2, "say": None} | options
-    return scalenet.study(study or folder / "two.yaml", "small_resnet", folder=folder / "run", **own)
+def asked(place: Path, judge: Callable[..., float] | str, study: Any = None, **options: Any) -> scalenet.Study:
+    (place / "two.yaml").write_text(STUDY)
+    own = {"resolution": 16, "evaluate": judge, "epochs": 1, "seeds": 2, "say": None, "folder": place / "run"} | options
+    return scalenet.study(study or place / "two.yaml", "small_resnet", **own)
 
 
 @pytest.mark.parametrize(
@@ -129,6 +129,8 @@ def test_the_same_results_are_written_as_the_same_bytes(tmp_path):
     ]
     assert before["results.tex"].count(b" \\\\\n") == 1 + 5
     assert opened.data()["comparisons"][2]["difference"] == pytest.approx(-0.045, abs=0.002)
+    again = asked(tmp_path, f"table:{study.folder}/jobs.csv", folder=tmp_path / "again").run(say=None)
+    assert again.sentences() == opened.sentences()
 
 
 def test_an_interrupted_study_goes_on_and_more_seeds_are_added(tmp_path):
