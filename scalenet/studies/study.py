@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from scalenet.arch.config import as_data, as_record, read_record
@@ -13,22 +12,23 @@ from scalenet.arch.errors import RunError, ScalenetError
 from scalenet.arch.files import read_text, write_text
 from scalenet.arch.results import check_folder
 from scalenet.arch.strict_yaml import dump
-from scalenet.arch.words import duration, hush, number, percentage, tell
+from scalenet.arch.words import hush, number, tell
 from scalenet.search.answer.outcome import piloted
 from scalenet.search.evaluators.answers import answers_file, read_answers
 from scalenet.search.folder import Jobs, made
 from scalenet.search.judges import find_judges, is_apart, train_all
 from scalenet.search.queue.database import PATIENCE
-from scalenet.search.queue.jobs import ENDED, Aim, View
+from scalenet.search.queue.jobs import ENDED, Aim
 from scalenet.search.rungs.schedule import Rung, Schedule
 from scalenet.studies.clock import Clock
 from scalenet.studies.findings import Findings, Training
 from scalenet.studies.folder import DATABASE, RESULTS, discard, sweep
 from scalenet.studies.plan import Plan
+from scalenet.studies.progress import Progress, Watch
 from scalenet.studies.sentences import sentences, title
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
     import pandas as pd
@@ -36,61 +36,10 @@ if TYPE_CHECKING:
     from scalenet.search.judges import Judges
     from scalenet.search.queue.board import Board, Place
     from scalenet.search.queue.jobs import Entry
-    from scalenet.search.rungs.schedule import Key
     from scalenet.search.setting import Bar
     from scalenet.studies.asked import Asked
 
 _SCHEMA = "scalenet-study-plan/1"
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a study is: its jobs, the FLOPs of what they train by name, and the workers that the time left is for.
-
-    `unit` is about how many seconds a FLOP takes in an epoch, before anything is done.
-    """
-
-    view: View
-    flops: Mapping[str, int]
-    workers: int
-    unit: float | None = None
-
-    @property
-    def done(self) -> int:
-        """How many trainings have ended."""
-        return len(self.view.done()) + len(self.view.failed())
-
-    @property
-    def planned(self) -> int:
-        """How many there are, the pilot's among them."""
-        return self.view.planned()
-
-    @property
-    def seconds_left(self) -> float | None:
-        """About how long the rest takes, by the FLOPs of what is done; None where nothing is known of it yet."""
-        return self.seconds_of([key for key in self.view.foreseen if key not in self.view.scores])
-
-    def seconds_of(self, open_: Sequence[Key]) -> float | None:
-        """Return about how long trainings take that have not ended."""
-        results = {key: one.result for key, one in self.view.entries.items() if one.result is not None}
-        done = sum(map(self._work, results))
-        unit = sum(one.seconds for one in results.values()) / done if done else self.unit
-        if unit is None:
-            return None
-        shares = {key: entry.share for key, entry in self.view.entries.items()}
-        return sum(self._work(key) * (1 - shares.get(key, 0.0)) for key in open_) * unit / self.workers
-
-    def _work(self, key: Key) -> float:
-        return self.flops.get(key[0], 0) * (key[2] or 1)
-
-    def left(self) -> str:
-        """Return about how long the rest takes, in words."""
-        seconds = self.seconds_left
-        return "time left unknown before the first training" if seconds is None else f"about {duration(seconds)} left"
-
-    def __str__(self) -> str:
-        left = "" if self.view.finished else f" · {self.left()}"
-        return f"{self.done} of {self.planned} trainings done, {len(self.view.running())} running{left}"
 
 
 class Study:
@@ -134,6 +83,8 @@ class Study:
         """
         hear, show = say or hush, bar or hush
         check_folder(self.folder)
+        if (self.folder / "search.yaml").exists():
+            raise ScalenetError(f"{self.folder} holds a search", hint="give another folder with -o")
         asked = self._needs_asked()
         apart = is_apart(asked, len(asked.workers()), apart)
         before = None if self._force else self._recorded()
@@ -142,7 +93,7 @@ class Study:
         board = self._begin(asked, judges, before, hear)
         view = board.view()
         clock = None if asked.time_limit is None else Clock(view, len(asked.workers()), asked.time_limit)
-        watch = _Watch(self, asked, board, hear, progress, clock)
+        watch = Watch(self, asked, board, hear, progress, clock)
         hear(f"{watch.progress(view)}, in {self.folder}")
         threads = asked.request.threads
         try:
@@ -225,11 +176,7 @@ class Study:
     def _recorded(self) -> Plan | None:
         """Return the plan that the folder has, if it has one; raise ScalenetError where it is not a study's."""
         file = RESULTS.recorded(self.folder)
-        if file is None:
-            if (self.folder / "search.yaml").exists():
-                raise ScalenetError(f"{self.folder} holds a search", hint="give another folder with -o")
-            return None
-        return read_record(Plan, read_text(file, str(file)), str(file))
+        return None if file is None else read_record(Plan, read_text(file, str(file)), str(file))
 
     def _begin(self, asked: Asked, judges: Judges, before: Plan | None, say: Callable[[str], None]) -> Board:
         """Begin the study, go on with it or join it; where it is refused nothing is left behind."""
@@ -326,70 +273,6 @@ class Study:
         except (KeyError, TypeError, ValueError, csv.Error):
             raise ScalenetError(f"{file}: no table of latencies", hint="remove it: they are measured anew") from None
         return {name: seconds for name, seconds in found.items() if name in self.plan.networks}
-
-
-class _Watch:
-    """Tells what is new each time it looks at a study."""
-
-    def __init__(
-        self,
-        study: Study,
-        asked: Asked,
-        board: Board,
-        say: Callable[[str], None],
-        progress: Callable[[Progress], object] | None,
-        clock: Clock | None,
-    ) -> None:
-        self.study, self.asked, self.board, self.say, self.tell, self.clock = study, asked, board, say, progress, clock
-        self.flops, self.workers = asked.flops(), len(asked.workers())
-        self.unit: float | None = None
-        self.known: set[Any] | None = None
-        self.rated = False
-
-    def progress(self, view: View) -> Progress:
-        """Return how far the study is; before the first training by one timed step."""
-        if self.unit is None and not view.done() and not view.finished:
-            whole = self.asked.seconds()
-            work = sum(self.flops.get(key[0], 0) * (key[2] or 1) for key in view.foreseen)
-            self.unit = None if whole is None or not work else whole * self.workers / work
-        return Progress(view, self.flops, self.workers, self.unit)
-
-    def __call__(self, view: View) -> None:
-        """Look."""
-        found = Progress(view, self.flops, self.workers, self.unit)
-        ended = {entry.key: entry for entry in (*view.done(), *view.failed())}
-        if self.known is None:
-            self.known, self.rated = set(ended), view.rate is not None
-        new = [entry for key, entry in ended.items() if key not in self.known]
-        for place, entry in enumerate(new, start=len(ended) - len(new) + 1):
-            left = "" if view.finished else f" · {found.left()}"
-            self.say(f"[{place}/{found.planned}] {_line(entry)}{left}")
-        if view.trial is not None and view.rate is not None and not self.rated:
-            self.rated = True
-            self.say(f"learning rate: {view.rate:g}, by the pilot")
-        self.known |= set(ended)
-        self._look_at_the_clock(found)
-        if self.tell is not None:
-            self.tell(found)
-
-    def _look_at_the_clock(self, found: Progress) -> None:
-        """Leave out the seeds that the time limit does not hold."""
-        plan = self.study.plan
-        if self.clock is None or found.view.finished:
-            return
-        open_ = [key for key in found.view.open() if not found.view.is_pilots(key)]
-        coming = [key for key in open_ if key[1] == open_[0][1]]
-        kept = self.clock.kept(plan, found.view, found.seconds_of(coming))
-        if kept != plan.seeds:
-            self.study.keep(kept, self.board)
-            self.say(f"{duration(self.clock.limit)} hold {number(len(kept), 'seed')} of {len(plan.seeds)}")
-
-
-def _line(entry: Entry) -> str:
-    if entry.result is None:
-        return f"failed: {entry.why()}"
-    accuracy = "diverged" if entry.result.accuracy is None else percentage(entry.result.accuracy)
-    return f"{entry.job}: {accuracy}, {entry.result.seconds:.1f} s"
 
 
 def _aim(plan: Plan) -> Aim:
