@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scalenet.arch.config import Config, dumps
+from scalenet.arch import strict_json
+from scalenet.arch.config import Config, as_record, dumps
 from scalenet.arch.errors import ScalenetError, UnknownNameError
-from scalenet.arch.files import check_place, write_text
+from scalenet.arch.files import check_place, read_text, write_text
 from scalenet.arch.layers import both
 from scalenet.arch.results import Results, check_folder
 from scalenet.arch.words import hush, tell
@@ -22,7 +23,7 @@ from scalenet.exchange.recognising import AUTO, recognise
 from scalenet.exchange.sanity import look
 from scalenet.training.checkpoint import About, Imported, Trained, read_trained, write_weights
 from scalenet.training.names import class_names
-from scalenet.training.preprocessing import INTERPOLATIONS
+from scalenet.training.preprocessing import INTERPOLATIONS, Preprocessing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,13 +32,13 @@ if TYPE_CHECKING:
 
     from scalenet.exchange.reading import Found
     from scalenet.exchange.recognising import Recognised
-    from scalenet.training.preprocessing import Preprocessing
 
 RESULTS = Results("import", "preprocessing.json", ("preprocessing.json", "config.yaml", "model.safetensors"))
 """The files of an import."""
 
 _TRAINING = "environment.json"
 _COLOURS = 3
+_RECORD = "preprocessing.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +86,8 @@ def import_weights(
     `file` is one of torch.save or safetensors, or a Hugging Face folder with `config.json`. Where tensors do not tell,
     `library` is `torchvision`, `timm` or `huggingface`, and `name` the network's there, its weights behind a dot
     (`resnet50.IMAGENET1K_V2`), or a config file. `classes` names them: a file of a line each, or the names. `size`,
-    `crop`, `interpolation`, `mean` and `std` (of values between 0 and 1) replace what is known of the images.
+    `crop`, `interpolation`, `mean` and `std` (of values between 0 and 1) replace what is known of the images: by
+    `preprocessing.json` and `classes.txt` beside the file, which `export_weights` writes, or by the weights' name.
 
     `say` hears what was recognised, left out and doubted. Raise ScalenetError where the weights are no known network's,
     naming the first tensor that does not fit, or where there is a choice, naming it.
@@ -94,6 +96,11 @@ def import_weights(
     check_free(place, force=force)
     found = read_found(file)
     known = recognise(found, library, None if name is None else str(name))
+    record = _record_beside(Path(file))
+    if record is not None:
+        known = replace(known, images=record, doubts=())
+        classes = _classes_beside(Path(file)) if classes is None else classes
+        hear(f"images are prepared as {_RECORD} beside the weights says")
     if (colours := known.architecture.model.channels) != _COLOURS:
         raise ScalenetError(f"{found.place}: takes images of {colours} colours; images here have {_COLOURS}")
     images = _images(known, size=size, crop=crop, interpolation=interpolation, mean=mean, std=std, place=found.place)
@@ -118,6 +125,24 @@ def import_weights(
         spread=sanity.spread,
         doubts=doubts,
     )
+
+
+def _record_beside(file: Path) -> Expected | None:
+    """Return the images that `export_weights` wrote down beside a file of weights, if it did."""
+    path = file.with_name(_RECORD)
+    if file.is_dir() or not path.is_file():
+        return None
+    try:
+        data = strict_json.loads(read_text(path, str(path)))
+        record = as_record(Preprocessing, {name: data[name] for name in Preprocessing.model_fields}, str(path))
+    except (KeyError, TypeError, ValueError):  # another program's
+        return None
+    return Expected(record.size, record.resize, record.interpolation, record.mean, record.std)
+
+
+def _classes_beside(file: Path) -> Path | None:
+    path = file.with_name("classes.txt")
+    return path if path.is_file() else None
 
 
 def check_free(folder: Path, *, force: bool) -> None:

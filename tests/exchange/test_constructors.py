@@ -194,6 +194,12 @@ def test_a_published_network_comes_back_the_same(tmp_path: Path, library: str) -
     assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
     record = json.loads((tmp_path / "out" / "preprocessing.json").read_text())
     assert (record["size"], record["resize"]) == (64, 74)
+    beside = back.preprocessing.data()
+    assert all(beside[name] == record[name] for name in ("size", "resize", "interpolation", "mean", "std", "classes"))
+    assert read_trained(back.folder).about.plan.classes == own.about.plan.classes
+    (tmp_path / "out" / "preprocessing.json").write_text('{"size": 3}')  # another program's
+    alone = scalenet.import_weights(tmp_path / "out" / file, tmp_path / "alone", **options)
+    assert alone.preprocessing.size == 224
 
 
 def test_the_command_says_why_not_and_writes_nothing(tmp_path: Path) -> None:
