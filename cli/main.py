@@ -10,6 +10,7 @@ import typer
 
 from scalenet._version import __version__
 
+from .baseline_search import baseline_search
 from .baselines import baselines
 from .cam import cam
 from .check import check
@@ -51,6 +52,7 @@ app = typer.Typer(
 )
 _COMMANDS = (
     grid_search,
+    baseline_search,
     scale,
     train,
     evaluate,

@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from scalenet.scaling.request import How
     from scalenet.scaling.rules import Multipliers, compound
     from scalenet.scaling.scaler import load
+    from scalenet.search.baseline.hunting import BaselineSearch, baseline_search
     from scalenet.search.calls import grid_search, open_search, searches
     from scalenet.search.search import Search
     from scalenet.studies.calls import open_study, study
@@ -75,6 +76,7 @@ if TYPE_CHECKING:
 _HOME = {
     "ActivationMaps": "scalenet.studies.maps",
     "Architecture": "scalenet.arch.spec",
+    "BaselineSearch": "scalenet.search.baseline.hunting",
     "BudgetRule": "scalenet.arch.config",
     "CompoundRay": "scalenet.arch.config",
     "CompoundRule": "scalenet.arch.config",
@@ -116,6 +118,7 @@ _HOME = {
     "TrainingResult": "scalenet.training.calls",
     "Transfers": "scalenet.studies.transfer",
     "UnknownNameError": "scalenet.arch.errors",
+    "baseline_search": "scalenet.search.baseline.hunting",
     "baselines": "scalenet.scaling.listing",
     "comparators": "scalenet.scaling.comparators",
     "build": "scalenet.running",
@@ -163,6 +166,7 @@ _NAMES = {"register_block": "register"}
 __all__ = [
     "ActivationMaps",
     "Architecture",
+    "BaselineSearch",
     "BudgetRule",
     "Comparator",
     "CompoundRay",
@@ -205,6 +209,7 @@ __all__ = [
     "Transfers",
     "UnknownNameError",
     "__version__",
+    "baseline_search",
     "baselines",
     "build",
     "cam",

@@ -84,6 +84,11 @@ class Membership:
             raise ScalenetError(f"{name} is no member of the space {self.space.name}")
         return np.array(found, dtype=np.int64)
 
+    def array(self, names: Sequence[str]) -> Members:
+        """Return the members of names, [members, stages]."""
+        found = [self.member(name) for name in names]
+        return np.array(found, dtype=np.int64).reshape(len(names), len(self.space.variants))
+
     def config(self, name: str) -> Config:
         """Return the config of a member, with its cost."""
         model = self.space.network(self.member(name).tolist())

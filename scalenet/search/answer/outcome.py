@@ -20,6 +20,7 @@ from scalenet.search.answer.race_ranking import rank_race
 from scalenet.search.answer.ranking import agreement, look_error, rank
 from scalenet.search.answer.trainings import cost_spread, shares_of, tabled
 from scalenet.search.queue.jobs import ENDED, State
+from scalenet.search.rungs.hunt import Hunt
 from scalenet.search.rungs.race import Race, finding_of
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from scalenet.search.answer.ranking import Ranking, Standing
     from scalenet.search.plan import Plan
     from scalenet.search.queue.jobs import Entry, View
-    from scalenet.search.rungs.schedule import Key, Rung
+    from scalenet.search.rungs.schedule import Key, Rung, Schedule
     from scalenet.search.space.candidates import Facts
 
 PROXIES = ("synflow", "naswot", "zen")
@@ -46,6 +47,13 @@ class Outcome:
     candidates: Mapping[str, Facts]
     view: View
     proxies: Mapping[str, dict[str, float | None]]
+
+    @property
+    def schedule(self) -> Schedule | Race:
+        """Who is trained, as the search's workers go by it."""
+        schedule = self.view.aim.schedule
+        assert not isinstance(schedule, Hunt)  # that is a search for a baseline
+        return schedule
 
     @cached_property
     def rungs(self) -> list[tuple[Rung, tuple[str, ...]]]:
@@ -67,7 +75,7 @@ class Outcome:
                 f"the pilot found no learning rate: at each of {tried} a training diverged or failed{why}",
                 hint="give a --learning-rate, or other --rates",
             )
-        schedule = self.view.aim.schedule
+        schedule = self.schedule
         if isinstance(schedule, Race):
             trained = self._trained
             if not (trained.seeds[~trained.out] > 0).any():
@@ -90,7 +98,7 @@ class Outcome:
 
         Of candidates of which a training diverged or failed it says nothing.
         """
-        schedule, ranking, trained = self.view.aim.schedule, self.ranking, self._trained
+        schedule, ranking, trained = self.schedule, self.ranking, self._trained
         if isinstance(schedule, Race):
             return self._found
         place = self._places[ranking.winner.name]
@@ -121,13 +129,13 @@ class Outcome:
         race that trains this share of its cap; None where it is not known how many images are held out.
         """
         noise = self._noise_beforehand
-        return None if noise is None else forecast(self.view.aim.schedule, len(self.candidates), noise, share)
+        return None if noise is None else forecast(self.schedule, len(self.candidates), noise, share)
 
     def forecast(self, share: float = 1.0) -> float | None:
         """Return about what the bound will be in the end by all that is known, as `first_forecast`; None where nothing
         is known of the noise.
         """
-        schedule, noise, finding = self.view.aim.schedule, self._noise_beforehand, None
+        schedule, noise, finding = self.schedule, self._noise_beforehand, None
         with suppress(RunError):
             finding = self.finding if isinstance(schedule, Race) else None
         if finding is None or not isinstance(schedule, Race):
@@ -152,7 +160,7 @@ class Outcome:
     @property
     def _found(self) -> Finding:
         """What a race says so far."""
-        race = self.view.aim.schedule
+        race = self.schedule
         assert isinstance(race, Race)
         return finding_of(race, self._trained)
 
@@ -160,7 +168,7 @@ class Outcome:
     def _trained(self) -> Trained:
         """The trainings that are finished."""
         scores = {key: self.view.scores[key] for key in self.view.needed if key in self.view.scores}
-        return tabled(shares_of(self.candidates), self.view.aim.schedule, scores)
+        return tabled(shares_of(self.candidates), self.schedule, scores)
 
     @cached_property
     def _places(self) -> dict[str, int]:
@@ -293,7 +301,7 @@ class Outcome:
 
         In units of the budget (epochs), or in trainings where the evaluator knows the budget.
         """
-        schedule = self.view.aim.schedule
+        schedule = self.schedule
         done = sum(entry.key[2] or 1 for entry in self.done)
         if isinstance(schedule, Race):
             return done, schedule.exhaustive * schedule.budget
@@ -362,7 +370,7 @@ class Outcome:
     def _round(self, rung: Rung, names: Sequence[str]) -> Round:
         """Return a rung as it was; in a race candidates have seeds of their own number."""
         trainings = None
-        if isinstance(self.view.aim.schedule, Race):
+        if isinstance(self.schedule, Race):
             trainings = sum(key[2] == rung.budget for key in self.view.needed)
         return Round(candidates=len(names), seeds=len(rung.seeds), budget=rung.budget, trainings=trainings)
 
@@ -493,7 +501,7 @@ class Outcome:
     @cached_property
     def _seeds(self) -> tuple[int, ...]:
         """The seeds that tables have a column for."""
-        schedule = self.view.aim.schedule
+        schedule = self.schedule
         return self.rungs[-1][0].seeds if isinstance(schedule, Race) else schedule.seeds
 
     @cached_property

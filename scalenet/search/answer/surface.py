@@ -159,10 +159,11 @@ def fit_surface(
 ) -> Surface:
     """Fit the surface to tables of short and full trainings (candidates × seeds, nan where there is none).
 
-    `shares` has a row a candidate: its shares of depth, width and resolution. `ratio` is the short budget over the full
-    one. At least two candidates need a short training. `least` is the smallest credible noise, as for the judge.
+    `shares` has a row a candidate: its shares of depth, width and resolution, or other coordinates of such a scale.
+    `ratio` is the short budget over the full one. At least two candidates need a short training. `least` is the
+    smallest credible noise, as for the judge.
     """
-    known = _by_short(shares.tobytes(), short.tobytes(), short.shape, least)
+    known = _by_short(shares.tobytes(), shares.shape, short.tobytes(), short.shape, least)
     axes = np.meshgrid(np.arange(len(known.likely)), AGREEMENTS, SPREADS, indexing="ij")
     place, agreements, relative = (axis.ravel() for axis in axes)
     spreads = relative * known.spreads[place]
@@ -188,10 +189,12 @@ def fit_surface(
 
 
 @lru_cache(maxsize=8)
-def _by_short(shares: bytes, table: bytes, shape: tuple[int, int], least: float) -> _Short:
+def _by_short(
+    shares: bytes, coordinates: tuple[int, ...], table: bytes, shape: tuple[int, ...], least: float
+) -> _Short:
     """Return what a table of short trainings says: while a race goes on it stays the same."""
     budget = _budget(np.frombuffer(table).reshape(shape))
-    kernels, floor = _kernels(shares, (shape[0], 3)), budget.least(least)
+    kernels, floor = _kernels(shares, coordinates), budget.least(least)
     variance = max(float(budget.means.var(ddof=1)), floor)
     guesses = np.array([part * variance for part in NOISES] if budget.noise is None else [budget.noise])
     own = np.maximum(variance - guesses * np.mean(1 / budget.trainings), LEAST_SPREAD * variance)
@@ -257,7 +260,7 @@ def _budget(table: NDArray[np.float64]) -> _Budget:
 
 
 @lru_cache(maxsize=8)
-def _kernels(data: bytes, shape: tuple[int, int]) -> NDArray[np.float64]:
+def _kernels(data: bytes, shape: tuple[int, ...]) -> NDArray[np.float64]:
     """Return the correlations of candidates by their shares, for each length and roughness; their mean is 0."""
     shares = np.frombuffer(data).reshape(shape)
     squares = ((shares[:, None] - shares) ** 2).sum(axis=-1) / 2

@@ -28,7 +28,11 @@ def shares_of(candidates: Mapping[str, Facts]) -> Shares:
     return {name: doublings(facts.alpha, facts.beta, facts.gamma) for name, facts in candidates.items()}
 
 
-def tabled(shares: Shares, schedule: Schedule | Race, scores: Mapping[Key, float | None]) -> Trained:
+def tabled(
+    shares: Mapping[str, Sequence[float] | NDArray[np.float64]],
+    schedule: Schedule | Race,
+    scores: Mapping[Key, float | None],
+) -> Trained:
     """Return the finished trainings at a schedule's first and last budget.
 
     A score of None is a training that diverged or failed; its candidate is out. Where the budgets are one there are no

@@ -134,9 +134,13 @@ class Board:
             self._forgive(view.forgivable())
         self.fill()
 
+    def redirect(self, aim: Aim, plan: dict[str, Any]) -> None:
+        """Say what is to be evaluated from now on; what waits and what runs stays."""
+        self.database.change(self._own().values(aim=as_data(aim), plan=plan))
+
     def cut(self, aim: Aim, plan: dict[str, Any]) -> None:
         """Say that nothing more is to be evaluated: what waits and what runs is taken off."""
-        self.database.change(self._own().values(aim=as_data(aim), plan=plan))
+        self.redirect(aim, plan)
         self.database.change(self._open("waiting", "running"))
 
     def add_candidates(self, candidates: Iterable[tuple[str, dict[str, Any], Config]]) -> None:
@@ -266,6 +270,8 @@ class Board:
         new = [self._attempt(key, place, view.entries.get(key)) for place, key in view.missing()]
         if not new:
             return view
+        if view.course.newcomers:
+            self.add_candidates(view.newcomers())
         self.database.add(ATTEMPTS, new)
         return self.view()
 

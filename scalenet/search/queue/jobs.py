@@ -6,20 +6,22 @@ import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
 from scalenet.arch.config import Multiplier
 from scalenet.arch.records import Record, as_tuple
-from scalenet.search.rungs.course import Course, raced, scheduled
+from scalenet.search.rungs.course import Course, hunted, raced, scheduled
+from scalenet.search.rungs.hunt import Hunt
 from scalenet.search.rungs.pilot import Pilot, Trial
 from scalenet.search.rungs.race import Race
 from scalenet.search.rungs.schedule import Key, Schedule
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from scalenet.arch.config import Config
     from scalenet.search.evaluators import Result
 
 _HOPELESS = 3
@@ -39,13 +41,13 @@ ENDED = (State.done, State.failed)
 
 
 class Aim(Record):
-    """What is to be evaluated: a schedule or a race, and by candidate what its accuracy is multiplied by first.
+    """What is to be evaluated: a schedule, a race or a hunt, and by candidate what its accuracy is multiplied by first.
 
     The learning rate is what the `pilot` finds, or `learning_rate`, or else the evaluator's own. `shares` are those of
     the candidates in a race.
     """
 
-    schedule: Schedule | Race
+    schedule: Schedule | Race | Hunt
     factors: dict[str, float]
     pilot: Pilot | None = None
     learning_rate: Multiplier | None = None
@@ -121,7 +123,10 @@ class View:
         if isinstance(schedule, Schedule):
             return scheduled(schedule, self.names, self.scores)
         begun = sorted(self.entries.values(), key=lambda entry: entry.place)
-        return raced(schedule, self.aim.shares, self.scores, [entry.key for entry in begun])
+        keys = [entry.key for entry in begun]
+        if isinstance(schedule, Hunt):
+            return hunted(schedule, self.scores, keys)
+        return raced(schedule, self.aim.shares, self.scores, keys)
 
     @cached_property
     def trial(self) -> Trial | None:
@@ -165,6 +170,13 @@ class View:
             if (entry := self.entries.get(key)) is not None:
                 found[entry.state].append(entry)
         return found
+
+    def newcomers(self) -> Iterator[tuple[str, dict[str, Any], Config]]:
+        """Yield the members of a hunt that are needed for the first time, what proposed them, and their configs."""
+        schedule = self.aim.schedule
+        if isinstance(schedule, Hunt):
+            for name, by in self.course.newcomers:
+                yield name, {"by": by}, schedule.members().config(name)
 
     def missing(self) -> list[tuple[int, Key]]:
         """Return the jobs that are needed and neither wait, run nor ended, with their place in the order."""

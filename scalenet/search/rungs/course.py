@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from scalenet.search.answer.trainings import tabled
+from scalenet.search.rungs.hunt import FINALISTS, next_trainings, standing
 from scalenet.search.rungs.race import next_round, spent
 from scalenet.search.rungs.schedule import Rung, entrants, finished, needed
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from scalenet.search.answer.finding import Trained
     from scalenet.search.answer.trainings import Shares
+    from scalenet.search.rungs.hunt import Hunt
     from scalenet.search.rungs.race import Race, Training
     from scalenet.search.rungs.schedule import Key, Schedule
 
@@ -24,7 +26,8 @@ class Course:
     """Who is trained with which seeds for how long.
 
     `rungs` are those that are known, with the candidates of each, of `stages` in all. `needed` are their trainings, in
-    the order of their evaluation, and `later` the budgets of those that may follow: at most, in a race.
+    the order of their evaluation, and `later` the budgets of those that may follow: at most, in a race. `newcomers` are
+    members of a hunt that are needed for the first time, and what proposed them.
     """
 
     rungs: list[tuple[Rung, tuple[str, ...]]]
@@ -32,6 +35,7 @@ class Course:
     needed: list[Key]
     later: list[int | None]
     finished: bool
+    newcomers: tuple[tuple[str, str], ...] = ()
 
 
 def scheduled(schedule: Schedule, names: Sequence[str], scores: Mapping[Key, float | None]) -> Course:
@@ -74,6 +78,30 @@ def raced(race: Race, shares: Shares, scores: Mapping[Key, float | None], begun:
         needed=wanted,
         later=[] if over else _later_in(race, trained, [key for key in wanted if key not in scores]),
         finished=over,
+    )
+
+
+def hunted(hunt: Hunt, scores: Mapping[Key, float | None], begun: Sequence[Key]) -> Course:
+    """Return the course of a hunt: as in a race, what is on the board, and once all have ended the next round."""
+    found = standing(hunt, scores, begun)
+    ended = all(key in scores for key in begun)
+    new = next_trainings(found) if ended else []
+    keys = [(name, hunt.seeds[seed], hunt.race.budget if full else hunt.race.short) for name, seed, full, _ in new]
+    over = ended and not new
+    wanted = [*begun, *keys]
+    names = tuple(dict.fromkeys(name for name, _, _ in wanted))
+    more = max(0, hunt.trials - len(names)) if found.proposing else 0
+    rest = FINALISTS * (hunt.finalist_seeds - 1)
+    race = hunt.race.changed(cap=max(0.0, hunt.race_cap + rest - more * hunt.ratio))
+    open_ = [key for key in wanted if key not in scores]
+    short: list[int | None] = [hunt.race.short] * more
+    return Course(
+        rungs=_stages(race, names, wanted),
+        stages=2,
+        needed=wanted,
+        later=[] if over else short + _later_in(race, found.trained, open_),
+        finished=over,
+        newcomers=tuple((name, by) for name, _, _, by in new if by is not None),
     )
 
 

@@ -1,0 +1,202 @@
+"""What a search for a baseline was asked for, read and checked: its members, and what judges them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scalenet._version import __version__
+from scalenet.arch.errors import ScalenetError
+from scalenet.arch.spec import Architecture
+from scalenet.arch.words import count, duration, number
+from scalenet.search.answer.noise import rounding_noise
+from scalenet.search.baseline.plan import BaselinePlan
+from scalenet.search.evaluators import the_evaluator
+from scalenet.search.rungs.hunt import BATCH, FINALS, FIRST, REPEATS, Hunt
+from scalenet.search.rungs.race import SHORTER, Race
+from scalenet.search.setting import Setting, read_time, the_base, the_recipe, the_source
+from scalenet.spaces.limits import read_limits
+from scalenet.spaces.space import Space, load_space
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from scalenet.arch.spec import Model
+    from scalenet.search.baseline.request import BaselineRequest
+    from scalenet.search.judges import Judges
+    from scalenet.spaces.members import Drawn
+
+TRIALS = 50
+"""Members that get a short training, unless it is said how many or how long."""
+
+MOST_TRIALS = 1000
+FEWEST_TRIALS, FEWEST_FINALS = 10, 8
+"""The fewest that a time limit leaves of each before it is refused."""
+
+SAMPLED = 4
+"""Members that stand for all others where it is asked how long a training takes."""
+
+_MOST_SEEDS = 4  # times the seeds that were asked for, of one member
+
+
+@dataclass(frozen=True)
+class BaselineAsked(Setting):
+    """What was asked for, read and checked."""
+
+    own: BaselineRequest
+    hunt: Hunt
+
+    @cached_property
+    def sample(self) -> Drawn:
+        """The first random members of the band, which stand for all; raise ScalenetError where none meets it."""
+        return self.hunt.members().draw(SAMPLED, np.random.default_rng([self.hunt.seed, 0]))
+
+    @property
+    def models(self) -> Sequence[Model]:
+        """Members that stand for all: all have the same input size, and about the same cost."""
+        return [self.hunt.space.network(member) for member in self.sample.members.tolist()]
+
+    def lines(self) -> Iterator[str]:
+        """Yield what lies in the folder of images, and how many members there are."""
+        if self.source is not None:
+            yield from self.source.lines()
+        hunt, drawn = self.hunt, self.sample
+        yield (
+            f"{hunt.space.name}: {_large(hunt.space.size)} members, {100 * drawn.share:.3g} % of them cost "
+            f"{hunt.limits}; the first {number(min(hunt.first, hunt.trials), 'member')} are random, "
+            f"at most {hunt.trials} get a short training"
+        )
+
+    def plan(self, judges: Judges) -> BaselinePlan:
+        """Return all that results follow from."""
+        images = judges.images()
+        hunt = self.hunt
+        if images is not None:
+            hunt = hunt.changed(race=hunt.race.changed(least=rounding_noise(1 / images.validation)))
+        return BaselinePlan(
+            schema="scalenet-baseline-search/1",
+            hunt=hunt,
+            evaluate=self.judge,
+            learning_rate=None if self.evaluator is None else self.request.learning_rate,
+            recipe=self.recipe,
+            images=images,
+            device=self.device().partition(":")[0],
+            threads=self.request.threads,
+            versions={"scalenet": __version__} | judges.versions(),
+        )
+
+    def in_time(self, begun: BaselinePlan | None, *, say: Callable[[str], None]) -> BaselineAsked:
+        """Train as many members for as many epochs as a time limit holds, or as when the search was begun.
+
+        Epochs and members that were asked for stay. Raise ScalenetError where the time does not hold an answer.
+        """
+        limit = self.hunt.time_limit
+        if limit is None or self.recipe is None:
+            return self
+        if begun is not None and begun.recipe is not None:
+            own = begun.hunt
+            trials = self.own.trials or own.trials
+            return self._with(epochs=own.race.budget, trials=trials, finals=own.finals)
+        unit = self.seconds_an_epoch()
+        assert unit is not None
+        units = 0.9 * limit * len(self.workers()) / unit  # rounds end with workers that wait
+        found = self._fitting(units)
+        if found is None:
+            least = duration(self._units(2, FEWEST_TRIALS, FEWEST_FINALS) * unit / len(self.workers()))
+            raise ScalenetError(
+                f"--time-limit {duration(limit)}: the trainings that an answer needs take about {least} here",
+                hint="give more time, fewer --images, or fewer --flops",
+            )
+        epochs, trials, finals = found
+        say(
+            f"{duration(limit)}: {number(epochs, 'epoch')} a training to the end, {number(trials, 'member')} "
+            "for a short one, going by one timed step"
+        )
+        return self._with(epochs=epochs, trials=trials, finals=finals)
+
+    def _fitting(self, units: float) -> tuple[int, int, float] | None:
+        """Return epochs, trials and trainings to the end that so many epochs of training hold."""
+        own, most = self.own, self.budget or 2
+        fixed = [own.epochs] if own.epochs is not None else range(most, 1, -1)
+        for finals in (float(FINALS), float(FEWEST_FINALS)):
+            wanted = [own.trials] if own.trials is not None else [TRIALS, FIRST, FEWEST_TRIALS]
+            for least in wanted:
+                for epochs in fixed:
+                    if self._units(epochs, least, finals) <= units:
+                        more = int((units - self._units(epochs, least, finals)) / max(1, epochs // SHORTER))
+                        trials = least if own.trials is not None else min(MOST_TRIALS, least + more)
+                        return epochs, trials, finals
+        return None
+
+    def _units(self, epochs: int, trials: int, finals: float) -> float:
+        """Return the epochs of training that a hunt takes."""
+        to_the_end = self.hunt.changed(finals=finals).to_the_end
+        return (trials + REPEATS) * max(1, epochs // SHORTER) + to_the_end * epochs
+
+    def _with(self, *, epochs: int, trials: int, finals: float) -> BaselineAsked:
+        from scalenet.training.recipe import change  # noqa: PLC0415 - brings torch
+
+        assert self.recipe is not None
+        race = self.hunt.race.changed(short=max(1, epochs // SHORTER), budget=epochs)
+        hunt = self.hunt.changed(trials=trials, finals=finals, race=race)
+        return replace(self, recipe=change(self.recipe, [("epochs", epochs)]), hunt=hunt)
+
+
+def _large(size: int) -> str:
+    return f"{size:,}" if size < 10**6 else count(size) if size < 10**12 else f"{size:.2g}"
+
+
+def ask_baseline(own: BaselineRequest) -> BaselineAsked:
+    """Read and check what was asked for; nothing is trained, and no image is read."""
+    space = own.space if isinstance(own.space, Space) else load_space(own.space)
+    limits = read_limits(flops=own.flops, params=own.params, memory=own.memory)
+    first = Architecture(space.name, space.network([0] * len(space.stages)), space.rounding)
+    request = own.trained(first)
+    evaluator = the_evaluator(request.evaluate)
+    source = the_source(request)
+    base = the_base(request, source)
+    space = space.changed_to(classes=base.model.head.classes, resolution=base.model.resolution)
+    recipe = the_recipe(request) if evaluator is None else None
+    epochs = (own.epochs if recipe is None else recipe.epochs) or 2
+    if epochs < 2:
+        raise ScalenetError("short trainings come first: the recipe has one epoch", hint="--epochs 2 or more")
+    hunt = Hunt(
+        space=space,
+        limits=limits,
+        trials=own.trials or TRIALS,
+        seed=own.seed,
+        race=_race(own, epochs),
+        **_chosen(own),
+    )
+    asked = BaselineAsked(request, base, source, recipe, evaluator, own, hunt)
+    _ = asked.sample
+    return asked
+
+
+def _chosen(own: BaselineRequest) -> dict[str, Any]:
+    trials = own.trials or TRIALS
+    first = min(FIRST, max(2, (2 * trials) // 5))
+    return {
+        "method": own.method,
+        "objective": own.objective,
+        "first": first,
+        "batch": BATCH,
+        "finals": float(FINALS),
+        "finalist_seeds": own.seeds,
+    }
+
+
+def _race(own: BaselineRequest, epochs: int) -> Race:
+    """Return how long trainings are, and with which seeds; the hunt has a cap of its own."""
+    return Race(
+        short=max(1, epochs // SHORTER),
+        budget=epochs,
+        cap=0.0,
+        exhaustive=1,
+        first_seed=own.seed,
+        most=_MOST_SEEDS * own.seeds if own.seeds > 1 else 1,
+        time_limit=read_time(own.time_limit, "--time-limit"),
+    )

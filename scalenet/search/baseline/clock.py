@@ -1,0 +1,69 @@
+"""The clock of a search for a baseline: it ends the proposals, and then the trainings to the end, in time."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from scalenet.arch.config import as_data
+from scalenet.arch.words import duration
+from scalenet.search.baseline.plan import recorded_plan
+from scalenet.search.queue.jobs import Aim
+from scalenet.search.rungs.hunt import REPEATS, standing
+from scalenet.search.rungs.race import spent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from scalenet.search.baseline.plan import BaselinePlan
+    from scalenet.search.queue.board import Board
+    from scalenet.search.queue.jobs import View
+    from scalenet.search.rungs.hunt import Hunt, Standing
+    from scalenet.search.rungs.schedule import Key
+
+
+class HuntClock:
+    """Looks at rounds as they begin; what earlier runs took counts."""
+
+    def __init__(self, board: Board, view: View, workers: int, say: Callable[[str], None]) -> None:
+        self.board, self.workers, self.say = board, workers, say
+        seconds = sum(entry.result.seconds for entry in view.entries.values() if entry.result is not None)
+        self.began = time.monotonic() - seconds / workers
+        self.admitted: set[Key] = set()
+
+    def __call__(self, view: View) -> View:
+        """Look: a round that has begun is trained to its end, and so is the first one of trainings to the end."""
+        new = set(view.open()) - self.admitted
+        plan = recorded_plan(self.board)
+        if plan is None or plan.hunt.time_limit is None or view.unit is None or not new:
+            return view
+        left = (plan.hunt.time_limit - (time.monotonic() - self.began)) * self.workers / view.unit
+        found = standing(plan.hunt, view.scores, _begun(view))
+        after = left - view.units_open(view.open())
+        self.admitted |= new
+        if (found.trained.seeds > 0).any():
+            return self._ended(plan, found) if after < 0 else view
+        if found.proposing and len(found.names) >= plan.hunt.first and after < _least(plan.hunt):
+            self.say(f"the time holds no more members: the best of {len(found.names)} are trained to the end")
+            changed = plan.changed(hunt=plan.hunt.changed(trials=len(found.names)))
+            self.board.redirect(Aim(schedule=changed.hunt, factors={}), as_data(changed))
+            return self.board.view()
+        return view
+
+    def _ended(self, plan: BaselinePlan, found: Standing) -> View:
+        """End the hunt with what is trained."""
+        hunt = plan.hunt
+        short = (hunt.trials + min(REPEATS, hunt.first)) * hunt.ratio
+        changed = plan.changed(hunt=hunt.changed(finals=max(0.0, spent(found.trained) - short), finalist_seeds=1))
+        self.board.cut(Aim(schedule=changed.hunt, factors={}), as_data(changed))
+        self.say(f"{duration(hunt.time_limit or 0)} do not hold another round")
+        return self.board.view()
+
+
+def _least(hunt: Hunt) -> float:
+    """Return what another batch and the trainings to the end take, in units of the budget."""
+    return hunt.batch * hunt.race.short + hunt.to_the_end * hunt.race.budget
+
+
+def _begun(view: View) -> list[Key]:
+    return [entry.key for entry in sorted(view.entries.values(), key=lambda entry: entry.place)]
