@@ -34,8 +34,8 @@ MOST_DRAWN = 20_000_000
 MOST_LISTED = 300_000
 """Members of a space that is looked through as a whole."""
 
-MUTANTS = 4096
-"""Mutants of one member that are tried at once."""
+MUTANTS, ENOUGH = (1024, 8192), 32
+"""Mutants of one member that are tried at once, first and where fewer than enough of those meet the limits."""
 
 MOST_CHANGED = 3
 """Stages that one mutation changes."""
@@ -168,20 +168,26 @@ class Membership:
         """Return different mutants of a member that meet what is counted, in random order, those of fewest changes
         first: one to three stages have one other choice each.
         """
-        children = np.repeat(parent[None], MUTANTS, axis=0)
-        stages = len(parent)
-        changed = random.integers(1, min(MOST_CHANGED, stages) + 1, size=MUTANTS)
-        order = random.random((MUTANTS, stages)).argsort(axis=1).argsort(axis=1)
-        for place in range(stages):
-            near = self._near(place, int(parent[place]))
-            if len(near):
-                picked = near[random.integers(len(near), size=MUTANTS)]
-                children[:, place] = np.where(order[:, place] < changed, picked, children[:, place])
-        children = children[(children != parent).any(axis=1)]
-        children = np.unique(children[self._meets(children)], axis=0)
+        children = self._mutated(parent, random, MUTANTS[0])
+        if len(children) < ENOUGH:
+            children = self._mutated(parent, random, MUTANTS[1])
         shuffled = random.permutation(children, axis=0)
         changes = (shuffled != parent).sum(axis=1)
         found: Members = shuffled[np.argsort(changes, kind="stable")]
+        return found
+
+    def _mutated(self, parent: NDArray[np.int64], random: Generator, size: int) -> Members:
+        """Return those of so many mutants that meet what is counted, each once."""
+        children, stages = np.repeat(parent[None], size, axis=0), len(parent)
+        changed = random.integers(1, min(MOST_CHANGED, stages) + 1, size=size)
+        order = random.random((size, stages)).argsort(axis=1).argsort(axis=1)
+        for place in range(stages):
+            near = self._near(place, int(parent[place]))
+            if len(near):
+                picked = near[random.integers(len(near), size=size)]
+                children[:, place] = np.where(order[:, place] < changed, picked, children[:, place])
+        children = children[(children != parent).any(axis=1)]
+        found: Members = np.unique(children[self._meets(children)], axis=0)
         return found
 
     def meets(self, member: NDArray[np.int64]) -> bool:

@@ -155,10 +155,11 @@ class BaselineSearch:
 
     def _continued(self, plan: BaselinePlan, before: BaselinePlan) -> BaselinePlan:
         """Return the plan of a search that goes on: it keeps what it went further in."""
-        self._refuse(plan, before)
         mine, theirs = plan.hunt, before.hunt
         trials = max(mine.trials, theirs.trials) if self.asked.own.trials is None else mine.trials
-        return plan.changed(hunt=mine.changed(trials=trials, first=theirs.first, batch=theirs.batch))
+        changed = plan.changed(hunt=mine.changed(trials=trials, first=theirs.first, batch=theirs.batch))
+        self._refuse(changed, before)
+        return changed
 
     def _refuse(self, plan: BaselinePlan, other: BaselinePlan) -> None:
         if changed := plan.differences(other):

@@ -1,0 +1,192 @@
+"""Searches for a baseline, judged by a function: what is trained, what is answered, and that nothing is lost."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pytest
+from scalenet_cli.main import app
+from typer.testing import CliRunner
+
+import scalenet
+from scalenet.arch.errors import ScalenetError
+from scalenet.search.baseline.hunting import BaselineSearch, baseline_search
+from scalenet.search.rungs.hunt import FINALS, REPEATS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from scalenet.arch.spec import Architecture
+
+FLOPS = "5M±5%"
+TRIALS, FIRST, SEEDS = 16, 6, 3
+
+
+def judge(architecture: Architecture, *, budget: int, seed: int, folder: Path, report: Callable[..., Any]) -> float:
+    """Return an accuracy that says which choices are good, and a little noise."""
+    good = sum(0.02 * (stage.block == "mnas_mbconv") + 0.01 * stage.depth for stage in architecture.model.stages)
+    report(budget, good)
+    return 0.3 + good * budget / (budget + 2) + random.Random(f"{architecture.name} {seed} {budget}").gauss(0, 0.003)
+
+
+def asked(folder: Path, evaluate: Any = judge, **changes: Any) -> BaselineSearch:
+    options: dict[str, Any] = {
+        "flops": FLOPS,
+        "classes": 10,
+        "epochs": 10,
+        "trials": TRIALS,
+        "seeds": SEEDS,
+        "workers": 1,
+    }
+    return baseline_search(evaluate=evaluate, folder=folder, say=None, **{**options, **changes})
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory) -> BaselineSearch:
+    return asked(tmp_path_factory.mktemp("baseline") / "search").run(say=None)
+
+
+def members(search: BaselineSearch) -> pd.DataFrame:
+    return pd.read_csv(search.folder / "members.csv")
+
+
+def test_the_answer_is_a_baseline_like_any_other(searched):
+    config = scalenet.load_config(searched.folder / "baseline.yaml")
+    assert scalenet.verify(config) == []
+    assert 4.75e6 <= config.cost.flops <= 5.25e6
+    assert scalenet.scale_by(searched.folder / "baseline.yaml", phi=1, say=None).cost.flops > config.cost.flops
+    assert config.name == members(searched).iloc[0]["name"]
+
+
+def test_random_members_come_first_and_are_a_control(searched):
+    rows = members(searched).sort_values("training")
+    assert set(rows["by"][:FIRST]) == {"random"}
+    assert set(rows["by"][FIRST:]) == {"evolution", "predictor"}
+    assert len(rows) == TRIALS
+    control = rows[:FIRST].sort_values("short").iloc[-1]
+    assert control["seeds"] >= 2
+    assert any("random members" in sentence for sentence in searched.outcome().sentences())
+
+
+def test_the_best_few_have_all_seeds(searched):
+    rows = members(searched)
+    assert (rows["seeds"] >= SEEDS).sum() >= 3
+    assert rows.iloc[0]["seeds"] >= SEEDS
+    jobs = pd.read_csv(searched.folder / "jobs.csv")
+    assert set(jobs["budget"]) == {2, 10}
+    assert (jobs[jobs["budget"] == 2]["seed"] == 1).sum() == REPEATS
+
+
+def test_the_answer_names_ties_the_bound_and_the_noise(searched):
+    said = "\n".join(searched.outcome().sentences())
+    assert "3 seeds" in said
+    assert "trained is better" in said
+    assert "of members that were never trained nothing is promised" in said
+    assert "one short training varies by" in said
+
+
+def test_the_report_has_the_plot_beside_chance_and_all_members(searched):
+    page = (searched.folder / "report.html").read_text()
+    assert "expected of chance" in page
+    assert all(name in page for name in members(searched)["name"])
+    assert "<script" not in page
+
+
+def test_the_paper_s_reward_is_a_column_and_an_objective(searched, tmp_path):
+    row = members(searched).iloc[0]
+    assert row["reward"] == pytest.approx(row["accuracy"] * (row["flops"] / 5e6) ** -0.07, abs=1e-6)
+    other = asked(tmp_path, objective="paper", flops="2M..9M", trials=8).run(say=None).outcome()
+    rows = other.rows()
+    best = max((row for row in rows if row["seeds"]), key=lambda row: row["reward"])
+    assert other.winner == best["name"]
+
+
+def test_an_interrupted_search_goes_on_and_ends_as_the_other(searched, tmp_path):
+    calls: list[str] = []
+
+    def interrupted(architecture: Architecture, **job: Any) -> float:
+        calls.append(architecture.name)
+        if len(calls) in (5, 18):
+            raise KeyboardInterrupt
+        return judge(architecture, **job)
+
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            asked(tmp_path, interrupted).run(say=None)
+    asked(tmp_path, interrupted).run(say=None)
+    assert members(asked(tmp_path, interrupted)).equals(members(searched))
+    again = len(calls)
+    asked(tmp_path, interrupted).run(say=None)
+    assert len(calls) == again  # all is there
+
+
+def test_more_members_are_asked_for_later(searched, tmp_path):
+    asked(tmp_path, trials=12).run(say=None)
+    before = members(asked(tmp_path)).sort_values("training")["name"][:12].tolist()
+    asked(tmp_path).run(say=None)
+    after = members(asked(tmp_path)).sort_values("training")["name"].tolist()
+    assert len(after) == TRIALS
+    assert set(before) <= set(after)
+
+
+def test_noise_that_hides_members_is_said_and_spends_on_the_best_again(tmp_path):
+    def noise(architecture: Architecture, *, seed: int, budget: int, **_: Any) -> float:
+        return random.Random(f"{architecture.name} {seed} {budget}").uniform(0.3, 0.5)
+
+    outcome = asked(tmp_path, noise, trials=30).run(say=None).outcome()
+    assert len(outcome.rows()) < 30
+    assert "noise hides the members" in "\n".join(outcome.sentences())
+    assert sum(row["seeds"] for row in outcome.rows()) > FINALS
+
+
+def test_members_that_fail_are_said_and_do_not_win(tmp_path):
+    def failing(architecture: Architecture, **job: Any) -> float | None:
+        return None if architecture.model.stages[0].block == "mnas_mbconv" else judge(architecture, **job)
+
+    outcome = asked(tmp_path, failing, trials=10).run(say=None).outcome()
+    failed = [row for row in outcome.rows() if row["failed"]]
+    assert failed
+    assert outcome.winner not in {row["name"] for row in failed}
+    assert "failed or diverged" in "\n".join(outcome.sentences())
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"flops": None}, "--flops 400M±2% says how much"),
+        ({"flops": "10k"}, "the nearest has"),
+        ({"space": "mnasnt"}, "unknown space"),
+        ({"method": "evolutoin"}, "did you mean 'evolution'"),
+        ({"objective": "speed"}, "--objective: 'speed' is not known"),
+        ({"trials": 2}, "trials: 2 is not a whole number from 5 on"),
+        ({"epochs": 1}, "epochs: 1 is not a whole number from 2 on"),
+        ({"epochs": None}, "--epochs says how many"),
+        ({"evaluate": "table:known.csv"}, "no table knows all members"),
+        ({"seeds": 0}, "--seeds: 0 is not a whole number"),
+        ({"time_limit": "soon"}, "--time-limit: 'soon' is not a time"),
+        ({"data": "images"}, "--data is for scalenet's own training"),
+    ],
+)
+def test_what_is_asked_wrongly_gets_one_line(changes, said, tmp_path):
+    with pytest.raises(ScalenetError) as found:
+        asked(tmp_path / "none", **changes)
+    assert said in f"{found.value.message} {found.value.hint}"
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_folder_of_another_search_is_kept(searched):
+    with pytest.raises(ScalenetError, match="holds another search: limits differ"):
+        asked(searched.folder, flops="6M").run(say=None)
+    with pytest.raises(ScalenetError, match="method"):
+        asked(searched.folder, method="random").run(say=None)
+
+
+def test_the_command_lists_members_and_trains_nothing():
+    found = CliRunner().invoke(app, ["baseline-search", "--flops", "5M", "--dry-run", "--json"])
+    assert found.exit_code == 0
+    rows = json.loads(found.stdout)
+    assert all(4.9e6 <= row["flops"] <= 5.1e6 for row in rows)

@@ -1,0 +1,74 @@
+"""Which members are trained next: new ones of the band, and better ones than chance finds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from scalenet.spaces.limits import read_limits
+from scalenet.spaces.members import Membership
+from scalenet.spaces.methods import METHODS, PENALTIES, fitted, propose
+from scalenet.spaces.space import load_space
+
+
+@pytest.fixture(scope="module")
+def members() -> Membership:
+    return Membership(load_space("small_images"), read_limits(flops="5M±5%"))
+
+
+def truth(members: Membership, chosen: np.ndarray) -> np.ndarray:
+    """Return what each choice adds to, without noise."""
+    weights = np.random.default_rng(7).normal(size=members.features(chosen).shape[1])
+    return members.features(chosen) @ weights
+
+
+def searched(members: Membership, method: str, trials: int = 40) -> np.ndarray:
+    random = np.random.default_rng(0)
+    known = members.draw(10, random).members
+    while len(known) < trials:
+        new = propose(members, known, truth(members, known), 10, random, method)
+        known = np.concatenate([known, np.array([one.member for one in new])])
+    return known
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_each_method_proposes_new_members_inside_the_band(members, method):
+    known = searched(members, method, 30)
+    assert len(np.unique(known, axis=0)) == 30
+    assert (members.limits.violations(members.tables.costs(known)) <= 0).all()
+
+
+def test_methods_find_better_members_than_chance(members):
+    best = {method: truth(members, searched(members, method)).max() for method in METHODS}
+    assert best["predictor"] > best["random"]
+    assert best["mixture"] > best["random"]
+    assert best["evolution"] > best["random"]
+
+
+def test_a_mixture_asks_evolution_and_the_predictor_in_turn(members):
+    random = np.random.default_rng(0)
+    known = members.draw(10, random).members
+    found = propose(members, known, truth(members, known), 6, random, "mixture")
+    assert [one.by for one in found] == ["evolution", "predictor"] * 3
+
+
+def test_members_are_random_where_nothing_is_known(members):
+    known = members.draw(3, np.random.default_rng(0)).members
+    found = propose(members, known, np.full(3, np.nan), 4, np.random.default_rng(1), "mixture")
+    assert {one.by for one in found} == {"random"}
+
+
+def test_the_predictor_has_the_penalty_of_the_least_leave_one_out_error():
+    random = np.random.default_rng(0)
+    features, scores = random.normal(size=(12, 5)), random.normal(size=12)
+    own, left = features - features.mean(axis=0), scores - scores.mean()
+
+    def weights(rows: np.ndarray, penalty: float) -> np.ndarray:
+        return np.linalg.solve(own[rows].T @ own[rows] + penalty * np.eye(5), own[rows].T @ left[rows])
+
+    def error(penalty: float) -> float:
+        others = [np.delete(np.arange(12), one) for one in range(12)]
+        return sum((left[one] - own[one] @ weights(rows, penalty)) ** 2 for one, rows in enumerate(others))
+
+    best = min(PENALTIES, key=error)
+    assert np.allclose(fitted(features, scores).weights, weights(np.arange(12), best))
