@@ -1,8 +1,9 @@
 """The hunt for a baseline: which members of a space are trained, and the best of them to the end.
 
-First random members get two short trainings each, with a seed of its own: a control, and what tells noise from members. Then a method proposes batches by all results so far, and a race (see `race`) trains the best to the end with
-several seeds, the best random member among them; in the end the best few have all seeds. Where one training's noise is
-much larger than what members differ by nothing more is proposed, and what is left goes into the race.
+First random members get two short trainings each, with a seed of its own: a control, and what tells noise from members.
+Then a method proposes batches by all results so far, and a race (see `race`) trains the best to the end with several
+seeds, the best random member among them; in the end the best few have all seeds. Where one training's noise is much
+larger than what members differ by nothing more is proposed, and what is left goes into the race.
 
 A round follows from the rounds before it alone, whoever finishes first and whoever dies.
 """
