@@ -261,7 +261,7 @@ def _with_found(definition: Definition, given: Mapping[str, float] | None, say: 
         if not wanting:
             raise ScalenetError(f"--coefficients: the study {definition.name} has no series that takes them")
         return definition
-    for name in wanting:
+    for name in wanting if len(wanting) < len(definition.series) else ():
         say(f"{name} is left out: --coefficients runs/SEARCH/coefficients.yaml has it compared too")
         definition = definition.without(name)
     return definition

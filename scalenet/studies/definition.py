@@ -22,6 +22,9 @@ RayName: TypeAlias = Literal["depth", "width", "resolution", "dwr", "paper", "fo
 Factors: TypeAlias = Annotated[tuple[Multiplier, Multiplier, Multiplier], BeforeValidator(as_tuple)]
 """Multipliers of depth, width and resolution."""
 
+Cost: TypeAlias = Annotated[float, Field(ge=1e-3, le=1e6)]
+"""FLOPs relative to the baseline's."""
+
 Shares: TypeAlias = Annotated[tuple[float, float, float], BeforeValidator(as_tuple)]
 
 
@@ -78,7 +81,7 @@ class Definition(Record):
     name: Name
     description: str = ""
     figure: str = ""
-    costs: Annotated[tuple[Multiplier, ...], BeforeValidator(as_tuple), AfterValidator(_distinct)] = ()
+    costs: Annotated[tuple[Cost, ...], BeforeValidator(as_tuple), AfterValidator(_distinct)] = ()
     tolerance: Annotated[float, Field(gt=0, lt=1)] = 0.01
     rounding: str | None = None
     series: Annotated[dict[Name, Series], Field(min_length=1)]

@@ -115,7 +115,8 @@ def _ray(series: Grown, found: Mapping[str, float] | None) -> Ray:
     if series.ray in SHARES:
         depth, width, resolution = SHARES[series.ray]
         return SharesRay(depth=depth, width=width, resolution=resolution)
-    assert series.ray == "paper" or found is not None
+    if series.ray == "found" and found is None:
+        raise ScalenetError("a series wants found coefficients", hint="--coefficients runs/SEARCH/coefficients.yaml")
     return CompoundRay(**(PAPER_COEFFICIENTS if series.ray == "paper" else dict(found or {})))
 
 
@@ -130,7 +131,8 @@ def _named(name: str, series: Named, base: Architecture) -> Iterator[Point]:
     for one in series.values:
         config = find_config(one)
         model = config.model.with_classes(base.model.head.classes)
-        yield Point(name, config_of(Architecture(config.name, model, config.architecture().rounding)))
+        own = f"{name}_{config.name}" if config.name == base.name else config.name
+        yield Point(name, config_of(Architecture(own, model, config.architecture().rounding)))
 
 
 def _once(points: list[Point]) -> Points:

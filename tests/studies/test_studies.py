@@ -272,6 +272,7 @@ def test_a_time_limit_says_how_many_epochs_or_that_it_is_too_short(tmp_path):
         ("[2, 4]", "[2, 2]", "twice"),
         ("ray: depth", "ray: deep", "depth"),
         ("ray: depth", "ray: depth, shares: [1, 0, 0]", "one of them"),
+        ("[2, 4]", "[2, 1.0e+15]", "1000000"),
     ],
 )
 def test_a_broken_file_is_refused_with_the_place(tmp_path, before, after, message):
@@ -295,9 +296,17 @@ def test_a_cost_that_no_network_has_is_refused():
 
 def test_series_start_where_they_are_told_and_hold_networks_of_other_names(tmp_path):
     text = STUDY.replace("shares: [0, 1, 0]", "ray: width, start: [3, 1, 1]")
-    (tmp_path / "mine.yaml").write_text(f"{text}  others: {{kind: networks, values: [resnet18]}}\n")
-    base = scalenet.load("small_resnet")
+    (tmp_path / "mine.yaml").write_text(f"{text}  others: {{kind: networks, values: [resnet18, small_resnet]}}\n")
+    base = load("small_resnet").at(16)
     found = find_points(load_study(tmp_path / "mine.yaml"), base, None)
     networks = {point.network: point.config.model for point in found.points}
     assert [stage.depth for stage in networks["width_start"].stages] == [3, 3, 6]
     assert networks["resnet18"].head.classes == base.model.head.classes
+    assert (networks["small_resnet"].size, networks["others_small_resnet"].size) == ((16, 16), (22, 22))
+
+
+def test_a_study_of_found_coefficients_alone_asks_for_them(tmp_path):
+    text = STUDY.replace("ray: depth", "ray: found").replace("shares: [0, 1, 0]", "ray: found")
+    (tmp_path / "one.yaml").write_text(text)
+    with pytest.raises(ScalenetError, match=r"a series wants found coefficients \(--coefficients"):
+        asked(tmp_path, Judge(), tmp_path / "one.yaml")
