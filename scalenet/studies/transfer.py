@@ -17,7 +17,7 @@ from scalenet.arch.files import append_text, read_text, write_bytes, write_text
 from scalenet.arch.results import Results, check_folder
 from scalenet.arch.validation import at_least
 from scalenet.arch.words import count, duration, hush, number, tell, times
-from scalenet.costs.formula import cost
+from scalenet.costs.network import cost
 from scalenet.studies import latex
 from scalenet.studies.maps import interval, names_apart
 from scalenet.training.calls import decoders, train
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from scalenet.arch.spec import Model
+    from scalenet.arch.spec import Buildable
     from scalenet.training.recipe import Recipe
 
 RESULTS = Results("transfer", "transfer.yaml", ("transfer.*", "trainings.jsonl"))
@@ -216,6 +216,9 @@ def transfer(
         raise ScalenetError("no model is given", hint="give the folder of a training, or of an import")
     sources = _sources(data, held_out, hear)
     names = names_apart(trained)
+    known = {name: one.about.plan.config.network for name, one in zip(names, trained, strict=True)}
+    params = {name: params_of_body(network) for name, network in known.items()}
+    flops = {name: int(cost(network).flops) for name, network in known.items()}
     rates = learning_rates or [base.optimizer.lr * factor for factor in RATES]
     decays = weight_decays or [base.optimizer.weight_decay * factor for factor in DECAYS]
     settings = tuple(Setting(rate, decay) for rate in rates for decay in decays)
@@ -237,20 +240,19 @@ def transfer(
     for source in sources:
         for name, one in zip(names, trained, strict=True):
             work.model(source, name, one, settings, seeds)
-    known = [one.about.plan.config.model for one in trained]
     return Transfers(
         models=tuple(names),
         data=tuple(source.name for source in sources),
-        params={name: params_of_body(model) for name, model in zip(names, known, strict=True)},
-        flops={name: int(cost(model).flops) for name, model in zip(names, known, strict=True)},
+        params=params,
+        flops=flops,
         trainings=tuple(work.rows(names, sources, seeds)),
     )
 
 
-def params_of_body(model: Model) -> int:
+def params_of_body(network: Buildable) -> int:
     """Return the parameters of a network without those that each class adds."""
-    one, two = (cost(model.with_classes(classes)).params for classes in (1, 2))
-    return int(2 * one - two)
+    two, three = (cost(network.with_classes(classes)).params for classes in (2, 3))
+    return int(3 * two - 2 * three)
 
 
 def _sources(data: Sequence[str | Path], held_out: float, hear: Callable[[str], None]) -> list[Source]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from noisy_images import write_images
@@ -13,9 +14,6 @@ import scalenet
 from scalenet.arch.config import Config, load_config
 from scalenet.studies.transfer import Transfers, params_of_body
 from scalenet.training.checkpoint import About, Imported, write_weights
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 NETWORK = """\
 schema: scalenet/1
@@ -159,7 +157,14 @@ def test_ratios_and_their_means_are_as_the_papers() -> None:
 def test_the_classifier_is_left_out_of_the_parameters(name: str) -> None:
     network = scalenet.build(scalenet.load(name), classes=1000)
     own = sum(value.numel() for key, value in network.named_parameters() if not key.startswith("head.classifier"))
-    assert params_of_body(scalenet.load(name).model) == own
+    assert params_of_body(scalenet.load(name).network) == own
+
+
+def test_of_a_factory_it_is_left_out_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "examples" / "own_network"))
+    network = scalenet.load("plain:mixer")
+    own = [value.numel() for key, value in scalenet.build(network).named_parameters() if not key.startswith("head")]
+    assert params_of_body(network.network) == sum(own)
 
 
 WRONG: list[tuple[list[str], int, str]] = [
