@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class HuntClock:
-    """Looks at rounds as they begin; what earlier runs took counts."""
+    """Looks at rounds as they begin, and at proposals as they end; what earlier runs took counts."""
 
     def __init__(self, board: Board, view: View, workers: int, say: Callable[[str], None]) -> None:
         self.board, self.workers, self.say = board, workers, say
@@ -33,17 +33,18 @@ class HuntClock:
 
     def __call__(self, view: View) -> View:
         """Look: a round that has begun is trained to its end, and so is the first one of trainings to the end."""
-        new = set(view.open()) - self.admitted
-        plan = recorded_plan(self.board)
-        if plan is None or plan.hunt.time_limit is None or view.unit is None or not new:
+        open_, plan = view.open(), recorded_plan(self.board)
+        if plan is None or plan.hunt.time_limit is None or view.unit is None or not open_:
             return view
         left = (plan.hunt.time_limit - (time.monotonic() - self.began)) * self.workers / view.unit
         found = standing(plan.hunt, view.scores, _begun(view))
-        after = left - view.units_open(view.open())
+        after = left - view.units_open(open_)
+        new = set(open_) - self.admitted
         self.admitted |= new
         if (found.trained.seeds > 0).any():
-            return self._ended(plan, found) if after < 0 else view
-        if found.proposing and len(found.names) >= plan.hunt.first and after < _least(plan.hunt):
+            return self._ended(plan, found) if new and after < 0 else view
+        last = len(open_) <= self.workers and len(found.names) >= plan.hunt.first
+        if found.proposing and last and after < _least(plan.hunt):
             self.say(f"the time holds no more members: the best of {len(found.names)} are trained to the end")
             changed = plan.changed(hunt=plan.hunt.changed(trials=len(found.names)))
             self.board.redirect(Aim(schedule=changed.hunt, factors={}), as_data(changed))
