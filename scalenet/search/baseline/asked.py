@@ -73,9 +73,9 @@ class BaselineAsked(Setting):
     def plan(self, judges: Judges) -> BaselinePlan:
         """Return all that results follow from."""
         images = judges.images()
-        hunt = self.hunt
-        if images is not None:
-            hunt = hunt.changed(race=hunt.race.changed(least=rounding_noise(1 / images.validation)))
+        least = 0.0 if images is None else rounding_noise(1 / images.validation)
+        race = self.hunt.race.changed(at_a_time=len(judges.evaluators), least=least)
+        hunt = self.hunt.changed(race=race)
         return BaselinePlan(
             schema="scalenet-baseline-search/1",
             hunt=hunt,
