@@ -126,6 +126,14 @@ def scale(
         bool, typer.Option("--training", help="Memory of training, not of inference.", rich_help_panel=BUDGET)
     ] = False,
     device: Annotated[str, typer.Option(help="Where latency is measured: cpu, cuda.", rich_help_panel=BUDGET)] = "cpu",
+    rewrite: Annotated[
+        bool,
+        typer.Option(
+            "--rewrite",
+            help="The base is package.module:callable of any nn.Module, whose layers are given other sizes.",
+            rich_help_panel=WHAT,
+        ),
+    ] = False,
     rounding: Annotated[
         str | None, typer.Option(metavar="NAME", help="Rounding set.  [default: the baseline's]", rich_help_panel=WHAT)
     ] = None,
@@ -172,7 +180,7 @@ def scale(
         "sizes": None if sizes is None else parse_sizes(sizes),
     }
     how: Any = {name: value for name, value in asked.items() if value is not None}
-    network = _base(base, preset, classes, input_size)
+    network = _base(_rewritten(base) if rewrite else base, preset, classes, input_size)
     scaled = list(
         scalings(
             network,
@@ -201,7 +209,25 @@ def scale(
         raise typer.Exit(1)
 
 
-def _base(base: str | None, preset: str | None, classes: int | None, input_size: str | None) -> Architecture:
+def _rewritten(base: str | None) -> Architecture:
+    """Return the baseline that any callable of a module is, and say what there is to scale in it."""
+    from scalenet.arch.errors import ScalenetError
+    from scalenet.arch.factory import Factory, names_callable
+    from scalenet.scaling.scaler import from_factory
+
+    if base is None or not names_callable(base):
+        raise ScalenetError("--rewrite is of a module", hint="--base package.module:callable")
+    from scalenet.model.factories import knobs_of
+
+    architecture = from_factory(base, rewrite=True)
+    assert isinstance(architecture.network, Factory)
+    note(str(knobs_of(architecture.network)))
+    return architecture
+
+
+def _base(
+    base: str | Architecture | None, preset: str | None, classes: int | None, input_size: str | None
+) -> Architecture:
     from scalenet.scaling.presets import preset as known_preset
     from scalenet.scaling.scaler import load
 

@@ -38,7 +38,8 @@ class Factory(Record):
     """A call that makes a network: width and depth, which scaling moves, and what else the callable takes.
 
     `takes` are those of resolution, channels and classes that it takes as arguments too; `arguments` are all others,
-    which stay as they are. `classes` is None where the network does not map images to logits [images, classes].
+    which stay as they are. `classes` is None where the network does not map images to logits [images, classes]. With
+    `rewrite` the callable knows no width and depth: the layers of what it makes are given other sizes.
     """
 
     callable: Annotated[str, AfterValidator(_callable)]
@@ -49,6 +50,7 @@ class Factory(Record):
     classes: Positive | None = None
     takes: Annotated[tuple[Literal["resolution", "channels", "classes"], ...], BeforeValidator(as_tuple)] = ()
     arguments: dict[str, bool | int | float | str] = Field(default_factory=dict)
+    rewrite: Literal[True] | None = None
 
     @model_validator(mode="after")
     def _given_once(self) -> Factory:
@@ -59,7 +61,8 @@ class Factory(Record):
 
     def __str__(self) -> str:
         given = ", ".join(f"{name}={value!r}" for name, value in self.keywords().items())
-        return f"{self.callable}({given})"
+        rewritten = f" at width {self.width:g} and depth {self.depth:g}" if self.rewrite else ""
+        return f"{self.callable}({given}){rewritten}"
 
     @property
     def name(self) -> str:
@@ -74,8 +77,7 @@ class Factory(Record):
     def keywords(self) -> dict[str, Any]:
         """Return what the callable is called with."""
         return {
-            WIDTH: self.width,
-            DEPTH: self.depth,
+            **({} if self.rewrite else {WIDTH: self.width, DEPTH: self.depth}),
             **{name: getattr(self, name) for name in self.takes},
             **self.arguments,
         }

@@ -55,7 +55,7 @@ def told(target: Target, folder: Path) -> dict[str, Any]:
             target = target if target.inputs else _factory(target)
             factory = found(str(target.module), folder)
             said["file"], said["line"] = (str(target.file), 1) if target.file else place_of(factory)
-            module = made(factory, target.args, target.kwargs)
+            module = _made(target, factory)
             cost = _with_peak(target, module, module_cost(module, target.inputs, target.accept))
         if "latency" in target.limited:
             said["latency"] = _latency(target, module)
@@ -67,6 +67,14 @@ def told(target: Target, folder: Path) -> dict[str, Any]:
             raise  # Ctrl-C, which no child hears
         said["problem"] = one_line(error)[:_LONGEST]
     return said
+
+
+def _made(target: Target, factory: Any) -> nn.Module:
+    from scalenet.model.factories import make  # noqa: PLC0415
+
+    if target.factory is not None:
+        return make(target.factory)
+    return made(factory, target.args, target.kwargs)
 
 
 def _factory(target: Target) -> Target:

@@ -31,7 +31,7 @@ class Target:
     """What is measured: a model by its description, or else the module that `module` (`package.module:name`) names.
 
     `args` and `kwargs` are what the callable is called with, `inputs` what the module that it makes is called with;
-    without inputs it is a factory, called as it stands, for its own images.
+    without inputs it is a factory, called as it stands, for its own images. Of a factory `factory` is the whole call.
     `file` is the config file that describes the model, or the source of the module's callable, on `line`, where known.
     `limited` are metrics that are measured because a limit asks for them; `latency` are median and fastest run.
     `accept` are operators of a module that may count as nothing.
@@ -41,6 +41,7 @@ class Target:
     inputs: tuple[Argument, ...]
     model: Model | None = None
     module: str | None = None
+    factory: Factory | None = None
     args: tuple[Any, ...] = ()
     kwargs: dict[str, Any] = field(default_factory=dict)
     file: Path | None = None
@@ -140,4 +141,4 @@ def _described(name: str, network: Buildable, file: Path | None = None) -> Targe
 def made_by(factory: Factory, name: str, file: Path | None = None) -> Target:
     """Return the target that a factory's call is: a module like others."""
     image = Input((1, factory.channels, *factory.size))
-    return Target(name, (image,), module=factory.callable, kwargs=factory.keywords(), file=file)
+    return Target(name, (image,), module=factory.callable, kwargs=factory.keywords(), file=file, factory=factory)

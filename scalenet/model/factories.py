@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import inspect
 from contextlib import suppress
-from functools import cache
+from copy import deepcopy
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from scalenet.arch.errors import ScalenetError, one_line
 from scalenet.arch.factory import DEPTH, OTHERS, WIDTH, Factory
 from scalenet.model.importing import found, let_in, made
+from scalenet.model.rewriting import Knobs, knobs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,19 +32,17 @@ _LONGEST = 300
 
 
 @cache
-def factory_of(path: str) -> Factory:
+def factory_of(path: str, *, rewrite: bool = False) -> Factory:
     """Return what `package.module:name` is called with as it stands: its own defaults, and 1.0 where it has none.
 
     The network is made twice and run once. Raise ScalenetError where it takes no width and depth, makes no module, or
     other tensors each time, or does not run.
     """
-    parameters = _parameters(imported(path), path)
+    parameters = _own_parameters(imported(path)) if rewrite else _parameters(imported(path), path)
     takes = tuple(name for name in OTHERS if name in parameters)
     usual = {name: _default(parameters.get(name), value) for name, value in _USUAL.items()}
-    factory = Factory(
-        callable=path, width=_knob(parameters[WIDTH]), depth=_knob(parameters[DEPTH]), takes=takes, **usual
-    )
-    return seen(factory)
+    sizes = {name: 1.0 if rewrite else _knob(parameters[name]) for name in (WIDTH, DEPTH)}
+    return seen(Factory(callable=path, **sizes, takes=takes, rewrite=rewrite or None, **usual))
 
 
 def seen(factory: Factory) -> Factory:
@@ -124,9 +124,57 @@ def not_run(factory: Factory, error: BaseException) -> ScalenetError:
 
 def _called(made_by: Any, factory: Factory) -> nn.Module:
     try:
-        return made(made_by, named=factory.keywords())
+        module = made(made_by, named=factory.keywords())
+        if not factory.rewrite:
+            return module
+        module = deepcopy(module) if module is made_by else module
+        return knobs_of(factory).turn(module, width=factory.width, depth=factory.depth)
     except ScalenetError as error:
         raise ScalenetError(f"{factory}: {error.message}", hint=error.hint) from None
+
+
+_knobs: dict[str, Knobs] = {}
+
+
+def knobs_of(factory: Factory) -> Knobs:
+    """Return what there is to scale in the module that a callable makes, which is made and run once a process."""
+    key = repr((factory.callable, factory.channels, factory.keywords() | {"resolution": None}))
+    if key not in _knobs:
+        with torch.random.fork_rng(devices=[]):
+            whole, empty = (partial(_unscaled, factory, device) for device in ("cpu", "meta"))
+            _knobs[key] = knobs(whole, _whichever(empty, whole), _image(factory))
+    return _knobs[key]
+
+
+def _unscaled(factory: Factory, device: str) -> nn.Module:
+    """Return the module that a callable makes, or a copy of one that is given, on a device."""
+    made_by = imported(factory.callable)
+    with torch.device(device):
+        module = made(made_by, named=factory.keywords())
+    return deepcopy(module).to(device) if module is made_by else module
+
+
+def _whichever(first: Callable[[], nn.Module], other: Callable[[], nn.Module]) -> Callable[[], nn.Module]:
+    """Return what makes a module the first way, or else the other one where that one does not go."""
+    try:
+        first()
+    except ScalenetError:
+        return other
+    return first
+
+
+def _image(factory: Factory) -> Tensor:
+    return torch.zeros(1, factory.channels, *factory.size)
+
+
+def _own_parameters(made_by: Any) -> dict[str, inspect.Parameter]:
+    """Return the arguments of a callable by name; a module has none."""
+    if isinstance(made_by, nn.Module):
+        return {}
+    try:
+        return dict(inspect.signature(made_by).parameters)
+    except (TypeError, ValueError):  # it is written in C, or is nothing that can be called
+        return {}
 
 
 def _parameters(made_by: Callable[..., Any], path: str) -> dict[str, inspect.Parameter]:
@@ -134,10 +182,7 @@ def _parameters(made_by: Callable[..., Any], path: str) -> dict[str, inspect.Par
     hint = "write a function of width and depth that calls it; to count one module, give its --input"
     if not callable(made_by) or isinstance(made_by, nn.Module):
         raise ScalenetError(f"{path} is {type(made_by).__name__}, not a factory of networks", hint=hint)
-    try:
-        parameters = dict(inspect.signature(made_by).parameters)
-    except (TypeError, ValueError):  # written in C
-        parameters = {}
+    parameters = _own_parameters(made_by)
     missing = [name for name in (WIDTH, DEPTH) if name not in parameters]
     if missing:
         raise ScalenetError(f"{path} takes no argument {' and no '.join(map(repr, missing))}", hint=hint)

@@ -83,11 +83,14 @@ def find_config(network: Network) -> Config:
     )
 
 
-def from_factory(path: str) -> Architecture:
-    """Return the baseline that `package.module:factory` is, with its own defaults; its code is imported and run."""
+def from_factory(path: str, *, rewrite: bool = False) -> Architecture:
+    """Return the baseline that `package.module:factory` is, with its own defaults; its code is imported and run.
+
+    With `rewrite` it is any callable that makes a module, or a module, whose layers are given other sizes.
+    """
     from scalenet.model.factories import factory_of  # noqa: PLC0415 - runs others' code
 
-    factory = factory_of(path)
+    factory = factory_of(path, rewrite=rewrite)
     return Architecture(factory.name, factory, usual_rounding(factory))
 
 
@@ -350,8 +353,9 @@ def _base_words(base: BaseReference) -> list[str]:
 
 def _as_registered(base: BaseReference) -> tuple[str, Buildable | None]:
     """Return the word by which commands know a base, and what it stands for: nothing where only a file has it."""
-    if base.factory is not None:
-        return base.factory.callable, from_factory(base.factory.callable).network
+    if (own := base.factory) is not None:
+        word = f"{own.callable} --rewrite" if own.rewrite else own.callable
+        return word, from_factory(own.callable, rewrite=bool(own.rewrite)).network
     known = base.name in registry.installed_names()
     return base.name, registry.load(base.name).network if known else None
 
