@@ -231,6 +231,13 @@ def test_check_and_lock_measure_it_as_any_module(here, tmp_path):
     assert "not a factory of networks" in refused["problem"]
 
 
+def test_rewriting_without_its_package_says_how_to_get_it(here, scalenet, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch_pruning", None)
+    result = scalenet("scale", "--base", "ournets:module", "--rewrite", "--width", "2")
+    assert (result.exit_code, "pip install 'scalenet-torch[rewrite]'" in result.stderr) == (3, True)
+    assert scalenet("scale", "--base", "resnet18", "--rewrite").exit_code == 2
+
+
 def test_it_is_trained_and_evaluated(here, tmp_path):
     write_images(tmp_path / "images", {"dark": 80, "light": 170}, 12, size=8)
     network = library.load("ournets:plain").at(8)

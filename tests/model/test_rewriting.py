@@ -32,16 +32,19 @@ class Block(nn.Module):
 class Joined(nn.Module):
     def __init__(self):
         super().__init__()
-        self.one, self.two = nn.Conv2d(24, 16, 1), nn.Conv2d(24, 8, 3, padding=1)
-        self.after = nn.Conv2d(24, 24, 1)
+        self.stem, self.one, self.two = nn.Conv2d(3, 8, 1), nn.Conv2d(8, 16, 1), nn.Conv2d(8, 8, 3, padding=1)
+        self.after = nn.Conv2d(24, 5, 1)
 
-    def forward(self, maps):
-        return self.after(torch.cat([self.one(maps), self.two(maps)], 1))
+    def forward(self, images):
+        maps = self.stem(images)
+        return self.after(torch.cat([self.one(maps), self.two(maps)], 1)).mean((2, 3))
+
+def joined(): return Joined()
 
 def net(classes=10):
     blocks = nn.Sequential(Block(24), Block(24), Block(24))
-    return nn.Sequential(nn.Conv2d(3, 24, 3, 2, 1), blocks, Joined(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
-                         nn.Linear(24, classes))
+    return nn.Sequential(nn.Conv2d(3, 24, 3, 2, 1), blocks, nn.AdaptiveAvgPool2d(2), nn.Flatten(),
+                         nn.Linear(96, classes))
 
 class Splits(nn.Module):
     def __init__(self):
@@ -79,14 +82,18 @@ def scaled(folder, monkeypatch):
 
 
 def test_channels_that_belong_together_change_together(scaled):
-    """In shortcuts, depthwise convolutions, parameters and concatenations."""
+    """In shortcuts, depthwise convolutions, parameters, flattened maps and concatenations."""
     module = library.build(scaled("net", width=2.0))
     assert module[0].out_channels == 48
     assert (module[1][0].conv.groups, module[1][0].gamma.shape[0]) == (48, 48)
-    assert (module[2].one.out_channels, module[2].two.out_channels) == (32, 16)
-    assert (module[2].after.in_channels, module[2].after.out_channels) == (48, 48)
-    assert (module[5].in_features, module[5].out_features) == (48, 10)
+    assert (module[4].in_features, module[4].out_features) == (192, 10)
     assert module(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
+
+
+def test_channels_side_by_side_change_by_their_own(scaled):
+    module = library.build(scaled("joined", width=2.0))
+    assert (module.one.out_channels, module.two.out_channels) == (32, 16)
+    assert (module.after.in_channels, module.after.out_channels) == (48, 5)
 
 
 def test_equal_siblings_are_repeated_with_values_of_their_own(scaled):
