@@ -67,7 +67,7 @@ class Scored:
         return np.asarray(np.log2(np.maximum(1 - self.accuracies, least)))
 
     def mean(self, name: str) -> Estimate:
-        """Return a network's accuracy; its interval is for comparing, without what a seed does to all networks."""
+        """Return a network's accuracy; its interval leaves out what a seed does to all networks."""
         return self.accuracy({name: 1.0})
 
     def accuracy(self, weights: dict[str, float], *, together: int = 1) -> Estimate:

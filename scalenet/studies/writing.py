@@ -102,7 +102,10 @@ def _cards(found: Findings, folder: Path) -> Iterator[str]:
 
 
 def _figures(found: Findings) -> Iterator[tuple[str, str, str, list[Panel]]]:
-    level = f"Vertical lines are intervals at 95 % for comparing networks, over {found.judged_by()}."
+    level = (
+        f"Vertical lines are intervals at 95 % of each accuracy, over {found.judged_by()}. "
+        "Differences are known better, because seeds and images are the same: see the comparisons."
+    )
     if found.plan.images is not None:
         level += f" Chance is {100 * found.plan.images.chance:.1f} %."
     flops = _panel(found, "FLOPs, relative to the baseline", lambda point: found.facts(point.network).flops_ratio)
