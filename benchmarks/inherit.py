@@ -34,7 +34,7 @@ EPOCHS, TRAIN, HELD_OUT = 10, 2000, 1000
 RECIPE = {"batch_size": 32, "average.decay": 0.98}
 """Changes of the recipe `small_images`: smaller steps and shorter averages, for fewer images."""
 
-SCALED: dict[str, dict[str, Any]] = {"phi 1": {"phi": 1}, "depth 2": {"depth": 2}, "width 2": {"width": 2}}
+SCALED: dict[str, dict[str, Any]] = {"phi 1": {"phi": 1}, "depth 2": {"depth": 2}}
 
 
 def trained(network: Any, data: Path, folder: Path, *, seed: int, share: float, init: Path | None = None) -> Path:
@@ -96,23 +96,20 @@ def interval(values: Sequence[float]) -> str:
 def show(table: pd.DataFrame) -> None:
     """Print what was found, as Markdown."""
     curves = table.set_index("epoch").groupby(["network", "start", "seed"]).top1
-    by = {key: curve.sort_index() for key, curve in curves}
+    by = {key: 100 * curve.sort_index() for key, curve in curves}
     seeds = sorted(table.seed.unique())
-    print("| network | scratch | inherited, at once | after 1 | 2 | 5 | 10 epochs | epochs to scratch's end |")
+    print("| network | from scratch | inherited, at once | after 1 epoch | 2 | 5 | 10 | epochs until scratch's end |")
     print("|---|---|---|---|---|---|---|---|")
+    base = [by["small_resnet", "scratch", seed].iloc[-1] for seed in seeds]
+    print(f"| small_resnet | {interval(base)} |  |  |  |  |  |  |")
     for name in SCALED:
-        ends = [100 * by[name, "scratch", seed].iloc[-1] for seed in seeds]
+        ends = [by[name, "scratch", seed].iloc[-1] for seed in seeds]
         heirs = [by[name, "inherited", seed] for seed in seeds]
-        cells = [interval([100 * heir[epoch] for heir in heirs]) for epoch in (0, 1, 2, 5, EPOCHS)]
-        epochs = [reached(heir, end / 100) for heir, end in zip(heirs, ends, strict=True)]
+        cells = [interval([heir[epoch] for heir in heirs]) for epoch in (0, 1, 2, 5, EPOCHS)]
+        epochs = [reached(heir, end) for heir, end in zip(heirs, ends, strict=True)]
         print(
             f"| {name} | {interval(ends)} | {' | '.join(cells)} | {interval(epochs)} ({', '.join(map(str, epochs))}) |"
         )
-    print(
-        "| small_resnet |",
-        interval([100 * by["small_resnet", "scratch", seed].iloc[-1] for seed in seeds]),
-        "| | | | | | |",
-    )
 
 
 def main() -> None:
