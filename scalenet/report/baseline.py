@@ -26,7 +26,8 @@ _COLUMNS = ("name", "by", "training", "flops", "params", "short", "accuracy", "s
 def write_baseline_report(outcome: BaselineOutcome, folder: Path) -> Path:
     """Write `report.html` and `plots/trainings.svg` into a folder; return the page."""
     with style():
-        plot = trainings_plot(outcome.rows(), outcome.hunt.first)
+        known = outcome.standing.noise
+        plot = trainings_plot(outcome.rows(), outcome.hunt.first, noise=0.0 if known is None else known[0])
         drawn = svg(plot.figure)
     write_bytes(folder / "plots" / "trainings.svg", drawn, within=folder)
     title = f"Baseline of {outcome.hunt.space.name}, {outcome.hunt.limits}"
@@ -35,8 +36,11 @@ def write_baseline_report(outcome: BaselineOutcome, folder: Path) -> Path:
     return folder / "report.html"
 
 
-def trainings_plot(rows: Sequence[dict[str, Any]], first: int) -> Plot:
-    """Draw each member's short training in order, the best so far, and what chance alone is expected to reach."""
+def trainings_plot(rows: Sequence[dict[str, Any]], first: int, *, noise: float) -> Plot:
+    """Draw each member's short training in order, the best so far, and what chance alone is expected to reach.
+
+    `noise` is the variance of one training; the first members have the mean of two.
+    """
     drawn, axes = figure(3.4)
     known = [row for row in rows if row["short"] is not None]
     for by, kind in _KINDS.items():
@@ -47,30 +51,37 @@ def trainings_plot(rows: Sequence[dict[str, Any]], first: int) -> Plot:
     places, scores = np.array([row["training"] for row in known]), np.array([100 * row["short"] for row in known])
     axes.plot(places, np.maximum.accumulate(scores), color=INK, linewidth=1, drawstyle="steps-post")
     control = np.array([100 * row["short"] for row in known if row["training"] <= first])
-    axes.plot(places, expected_best(control, places), color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
+    axes.plot(
+        places, expected_best(control, places, more=100**2 * noise / 2), color=MUTED, linewidth=1, linestyle=(0, (4, 3))
+    )
     axes.set(xlabel="members trained", ylabel="accuracy after a short training, %")
     marks = [Line2D([], [], label=by, **MARKS[kind].line()) for by, kind in _KINDS.items()]
     lines = [
         Line2D([], [], label="best so far", color=INK, linewidth=1),
-        Line2D([], [], label="expected of chance", color=MUTED, linewidth=1, linestyle=(0, (4, 3))),
+        Line2D([], [], label="chance", color=MUTED, linewidth=1, linestyle=(0, (4, 3))),
     ]
     legend(drawn, [*(mark for mark in marks if any(row["by"] == mark.get_label() for row in known)), *lines])
     caption = (
-        "A mark is a member's short training. The dashed line is what the best of so many random members is "
-        "expected to score, going by the first ones: noise counts in it as in the marks."
+        "A mark is a member's short training, of the first, random ones the mean of two. The dashed line is what the "
+        "best of so many random members is expected to score, going by the first ones: noise counts as in the marks."
     )
     shown = f"{len(known)} members, the best {scores.max():.1f} %" if known else "no members"
     return Plot("trainings", "Accuracy against trainings", caption, shown, drawn)
 
 
-def expected_best(control: np.ndarray[Any, Any], places: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Return the expected best of so many random members, of which `control` are some: a normal distribution's."""
+def expected_best(
+    control: np.ndarray[Any, Any], places: np.ndarray[Any, Any], *, more: float = 0.0
+) -> np.ndarray[Any, Any]:
+    """Return the expected best of so many random members, of which `control` are some: a normal distribution's.
+
+    `more` is the variance that others have and the control has not.
+    """
     from scipy import special  # noqa: PLC0415 - slow to import
 
     if len(control) < 2:
         return np.full(len(places), control.max() if len(control) else np.nan)
     # Blom's approximation of the largest of n normal deviates
-    found: np.ndarray[Any, Any] = control.mean() + control.std(ddof=1) * special.ndtri(
+    found: np.ndarray[Any, Any] = control.mean() + np.sqrt(control.var(ddof=1) + more) * special.ndtri(
         np.maximum(0.5, (places - 0.375) / (places + 0.25))
     )
     return found
