@@ -261,7 +261,9 @@ class Trained:
         """Put the weights into a network of this architecture; its classifier stays where its classes are others."""
         same = classes == self.about.plan.classes
         wanted = {
-            name: value for name, value in network.state_dict().items() if same or not name.startswith(CLASSIFIER)
+            name: value
+            for name, value in network.state_dict().items()
+            if same or not (name.startswith(CLASSIFIER) or self._differs_by_classes(name, value, len(classes)))
         }
         given = {name: value for name, value in self.weights.items() if name in wanted}
         other = [name for name, value in wanted.items() if name not in given or given[name].shape != value.shape]
@@ -271,6 +273,13 @@ class Trained:
                 hint="--init takes weights of the same architecture; its resolution and classes may differ",
             )
         network.load_state_dict(given, strict=False)
+
+    def _differs_by_classes(self, name: str, value: Tensor, classes: int) -> bool:
+        """Return whether a factory's tensor has a row a class: nobody says what its classifier is called."""
+        own, before = self.weights.get(name), len(self.about.plan.classes)
+        if own is None or self.about.plan.config.factory is None or before == classes:
+            return False
+        return own.shape[:1] == (before,) and value.shape[:1] == (classes,) and own.shape[1:] == value.shape[1:]
 
 
 def write_weights(path: Path, weights: dict[str, Tensor], about: About) -> None:
