@@ -97,7 +97,11 @@ def test_the_digest_does_not_depend_on_the_name_or_the_layout() -> None:
     [
         ("expand: 6.0", "expnd: 6.0", "13: model.stages[1].expnd: unknown key (did you mean 'expand'?)"),
         ("block: mbconv", "blok: mbconv", "12: model.stages[0].blok: unknown key (did you mean 'block'?)"),
-        ("block: mbconv", "block: mbcon", "12: model.stages[0]: unknown block 'mbcon' (did you mean 'mbconv'?)"),
+        (
+            "block: mbconv",
+            "block: mbcon",
+            "12: model.stages[0]: unknown block 'mbcon' (did you mean 'mbconv' or 'mnas_mbconv'?)",
+        ),
         ("resolution:", "resolutoin:", "5: model.resolutoin: unknown key (did you mean 'resolution'?)"),
         ("width: 32", "widht: 32", "10: model.stem.widht: unknown key (did you mean 'width'?)"),
         ("{title:", "{titel:", "3: baseline.titel: unknown key (did you mean 'title'?)"),

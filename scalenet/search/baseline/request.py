@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scalenet.arch.errors import ScalenetError, nearest
-from scalenet.arch.validation import at_least
 from scalenet.search.request import TRAIN, Request
 
 if TYPE_CHECKING:
@@ -63,6 +62,7 @@ class BaselineRequest:
         """Refuse what no search for a baseline can do."""
         if self.flops is None:
             raise ScalenetError("members must cost the same to compare", hint="--flops 400M±2% says how much")
+        from scalenet.arch.validation import at_least  # noqa: PLC0415 - brings pydantic
         from scalenet.spaces.methods import METHODS  # noqa: PLC0415 - brings NumPy, and a command reads this for its help
 
         for option, value, known in (("method", self.method, METHODS), ("objective", self.objective, OBJECTIVES)):
