@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import fields
 from enum import StrEnum
 from functools import partial
@@ -19,12 +18,16 @@ from .errors import INTERRUPTED, plain_errors
 from .options import (
     IMAGES,
     KEPT,
-    MACHINE,
     OUTPUT,
     TRAINING,
     BatchSize,
     Changes,
+    Data,
+    Devices,
+    FewImages,
     Force,
+    Grace,
+    HeldOut,
     Json,
     Layout,
     LearningRate,
@@ -33,6 +36,9 @@ from .options import (
     SearchName,
     Storage,
     Strict,
+    Threads,
+    Trainings,
+    with_environment,
 )
 from .output import emit, emit_json, note
 from .search_report import FORMATS, watch
@@ -43,7 +49,6 @@ if TYPE_CHECKING:
 _what = partial(typer.Option, rich_help_panel="What is searched")
 _judged = partial(typer.Option, rich_help_panel=IMAGES)
 _long = partial(typer.Option, rich_help_panel=TRAINING)
-_here = partial(typer.Option, rich_help_panel=MACHINE)
 _kept = partial(typer.Option, rich_help_panel=KEPT)
 
 
@@ -82,18 +87,9 @@ def baseline_search(
     objective: Annotated[
         ObjectiveName, _what(help="What to rank by; paper: accuracy × (FLOPs / target)^-0.07.")
     ] = ObjectiveName.accuracy,
-    data: Annotated[
-        Path | None,
-        _judged(
-            metavar="DIR",
-            envvar="SCALENET_DATA",
-            help="Folder of class folders, of train/ and val/, of shards.  [default: embedded]",
-        ),
-    ] = None,
-    images: Annotated[int | None, _judged(min=2, help="Train on this many images only, drawn by --seed.")] = None,
-    held_out: Annotated[
-        float | None, _judged(help="Share to hold out where the data have no held-out images.  [default: 0.1]")
-    ] = None,
+    data: Data = None,
+    images: FewImages = None,
+    held_out: HeldOut = None,
     layout: Layout = None,
     strict: Strict = False,
     evaluate: Annotated[
@@ -123,24 +119,13 @@ def baseline_search(
     time_limit: Annotated[
         str | None, _long(metavar="TIME", help="Train for about so long, and as many epochs as that holds: 8h.")
     ] = None,
-    workers: Annotated[
-        int | None,
-        _here(min=1, envvar="SCALENET_WORKERS", help="Trainings at a time here.  [default: one a core or GPU]"),
-    ] = None,
-    threads: Annotated[int, _here(min=1, help="Threads of each training.")] = BaselineRequest.threads,
-    device: Annotated[
-        str | None,
-        _here(
-            envvar="SCALENET_DEVICE",
-            help="cpu, cuda (each worker another GPU), cuda:1, or cuda:0,cuda:2.  [default: cuda where there is one]",
-        ),
-    ] = None,
+    workers: Trainings = None,
+    threads: Threads = BaselineRequest.threads,
+    device: Devices = None,
     output: Annotated[Path, _kept("--output", "-o", metavar="DIR", help="Folder of the search.")] = FOLDER,
     storage: Storage = None,
     name: SearchName = None,
-    grace: Annotated[
-        int, _kept(min=1, help="Seconds without a sign of life after which a worker counts as dead.")
-    ] = BaselineRequest.grace,
+    grace: Grace = BaselineRequest.grace,
     force: Force = False,
     dry_run: Annotated[
         bool,
@@ -161,12 +146,7 @@ def baseline_search(
     scalenet baseline-search --flops 5M --data photos --dry-run
     scalenet grid-search --base runs/baseline/baseline.yaml --data photos
     """
-    given = locals()
-    for option in ("recipe", "data"):  # those of the environment are meant for all trainings of scalenet's own
-        if evaluate != TRAIN and str(given[option]) == os.environ.get(f"SCALENET_{option.upper()}"):
-            given[option] = None
-    if evaluate == TRAIN:
-        given["changes"] = [*os.environ.get("SCALENET_SET", "").split(), *(changes or [])]
+    given = with_environment(locals())
     given |= {"method": method.value, "objective": objective.value}
     from scalenet.search.baseline.hunting import baseline_search as ask
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import fields
 from enum import StrEnum
 from functools import partial
@@ -18,16 +17,24 @@ from .headings import under
 from .options import (
     IMAGES,
     KEPT,
-    MACHINE,
     OUTPUT,
     TRAINING,
     Changes,
+    Data,
+    Devices,
+    FewImages,
+    Grace,
+    HeldOut,
     Json,
     Layout,
+    Rates,
     RecipeName,
     SearchName,
     Storage,
     Strict,
+    Threads,
+    Trainings,
+    with_environment,
 )
 from .output import emit_json, note
 from .search_report import emit_answer, emit_candidates, watch
@@ -40,7 +47,6 @@ _what = partial(typer.Option, rich_help_panel="What is searched")
 _judged = partial(typer.Option, rich_help_panel=JUDGED)
 _long = partial(typer.Option, rich_help_panel="How much is trained")
 _wins = partial(typer.Option, rich_help_panel="What wins")
-_here = partial(typer.Option, rich_help_panel=MACHINE)
 _kept = partial(typer.Option, rich_help_panel=KEPT)
 _output = partial(typer.Option, rich_help_panel=OUTPUT)
 
@@ -80,19 +86,9 @@ def grid_search(
             "'python my_train.py --config {config} --epochs {budget} --seed {seed}'.",
         ),
     ] = TRAIN,
-    data: Annotated[
-        Path | None,
-        _judged(
-            metavar="DIR",
-            envvar="SCALENET_DATA",
-            help="Folder of class folders, of train/ and val/, of shards.  [default: embedded]",
-        ),
-    ] = None,
-    images: Annotated[int | None, _judged(min=2, help="Train on this many images only, drawn by --seed.")] = None,
-    held_out: Annotated[
-        float | None,
-        _judged(help="Share to hold out where the data have no held-out images.  [default: 0.1]"),
-    ] = None,
+    data: Data = None,
+    images: FewImages = None,
+    held_out: HeldOut = None,
     folds: Annotated[
         int | None, _judged(min=2, help="Hold every image out once instead, by so many seeds: each has its own fold.")
     ] = None,
@@ -107,13 +103,7 @@ def grid_search(
     learning_rate: Annotated[
         float | None, _judged(help="Peak learning rate, or {learning_rate}.  [default: what a pilot finds]")
     ] = None,
-    rates: Annotated[
-        str | None,
-        _judged(
-            metavar="RATES",
-            help="Learning rates that the pilot tries: 0.01,0.03,0.1.  [default: three around the recipe's]",
-        ),
-    ] = None,
+    rates: Rates = None,
     epochs: Annotated[
         int | None, _long(min=1, help="Epochs of each training, or {budget}.  [default: the recipe's]")
     ] = None,
@@ -146,24 +136,13 @@ def grid_search(
     proxies: Annotated[
         bool, _wins("--proxies", help="Training-free scores too (synflow, NASWOT, Zen), and how they rank.")
     ] = False,
-    workers: Annotated[
-        int | None,
-        _here(min=1, envvar="SCALENET_WORKERS", help="Trainings at a time here.  [default: one a core or GPU]"),
-    ] = None,
-    threads: Annotated[int, _here(min=1, help="Threads of each training.")] = Request.threads,
-    device: Annotated[
-        str | None,
-        _here(
-            envvar="SCALENET_DEVICE",
-            help="cpu, cuda (each worker another GPU), cuda:1, or cuda:0,cuda:2.  [default: cuda where there is one]",
-        ),
-    ] = None,
+    workers: Trainings = None,
+    threads: Threads = Request.threads,
+    device: Devices = None,
     output: Annotated[Path, _kept("--output", "-o", metavar="DIR", help="Folder of the search.")] = FOLDER,
     storage: Storage = None,
     name: SearchName = None,
-    grace: Annotated[
-        int, _kept(min=1, help="Seconds without a sign of life after which a worker counts as dead.")
-    ] = Request.grace,
+    grace: Grace = Request.grace,
     force: Annotated[bool, _kept("--force", help="Discard another search in the folder.")] = False,
     begin: Annotated[
         bool, _kept("--begin", help="Begin the search and train nothing: `search workers` starts jobs that do.")
@@ -183,12 +162,7 @@ def grid_search(
     scalenet grid-search --base mobilenet_v2 --resolution 64 --data photos --dry-run
     scalenet search status runs/photos
     """
-    given = locals()
-    for option in ("recipe", "data"):  # those of the environment are meant for all trainings of scalenet's own
-        if evaluate != TRAIN and str(given[option]) == os.environ.get(f"SCALENET_{option.upper()}"):
-            given[option] = None
-    if evaluate == TRAIN:
-        given["changes"] = [*os.environ.get("SCALENET_SET", "").split(), *(changes or [])]
+    given = with_environment(locals())
     given["objective"] = objective.value
     search = asked_for(given)
     if dry_run:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import typer
 
 from scalenet.arch.quantities import parse_size
+from scalenet.search.request import TRAIN
 
 from .output import Format
 
@@ -101,6 +103,58 @@ Layout: TypeAlias = Annotated[
         rich_help_panel=IMAGES,
     ),
 ]
+Data: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        envvar="SCALENET_DATA",
+        help="Folder of class folders, of train/ and val/, of shards.  [default: embedded]",
+        rich_help_panel=IMAGES,
+    ),
+]
+FewImages: TypeAlias = Annotated[
+    int | None, typer.Option(min=2, help="Train on this many images only, drawn by --seed.", rich_help_panel=IMAGES)
+]
+HeldOut: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        help="Share to hold out where the data have no held-out images.  [default: 0.1]", rich_help_panel=IMAGES
+    ),
+]
+Rates: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RATES",
+        help="Learning rates that the pilot tries: 0.01,0.03,0.1.  [default: three around the recipe's]",
+        rich_help_panel=TRAINING,
+    ),
+]
+Trainings: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        min=1,
+        envvar="SCALENET_WORKERS",
+        help="Trainings at a time here.  [default: one a core or GPU]",
+        rich_help_panel=MACHINE,
+    ),
+]
+Threads: TypeAlias = Annotated[int, typer.Option(min=1, help="Threads of each training.", rich_help_panel=MACHINE)]
+Devices: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--device",
+        envvar="SCALENET_DEVICE",
+        help="cpu, cuda (each worker another GPU), cuda:1, or cuda:0,cuda:2.  [default: cuda where there is one]",
+        rich_help_panel=MACHINE,
+    ),
+]
+Grace: TypeAlias = Annotated[
+    int,
+    typer.Option(
+        min=1, help="Seconds without a sign of life after which a worker counts as dead.", rich_help_panel=KEPT
+    ),
+]
 Force: TypeAlias = Annotated[bool, typer.Option("--force", help="Replace files that exist.", rich_help_panel=KEPT)]
 ResolutionText: TypeAlias = Annotated[
     str | None, typer.Option("--resolution", metavar="SIZE", help="Input size instead of its own: 224 or 511x513.")
@@ -126,6 +180,18 @@ Target: TypeAlias = Annotated[
 
 _LARGEST_PHI = 100
 """The largest φ: 2^100 times the FLOPs."""
+
+
+def with_environment(given: dict[str, Any]) -> dict[str, Any]:
+    """Return options as they are meant: what the environment says is for scalenet's own trainings."""
+    own = given["evaluate"] == TRAIN
+    meant = dict(given)
+    for option in ("recipe", "data"):
+        if not own and str(given[option]) == os.environ.get(f"SCALENET_{option.upper()}"):
+            meant[option] = None
+    if own:
+        meant["changes"] = [*os.environ.get("SCALENET_SET", "").split(), *(given["changes"] or [])]
+    return meant
 
 
 def the_source(data: Path | None, layout: str | None, say: Callable[[str], None]) -> Source | None:

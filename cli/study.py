@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -14,7 +13,27 @@ from scalenet.search.request import EMBEDDED_BASE, TRAIN, Request
 
 from .errors import INTERRUPTED, plain_errors
 from .headings import under
-from .options import IMAGES, KEPT, MACHINE, OUTPUT, TRAINING, Changes, Json, Layout, RecipeName, Storage, Strict
+from .options import (
+    IMAGES,
+    KEPT,
+    OUTPUT,
+    TRAINING,
+    Changes,
+    Data,
+    Devices,
+    FewImages,
+    Grace,
+    HeldOut,
+    Json,
+    Layout,
+    Rates,
+    RecipeName,
+    Storage,
+    Strict,
+    Threads,
+    Trainings,
+    with_environment,
+)
 from .output import emit, emit_json, note
 from .search_report import FORMATS, bars
 
@@ -25,7 +44,6 @@ JUDGED = "How a network is judged"
 _what = partial(typer.Option, rich_help_panel="What is compared")
 _judged = partial(typer.Option, rich_help_panel=JUDGED)
 _long = partial(typer.Option, rich_help_panel="How much is trained")
-_here = partial(typer.Option, rich_help_panel=MACHINE)
 _kept = partial(typer.Option, rich_help_panel=KEPT)
 _output = partial(typer.Option, rich_help_panel=OUTPUT)
 
@@ -46,18 +64,9 @@ def study(
     upsample: Annotated[
         bool, _what("--upsample", help="Let networks see more pixels than the images have: these are blown up.")
     ] = False,
-    data: Annotated[
-        Path | None,
-        _judged(
-            metavar="DIR",
-            envvar="SCALENET_DATA",
-            help="Folder of class folders, of train/ and val/, of shards.  [default: embedded]",
-        ),
-    ] = None,
-    images: Annotated[int | None, _judged(min=2, help="Train on this many images only, drawn by --seed.")] = None,
-    held_out: Annotated[
-        float | None, _judged(help="Share to hold out where the data have no held-out images.  [default: 0.1]")
-    ] = None,
+    data: Data = None,
+    images: FewImages = None,
+    held_out: HeldOut = None,
     layout: Layout = None,
     strict: Strict = False,
     evaluate: Annotated[
@@ -76,13 +85,7 @@ def study(
     learning_rate: Annotated[
         float | None, _judged(help="Peak learning rate of all networks.  [default: what a pilot finds]")
     ] = None,
-    rates: Annotated[
-        str | None,
-        _judged(
-            metavar="RATES",
-            help="Learning rates that the pilot tries: 0.01,0.03,0.1.  [default: three around the recipe's]",
-        ),
-    ] = None,
+    rates: Rates = None,
     epochs: Annotated[
         int | None, _long(min=1, help="Epochs of each training, or {budget}.  [default: the recipe's]")
     ] = None,
@@ -93,23 +96,15 @@ def study(
     time_limit: Annotated[
         str | None, _long(metavar="TIME", help="Train for so many epochs as fit into about so long: 30min.")
     ] = None,
-    workers: Annotated[
-        int | None,
-        _here(min=1, envvar="SCALENET_WORKERS", help="Trainings at a time here.  [default: one a core or GPU]"),
-    ] = None,
-    threads: Annotated[int, _here(min=1, help="Threads of each training.")] = Request.threads,
-    device: Annotated[
-        str | None,
-        _here(envvar="SCALENET_DEVICE", help="cpu, cuda, cuda:1, or cuda:0,cuda:2.  [default: cuda if there is one]"),
-    ] = None,
+    workers: Trainings = None,
+    threads: Threads = Request.threads,
+    device: Devices = None,
     output: Annotated[Path, _kept("--output", "-o", metavar="DIR", help="Folder of the study.")] = Path("runs/study"),
     storage: Storage = None,
     name: Annotated[
         str | None, _kept("--name", help="Name of the study in --storage.  [default: the folder's]")
     ] = None,
-    grace: Annotated[
-        int, _kept(min=1, help="Seconds without a sign of life after which a worker counts as dead.")
-    ] = Request.grace,
+    grace: Grace = Request.grace,
     force: Annotated[bool, _kept("--force", help="Discard another study in the folder.")] = False,
     dry_run: Annotated[
         bool, _output("--dry-run", help="List the networks, their costs, and about how long it takes; train nothing.")
@@ -125,12 +120,7 @@ def study(
     scalenet study methods --base mobilenet_v2 --resolution 64 --data photos --time-limit 8h -o runs/methods
     scalenet study single-dimension --data photos --resolution 16 --dry-run
     """
-    given = locals()
-    for option in ("recipe", "data"):  # those of the environment are meant for all trainings of scalenet's own
-        if evaluate != TRAIN and str(given[option]) == os.environ.get(f"SCALENET_{option.upper()}"):
-            given[option] = None
-    if evaluate == TRAIN:
-        given["changes"] = [*os.environ.get("SCALENET_SET", "").split(), *(changes or [])]
+    given = with_environment(locals())
     found = _asked_for(given)
     if dry_run:
         for line in found.expected():
