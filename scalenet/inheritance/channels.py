@@ -131,7 +131,9 @@ class Sources:
     def _choose(self, way: Way, units: list[int], worth: Mapping[int, float]) -> None:
         known = self.old.ways.get(way, [])
         if units and not known:
-            raise NoWayError(way)
+            error = NoWayError("channels take a way that none takes in the other network")
+            error.way = way
+            raise error
         if len(units) < len(known):
             self.lost[way] = len(known) - len(units)
             known = sorted(sorted(known, key=lambda unit: -worth.get(unit, 0.0))[: len(units)])
@@ -148,11 +150,9 @@ class Sources:
 
 
 class NoWayError(MisfitError):
-    """Channels pass places together that none passed together in the other network."""
+    """Channels pass places together, their `way`, that none passed together in the other network."""
 
-    def __init__(self, way: Way) -> None:
-        super().__init__("channels take a way that none takes in the other network")
-        self.way = way
+    way: Way = ()
 
 
 def equal_parts(row: list[int], count: int) -> list[list[int]]:
