@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from scalenet._version import __version__
@@ -19,7 +18,6 @@ from scalenet.search.answer.trainings import cost_spread
 from scalenet.search.evaluators import Table, the_evaluator
 from scalenet.search.plan import Images, Plan
 from scalenet.search.request import EMBEDDED_BASE
-from scalenet.search.rungs.pilot import Pilot, around, epochs_of
 from scalenet.search.rungs.race import Race, fewest, fitting, race
 from scalenet.search.rungs.schedule import FACTOR, Schedule, halving, spent
 from scalenet.search.setting import Setting, read_time, the_base, the_recipe, the_source
@@ -72,20 +70,10 @@ class Asked(Setting):
         saves = spent(halved, candidates) <= spent(exhaustive, candidates) / 2
         return halved if asked or saves else exhaustive
 
-    @cached_property
-    def pilot(self) -> Pilot | None:
-        """The pilot that finds the learning rate; None where it is given, or others know it."""
-        request, recipe = self.request, self.recipe
-        rates = request.pilot_rates
-        if rates is None and recipe is not None and not request.fixes_rate:
-            rates = around(recipe.optimizer.lr)
-        if rates is None:
-            return None
-        pilot = Pilot(rates=tuple(sorted(rates)), seeds=(request.seed,), cost=1 / self.grid.product)
-        if recipe is None:
-            return pilot.changed(budget=epochs_of(self.budget))
-        budget = epochs_of(self.budget, self.train_images() / recipe.batch_size)
-        return pilot.changed(budget=budget, by="loss", classes=self.base.network.classes)
+    @property
+    def pilot_cost(self) -> float:
+        """What a training of the pilot costs: it trains the baseline."""
+        return 1 / self.grid.product
 
     def _race(self) -> Race | None:
         """Return the race that is asked for or usual, None where there is none."""

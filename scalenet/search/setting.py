@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from scalenet.arch.quantities import parse_seconds, parse_size
 from scalenet.scaling.scaler import load
 from scalenet.search.evaluators import Given
 from scalenet.search.request import TRAIN
+from scalenet.search.rungs.pilot import Pilot, around, epochs_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -33,7 +35,7 @@ _RECIPE = "search"
 
 
 @dataclass(frozen=True)
-class Setting:
+class Setting(ABC):
     """What trains networks; `evaluator` is None for scalenet's own training, which has a `recipe`."""
 
     request: Request
@@ -43,9 +45,14 @@ class Setting:
     evaluator: Evaluator | None
 
     @property
+    @abstractmethod
     def models(self) -> Sequence[Buildable]:
         """The networks that are trained."""
-        raise NotImplementedError
+
+    @property
+    def pilot_cost(self) -> float:
+        """What a training of the pilot costs, in one of these networks that is as long."""
+        return 1.0
 
     @property
     def keeps_answers(self) -> bool:
@@ -62,6 +69,21 @@ class Setting:
     def budget(self) -> int | None:
         """How long a whole training is."""
         return self.request.epochs if self.recipe is None else self.recipe.epochs
+
+    @cached_property
+    def pilot(self) -> Pilot | None:
+        """The pilot that finds the learning rate; None where it is given, or others know it."""
+        request, recipe = self.request, self.recipe
+        rates = request.pilot_rates
+        if rates is None and recipe is not None and not request.fixes_rate:
+            rates = around(recipe.optimizer.lr)
+        if rates is None:
+            return None
+        pilot = Pilot(rates=tuple(sorted(rates)), seeds=(request.seed,), cost=self.pilot_cost)
+        if recipe is None:
+            return pilot.changed(budget=epochs_of(self.budget))
+        budget = epochs_of(self.budget, self.train_images() / recipe.batch_size)
+        return pilot.changed(budget=budget, by="loss", classes=self.base.network.classes)
 
     def device(self) -> str:
         """Return where trainings run: other evaluators than scalenet's own see every GPU unless it is said which."""

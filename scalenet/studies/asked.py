@@ -17,7 +17,6 @@ from scalenet.scaling.rules import PAPER_COEFFICIENTS
 from scalenet.scaling.scaler import scale_by
 from scalenet.search.answer.coefficients import load_coefficients
 from scalenet.search.evaluators import the_evaluator
-from scalenet.search.rungs.pilot import Pilot, around, epochs_of
 from scalenet.search.setting import Setting, read_time, the_base, the_recipe, the_source
 from scalenet.studies.definition import Definition, load_study
 from scalenet.studies.plan import Placed, Plan, facts_of
@@ -62,21 +61,6 @@ class Asked(Setting):
     def seeds(self) -> tuple[int, ...]:
         """The seeds of every network."""
         return tuple(range(self.request.seed, self.request.seed + self.request.seeds))
-
-    @cached_property
-    def pilot(self) -> Pilot | None:
-        """The pilot that finds the learning rate; None where it is given, or others know it."""
-        request, recipe = self.request, self.recipe
-        rates = request.pilot_rates
-        if rates is None and recipe is not None and not request.fixes_rate:
-            rates = around(recipe.optimizer.lr)
-        if rates is None:
-            return None
-        pilot = Pilot(rates=tuple(sorted(rates)), seeds=(request.seed,))
-        if recipe is None:
-            return pilot.changed(budget=epochs_of(self.budget))
-        budget = epochs_of(self.budget, self.train_images() / recipe.batch_size)
-        return pilot.changed(budget=budget, by="loss", classes=self.base.model.head.classes)
 
     @cached_property
     def piloted(self) -> Config:
