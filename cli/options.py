@@ -197,16 +197,13 @@ def with_environment(given: dict[str, Any]) -> dict[str, Any]:
 def the_source(data: Path | None, layout: str | None, say: Callable[[str], None]) -> Source | None:
     """Return the images of a folder, if one is given, and say what was found there."""
     from scalenet.arch.errors import ScalenetError
-    from scalenet.training.sources import find_source
+    from scalenet.training.sources import told_source
 
     if data is None:
         if layout is not None:
             raise ScalenetError("--layout is for the images of --data")
         return None
-    source = find_source(data, layout or "auto")  # type: ignore[arg-type]
-    for line in source.lines():
-        say(line)
-    return source
+    return told_source(data, layout, say)  # type: ignore[arg-type]
 
 
 def load_at(target: str, resolution: str | None) -> Architecture:

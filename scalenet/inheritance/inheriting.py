@@ -19,7 +19,7 @@ from scalenet.training import runs
 from scalenet.training.calls import decoders
 from scalenet.training.checkpoint import About, Inherited, Trained, read_trained
 from scalenet.training.devices import usable_device
-from scalenet.training.sources import Source, find_source
+from scalenet.training.sources import Source, told_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,7 +87,7 @@ def inherit(
     trained = weights if isinstance(weights, Trained) else read_trained(weights)
     wanted = find_config(config)
     about = about_heir(trained, wanted, seed=seed)
-    source = _source(data, layout, hear)
+    source = None if data is None else told_source(data, layout, hear)
     images = None
     if changes_outputs(trained.about, about):
         images = sample(trained.about, source, size=pixels(about.preprocessing), note=hear)
@@ -154,15 +154,6 @@ def _scores(
     ]
     hear(f"{percentage(scores[0].top1)} of answers were right before, {percentage(scores[1].top1)} are now")
     return scores[0].top1, scores[1].top1
-
-
-def _source(data: str | Path | Source | None, layout: Layout | None, hear: Callable[[str], None]) -> Source | None:
-    if data is None or isinstance(data, Source):
-        return data
-    source = find_source(Path(data), layout or "auto")
-    for line in source.lines():
-        hear(line)
-    return source
 
 
 def _config(wanted: Config, about: About) -> Config:

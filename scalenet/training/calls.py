@@ -25,7 +25,7 @@ from scalenet.training.recipe import Recipe, asked_recipe
 from scalenet.training.runs import PARTS, Reading
 from scalenet.training.scoring import Evaluation
 from scalenet.training.selection import HELD_OUT
-from scalenet.training.sources import Source, find_source
+from scalenet.training.sources import Source, told_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -214,12 +214,7 @@ def _source(data: str | Path | Source | None, layout: Layout | None, hear: Calla
         if layout is not None:
             raise ScalenetError("layout is for the images of a folder", hint="give data too")
         return None
-    if isinstance(data, Source):
-        return data
-    source = find_source(_path(data, "folder of images"), layout or "auto")
-    for line in source.lines():
-        hear(line)
-    return source
+    return told_source(data if isinstance(data, Source) else _path(data, "folder of images"), layout, hear)
 
 
 def _path(value: Any, what: str) -> Path:

@@ -18,7 +18,7 @@ from scalenet.training.shards import find_shards, read_shards
 from scalenet.training.tree import LOST, LeftOut, Why, scan, unused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from scalenet.training.tree import Folder
 
@@ -77,6 +77,16 @@ class Source:
         lost = [one for one in self.left_out if one.why in LOST]
         if lost:
             raise DataError(f"{self.root}: {'; '.join(unused(lost))}", hint="without --strict they are left out")
+
+
+def told_source(data: str | Path | Source, layout: Layout | None, hear: Callable[[str], None]) -> Source:
+    """Return the images of a folder, and say what was found there; of a source that was said before."""
+    if isinstance(data, Source):
+        return data
+    source = find_source(data, layout or "auto")
+    for line in source.lines():
+        hear(line)
+    return source
 
 
 def find_source(directory: str | Path, layout: Layout = "auto") -> Source:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from scalenet.arch.errors import ScalenetError, UnknownNameError
 from scalenet.arch.files import check_place
 from scalenet.exchange.runtimes.quantizing import EMBEDDED, find_parts
-from scalenet.training.sources import Source, find_source
+from scalenet.training.sources import told_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,13 +53,7 @@ def find_images(subject: Subject, calibrate: Any, layout: Any, workers: int, hea
         raise ScalenetError(
             f"{subject.name} is a description: accuracy is of trained weights", hint="give the folder of a training"
         )
-    source = None
-    if isinstance(calibrate, Source):
-        source = calibrate
-    elif str(calibrate) != EMBEDDED:
-        source = find_source(calibrate, layout or "auto")
-        for line in source.lines():
-            hear(line)
+    source = None if str(calibrate) == EMBEDDED else told_source(calibrate, layout, hear)
     parts = find_parts(subject.trained, source, workers=workers)
     counts = len(parts.calibration.labels), len(parts.measured.labels)
     hear(f"ranges by {counts[0]} images to train on, accuracies on {counts[1]} held-out ones")
