@@ -61,7 +61,8 @@ class BaselineRequest:
     def __post_init__(self) -> None:
         """Refuse what no search for a baseline can do."""
         if self.flops is None:
-            raise ScalenetError("members must cost the same to compare", hint="--flops 400M±2% says how much")
+            hint = "--flops 400M±2% says how much; `scalenet spaces` lists what those of each space cost"
+            raise ScalenetError("members must cost the same to compare", hint=hint)
         from scalenet.arch.validation import at_least  # noqa: PLC0415 - brings pydantic
         from scalenet.spaces.methods import METHODS  # noqa: PLC0415 - brings NumPy, and a command reads this for its help
 
