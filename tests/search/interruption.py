@@ -8,8 +8,12 @@ from pathlib import Path
 
 def workers(pid: int) -> list[int]:
     """Return the workers of a search's process: what was forked from its server (read from Linux's /proc)."""
-    servers = [child for child in _children(pid) if b"forkserver" in Path(f"/proc/{child}/cmdline").read_bytes()]
-    return [worker for server in servers for worker in _children(server)]
+    return [worker for server in servers(pid) for worker in _children(server)]
+
+
+def servers(pid: int) -> list[int]:
+    """Return the servers that a search's workers are forked from: one, from before the first worker starts."""
+    return [child for child in _children(pid) if b"forkserver" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
 def _children(pid: int) -> list[int]:

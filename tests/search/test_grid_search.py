@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import yaml
 from commands import SCALENET
-from interruption import workers
+from interruption import servers, workers
 
 import scalenet
 from scalenet.arch.config import load_config
@@ -287,6 +287,14 @@ def test_an_old_answer_does_not_stay_while_more_is_asked(finished, tiny, tmp_pat
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
     assert (process.returncode, (output / "report.html").exists()) == (130, False), stderr
+
+
+def test_ctrl_c_while_the_first_worker_starts_ends_it_too(tiny, tmp_path):
+    process = commands.start(command(tiny, tmp_path / "run", "--epochs", "20000"), cwd=tiny)
+    wait_for(lambda: servers(process.pid))
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stderr.splitlines()[-1]) == (130, "scalenet: interrupted"), stderr
 
 
 def test_the_ties_get_more_seeds(finished, tiny, tmp_path):

@@ -97,7 +97,8 @@ class _Crew:
         ours = sorted(name for name in modules if name.startswith("scalenet."))
         _CONTEXT.set_forkserver_preload([be_worker.__module__, *ours])
         for task in tasks:
-            self.workers.append(_Worker(task))
+            with _unheard():
+                self.workers.append(_Worker(task))
 
     def at_work(self) -> bool:
         """Return whether any is at work; bury the dead, and let others follow them.
@@ -108,7 +109,8 @@ class _Crew:
             if worker.process.is_alive() or worker.ended():
                 continue
             self._bury(worker)
-            self.workers[number] = _Worker(worker.task)
+            with _unheard():
+                self.workers[number] = _Worker(worker.task)
         if any(worker.process.is_alive() for worker in self.workers):
             return True
         if not (self.board.stopped() or self.board.fill().finished):
@@ -153,7 +155,7 @@ class _Worker:
         self.errors, sender = _CONTEXT.Pipe(duplex=False)
         environment = {**os.environ, **task.environment}  # the server's is as old as the server
         self.process = _CONTEXT.Process(target=be_worker, args=(task, self.name, environment, sender))
-        with _unheard(), off_the_path(), without_main():
+        with off_the_path(), without_main():
             self.process.start()
         sender.close()
 
@@ -168,7 +170,10 @@ class _Worker:
 
 @contextmanager
 def _unheard() -> Iterator[None]:
-    """Let Ctrl-C wait, and not reach at all what is started in here: it would print a traceback while it loads."""
+    """Let Ctrl-C wait until a worker that is started in here is known as one, which is to be ended.
+
+    It does not reach at all what is started: that would print a traceback while it loads.
+    """
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
