@@ -18,7 +18,7 @@ from scalenet.arch import blocks, strict_yaml
 from scalenet.arch.amounts import Whole
 from scalenet.arch.convention import OF_CONVNETS
 from scalenet.arch.errors import ConfigError, nearest
-from scalenet.arch.factory import Factory
+from scalenet.arch.factory import Factory, check_one_network
 from scalenet.arch.files import read_text, write_text
 from scalenet.arch.options import Positive
 from scalenet.arch.records import Record
@@ -258,10 +258,7 @@ class Config(Record):
 
     @model_validator(mode="after")
     def _one_network(self) -> Config:
-        if self.described is None and self.factory is None:
-            raise ValueError("model: missing")
-        if self.described is not None and self.factory is not None:
-            raise ValueError("model and factory exclude each other")
+        check_one_network(self.described, self.factory)
         return self
 
     @property

@@ -34,6 +34,14 @@ Size: TypeAlias = Positive | Annotated[float, Field(gt=0, allow_inf_nan=False)]
 """A width or a depth: a whole number stays one when it is scaled, any other is handed over as it is."""
 
 
+def check_one_network(model: Record | None, factory: Factory | None) -> None:
+    """Raise ValueError unless a network is given once: as a description of layers, or as the call of a factory."""
+    if model is None and factory is None:
+        raise ValueError("model: missing")
+    if model is not None and factory is not None:
+        raise ValueError("model and factory exclude each other")
+
+
 class Factory(Record):
     """A call that makes a network: width and depth, which scaling moves, and what else the callable takes.
 
@@ -108,5 +116,5 @@ class Factory(Record):
         """Return what to raise where only a description of layers will do."""
         return ScalenetError(
             f"{self.callable} is a factory: this needs a description of layers",
-            hint="scale, cost, show, diff, latency, train, grid-search, lock and check take factories",
+            hint="scale, cost, show, diff, latency, train, grid-search, study, lock and check take factories",
         )

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from scalenet._version import __version__
 from scalenet.arch.config import Multiplier, as_data, as_record
 from scalenet.arch.errors import ConfigError, ScalenetError
-from scalenet.arch.factory import Factory
+from scalenet.arch.factory import Factory, check_one_network
 from scalenet.arch.records import Record
 from scalenet.arch.spec import Architecture, Model
 from scalenet.search.rungs.pilot import Pilot
@@ -20,6 +20,8 @@ from scalenet.search.space.objective import Objective
 from scalenet.training.recipe import Recipe
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from scalenet.arch.spec import Buildable
 
 
@@ -80,9 +82,7 @@ class Plan(Record):
             data["pilot"] = data.get("pilot", {}).get("rates")  # its seeds and budget stay those it began with
         found = [key for key in Plan.model_fields if mine.get(key) != theirs.get(key) and key not in _FREE]
         if "sources" in found:
-            names = sorted({*self.sources, *other.sources})
-            changed = [name for name in names if self.sources.get(name) != other.sources.get(name)]
-            found[found.index("sources")] = f"the contents of {' and '.join(changed)}"
+            found[found.index("sources")] = changed_contents(self.sources, other.sources)
         return found + ["latency"] * (self.objective.latency != other.objective.latency)
 
     @property
@@ -97,8 +97,7 @@ class Plan(Record):
 
     @model_validator(mode="after")
     def _one_network(self) -> Plan:
-        if (self.model is None) == (self.factory is None):
-            raise ValueError("model: missing" if self.model is None else "model and factory exclude each other")
+        check_one_network(self.model, self.factory)
         return self
 
     def judged(self) -> str:
@@ -118,6 +117,13 @@ def recorded(data: dict[str, Any], place: str) -> Plan:
         raise ScalenetError(
             f"{place}: begun by scalenet {writer}, whose plan this one cannot read: {error.message}", hint=hint
         ) from None
+
+
+def changed_contents(sources: Mapping[str, str], others: Mapping[str, str]) -> str:
+    """Return which sources have other digests, in words."""
+    names = sorted({*sources, *others})
+    changed = [name for name in names if sources.get(name) != others.get(name)]
+    return f"the contents of {' and '.join(changed)}"
 
 
 _FREE = ("grid", "objective", "schedule", "search")

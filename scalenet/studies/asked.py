@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from scalenet._version import __version__
 from scalenet.arch.config import BudgetRule, CompoundRay
 from scalenet.arch.errors import ScalenetError
+from scalenet.arch.factory import Factory
 from scalenet.arch.words import count, duration, number
-from scalenet.costs.formula import cost
+from scalenet.costs.network import cost
 from scalenet.scaling.rules import PAPER_COEFFICIENTS
 from scalenet.scaling.scaler import scale_by
 from scalenet.search.answer.coefficients import load_coefficients
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from scalenet.arch.config import Config
-    from scalenet.arch.spec import Architecture, Model
+    from scalenet.arch.spec import Architecture, Buildable
     from scalenet.search.plan import Images
     from scalenet.search.request import Request
 
@@ -48,9 +49,9 @@ class Asked(Setting):
     upsample: bool = False
 
     @property
-    def models(self) -> Sequence[Model]:
+    def models(self) -> Sequence[Buildable]:
         """Each network of the study once."""
-        return [config.model for config in self.found.networks.values()]
+        return [config.network for config in self.found.networks.values()]
 
     @property
     def keeps_answers(self) -> bool:
@@ -86,18 +87,18 @@ class Asked(Setting):
             schema="scalenet-study-plan/1",
             study=self.definition,
             base=self.base.name,
-            model=self.base.model,
+            **{"factory" if isinstance(self.base.network, Factory) else "model": self.base.network},
             rounding=self.base.rounding,
             coefficients=coefficients,
             points=tuple(
                 Placed(series=point.series, network=point.network, asked=point.asked, met=point.met)
                 for point in self.found.points
             ),
-            networks={name: facts_of(self.base, config.model) for name, config in self.found.networks.items()},
+            networks={name: facts_of(self.base, config.network) for name, config in self.found.networks.items()},
             seeds=self.seeds,
             budget=self.budget,
             pilot=self.pilot,
-            piloted=None if self.pilot is None else facts_of(self.base, self.piloted.model).digest,
+            piloted=None if self.pilot is None else facts_of(self.base, self.piloted.network).digest,
             learning_rate=None if self.evaluator is None else self.request.learning_rate,
             evaluate=self.judge,
             recipe=self.recipe,
@@ -120,11 +121,11 @@ class Asked(Setting):
         )
         for point in points:
             if not point.met:
-                ratio = cost(point.config.model).flops / cost(self.base).flops
+                ratio = cost(point.config.network).flops / cost(self.base).flops
                 yield f"{point.network}: {ratio:.3g}× the FLOPs, for {point.asked:g}×: no network costs that exactly"
         if self.pilot is not None:
             rates = ", ".join(f"{rate:g}" for rate in self.pilot.rates)
-            ratio = cost(self.piloted.model).flops / cost(self.base).flops
+            ratio = cost(self.piloted.network).flops / cost(self.base).flops
             yield f"a pilot first: a network of {ratio:.2g}× the FLOPs at learning rates of {rates}"
 
     def stakes_and_time(self) -> Iterator[str]:
@@ -186,9 +187,9 @@ class Asked(Setting):
 
     def flops(self) -> dict[str, int]:
         """Return the FLOPs of what is trained by name, the pilot's trainings among it."""
-        found = {name: int(cost(config.model).flops) for name, config in self.found.networks.items()}
+        found = {name: int(cost(config.network).flops) for name, config in self.found.networks.items()}
         if self.pilot is not None:
-            found |= dict.fromkeys(self.pilot.names, int(cost(self.piloted.model).flops))
+            found |= dict.fromkeys(self.pilot.names, int(cost(self.piloted.network).flops))
         return found
 
     def _for(self, epochs: int) -> Asked:
@@ -217,6 +218,8 @@ def ask(
     definition = _with_found(definition, given, say)
     found = find_points(definition, base, given)
     recipe = the_recipe(request) if evaluator is None else None
+    if recipe is not None:
+        recipe.applied(base.network)  # which a factory's may refuse
     asked = Asked(request, base, source, recipe, evaluator, definition, found, given, limit, upsample)
     _check_sizes(asked)
     return asked
@@ -253,8 +256,8 @@ def _with_found(definition: Definition, given: Mapping[str, float] | None, say: 
 
 def _check_sizes(asked: Asked) -> None:
     """Refuse networks that want larger images than there are, unless they are to be made larger."""
-    largest = max(asked.found.networks.values(), key=lambda config: max(config.model.size))
-    wanted = max(largest.model.size)
+    largest = max(asked.found.networks.values(), key=lambda config: max(config.network.size))
+    wanted, grown = max(largest.network.size), largest.scaling is not None
     if asked.evaluator is not None:
         return
     if asked.source is None:
@@ -266,8 +269,9 @@ def _check_sizes(asked: Asked) -> None:
 
     native = native_size(asked.source)
     if wanted > native and not asked.upsample:
-        fitting = max(asked.base.model.size) * native // wanted
+        fitting = max(asked.base.network.size) * native // wanted
+        lower = f"begin lower, at about --resolution {fitting}" if grown else "leave it out of the study"
         raise ScalenetError(
             f"{largest.name} sees {wanted} px, and the images of {asked.request.data} have {native}",
-            hint=f"begin lower, at about --resolution {fitting}, or --upsample blows the images up",
+            hint=f"{lower}, or --upsample blows the images up",
         )

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from scalenet.arch.config import Factors, Multiplier, as_data, digest
 from scalenet.arch.errors import ScalenetError
+from scalenet.arch.factory import Factory, check_one_network
 from scalenet.arch.records import Record, as_tuple
 from scalenet.arch.spec import Architecture, Model
-from scalenet.costs.formula import cost
+from scalenet.costs.network import cost
 from scalenet.scaling.rules import tidy
 from scalenet.scaling.scaler import applied
-from scalenet.search.plan import Images
+from scalenet.search.plan import Images, changed_contents
 from scalenet.search.rungs.pilot import Pilot
 from scalenet.studies.definition import Definition
 from scalenet.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from scalenet.arch.spec import Buildable
 
 
 class Facts(Record):
@@ -51,7 +55,8 @@ class Plan(Record):
     schema_: Literal["scalenet-study-plan/1"] = Field(alias="schema")
     study: Definition
     base: str
-    model: Model
+    model: Model | None = None
+    factory: Factory | None = None
     rounding: str
     coefficients: dict[str, float] | None = None
     points: Annotated[tuple[Placed, ...], BeforeValidator(as_tuple)]
@@ -69,10 +74,22 @@ class Plan(Record):
     versions: dict[str, str]
     sources: dict[str, str] = Field(default_factory=dict)
 
+    @property
+    def network(self) -> Buildable:
+        """What the baseline is made from: a description, or a factory's call."""
+        return cast("Buildable", self.model or self.factory)
+
+    @model_validator(mode="after")
+    def _one_network(self) -> Plan:
+        check_one_network(self.model, self.factory)
+        return self
+
     def check_same(self, other: Plan, place: str) -> None:
         """Raise ScalenetError where the results of another plan are not those of this one."""
         mine, theirs = as_data(self), as_data(other)
         changed = [key for key in type(self).model_fields if mine.get(key) != theirs.get(key) and key != "seeds"]
+        if "sources" in changed:
+            changed[changed.index("sources")] = changed_contents(self.sources, other.sources)
         if changed:
             raise ScalenetError(
                 f"{place}: holds another study: {', '.join(changed)} differ",
@@ -85,17 +102,23 @@ class Plan(Record):
         return {point.network: point.asked for point in self.points if point.asked is not None and not point.met}
 
 
-def facts_of(base: Architecture, model: Model) -> Facts:
+def facts_of(base: Architecture, network: Buildable) -> Facts:
     """Return the facts of a network, beside the baseline."""
-    counts = cost(model)
-    alike = len(model.stages) == len(base.model.stages)
-    factors = applied(base.model, model)._asdict() if alike else None
+    counts = cost(network)
+    factors = applied(base.network, network)._asdict() if _of_a_kind(base.network, network) else None
     return Facts(
-        digest=digest(model),
+        digest=digest(network),
         flops=counts.flops,
         flops_ratio=tidy(counts.flops / cost(base).flops),
         params=counts.params,
         activations=counts.activations,
-        resolution="x".join(map(str, dict.fromkeys(model.size))),
+        resolution="x".join(map(str, dict.fromkeys(network.size))),
         multipliers=None if factors is None else Factors(**{name: tidy(one) for name, one in factors.items()}),
     )
+
+
+def _of_a_kind(base: Buildable, network: Buildable) -> bool:
+    """Return whether a network has multipliers of the baseline: as many stages, or the same factory."""
+    if isinstance(base, Factory) or isinstance(network, Factory):
+        return getattr(base, "callable", None) == getattr(network, "callable", None)
+    return len(base.stages) == len(network.stages)

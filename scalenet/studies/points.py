@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from scalenet.arch.config import BudgetRule, CompoundRay, MultipliersRule, SharesRay, config_of, digest
 from scalenet.arch.errors import ScalenetError
 from scalenet.arch.spec import Architecture
-from scalenet.costs.formula import cost
+from scalenet.costs.network import cost
 from scalenet.scaling.rules import PAPER_COEFFICIENTS, SHARES
 from scalenet.scaling.scaler import find_config, scale_by, shortfall
 from scalenet.studies.definition import Grown, Multiplied
@@ -77,12 +77,12 @@ def _grown(
         depth, width, resolution = series.start
         rule = MultipliersRule(depth=depth, width=width, resolution=resolution)
         config = scale_by(base, rule, rounding=rounding, name=f"{name}_start")
-        start = Architecture(base.name, config.model, rounding)
+        start = Architecture(base.name, config.network, rounding)
         yield Point(name, config)
     for times in definition.costs:
         value = round(times * cost(base).flops)
         config = _nearest(start, ray, value, definition, name=f"{name}_{times:g}x", place=f"{name} at {times:g}×")
-        met = abs(cost(config.model).flops / value - 1) <= definition.tolerance
+        met = abs(cost(config.network).flops / value - 1) <= definition.tolerance
         yield Point(name, config, times, met)
 
 
@@ -100,7 +100,7 @@ def _nearest(start: Architecture, ray: Ray, value: int, definition: Definition, 
         assert config.scaling.solution is not None
         if config.scaling.solution.met and config.scaling.solution.distance <= ASTRAY:
             return config
-    achieved = cost(config.model).flops / value
+    achieved = cost(config.network).flops / value
     why = "".join(shortfall(start, config)).partition(": ")[2].rpartition(": ")[2] or "others lie far off its ray"
     raise ScalenetError(
         f"{place} the FLOPs: no network of {start.name} costs that, the nearest {achieved:.3g} times as much ({why})",
@@ -130,9 +130,10 @@ def _multiplied(definition: Definition, name: str, series: Multiplied, base: Arc
 def _named(name: str, series: Named, base: Architecture) -> Iterator[Point]:
     for one in series.values:
         config = find_config(one)
-        model = config.model.with_classes(base.model.head.classes)
+        classes = base.network.classes
+        network = config.network if classes is None else config.network.with_classes(classes)
         own = f"{name}_{config.name}" if config.name == base.name else config.name
-        yield Point(name, config_of(Architecture(own, model, config.architecture().rounding)))
+        yield Point(name, config_of(Architecture(own, network, config.architecture().rounding)))
 
 
 def _once(points: list[Point]) -> Points:
@@ -141,7 +142,7 @@ def _once(points: list[Point]) -> Points:
     networks: dict[str, Config] = {}
     same = []
     for point in points:
-        config = first.setdefault(digest(point.config.model), point.config)
+        config = first.setdefault(digest(point.config.network), point.config)
         if networks.setdefault(config.name, config) is not config:
             raise ScalenetError(f"two networks of the study are called {config.name}", hint="rename a series")
         same.append(Point(point.series, config, point.asked, point.met))

@@ -15,6 +15,7 @@ from scalenet.arch.strict_yaml import dump
 from scalenet.arch.words import hush, number, tell
 from scalenet.search.answer.outcome import piloted
 from scalenet.search.evaluators.answers import answers_file, read_answers
+from scalenet.search.evaluators.function import sources_of
 from scalenet.search.folder import Jobs, made
 from scalenet.search.judges import find_judges, is_apart, train_all
 from scalenet.search.queue.database import PATIENCE
@@ -180,7 +181,10 @@ class Study:
 
     def _begin(self, asked: Asked, judges: Judges, before: Plan | None, say: Callable[[str], None]) -> Board:
         """Begin the study, go on with it or join it; where it is refused nothing is left behind."""
-        plan = asked.plan(judges.images(), judges.versions(), judges.evaluators[0].sources())
+        sources = judges.evaluators[0].sources()
+        for network in asked.models:
+            sources |= sources_of(network)
+        plan = asked.plan(judges.images(), judges.versions(), sources)
         _check_jobs(asked, judges, plan, self.folder)
         if before is not None:
             plan.check_same(before, str(self.folder))

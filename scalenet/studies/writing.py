@@ -157,7 +157,7 @@ def _facts(found: Findings) -> dict[str, str]:
     plan = found.plan
     own = {
         "study": plan.study.name,
-        "baseline": f"{plan.base}, {'×'.join(map(str, plan.model.size))} px",
+        "baseline": f"{plan.base}, {'×'.join(map(str, plan.network.size))} px",
         "costs": f"equal within {100 * plan.study.tolerance:g} %" if not plan.asked else "not all equal, see above",
         "trainings": f"{number(len(found.trainings), 'training')}, {number(found.seeds, 'seed')}",
     }

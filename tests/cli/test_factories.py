@@ -15,6 +15,7 @@ import scalenet as library
 from scalenet.arch.config import load_config
 from scalenet.checks.child import told
 from scalenet.checks.targets import find_targets
+from scalenet.studies.definition import Definition
 
 CODE = """
 import random
@@ -271,3 +272,22 @@ def test_it_is_searched_with_candidates_of_equal_cost(here, tmp_path):
     assert len(costs) == 7
     assert all(abs(cost / base - 2) <= 0.041 for cost in costs)
     assert "ournets.py" in (tmp_path / "search" / "search.yaml").read_text()
+
+
+def test_it_is_studied_at_equal_costs(here, tmp_path):
+    others = {"kind": "networks", "values": ["small_resnet", "ournets:whole"]}
+    depth, width = ({"kind": "ray", "ray": name} for name in ("depth", "width"))
+    study = library.study(
+        Definition(schema="scalenet-study/1", name="ours", costs=[2], series={"d": depth, "w": width, "o": others}),
+        "ournets:smooth",
+        evaluate=lambda architecture, *, seed, **_: 0.5 + architecture.network.size[0] / 1000 + 0.01 * seed,
+        folder=tmp_path / "study",
+        epochs=1,
+        seeds=2,
+        say=None,
+    )
+    found = study.run(say=None).results().set_index("network")
+    assert found.flops_ratio[["d_2x", "w_2x"]].between(1.98, 2.02).all()
+    assert (found.depth["d_2x"], found.width["w_2x"]) == pytest.approx((2, 2**0.5), rel=0.02)
+    assert found.depth[["small_resnet", "whole"]].isna().all(), "of another kind there are no multipliers"
+    assert "ournets.py" in library.open_study(study.folder).plan.sources

@@ -185,9 +185,8 @@ def test_the_command_goes_by_a_table_and_writes_json(tmp_path):
     found = json.loads(done.stdout)
     assert len(found["points"]) == 5
     assert found["sentences"][0].startswith("width is ahead of depth in the mean of 2×, 4× the FLOPs (± ")
-    wrong = commands.run([*commands.SCALENET, *words[:4], "--evaluate", "table:known.csv", "-o", "run"], cwd=tmp_path)
-    assert (wrong.returncode, wrong.stdout) == (2, "")
-    assert "no small_resnet seed 2" in wrong.stderr
+    with pytest.raises(ScalenetError, match="no small_resnet seed 2"):
+        asked(tmp_path, f"table:{tmp_path / 'known.csv'}", seeds=3).run(say=None)
 
 
 def test_one_seed_tells_nothing_apart(tmp_path):

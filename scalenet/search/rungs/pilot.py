@@ -21,7 +21,7 @@ from scalenet.arch.records import Record, as_tuple
 from scalenet.training.guessing import is_guess
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from scalenet.search.rungs.schedule import Key
 
@@ -60,9 +60,9 @@ class Pilot(Record):
     def names(self) -> dict[str, float]:
         """All rates that may be tried, by what their trainings are called."""
         rates = sorted(self.rates)
-        below = [two_digits(rates[0] / APART**step) for step in range(BEYOND, 0, -1)]
-        above = [two_digits(rates[-1] * APART**step) for step in range(1, BEYOND + 1)]
-        return {_name(rate): rate for rate in (*below, *rates, *above)}
+        for _ in range(BEYOND):
+            rates = [below(rates), *rates, above(rates)]
+        return {_name(rate): rate for rate in rates}
 
     def keys(self, rate: float) -> list[Key]:
         """Return the trainings at a rate."""
@@ -143,8 +143,8 @@ class Trial:
         means = self._means(rates)
         best = least(means, self._middle)
         if best == rates[0] or not math.isfinite(means[best]):
-            return two_digits(rates[0] / APART)
-        return two_digits(rates[-1] * APART) if best == rates[-1] else None
+            return below(rates)
+        return above(rates) if best == rates[-1] else None
 
 
 def fitted_rate(losses: Mapping[float, float], near: float | None = None) -> float:
@@ -171,6 +171,16 @@ def fitted_rate(losses: Mapping[float, float], near: float | None = None) -> flo
 def least(losses: Mapping[float, float], near: float) -> float:
     """Return the rate with the least loss; of equal ones the nearest to another rate."""
     return min(sorted(losses), key=lambda rate: (losses[rate], abs(math.log(rate / near))))
+
+
+def below(rates: Sequence[float]) -> float:
+    """Return the rate to try below ascending ones."""
+    return two_digits(rates[0] / APART)
+
+
+def above(rates: Sequence[float]) -> float:
+    """Return the rate to try above ascending ones."""
+    return two_digits(rates[-1] * APART)
 
 
 def two_digits(rate: float) -> float:

@@ -57,6 +57,12 @@ def test_where_the_best_is_at_an_end_two_more_are_tried_at_most(best, rates):
     assert rates[0] <= found.rate <= rates[-1]
 
 
+@given(st.lists(centres, min_size=3, max_size=4, unique=True), centres)
+def test_whatever_rates_are_tried_each_has_a_name(rates, best):
+    pilot = Pilot(rates=rates, seeds=(0,), budget=2)
+    assert set(tried(pilot, bowl(best)).rates) <= set(pilot.names.values())
+
+
 @given(st.dictionaries(st.tuples(st.integers(0, 6), st.integers(0, 1)), losses), st.randoms(use_true_random=False))
 def test_the_order_of_results_does_not_matter(drawn, random):
     names = list(PILOT.names.values())
