@@ -2,6 +2,7 @@
 
     python benchmarks/spaces.py --speed
     python benchmarks/spaces.py --regret [--searches 20] [--methods random mixture …] [--noise 0.3 1]
+    python benchmarks/spaces.py --table small_images [--searches 200] [--methods random mixture …]
 
 With `--speed` a row a space: seconds to count all stages, members costed a second on one core, the share inside the
 band, and seconds to draw 50 members of it. With `--regret` a row a method and a noise: how far below the best member of
@@ -9,6 +10,7 @@ the band the pick lies, in points, after 20, 50, 100 and 150 trainings, on synth
 400M±2% (see `landscapes.py`), with the standard error, and the share of trainings inside the band. The pick is
 the member with the best single score inside the band. `reward` is evolution on the paper's ACC × (FLOPs / T)^-0.07
 without a band; `tpe` and `nsga2` are Optuna's samplers with the band as a constraint, where Optuna is installed.
+With `--table` the searches are replayed on a recorded table of trained members (see `replay.py`).
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from landscapes import Landscape, landscape
+from replay import Replay, load_replay
 
 from scalenet.search.rungs.hunt import BATCH, FIRST, reward_factor
 from scalenet.spaces.costs import tables_of
@@ -41,8 +44,13 @@ MEMBERS = 1_000_000
 TRAININGS = (20, 50, 100, 150)
 WIDE = "1M..100G"
 
-Run: TypeAlias = "tuple[Members, NDArray[np.float64]]"
+Scores: TypeAlias = "NDArray[np.float64]"
+
+Run: TypeAlias = "tuple[Members, Scores]"
 """Members in the order of their trainings, and their scores."""
+
+Train: TypeAlias = "Callable[[Members], Scores]"
+"""Gives one training's score of each member."""
 
 
 def speed(name: str, band: str) -> str:
@@ -63,22 +71,26 @@ def speed(name: str, band: str) -> str:
     return f"| {name} | {counted - began:.2f} | {MEMBERS / seconds:,.0f} | {band} | {100 * share:.1f} % | {took:.4f} |"
 
 
+def noisy(truth: Landscape, noise: float, random: Generator) -> Train:
+    """Return what gives a landscape's scores with the noise of a training."""
+    return lambda members: truth(members) + noise * random.normal(size=len(members))
+
+
 def batches(
     members: Membership,
-    truth: Landscape,
-    noise: float,
+    train: Train,
     random: Generator,
     method: Any,
-    score: Callable[[Members, NDArray[np.float64]], NDArray[np.float64]] = lambda _, scores: scores,
+    score: Callable[[Members, Scores], Scores] = lambda _, scores: scores,
 ) -> Run:
     """Return a search as `baseline-search` does it: random members first, then batches that a method proposes."""
     known = members.draw(FIRST, random).members
-    scores = truth(known) + noise * random.normal(size=len(known))
+    scores = train(known)
     while len(known) < TRAININGS[-1]:
         wanted = min(BATCH, TRAININGS[-1] - len(known))
         new = np.array([one.member for one in propose(members, known, score(known, scores), wanted, random, method)])
         known = np.concatenate([known, new])
-        scores = np.concatenate([scores, truth(new) + noise * random.normal(size=len(new))])
+        scores = np.concatenate([scores, train(new)])
     return known, scores
 
 
@@ -87,27 +99,34 @@ def by_reward(truth: Landscape, noise: float, random: Generator) -> Run:
     own = truth.members
     whole = Membership(own.space, read_limits(flops=WIDE), own.tables)
 
-    def reward(members: Members, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    def reward(members: Members, scores: Scores) -> Scores:
         flops = own.counts(members)["flops"].tolist()
-        found: NDArray[np.float64] = scores * np.array([reward_factor(one, own.limits.target) for one in flops])
+        found: Scores = scores * np.array([reward_factor(one, own.limits.target) for one in flops])
         return found
 
-    return batches(whole, truth, noise, random, "evolution", reward)
+    return batches(whole, noisy(truth, noise, random), random, "evolution", reward)
 
 
-def by_optuna(truth: Landscape, noise: float, random: Generator, name: str) -> Run:
-    """Return a search by Optuna, with the band as a constraint."""
+def by_optuna(
+    own: Membership,
+    train: Train,
+    random: Generator,
+    name: str,
+    meant: Callable[[NDArray[np.int64], list[list[int]]], NDArray[np.int64]] | None = None,
+) -> Run:
+    """Return a search by Optuna: with the band as a constraint, or with the members that are `meant` by proposals."""
     import optuna  # noqa: PLC0415 - is installed for this comparison only
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    own, seed = truth.members, int(random.integers(2**31))
+    seed = int(random.integers(2**31))
 
     def violation(trial: Any) -> tuple[float]:
         return (float(trial.user_attrs["violation"]),)
 
+    more: dict[str, Any] = {"seed": seed} | ({} if meant else {"constraints_func": violation})
     samplers: dict[str, Callable[[], Any]] = {
-        "tpe": lambda: optuna.samplers.TPESampler(multivariate=True, seed=seed, constraints_func=violation),
-        "nsga2": lambda: optuna.samplers.NSGAIISampler(population_size=20, seed=seed, constraints_func=violation),
+        "tpe": lambda: optuna.samplers.TPESampler(multivariate=True, **more),
+        "nsga2": lambda: optuna.samplers.NSGAIISampler(population_size=20, **more),
     }
     known: list[list[int]] = []
     scores: list[float] = []
@@ -121,12 +140,13 @@ def by_optuna(truth: Landscape, noise: float, random: Generator, name: str) -> R
                 for what, size in (("k", kinds), ("w", widths), ("d", depths))
             ]
             member.append((parts[0] * widths + parts[1]) * depths + parts[2])
-        array = np.array([member])
-        trial.set_user_attr("violation", float(own.limits.violations(own.tables.costs(array))[0]))
-        score = float(truth(array)[0] + noise * random.normal())
-        known.append(member)
-        scores.append(score)
-        return score
+        array = np.array(member)
+        trial.set_user_attr("violation", float(own.limits.violations(own.tables.costs(array[None]))[0]))
+        if meant is not None:
+            array = meant(array, known)
+        known.append(array.tolist())
+        scores.append(float(train(array[None])[0]))
+        return scores[-1]
 
     study = optuna.create_study(direction="maximize", sampler=samplers[name]())
     study.optimize(objective, n_trials=TRAININGS[-1])
@@ -150,9 +170,10 @@ def searched(truth: Landscape, method: str, noise: float, seed: int) -> Run:
     random = np.random.default_rng([1, seed])
     if method == "reward":
         return by_reward(truth, noise, random)
+    train = noisy(truth, noise, random)
     if method in METHODS:
-        return batches(truth.members, truth, noise, random, method)
-    return by_optuna(truth, noise, random, method)
+        return batches(truth.members, train, random, method)
+    return by_optuna(truth.members, train, random, method)
 
 
 def regrets(methods: Sequence[str], noises: Sequence[float], searches: int) -> Iterator[str]:
@@ -173,20 +194,59 @@ def regrets(methods: Sequence[str], noises: Sequence[float], searches: int) -> I
         yield f"| {method} | {noise:g} | {cells} | {100 * np.mean(inside):.0f} % |"
 
 
+def replayed(table: Replay, method: str, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return what a search on a recorded table picks after so many trainings each: members' rows, and the seeds of
+    their trainings that it has not seen.
+    """
+    random, members = np.random.default_rng([1, seed]), table.members
+    seen = random.integers(2, size=len(table.full))
+
+    def train(new: Members) -> Scores:
+        places = members.places_of(new)
+        found: Scores = table.full[places, seen[places]]
+        return found
+
+    def meant(member: NDArray[np.int64], known: list[list[int]]) -> NDArray[np.int64]:
+        return members.nearest(member, {members.name(one) for one in known})
+
+    if method in METHODS:
+        run = batches(members, train, random, method)
+    else:
+        run = by_optuna(members, train, random, method, meant)
+    places, scores = members.places_of(run[0]), run[1]
+    picked = places[[np.argmax(scores[:count]) for count in TRAININGS]]
+    return picked, 1 - seen[picked]
+
+
+def table_rows(table: Replay, methods: Sequence[str], searches: int) -> Iterator[str]:
+    """Yield a row of Markdown about each method: how far its picks are below the best member."""
+    for method in methods:
+        found = [replayed(table, method, seed) for seed in range(searches)]
+        places, seeds = (np.array(part).T for part in zip(*found, strict=True))
+        worth = [table.judged(*picks) for picks in zip(places, seeds, strict=True)]
+        yield f"| {method} | {' | '.join(f'{table.best - mean:.2f} ± {error:.2f}' for mean, error in worth)} |"
+
+
 def main() -> None:
     """Print what was asked for."""
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     options.add_argument("--speed", action="store_true", help="how fast members are costed")
     options.add_argument("--regret", action="store_true", help="what finds good members in how many trainings")
-    options.add_argument("--searches", type=int, default=20, help="searches a row")
-    options.add_argument("--methods", nargs="+", default=[*METHODS, "reward"])
+    options.add_argument("--table", metavar="SPACE", help="the same on a recorded table of that space")
+    options.add_argument("--searches", type=int, help="searches a row: 20, on a recorded table 400")
+    options.add_argument("--methods", nargs="+")
     options.add_argument("--noise", nargs="+", type=float, default=[0.3, 1.0], help="of one training, in points")
     given = options.parse_args()
     if given.speed:
         for name, band in BANDS.items():
             print(speed(name, band), flush=True)
     if given.regret:
-        for row in regrets(given.methods, given.noise, given.searches):
+        for row in regrets(given.methods or [*METHODS, "reward"], given.noise, given.searches or 20):
+            print(row, flush=True)
+    if given.table:
+        table = load_replay(given.table)
+        print(*table.facts(), sep="\n", flush=True)
+        for row in table_rows(table, given.methods or METHODS, given.searches or 400):
             print(row, flush=True)
 
 
