@@ -35,19 +35,19 @@ if TYPE_CHECKING:
 
 SPACE, FLOPS, MEMBERS = "small_images", "1M±5%", 300
 TRAIN, HELD_OUT = 2000, 2000
-EPOCHS = {"short": 1, "full": 6}
+EPOCHS = {"short": 1, "full": 4}
 SEEDS = {"short": 1, "full": 2}
 HERE = Path(__file__).parent / "tables" / "spaces"
 
 
 def wanted() -> Iterator[Wanted]:
-    """Yield the trainings: all short ones, then seed by seed those to the end."""
+    """Yield the trainings, each judged at its end: all short ones, then member by member those to the end."""
     members = Membership(load_space(SPACE), read_limits(flops=FLOPS))
     drawn = members.draw(MEMBERS, np.random.default_rng(0)).members
     names = [members.name(member) for member in drawn]
     for kind, epochs in EPOCHS.items():
-        recipe = change(load_recipe("search"), [("epochs", epochs)])
-        for seed, name in product(range(SEEDS[kind]), names):
+        recipe = change(load_recipe("search"), [("epochs", epochs), ("evaluate_every", 0)])
+        for name, seed in product(names, range(SEEDS[kind])):
             yield Wanted(SPACE, "images", kind, name, members.config(name), recipe, seed)
 
 

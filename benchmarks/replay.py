@@ -111,7 +111,7 @@ class Replay:
     def facts(self) -> Iterator[str]:
         """Yield what trainings say of each other."""
         (noise, between), full = self.variances, self.full
-        agree = np.corrcoef(full.T)[0, 1]
+        agree = stats.pearsonr(*full.T).statistic
         yield (
             f"{len(full)} members: one training's noise {noise**0.5:.2f} points, members differ by {between**0.5:.2f}; "
             f"two seeds correlate by {agree:.2f} (ranks {stats.spearmanr(*full.T).statistic:.2f})"

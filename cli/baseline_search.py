@@ -41,7 +41,7 @@ from .options import (
     with_environment,
 )
 from .output import emit, emit_json, note
-from .search_report import FORMATS, watch
+from .search_report import FORMATS, emit_baseline, watch
 
 if TYPE_CHECKING:
     from scalenet.search.baseline.hunting import BaselineSearch
@@ -148,7 +148,7 @@ def baseline_search(
     """
     given = with_environment(locals())
     given |= {"method": method.value, "objective": objective.value}
-    from scalenet.search.baseline.hunting import baseline_search as ask
+    from scalenet.search.baseline.calls import baseline_search as ask
 
     options: dict[str, Any] = {field.name: given[field.name] for field in fields(BaselineRequest)}
     search = ask(**options, folder=output, storage=storage, name=name, force=force, say=note)
@@ -157,26 +157,13 @@ def baseline_search(
         return
     with watch() as ears:
         search.run(apart=True, say=ears["say"], bar=ears["bar"])
-    _emit_answer(search, json=json)
+    outcome = search.outcome()
+    if not outcome.view.finished:
+        raise typer.Exit(INTERRUPTED)  # a stopped search is no answer
+    emit_baseline(outcome, json=json)
 
 
 def _emit_sample(search: BaselineSearch, *, json: bool) -> None:
     """Write some members of the band; nothing is trained."""
     rows = search.sample()
     emit_json(rows) if json else emit(rows, caption=f"FLOPs: {CONVENTION}", formats=FORMATS)
-
-
-def _emit_answer(search: BaselineSearch, *, json: bool) -> None:
-    """Write the members trained to the end, or all as JSON, and say what was found; a stopped search is no answer."""
-    outcome = search.outcome()
-    if not outcome.view.finished:
-        raise typer.Exit(INTERRUPTED)
-    if json:
-        emit_json(outcome.data())
-    else:
-        columns = ("name", "by", "training", "flops", "params", "short", "accuracy", "seeds", "reward", "over", "tied")
-        rows = [{column: row[column] for column in columns} for row in outcome.ranked() if row["seeds"]]
-        formats = FORMATS | {"short": FORMATS["accuracy"], "reward": FORMATS["score"]}
-        emit(rows, caption=f"FLOPs: {CONVENTION}; reward: accuracy × (FLOPs / target)^-0.07", formats=formats)
-    for line in outcome.sentences():
-        note(line)

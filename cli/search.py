@@ -12,14 +12,15 @@ import typer
 from scalenet.arch.words import number
 from scalenet.search.request import FOLDER
 
-from .errors import plain_errors
+from .errors import INTERRUPTED, plain_errors
 from .grid_search import finish, run
 from .headings import Command
 from .options import Json, SearchName, Storage
 from .output import emit, emit_json, emit_lines, note
-from .search_report import FORMATS, emit_standings, records
+from .search_report import FORMATS, GREEK, emit_baseline, emit_standings, records, watch
 
 if TYPE_CHECKING:
+    from scalenet.search.baseline.hunting import BaselineSearch
     from scalenet.search.search import Search
 
 BEST = 20
@@ -72,7 +73,7 @@ def status(folder: SearchFolder = FOLDER, storage: Storage = None, name: SearchN
     for entry in found.view.failed():
         note(f"failed: {entry.error or f'its worker died {entry.attempt + 1} times'}")
     emit_standings(found, BEST)
-    if (others := len(found.outcome.candidates) - BEST) > 0:
+    if (others := found.candidates - BEST) > 0:
         note(f"and {number(others, 'candidate')} more: {search.command('results')} lists all")
 
 
@@ -120,10 +121,19 @@ def resume(
 
     As it was asked for, or for longer; --more-seeds tells its ties from the winner.
     """
+    from scalenet.search.search import Search
+
     data = None if data is None else data.absolute()
     search = _opened(folder.absolute(), storage, name)
-    longer = {"spend": spend, "within": within, "time_limit": time_limit}
-    run(search, workers=workers, device=device, data=data, more_seeds=more_seeds, **longer, json=json)
+    here: dict[str, Any] = {"workers": workers, "device": device, "data": data, "time_limit": time_limit}
+    own = {"more_seeds": more_seeds, "spend": spend, "within": within}
+    if isinstance(search, Search):
+        run(search, **here, **own, json=json)
+        return
+    _refuse([option for option, value in own.items() if value])
+    with watch() as ears:
+        search.run(**here, apart=True, say=ears["say"], bar=ears["bar"])
+    _finish(search, json=json)
 
 
 class Engine(StrEnum):
@@ -193,6 +203,8 @@ def results(
 
     Of a finished search the files and the report are written again from its storage, where they may be.
     """
+    from scalenet.search.search import Search
+
     search = _opened(folder, storage, name)
     found = search.status()
     if jobs:
@@ -201,41 +213,64 @@ def results(
     elif found.finished:
         if _may_write(folder):
             note(f"report: {search.write()}")
-        finish(search, json=json)
-    elif json:
-        emit_json({"candidates": records(search.results())})  # as a finished search has it, without an answer
+        _finish(search, json=json)
+    elif json:  # as a finished search has it, without an answer
+        known = {"candidates": records(search.results())} if isinstance(search, Search) else search.outcome().data()
+        emit_json(known)
     else:
         emit_standings(found)
 
 
-def _opened(folder: Path, storage: str | None, name: str | None) -> Search:
-    from scalenet.search.calls import open_search
+def _opened(folder: Path, storage: str | None, name: str | None) -> Search | BaselineSearch:
+    from scalenet.search.calls import open_any
 
-    return open_search(folder, storage=storage, name=name)
+    return open_any(folder, storage=storage, name=name)
+
+
+def _finish(search: Search | BaselineSearch, *, json: bool) -> None:
+    """Say what a search found; one that was asked to stop ends as on Ctrl-C."""
+    from scalenet.search.search import Search
+
+    if isinstance(search, Search):
+        finish(search, json=json)
+        return
+    outcome = search.outcome()
+    if not outcome.view.finished:
+        raise typer.Exit(INTERRUPTED)
+    emit_baseline(outcome, json=json)
+
+
+def _refuse(given: list[str]) -> None:
+    """Refuse options that only searches for α, β, γ take."""
+    from scalenet.arch.errors import ScalenetError
+
+    if given:
+        raise ScalenetError(
+            f"--{given[0].replace('_', '-')} is for searches of α, β, γ",
+            hint="a search for a baseline takes --time-limit, and `baseline-search` more --trials",
+        )
 
 
 def _may_write(folder: Path) -> bool:
     """Return whether a search's folder is here and may be written to; say so where not."""
-    here = (folder / "search.yaml").is_file()
+    here = any((folder / name).is_file() for name in ("search.yaml", "baseline-search.yaml"))
     may = here and os.access(folder, os.W_OK)
     if not may:
         note(f"{folder} {'may not be written to' if here else 'is not its folder'}: no files are written")
     return may
 
 
-def _summary(search: Search) -> dict[str, Any]:
+def _summary(search: Search | BaselineSearch) -> dict[str, Any]:
     """Return a row of a list of searches."""
     found = search.status()
-    best = found.rows()[0]
+    best = next(iter(found.rows(1)), {})
     state = "finished" if found.finished else "running" if found.running else "stopped" if found.stopped else "idle"
     return {
         "folder": str(search.folder),
         "name": search.name,
-        "base": search.plan.base,
+        "base": search.base,
         "state": state,
         "done": f"{found.done + found.failed}/{found.planned}",
-        "alpha": best["alpha"],
-        "beta": best["beta"],
-        "gamma": best["gamma"],
-        "best": best["accuracy"],
+        **{name: best.get(name) for name in GREEK},
+        "best": best.get("accuracy"),
     }

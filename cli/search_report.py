@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import RenderableType
 
+    from scalenet.search.baseline.outcome import BaselineOutcome
+    from scalenet.search.baseline.status import BaselineStatus
     from scalenet.search.search import Search
     from scalenet.search.status import Status
 
@@ -31,6 +33,8 @@ FORMATS: dict[str, Callable[[Any], str]] = {
     "score": lambda value: f"{value:.4f}",
     "interval": lambda value: f"±{100 * value:.2f}",
     "over": lambda value: f"{100 * value:.2f}",
+    "short": percentage,
+    "reward": lambda value: f"{value:.4f}",
     "tied": lambda value: "yes" if value else "",
     "done": lambda value: f"{100 * value:.0f} %",
 }
@@ -112,11 +116,11 @@ def emit_candidates(search: Search, *, json: bool) -> None:
     emit_json(rows) if json else emit(rows, caption=f"FLOPs: {CONVENTION}", formats=FORMATS, hidden=hidden)
 
 
-def emit_standings(status: Status, most: int | None = None) -> None:
+def emit_standings(status: Status | BaselineStatus, most: int | None = None) -> None:
     """Write the candidates, or so many of them, the best so far first."""
-    from scalenet.search.answer.summary import title
-
-    emit(status.rows(most), title=title(status.outcome.plan), formats=FORMATS, hidden=("name",))
+    rows = status.rows(most)
+    named = rows and "alpha" in rows[0]  # a candidate's name says α, β, γ
+    emit(rows, title=status.title, formats=FORMATS, hidden=("name",) if named else ())
 
 
 def emit_answer(search: Search, *, json: bool) -> None:
@@ -145,3 +149,16 @@ def emit_answer(search: Search, *, json: bool) -> None:
         note(line)
     if answer.error is not None:
         raise answer.error
+
+
+def emit_baseline(outcome: BaselineOutcome, *, json: bool) -> None:
+    """Write the members trained to the end, or all as JSON, and say what was found."""
+    from scalenet.search.baseline.status import COLUMNS
+
+    if json:
+        emit_json(outcome.data())
+    else:
+        rows = [{column: row[column] for column in COLUMNS} for row in outcome.ranked() if row["seeds"]]
+        emit(rows, caption=f"FLOPs: {CONVENTION}; reward: accuracy × (FLOPs / target)^-0.07", formats=FORMATS)
+    for line in outcome.sentences():
+        note(line)

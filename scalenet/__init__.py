@@ -61,7 +61,8 @@ if TYPE_CHECKING:
     from scalenet.scaling.request import How
     from scalenet.scaling.rules import Multipliers, compound
     from scalenet.scaling.scaler import load
-    from scalenet.search.baseline.hunting import BaselineSearch, baseline_search
+    from scalenet.search.baseline.calls import baseline_search, open_baseline_search
+    from scalenet.search.baseline.hunting import BaselineSearch
     from scalenet.search.calls import grid_search, open_search, searches
     from scalenet.search.search import Search
     from scalenet.studies.calls import open_study, study
@@ -118,7 +119,7 @@ _HOME = {
     "TrainingResult": "scalenet.training.calls",
     "Transfers": "scalenet.studies.transfer",
     "UnknownNameError": "scalenet.arch.errors",
-    "baseline_search": "scalenet.search.baseline.hunting",
+    "baseline_search": "scalenet.search.baseline.calls",
     "baselines": "scalenet.scaling.listing",
     "comparators": "scalenet.scaling.comparators",
     "build": "scalenet.running",
@@ -148,6 +149,7 @@ _HOME = {
     "lock": "scalenet.checks.calls",
     "measure": "scalenet.running",
     "memory": "scalenet.library",
+    "open_baseline_search": "scalenet.search.baseline.calls",
     "open_search": "scalenet.search.calls",
     "register_baseline": "scalenet.library",
     "register_block": "scalenet.arch.blocks",
@@ -237,6 +239,7 @@ __all__ = [
     "lock",
     "measure",
     "memory",
+    "open_baseline_search",
     "open_search",
     "open_study",
     "register_baseline",

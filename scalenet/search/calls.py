@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 from scalenet.arch.errors import PlainError, ScalenetError
 from scalenet.arch.words import hush, tell
 from scalenet.search.asked import ask
-from scalenet.search.folder import place_of
+from scalenet.search.baseline.calls import open_baseline_search
+from scalenet.search.baseline.hunting import DATABASE as BASELINE_DATABASE
+from scalenet.search.baseline.hunting import BaselineSearch
+from scalenet.search.baseline.plan import is_for_baseline
+from scalenet.search.folder import DATABASE, place_of
 from scalenet.search.queue.board import search_names
 from scalenet.search.queue.database import open_database
 from scalenet.search.request import FOLDER, Request
 from scalenet.search.search import Search
-from scalenet.search.study import load_study
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -113,18 +116,35 @@ def open_search(folder: str | Path = FOLDER, *, storage: str | None = None, name
 
     Raise ScalenetError where there is none.
     """
+    found = open_any(folder, storage=storage, name=name)
+    if isinstance(found, BaselineSearch):
+        raise ScalenetError(f"{found.folder}: a search for a baseline", hint="`open_baseline_search` opens it")
+    return found
+
+
+def open_any(
+    folder: str | Path = FOLDER, *, storage: str | None = None, name: str | None = None
+) -> Search | BaselineSearch:
+    """Return a search that was begun, for α, β, γ or for a baseline; raise ScalenetError where there is none."""
     folder = Path(folder)
-    if storage is None and not (folder / "search.db").exists():
+    if storage is None and (folder / BASELINE_DATABASE).exists() and not (folder / DATABASE).exists():
+        return open_baseline_search(folder, name=name)
+    if storage is None and not (folder / DATABASE).exists():
         raise ScalenetError(
             f"{folder}: holds no search", hint="its storage is named with --storage, its name with --name"
         )
-    search = Search(folder, place_of(folder, storage, name))
+    place = place_of(folder, storage, name)
+    if storage is not None and is_for_baseline(place.look().plan()):
+        return BaselineSearch(folder, place)
+    search = Search(folder, place)
     _ = search.plan
     return search
 
 
-def searches(place: str | Path = "runs", *, storage: str | None = None) -> list[Search]:
+def searches(place: str | Path = "runs", *, storage: str | None = None) -> list[Search | BaselineSearch]:
     """Return the searches below a folder, or those of a storage, whose URL may be given as either.
+
+    Those for a baseline are among them.
 
     What is no database, or one of scalenet 0.1, is left out. Raise ScalenetError where there is no such place.
     """
@@ -135,24 +155,25 @@ def searches(place: str | Path = "runs", *, storage: str | None = None) -> list[
     root = Path(place)
     if not root.is_dir():
         raise ScalenetError(f"{root}: no such directory", hint="name the folder that searches lie below")
-    found = []
+    found: list[Search | BaselineSearch] = []
     for folder in sorted(_folders(root)):
         with suppress(PlainError):
-            found.append(open_search(folder))
+            found.append(open_any(folder))
     return found
 
 
-def _of_storage(storage: str, name: str) -> Search:
+def _of_storage(storage: str, name: str) -> Search | BaselineSearch:
     """Return a search of a storage that many share, in the folder that began it last."""
-    place = place_of(Path(name), storage, name)
-    request = load_study(Path(name), place).board.request()
-    return Search(Path(request.get("folder", name)), place)
+    search = open_any(Path(name), storage=storage, name=name)
+    request = search.place.look().request()
+    search.folder = Path(request.get("folder", name))
+    return search
 
 
 def _folders(root: Path) -> Iterator[Path]:
     """Yield the folders with the database of a search, the root too; nothing lies below one."""
     for place, names, files in os.walk(root):
-        if "search.db" in files:
+        if {DATABASE, BASELINE_DATABASE}.intersection(files):
             names.clear()
             yield Path(place)
         names[:] = [name for name in names if not name.startswith(".")]

@@ -23,9 +23,11 @@ from scalenet.arch.errors import ScalenetError
 from scalenet.arch.files import read_text, write_text
 from scalenet.arch.results import Results
 from scalenet.arch.spec import Architecture
+from scalenet.arch.words import quoted
 from scalenet.search.evaluators import Job
 from scalenet.search.plan import Plan
 from scalenet.search.queue.board import Place
+from scalenet.search.queue.storage_url import shown
 from scalenet.search.request import FOLDER
 from scalenet.search.rungs.pilot import Pilot
 
@@ -68,15 +70,24 @@ def database(folder: Path, file: str = DATABASE) -> str:
     return URL.create("sqlite", database=str(folder.absolute() / file)).render_as_string()
 
 
-def place_of(folder: Path, storage: str | None, name: str | None, grace: int = 60) -> Place:
+def place_of(folder: Path, storage: str | None, name: str | None, grace: int = 60, *, file: str = DATABASE) -> Place:
     """Return where the board of a search is, as commands name it."""
     if storage is None:
-        return Place(database(folder), name or OWN_NAME, grace)
+        return Place(database(folder, file), name or OWN_NAME, grace)
     if name is None and folder == FOLDER:
         raise ScalenetError(
             "others may use this storage too", hint="name the search with --name, or its folder with -o"
         )
     return Place(storage, name or folder.absolute().name, grace)
+
+
+def command(folder: Path, place: Place, verb: str, *words: str, file: str = DATABASE) -> str:
+    """Return the command that does something with a search, as a shell takes it."""
+    own = place.url == database(folder, file)
+    storage = [] if own else ["--storage", shown(place.url)]
+    usual = OWN_NAME if own else folder.absolute().name
+    name = [] if place.name == usual else ["--name", place.name]
+    return " ".join(["scalenet search", verb, quoted(folder), *map(quoted, [*storage, *name, *words])])
 
 
 @contextmanager

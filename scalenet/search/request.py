@@ -149,8 +149,7 @@ class Request:
 
     def recorded(self) -> dict[str, Any]:
         """Return it as a storage keeps it; what the plan has in full is named only."""
-        found = {field.name: _named(getattr(self, field.name)) for field in fields(self)}
-        return found | ({} if self.data is None else {"data": str(Path(self.data).absolute())})
+        return recorded(self)
 
     @classmethod
     def again(cls, recorded: Mapping[str, Any], plan: Plan) -> Request:
@@ -158,11 +157,7 @@ class Request:
 
         Raise ScalenetError where another version of scalenet recorded what this one does not know.
         """
-        if unknown := sorted(recorded.keys() - {field.name for field in fields(cls)}):
-            raise ScalenetError(
-                f"the search was begun by another version of scalenet: {', '.join(unknown)} not known here",
-                hint="that version goes on with it, and `search results` reads it",
-            )
+        check_recorded(recorded, cls)
         own: dict[str, Any] = {
             "base": plan.baseline,
             "grid": plan.grid,
@@ -174,6 +169,23 @@ class Request:
             own |= {"recipe": plan.recipe} | dict.fromkeys(("changes", "epochs", "batch_size"))
             own["learning_rate"] = plan.recipe.optimizer.lr if plan.pilot is None else None
         return cls(**{**recorded, **own})
+
+
+def recorded(request: Any) -> dict[str, Any]:
+    """Return a request as a storage keeps it; what the plan has in full is named only."""
+    found = {field.name: _named(getattr(request, field.name)) for field in fields(request)}
+    return found | ({} if request.data is None else {"data": str(Path(request.data).absolute())})
+
+
+def check_recorded(recorded: Mapping[str, Any], kind: Any) -> None:
+    """Raise ScalenetError where another version of scalenet recorded what this one does not know, or lacks it."""
+    unknown = sorted(recorded.keys() - {field.name for field in fields(kind)})
+    if unknown or not recorded:
+        told = f": {', '.join(unknown)} not known here" if unknown else ""
+        raise ScalenetError(
+            f"the search was begun by another version of scalenet{told}",
+            hint="that version goes on with it, and `search results` reads it",
+        )
 
 
 def _is_above_zero(value: Any) -> bool:

@@ -70,6 +70,11 @@ class Search:
         return self.place.name
 
     @property
+    def base(self) -> str:
+        """The name of the baseline."""
+        return self.plan.base
+
+    @property
     def request(self) -> Request:
         """What was asked for, as far as it is known here."""
         return self._needs_asked().request
@@ -137,11 +142,9 @@ class Search:
 
         The engine is "slurm" or "local", and `options` are submitit's: timeout_min, gpus_per_node, slurm_partition.
         """
-        from scalenet.search.queue.launch import launch  # noqa: PLC0415 - starts processes
+        from scalenet.search.queue.launch import launch, resume_words  # noqa: PLC0415 - starts processes
 
-        place = self._begun().place
-        own = {"--workers": workers, "--device": device, "--data": data}
-        words = [str(word) for option in own.items() if option[1] is not None for word in option]
+        place, words = self._begun().place, resume_words(workers=workers, device=device, data=data)
         return launch(self.folder, place, engine, count, words=words, options=options)
 
     def stop(self) -> int:

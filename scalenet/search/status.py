@@ -12,6 +12,7 @@ from scalenet.arch.config import as_data
 from scalenet.arch.errors import RunError
 from scalenet.arch.words import duration, number, percentage
 from scalenet.search.answer.sentences import about, forecast_sentence, rate_sentence
+from scalenet.search.answer.summary import title
 from scalenet.search.queue.pace import Pace
 from scalenet.search.rungs.race import Race
 
@@ -74,6 +75,16 @@ class Status:
     def failed(self) -> int:
         """How many trainings failed, and are not tried again by themselves."""
         return len(self.view.failed())
+
+    @property
+    def candidates(self) -> int:
+        """How many candidates there are."""
+        return len(self.outcome.candidates)
+
+    @property
+    def title(self) -> str:
+        """What the candidates' accuracies are, in words."""
+        return title(self.outcome.plan)
 
     @property
     def running(self) -> int:

@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING, Any
 from scalenet.arch.config import as_data, config_of
 from scalenet.arch.errors import ScalenetError
 from scalenet.arch.files import read_text, write_text
-from scalenet.arch.words import quoted
 from scalenet.search.answer.outcome import PROXIES, Outcome
 from scalenet.search.answer.trainings import shares_of, tabled
-from scalenet.search.folder import OWN_NAME, Jobs, database, discard, forget_answer, recorded_plan, sweep, write_plan
+from scalenet.search.folder import Jobs, command, discard, forget_answer, recorded_plan, sweep, write_plan
 from scalenet.search.plan import Plan
 from scalenet.search.plan import recorded as plan_of
 from scalenet.search.queue.jobs import Aim
-from scalenet.search.queue.storage_url import shown
 from scalenet.search.rungs.race import Race, spent
 from scalenet.search.rungs.schedule import Schedule
 from scalenet.search.space.candidates import Facts
@@ -44,11 +42,7 @@ class Study:
 
     def command(self, verb: str, *words: str) -> str:
         """Return the command that does something with the search, as a shell takes it."""
-        own = self.place.url == database(self.folder)
-        storage = [] if own else ["--storage", shown(self.place.url)]
-        usual = OWN_NAME if own else self.folder.absolute().name
-        name = [] if self.place.name == usual else ["--name", self.place.name]
-        return " ".join(["scalenet search", verb, quoted(self.folder), *map(quoted, [*storage, *name, *words])])
+        return command(self.folder, self.place, verb, *words)
 
     def begin(
         self,

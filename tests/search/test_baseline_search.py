@@ -14,13 +14,14 @@ from typer.testing import CliRunner
 import scalenet
 from scalenet.arch.errors import ScalenetError
 from scalenet.search.baseline import asked as asking
-from scalenet.search.baseline.hunting import BaselineSearch, baseline_search
+from scalenet.search.baseline.calls import baseline_search
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from scalenet.arch.spec import Architecture
+    from scalenet.search.baseline.hunting import BaselineSearch
 
 FLOPS = "5M±5%"
 TRIALS, FIRST, SEEDS = 12, 4, 3
@@ -106,7 +107,7 @@ def test_the_report_has_the_plot_beside_chance_and_all_members(searched):
 def test_the_paper_s_reward_is_a_column_and_an_objective(searched, tmp_path):
     row = members(searched).iloc[0]
     assert row["reward"] == pytest.approx(row["accuracy"] * (row["flops"] / 5e6) ** -0.07, abs=1e-6)
-    other = asked(tmp_path, objective="paper", flops="2M..9M", trials=8).run(say=None).outcome()
+    other = asked(tmp_path, objective="paper", flops="2M..9M", trials=6, seeds=2).run(say=None).outcome()
     rows = other.rows()
     best = max((row for row in rows if row["seeds"]), key=lambda row: row["reward"])
     assert other.winner == best["name"]
@@ -197,3 +198,66 @@ def test_the_command_lists_members_and_trains_nothing():
     assert found.exit_code == 0
     rows = json.loads(found.stdout)
     assert all(4.9e6 <= row["flops"] <= 5.1e6 for row in rows)
+
+
+JUDGE = """
+def judge(architecture, *, budget, seed, folder, report):
+    if seed == 0 and budget == 10 and STOP.exists():
+        raise KeyboardInterrupt
+    return 0.3 + 0.001 * len(architecture.name) + 0.0001 * seed
+"""
+
+
+def command(*words: Any, code: int = 0) -> Any:
+    found = CliRunner().invoke(app, ["search", *map(str, words)])
+    assert found.exit_code == code, found.output
+    return found
+
+
+def test_a_search_for_a_baseline_is_looked_at_from_anywhere(searched, tmp_path):
+    folder = searched.folder
+    (row,) = json.loads(command("list", folder.parent, "--json").stdout)
+    assert (row["folder"], row["base"], row["state"]) == (str(folder), "small_images", "finished")
+    assert row["best"] == members(searched).iloc[0]["accuracy"]
+
+    found = json.loads(command("status", folder, "--json").stdout)
+    assert found["finished"]
+    assert found["planned"] == found["done"] == len(pd.read_csv(folder / "jobs.csv"))
+    assert f"{TRIALS} members" in command("status", folder).stderr
+
+    known = json.loads(command("results", folder, "--json").stdout)
+    assert known == json.loads(json.dumps(searched.outcome().data()))
+    assert len(json.loads(command("results", folder, "--jobs", "--json").stdout)) == found["done"]
+    assert "the search is finished" in command("stop", folder).stderr
+    assert scalenet.open_baseline_search(folder).results().equals(searched.results())
+
+
+def test_what_searches_of_multipliers_take_is_refused(searched):
+    said = command("resume", searched.folder, "--more-seeds", 2, code=2).stderr
+    assert "--more-seeds is for searches of α, β, γ" in said
+    with pytest.raises(ScalenetError, match="a search for a baseline"):
+        scalenet.open_search(searched.folder)
+    with pytest.raises(ScalenetError, match="holds no search for a baseline"):
+        scalenet.open_baseline_search(searched.folder.parent)
+
+
+def test_a_storage_of_many_searches_lists_and_resumes_those_for_baselines(tmp_path, monkeypatch):
+    storage = f"sqlite:///{tmp_path / 'shared.db'}"
+    stop = tmp_path / "stop"
+    stop.touch()
+    (tmp_path / "my_judge.py").write_text(f"from pathlib import Path\nSTOP = Path({str(stop)!r})\n{JUDGE}")
+    monkeypatch.syspath_prepend(tmp_path)
+    begun = asked(tmp_path / "mine", "my_judge:judge", trials=5, seeds=1, storage=storage)
+    with pytest.raises(KeyboardInterrupt):
+        begun.run(say=None)
+
+    (row,) = json.loads(command("list", "--storage", storage, "--json").stdout)
+    assert (row["name"], row["state"]) == ("mine", "idle")
+    assert not json.loads(command("results", tmp_path / "mine", "--storage", storage, "--json").stdout)["finished"]
+    assert "asked 0 workers to stop" in command("stop", tmp_path / "mine", "--storage", storage).stderr
+
+    stop.unlink()
+    again = scalenet.open_baseline_search(tmp_path / "mine", storage=storage).run(workers=1, say=None)
+    assert again.status().finished
+    assert (tmp_path / "mine" / "baseline.yaml").is_file()
+    assert again.command("resume") == f"scalenet search resume {tmp_path / 'mine'} --storage {storage}"

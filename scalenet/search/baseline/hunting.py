@@ -1,9 +1,10 @@
-"""A search for a baseline as a program has it: asked for, run, and its answer."""
+"""A search for a baseline as a program has it: asked for, run, looked at from anywhere, and its answer."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from contextlib import chdir, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,29 +13,27 @@ from scalenet.arch.config import as_data, as_record, save
 from scalenet.arch.errors import ScalenetError
 from scalenet.arch.files import write_text
 from scalenet.arch.results import Results
-from scalenet.arch.words import duration, hush, number, percentage, tell
+from scalenet.arch.words import hush, number, tell
 from scalenet.search.baseline.asked import BaselineAsked, ask_baseline
-from scalenet.search.baseline.clock import HuntClock
 from scalenet.search.baseline.outcome import NAME, BaselineOutcome
 from scalenet.search.baseline.plan import BaselinePlan, recorded_plan
-from scalenet.search.baseline.request import FOLDER, BaselineRequest
-from scalenet.search.folder import OWN_NAME, Jobs, database, made
+from scalenet.search.baseline.request import BaselineRequest
+from scalenet.search.baseline.status import BaselineStatus, Watch
+from scalenet.search.folder import Jobs, command, database, made
 from scalenet.search.judges import find_judges, is_apart, train_all
-from scalenet.search.queue.board import Place
 from scalenet.search.queue.database import PATIENCE
 from scalenet.search.queue.jobs import Aim
-from scalenet.search.queue.pace import Pace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
+
+    import pandas as pd
 
     from scalenet.search.judges import Judges
-    from scalenet.search.queue.board import Board
-    from scalenet.search.queue.jobs import Entry, View
+    from scalenet.search.queue.board import Board, Place
+    from scalenet.search.queue.jobs import View
+    from scalenet.search.queue.launch import Engine
     from scalenet.search.setting import Bar
-    from scalenet.spaces.space import Space
-    from scalenet.training.recipe import Recipe
-    from scalenet.training.sources import Layout
 
 DATABASE = "baseline-search.db"
 RESULTS = Results(
@@ -46,15 +45,47 @@ RESULTS = Results(
 
 
 class BaselineSearch:
-    """A search for a baseline: what `baseline_search` asked for. Nothing is written before its `run()`."""
+    """A search for a baseline: what `baseline_search` asked for, or one that was begun, which `open_baseline_search`
+    reads. Nothing is written before its `run()`.
+    """
 
-    def __init__(self, folder: Path, place: Place, asked: BaselineAsked, *, force: bool = False) -> None:
-        """Take the folder, where its results are kept, and what was asked for."""
-        self.folder, self.place, self.asked, self._force = folder, place, asked, force
+    def __init__(self, folder: Path, place: Place, asked: BaselineAsked | None = None, *, force: bool = False) -> None:
+        """Take the folder, where its results are kept, and what was asked for, unless that is recorded there."""
+        self.folder, self.place, self._asked, self._force = folder, place, asked, force
+
+    @property
+    def name(self) -> str:
+        """What the search is called in its storage."""
+        return self.place.name
+
+    @property
+    def asked(self) -> BaselineAsked:
+        """What was asked for, read again where the search was opened."""
+        if self._asked is None:
+            request = self.place.look().request()
+            self._asked = ask_baseline(BaselineRequest.again(request.get("options", {}), self.plan))
+        return self._asked
+
+    @property
+    def plan(self) -> BaselinePlan:
+        """All that the results follow from; raise ScalenetError where nothing was begun."""
+        found = self._recorded()
+        if found is None:
+            raise ScalenetError(f"{self.folder}: no search was begun here", hint="`run()` begins it")
+        return found
+
+    @property
+    def base(self) -> str:
+        """The name of the space."""
+        return self.plan.hunt.space.name
 
     def run(
         self,
+        workers: int | None = None,
         *,
+        device: str | None = None,
+        data: str | Path | None = None,
+        time_limit: float | str | None = None,
         apart: bool | None = None,
         say: Callable[[str], None] | None = tell,
         bar: Bar | None = None,
@@ -62,29 +93,92 @@ class BaselineSearch:
         """Train what is left, write tables, `baseline.yaml` and the report, and return the search.
 
         It goes on where it was stopped, and takes part where others are at it. One worker trains in this process,
-        several have one each (one too where it is to be `apart`). `say` hears a line for each thing that happens.
+        several have one each (one too where it is to be `apart`). `workers`, `device` and `data` are those of this
+        machine, and a `time_limit` stands for the one before. `say` hears a line for each thing that happens.
         Ctrl-C gives back what runs and raises KeyboardInterrupt. Raise ScalenetError where the folder is another
         search's, RunError where the first trainings all fail.
         """
         hear = say or hush
-        apart = is_apart(self.asked, len(self.asked.workers()), apart)
-        begun = None if self._force else self._recorded()
-        asked = self.asked.in_time(begun, say=hear)
-        judges = find_judges(asked, say=hear, bar=bar or hush)
-        board = self._begin(asked, judges, hear)
-        watch = _Watch(self, board, len(judges.evaluators), hear)
-        try:
-            train_all(
-                board, self.place, self.folder, judges, threads=asked.own.threads, apart=apart, look=watch, say=hear
-            )
-        except KeyboardInterrupt:
-            hear(f"stopped; what is finished is kept in {self.folder}, and the same command goes on from there")
-            raise
+        here = {"workers": workers, "device": device, "data": data, "time_limit": time_limit}
+        with self._directory():
+            self._ask({name: value for name, value in here.items() if value is not None})
+            apart = is_apart(self.asked, len(self.asked.workers()), apart)
+            begun = None if self._force else self._recorded()
+            asked = self.asked.in_time(begun, say=hear)
+            judges = find_judges(asked, say=hear, bar=bar or hush)
+            board = self._begin(asked, judges, hear)
+            self._train(board, asked, judges, apart=apart, say=hear)
         if self.outcome().view.finished:
             hear(f"report: {self.write()}")
         else:
-            hear("the search was asked to stop; the same command goes on")
+            hear(f"the search was asked to stop; {self.command('resume')} goes on")
         return self
+
+    def _train(
+        self, board: Board, asked: BaselineAsked, judges: Judges, *, apart: bool, say: Callable[[str], None]
+    ) -> None:
+        """Train all that is left; KeyboardInterrupt gives back what runs."""
+        watch = Watch(self, board, len(judges.evaluators), say)
+        threads = asked.own.threads
+        try:
+            train_all(board, self.place, self.folder, judges, threads=threads, apart=apart, look=watch, say=say)
+        except KeyboardInterrupt:
+            say(f"stopped; what is finished is kept in {self.folder}, and the same command goes on from there")
+            raise
+
+    def _directory(self) -> Any:
+        """Return the context of a run: a search that was opened is gone on with in the directory it was begun in."""
+        if self._asked is not None:
+            return nullcontext()
+        begun = Path(self.place.look().request()["directory"])
+        self.folder = self.folder.absolute()
+        return chdir(begun) if begun.is_dir() else nullcontext()
+
+    def _ask(self, changes: Mapping[str, Any]) -> None:
+        """Ask anew for what is otherwise on this machine."""
+        if changes:
+            self._asked = ask_baseline(replace(self.asked.own, **changes))
+
+    def stop(self) -> int:
+        """Ask all processes of the search to give back what they are at and to end; return how many trainings ran."""
+        running = self.status().running
+        self.place.board().stop()
+        return running
+
+    def launch(
+        self,
+        engine: Engine,
+        count: int,
+        *,
+        workers: int = 1,
+        device: str | None = None,
+        data: str | Path | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> list[str]:
+        """Start jobs that take part in a search that was begun, as `Search.launch` does; return their numbers."""
+        from scalenet.search.queue.launch import launch, resume_words  # noqa: PLC0415 - starts processes
+
+        words = resume_words(workers=workers, device=device, data=data)
+        _ = self.plan
+        return launch(self.folder, self.place, engine, count, words=words, options=options)
+
+    def status(self) -> BaselineStatus:
+        """Return how far the search is; raise ScalenetError where nothing was begun."""
+        outcome = self.outcome()
+        workers = max(1, len(outcome.view.running()))
+        return BaselineStatus(self.name, outcome, workers, stopped=self.place.look().stopped())
+
+    def results(self) -> pd.DataFrame:
+        """Return a row a member: costs and accuracies as far as they are known, the best first."""
+        return self.outcome().table()
+
+    def jobs(self) -> pd.DataFrame:
+        """Return a row a finished training."""
+        return self.outcome().jobs()
+
+    def command(self, verb: str, *words: str) -> str:
+        """Return the command that does something with the search, as a shell takes it."""
+        return command(self.folder, self.place, verb, *words, file=DATABASE)
 
     def outcome(self, view: View | None = None, *, curves: bool = False) -> BaselineOutcome:
         """Return what is known now; raise ScalenetError where nothing was begun."""
@@ -110,10 +204,16 @@ class BaselineSearch:
         from scalenet.report.baseline import write_baseline_report  # noqa: PLC0415 - slow to import
 
         outcome = self.outcome(curves=True)
-        write_tables(self.folder, outcome)
+        self.write_tables(outcome)
         RESULTS.sweep(self.folder)
         save(outcome.baseline(), self.folder / f"{NAME}.yaml")
         return write_baseline_report(outcome, self.folder)
+
+    def write_tables(self, outcome: BaselineOutcome) -> None:
+        """Write members, jobs and curves as CSV."""
+        tables = {"members": outcome.table(), "jobs": outcome.jobs(), "curves": outcome.curves()}
+        for name, table in tables.items():
+            write_text(self.folder / f"{name}.csv", table.to_csv(index=False))
 
     def _recorded(self) -> BaselinePlan | None:
         """Return the plan of a search that was begun, in its database or, where that is gone, in its folder."""
@@ -140,7 +240,11 @@ class BaselineSearch:
             settled = as_record(BaselinePlan, board.settle(as_data(plan)), self.place.name)
             self._refuse(plan, settled)
             write_text(self.folder / RESULTS.record, strict_yaml.dump(as_data(plan)))
-            request = {"directory": str(Path.cwd()), "folder": str(self.folder.absolute())}
+            request = {
+                "options": asked.own.recorded(),
+                "directory": str(Path.cwd()),
+                "folder": str(self.folder.absolute()),
+            }
             board.begin(Aim(schedule=plan.hunt, factors={}), plan=as_data(plan), request=request)
         return board
 
@@ -177,107 +281,3 @@ class BaselineSearch:
             (self.folder / "candidates" / f"{name}.yaml").unlink(missing_ok=True)
         RESULTS.discard(self.folder)
         return self.place.board(patience=PATIENCE)
-
-
-def write_tables(folder: Path, outcome: BaselineOutcome) -> None:
-    """Write members, jobs and curves as CSV."""
-    tables = {"members": outcome.table(), "jobs": outcome.jobs(), "curves": outcome.curves()}
-    for name, table in tables.items():
-        write_text(folder / f"{name}.csv", table.to_csv(index=False))
-
-
-class _Watch:
-    """Tells what is new each time it looks, keeps the tables up to date, and ends the hunt by the clock."""
-
-    def __init__(self, search: BaselineSearch, board: Board, workers: int, say: Callable[[str], None]) -> None:
-        self.search, self.board, self.workers, self.say = search, board, workers, say
-        self.known: set[Any] | None = None
-        self.pace = Pace()
-        view = board.view()
-        self.clock = HuntClock(board, view, workers, say)
-        self.say(f"{self._status(view)}, in {search.folder}")
-
-    def __call__(self, view: View) -> None:
-        """Look."""
-        view = self.clock(view)
-        ended = {entry.key: entry for entry in (*view.done(), *view.failed())}
-        if self.known is None:
-            self.known = set(ended)
-        new = [entry for key, entry in ended.items() if key not in self.known]
-        for place, entry in enumerate(new, start=len(ended) - len(new) + 1):
-            self.say(f"[{place}/{view.planned()}] {line(entry)}")
-        self.known |= set(ended)
-        if new and self.pace.is_due:
-            with self.pace.timed():
-                write_tables(self.search.folder, self.search.outcome(view))
-
-    def _status(self, view: View) -> str:
-        done = len(view.done()) + len(view.failed())
-        seconds = view.seconds_left(self.workers)
-        left = "" if seconds is None or view.finished else f", about {duration(seconds)} left"
-        return f"{done} of at most {view.planned()} trainings done{left}"
-
-
-def line(entry: Entry) -> str:
-    """Return what became of a training."""
-    if entry.result is None:
-        return f"failed: {entry.why()}"
-    accuracy = "diverged" if entry.result.accuracy is None else percentage(entry.result.accuracy)
-    return f"{entry.job}: {accuracy}, {entry.result.seconds:.1f} s"
-
-
-def baseline_search(
-    space: str | Path | Space = BaselineRequest.space,
-    *,
-    flops: int | str,
-    params: int | str | None = BaselineRequest.params,
-    memory: int | str | None = BaselineRequest.memory,
-    data: str | Path | None = BaselineRequest.data,
-    resolution: int | tuple[int, int] | str | None = BaselineRequest.resolution,
-    classes: int | None = BaselineRequest.classes,
-    evaluate: str | Callable[..., Any] = BaselineRequest.evaluate,
-    images: int | None = BaselineRequest.images,
-    held_out: float | None = BaselineRequest.held_out,
-    layout: Layout | None = BaselineRequest.layout,
-    strict: bool = BaselineRequest.strict,
-    method: str = BaselineRequest.method,
-    objective: str = BaselineRequest.objective,
-    trials: int | None = BaselineRequest.trials,
-    epochs: int | None = BaselineRequest.epochs,
-    batch_size: int | None = BaselineRequest.batch_size,
-    learning_rate: float | None = BaselineRequest.learning_rate,
-    recipe: str | Path | Recipe | None = BaselineRequest.recipe,
-    changes: Sequence[str] | Mapping[str, Any] | None = BaselineRequest.changes,
-    seed: int = BaselineRequest.seed,
-    seeds: int = BaselineRequest.seeds,
-    time_limit: float | str | None = BaselineRequest.time_limit,
-    workers: int | None = BaselineRequest.workers,
-    threads: int = BaselineRequest.threads,
-    device: str | None = BaselineRequest.device,
-    grace: int = BaselineRequest.grace,
-    folder: str | Path = FOLDER,
-    storage: str | None = None,
-    name: str | None = None,
-    force: bool = False,
-    say: Callable[[str], None] | None = tell,
-) -> BaselineSearch:
-    """Return a search for the best member of a space at a cost; nothing is trained or written before its `run()`.
-
-    Members of the `space` (a name of `scalenet spaces`, a file or a record) have so many `flops` ("400M±2%"), and
-    at most so many `params` and bytes of `memory`. `trials` of them get a short training, of a fifth of the `epochs`:
-    random ones first, then those that the `method` proposes ("mixture", "evolution", "predictor", "random"); the best
-    are trained to the end with several `seeds`. `objective` "paper" ranks by accuracy × (FLOPs / target)^-0.07. All
-    else is as in `grid_search`. Raise ScalenetError for what cannot be done.
-    """
-    given = locals()
-    own = BaselineRequest(**{field.name: given[field.name] for field in fields(BaselineRequest)})
-    folder = Path(folder)
-    if name is not None and storage is None:
-        raise ScalenetError("--name is the search's name in a --storage", hint="-o names another folder")
-    place = Place(storage or database(folder, DATABASE), name or OWN_NAME, grace)
-    if storage is not None and name is None:
-        place = Place(storage, folder.absolute().name, grace)
-    asked = ask_baseline(own)
-    for text in asked.lines():
-        (say or hush)(text)
-    return BaselineSearch(folder, place, asked, force=force)

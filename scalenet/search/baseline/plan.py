@@ -53,6 +53,11 @@ def _compared(plan: BaselinePlan) -> Mapping[str, Any]:
     return {name: value for name, value in whole.items() if name not in free}
 
 
+def is_for_baseline(plan: Mapping[str, Any] | None) -> bool:
+    """Return whether what a storage has is the plan of a search for a baseline."""
+    return plan is not None and str(plan.get("schema")).startswith("scalenet-baseline-search/")
+
+
 def recorded_plan(board: Board) -> BaselinePlan | None:
     """Return the plan on a board; None where nothing was begun."""
     data = board.plan()

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scalenet.arch.errors import ScalenetError, nearest
-from scalenet.search.request import TRAIN, Request
+from scalenet.search.request import TRAIN, Request, check_recorded, recorded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from scalenet.arch.spec import Architecture
+    from scalenet.search.baseline.plan import BaselinePlan
     from scalenet.spaces.space import Space
     from scalenet.training.recipe import Recipe
     from scalenet.training.sources import Layout
@@ -79,6 +80,22 @@ class BaselineRequest:
             raise ScalenetError("short trainings come first, of a fifth of the epochs", hint="--epochs says how many")
         if isinstance(self.evaluate, str) and self.evaluate.startswith("table:"):
             raise ScalenetError("--evaluate table: no table knows all members", hint="give a command or a function")
+
+    def recorded(self) -> dict[str, Any]:
+        """Return it as a storage keeps it; what the plan has in full is named only."""
+        return recorded(self)
+
+    @classmethod
+    def again(cls, recorded: Mapping[str, Any], plan: BaselinePlan) -> BaselineRequest:
+        """Return the request of a search that was begun: space, recipe and evaluator are those of its plan.
+
+        Raise ScalenetError where another version of scalenet recorded what this one does not know.
+        """
+        check_recorded(recorded, cls)
+        own: dict[str, Any] = {"space": plan.hunt.space, "evaluate": plan.evaluate, "resolution": None}
+        if plan.recipe is not None:
+            own |= {"recipe": plan.recipe} | dict.fromkeys(("changes", "epochs", "batch_size", "learning_rate"))
+        return cls(**{**recorded, **own})
 
     def trained(self, base: Architecture) -> Request:
         """Return what the trainings need of it; `base` stands for all members."""

@@ -91,6 +91,12 @@ def launch(
     return [str(job.job_id) for job in jobs]
 
 
+def resume_words(*, workers: int, device: str | None, data: str | Path | None) -> list[str]:
+    """Return the words of `scalenet search resume` that say what a job trains with."""
+    own = {"--workers": workers, "--device": device, "--data": data}
+    return [str(word) for option in own.items() if option[1] is not None for word in option]
+
+
 def _executor(engine: Engine, folder: Path, options: Mapping[str, Any]) -> Any:
     try:
         from submitit import AutoExecutor  # noqa: PLC0415 - an extra
