@@ -36,7 +36,7 @@ import yaml
 
 from scalenet.search.answer.finding import Finding, Trained, find
 from scalenet.search.answer.forecast import better_forecast, forecast, training_noise
-from scalenet.search.answer.ranking import agreement, rank
+from scalenet.search.answer.ranking import agreement, look_error, rank
 from scalenet.search.answer.variances import shrink
 from scalenet.search.rungs.pilot import BUDGET
 from scalenet.search.rungs.race import SHARE, Training, finding_of, next_round, race, spent, with_result
@@ -235,7 +235,7 @@ def exhaustive(world: World, full: NDArray[np.float64], seeds: int, noise: float
     """Train all candidates to the end with so many seeds."""
     trained = _trained(world)
     trained.full[:, :seeds] = full[:, :seeds]
-    finding = find(trained)
+    finding = find(trained, error=look_error(0))
     count = len(world.shares)
     expected = forecast(halving(count, seeds=range(seeds), budget=None, factor=1), count, noise)
     return Row(seeds / EXHAUSTIVE, finding.winner, finding.bound, finding.tied, finding.expected, expected)
@@ -254,12 +254,13 @@ def halved(world: World, short: NDArray[np.float64], full: NDArray[np.float64], 
     rungs = [{str(place): short[place, :few].tolist() for place in range(count)}]
     rungs.append({str(place): full[place, :EXHAUSTIVE].tolist() for place in kept})
     ranking = rank(rungs, held_out=None)
-    tied, expected = np.zeros(count, dtype=bool), np.zeros(count)
+    winner, expected = int(ranking.winner.name), np.zeros(count)
     for standing in ranking.standings:
-        tied[int(standing.name)], expected[int(standing.name)] = standing.tied, -standing.rank
+        expected[int(standing.name)] = -standing.rank
+    finding = find(trained, error=look_error(0), winner=winner)
     share = (few * count * world.ratio + EXHAUSTIVE * len(kept)) / count / EXHAUSTIVE
     foreseen = forecast(schedule, count, noise)
-    return Row(share, int(ranking.winner.name), find(trained).bound, tied, expected, foreseen)
+    return Row(share, winner, finding.bound, finding.tied, expected, foreseen)
 
 
 def raced(

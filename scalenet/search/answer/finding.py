@@ -141,6 +141,7 @@ def _judged(full: NDArray[np.float64], error: float, least: float, winner: int |
         means=spread(own.means, np.nan),
         over=spread(own.over, np.inf),
         tied=spread(own.tied, True),
+        off=spread(own.off, np.inf),
         noisier=spread(own.noisier, False),
         collapsed=spread(own.collapsed, False),
     )

@@ -58,15 +58,16 @@ class Verdict:
 
     `means` are nan where a candidate was never trained. `over` is how much better than the winner it may be: 0 where it
     is told from the winner, inf where nothing is known of it or of the noise. `tied` candidates may be the best; the
-    winner is one of them. `noise` is the standard deviation of one training, nan where it is not known, and `freedom`
-    how many degrees of freedom it was measured with. `noisier` candidates have more of it than the others; `collapsed`
-    has the shape of the table.
+    winner is one of them. `off` is how far each mean may lie off (95 %), by the candidate's own noise. `noise` is the
+    standard deviation of one training, nan where it is not known, and `freedom` how many degrees of freedom it was
+    measured with. `noisier` candidates have more of it than the others; `collapsed` has the shape of the table.
     """
 
     winner: int
     means: NDArray[np.float64]
     over: NDArray[np.float64]
     tied: NDArray[np.bool_]
+    off: NDArray[np.float64]
     noise: float
     freedom: float
     noisier: NDArray[np.bool_]
@@ -92,15 +93,17 @@ def judge(
     noise = _noise(plain, least, float(np.nanmax(np.abs(sound))))
     if noise is None:
         means, margin = plain.means, np.full((len(table), len(table)), np.inf)
+        off = np.full(len(table), np.inf)
     else:
         unit = float(np.median(noise.variances))
         weighted = fit(sound, noise.variances / unit) if unit > 0 else plain
         means, margin = weighted.means, np.sqrt(weighted.differences * unit * _reaches(sound, plain, noise, error))
+        off = _off(sound, noise)
     best = int(np.nanargmax(means)) if winner is None else winner
     over, tied = _compared(best, means, margin)
     deviation = np.nan if noise is None else np.sqrt(max(pooled(plain.variances(), plain.freedom), least**2))
     noisy = noisier(plain.variances(), plain.freedom)
-    return Verdict(best, means, over, tied, float(deviation), float(plain.freedom.sum()), noisy, gone)
+    return Verdict(best, means, over, tied, off, float(deviation), float(plain.freedom.sum()), noisy, gone)
 
 
 def collapsed(table: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -139,6 +142,16 @@ def _noise(layout: Layout, least: float, size: float) -> Shrunk | None:
         return None if by_chance else Shrunk(least**2 * everywhere, total * everywhere)
     found = shrink(variances, freedom)
     return replace(found, variances=np.maximum(found.variances, max(least**2, common / _SPREAD)))
+
+
+def _off(table: NDArray[np.float64], noise: Shrunk) -> NDArray[np.float64]:
+    """Return how far the mean of each candidate's trainings may lie off; inf without any."""
+    from scipy import special  # noqa: PLC0415 - slow to import
+
+    trainings = (~np.isnan(table)).sum(axis=1)
+    quantiles = special.stdtrit(np.maximum(noise.freedom, 1), 1 - ERROR / 2)
+    found: NDArray[np.float64] = quantiles * np.sqrt(noise.variances / np.maximum(trainings, 1))
+    return np.where(trainings > 0, found, np.inf)
 
 
 def _reaches(table: NDArray[np.float64], layout: Layout, noise: Shrunk, error: float) -> NDArray[np.float64]:

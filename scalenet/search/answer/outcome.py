@@ -15,8 +15,8 @@ from scalenet.arch.errors import RunError
 from scalenet.search.answer.coefficients import Coefficients, Evidence, Piloted, Round, Separation, Tie, Tried
 from scalenet.search.answer.finding import find
 from scalenet.search.answer.forecast import better_forecast, forecast, training_noise
+from scalenet.search.answer.judged import rank_race, told
 from scalenet.search.answer.noise import rounding_noise
-from scalenet.search.answer.race_ranking import rank_race
 from scalenet.search.answer.ranking import agreement, look_error, rank
 from scalenet.search.answer.trainings import cost_spread, shares_of, tabled
 from scalenet.search.queue.jobs import ENDED, State
@@ -67,6 +67,16 @@ class Outcome:
         A candidate of which a training diverged is left out. One of which a training failed is ranked by the rungs
         before: that a machine was full, or a file missing, says nothing against a candidate.
         """
+        self._need_a_rate()
+        if isinstance(self.schedule, Race):
+            return rank_race(self._found, self._trained, list(self.candidates), self.view.aim.factors)
+        finding = self.finding
+        if finding is None or len(self.candidates) == 1 or math.isinf(finding.bound):
+            return self._by_rungs
+        return told(self._by_rungs, finding, self._places, self._tie_rounds)
+
+    def _need_a_rate(self) -> None:
+        """Raise RunError where the pilot found no rate."""
         trial = self.view.trial
         if trial is not None and trial.over and trial.rate is None:
             tried = ", ".join(f"{rate:g}" for rate in trial.rates)
@@ -75,12 +85,12 @@ class Outcome:
                 f"the pilot found no learning rate: at each of {tried} a training diverged or failed{why}",
                 hint="give a --learning-rate, or other --rates",
             )
+
+    @cached_property
+    def _by_rungs(self) -> Ranking:
+        """The ranking by means over the seeds of a rung, and the noise that all of its candidates have in common."""
         schedule = self.schedule
-        if isinstance(schedule, Race):
-            trained = self._trained
-            if not (trained.seeds[~trained.out] > 0).any():
-                raise RunError(self._why_none([1] if trained.out.all() and not self.failed else []))
-            return rank_race(self._found, self._trained, list(self.candidates), self.view.aim.factors)
+        assert not isinstance(schedule, Race)
         tables = self._finished()
         out = {name for table in tables for name, row in table.items() if None in row}
         sound = [{name: _known_all(row) for name, row in table.items() if name not in out} for table in tables]
@@ -94,21 +104,26 @@ class Outcome:
 
     @cached_property
     def finding(self) -> Finding | None:
-        """What the trainings to the end say, of the ranking's winner; None where it had none, or there is no ranking.
+        """What the trainings to the end say, of the ranking's winner; None where it had none.
 
         Of candidates of which a training diverged or failed it says nothing.
         """
-        schedule, ranking, trained = self.schedule, self.ranking, self._trained
-        if isinstance(schedule, Race):
+        if isinstance(self.schedule, Race):
             return self._found
-        place = self._places[ranking.winner.name]
+        trained, place = self._trained, self._places[self._by_rungs.winner.name]
         if trained.out[place] or not trained.seeds[place]:
             return None
         images = self.plan.images
         factor = max(self.view.aim.factors.values())
         least = rounding_noise(None if images is None else factor / images.validation)
-        rounds = sum(rung.names is not None for rung in schedule.rungs)
-        return find(trained, error=look_error(rounds), least=least, winner=place)
+        return find(trained, error=look_error(self._tie_rounds), least=least, winner=place)
+
+    @property
+    def _tie_rounds(self) -> int:
+        """How many rounds of more seeds for the ties there were."""
+        schedule = self.schedule
+        assert not isinstance(schedule, Race)
+        return sum(rung.names is not None for rung in schedule.rungs)
 
     @property
     def bound(self) -> float | None:
@@ -159,10 +174,12 @@ class Outcome:
 
     @property
     def _found(self) -> Finding:
-        """What a race says so far."""
-        race = self.schedule
+        """What a race says so far; RunError where nobody was trained to the end."""
+        race, trained = self.schedule, self._trained
         assert isinstance(race, Race)
-        return finding_of(race, self._trained)
+        if not (trained.seeds[~trained.out] > 0).any():
+            raise RunError(self._why_none([1] if trained.out.all() and not self.failed else []))
+        return finding_of(race, trained)
 
     @cached_property
     def _trained(self) -> Trained:

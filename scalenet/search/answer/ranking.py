@@ -129,7 +129,7 @@ def rank(
     order = sorted(last, key=lambda name: (-last[name], -layouts[last[name]].scores[name], name))
     met = {name: _met(layouts, order[0], name) for name in order}
     tied = {name for name, (gap, layout) in met.items() if gap <= layout.margin}
-    tie_round = _TieRound(len(tied), layouts[-1].seeds, errors[-1])
+    tie_round = TieRound(len(tied), layouts[-1].seeds, errors[-1])
 
     def standing(place: int, name: str) -> Standing:
         own = layouts[last[name]]
@@ -220,7 +220,7 @@ def _met(layouts: Sequence[_Layout], winner: str, name: str) -> tuple[float, _La
 
 
 @dataclass(frozen=True, slots=True)
-class _TieRound:
+class TieRound:
     """A round that may follow for so many candidates, and how often it may err; the last rung has these seeds."""
 
     candidates: int

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from scalenet.arch.errors import RunError
 from scalenet.scaling.scaler import load
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from scalenet.search.rungs.schedule import Key
 
 GOOD, FAIR, POOR = "tiny_a2_b1_g1", "tiny_a1_b1.5_g1", "tiny_a1_b1_g1.5"
+WHOLE = Schedule(rungs=(Rung(seeds=(0, 1, 2), budget=4),))
 HALVED = Schedule(rungs=(Rung(seeds=(0, 1), budget=1), Rung(keep=2, seeds=(0, 1), budget=4)))
 SHORT = {(GOOD, 0, 1): 0.60, (GOOD, 1, 1): 0.62, (FAIR, 0, 1): 0.58, (FAIR, 1, 1): 0.62, (POOR, 0, 1): 0.57}
 SHORT |= {(POOR, 1, 1): 0.60}
@@ -33,7 +37,7 @@ OTHER = {(POOR, 0, 9): 0.9}
 """A training that another schedule asked for."""
 
 
-def plan(tiny: Path) -> Plan:
+def plan(tiny: Path, schedule: Schedule = HALVED) -> Plan:
     base = load(str(tiny / "net.yaml"))
     return Plan(
         schema="scalenet-search/1",
@@ -41,7 +45,7 @@ def plan(tiny: Path) -> Plan:
         model=base.model,
         rounding=base.rounding,
         grid=load_grid(str(tiny / "grid.yaml")),
-        schedule=HALVED,
+        schedule=schedule,
         evaluate="judges:judge",
         candidates={},
         versions={},
@@ -49,10 +53,15 @@ def plan(tiny: Path) -> Plan:
 
 
 def outcome(
-    tiny: Path, accuracies: Mapping[Key, float | None], *, failed: Sequence[Key] = (), seconds: float = 1.0
+    tiny: Path,
+    accuracies: Mapping[Key, float | None],
+    *,
+    failed: Sequence[Key] = (),
+    seconds: float = 1.0,
+    schedule: Schedule = HALVED,
 ) -> Outcome:
     """Return the outcome of trainings that took so many seconds an epoch, diverged where None, or failed."""
-    own = plan(tiny)
+    own = plan(tiny, schedule)
     found = enumerate_candidates(load(str(tiny / "net.yaml")), own.grid).candidates
     entries = {
         key: Entry(
@@ -67,7 +76,7 @@ def outcome(
         for key, accuracy in accuracies.items()
     }
     entries |= {key: Entry(key, State.failed, 1, id=0, place=0, error="no memory") for key in failed}
-    aim = Aim(schedule=HALVED, factors=dict.fromkeys((candidate.name for candidate in found), 1.0))
+    aim = Aim(schedule=schedule, factors=dict.fromkeys((candidate.name for candidate in found), 1.0))
     return Outcome(own, {candidate.name: candidate.facts() for candidate in found}, View(aim, entries), {})
 
 
@@ -79,11 +88,25 @@ def test_trainings_of_another_schedule_are_no_part_of_what_was_spent_or_drawn(ti
     assert found.answer() == alone.answer()
 
 
-def test_each_planned_rung_may_err_by_its_share_before_the_others_are_known_and_after(tiny):
-    for known, candidates in ((SHORT, 3), (SHORT | LONG, 2)):
-        ranking = outcome(tiny, known).ranking
-        distance = ranking.margin * 2**0.5 / ranking.noise
-        assert chance(distance, candidates, candidates - 1) == pytest.approx(0.02, rel=1e-4)
+def test_a_planned_rung_may_err_by_its_share_before_the_others_are_known(tiny):
+    ranking = outcome(tiny, SHORT).ranking
+    assert chance(ranking.margin * 2**0.5 / ranking.noise, 3, 2) == pytest.approx(0.02, rel=1e-4)
+
+
+@given(noise=st.floats(0.001, 0.05), gap=st.floats(0, 0.1), seed=st.integers(0, 2**32 - 1), whole=st.booleans())
+def test_a_candidate_ties_where_the_bound_leaves_room_and_nowhere_else(tiny, noise, gap, seed, whole):
+    random = np.random.default_rng(seed)
+    schedule = WHOLE if whole else HALVED
+    names = [name for name, _, budget in SHORT if budget == 1] if whole else [GOOD, FAIR]
+    drawn = {
+        (name, seed, 4): 0.8 - gap * place + float(random.normal(0, noise))
+        for place, name in enumerate(dict.fromkeys(names))
+        for seed in schedule.rungs[-1].seeds
+    }
+    found = outcome(tiny, drawn if whole else SHORT | drawn, schedule=schedule)
+    rows = found.rows()
+    assert all(row["tied"] == (row["over"] is None or row["over"] > 0 or row["rank"] == 1) for row in rows)
+    assert found.bound == max(row["over"] for row in rows)
 
 
 def test_telling_the_ties_apart_takes_what_was_dropped_through_all_seeds(tiny):
