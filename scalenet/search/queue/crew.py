@@ -14,7 +14,7 @@ from scalenet.arch.errors import RunError
 from scalenet.arch.interpreters import off_the_path, without_main
 from scalenet.search.queue.database import KEPT
 from scalenet.search.queue.pace import Pace
-from scalenet.search.queue.worker import FAREWELL, be_worker, new_name, work_here
+from scalenet.search.queue.worker import FAREWELL, be_worker, briefly, new_name, work_here
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -122,7 +122,7 @@ class _Crew:
         wait([worker.process.sentinel for worker in self.workers if worker.process.is_alive()], timeout=seconds)
 
     def end(self) -> None:
-        """End them: what they are at goes back to the board, if that does not take too long."""
+        """End them: what they are at goes back to the board, by themselves if that does not take too long."""
         deadline = time.monotonic() + FAREWELL
         try:
             for worker in self.workers:
@@ -132,6 +132,10 @@ class _Crew:
         finally:
             for worker in self.workers:
                 worker.process.kill()
+            with briefly(self.board), suppress(RunError):
+                for worker in self.workers:
+                    worker.process.join()
+                    self.board.leave(worker.name)
 
     def _bury(self, worker: _Worker) -> None:
         """Take a dead worker's job; raise RunError where one after the other died, and nothing was done between."""

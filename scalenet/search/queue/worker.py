@@ -83,7 +83,7 @@ def work_here(board: Board, folder: Path, evaluator: Evaluator, *, between: Call
     try:
         Worker(board, folder, evaluator, name, ear, watching=True, between=between).work()
     except BaseException:  # such as Ctrl-C a second time: this process lives on, so that nobody would take its job
-        with _briefly(board), suppress(RunError):
+        with briefly(board), suppress(RunError):
             board.leave(name)
         raise
     if ear.leaving and not board.stopped():
@@ -91,7 +91,7 @@ def work_here(board: Board, folder: Path, evaluator: Evaluator, *, between: Call
 
 
 @contextmanager
-def _briefly(board: Board) -> Iterator[None]:
+def briefly(board: Board) -> Iterator[None]:
     """Wait for the database no longer than one who leaves does."""
     patience, board.database.patience = board.database.patience, _LAST_PATIENCE
     try:
