@@ -88,8 +88,9 @@ class Evidence(Record):
     that began the search. `interval` is for comparing scores on these images and seeds at 95 %, not for the accuracy
     on other images; that of a single candidate is for its mean over seeds. `margin` is how far below the winner's score
     that of the best may lie in the last rung, where that is the same for all. Neither is there where nothing is known
-    of the noise. No candidate scores better than the winner by more than `bound`, at 95 %, as the trainings to the end say; `unjudged` candidates
-    had none, and are bounded by what short trainings and their neighbours say (see `scalenet.search.answer.finding`).
+    of the noise. No candidate scores better than the winner by more than `bound`, at 95 %, as the trainings to the end
+    say; `unjudged` candidates had none, and are bounded by what short trainings and their neighbours say (see
+    `scalenet.search.answer.finding`).
     `forecast` is what the bound was expected to be, by the pilot and the number of held-out images, before a candidate
     was trained. `agreement` is the correlation of short trainings with long ones that was found there, `noisier` and
     `collapsed` are how many candidates have more noise than the others, and how many trainings broke down and were left
