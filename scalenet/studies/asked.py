@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
 PILOTED = "pilot"
 """What the network of the pilot is called."""
+
+_TRIED = 5
+"""How many smaller sizes are looked at for one to begin at: the nearest network to a ray may leap over a few."""
 
 _ROOM = 0.85
 """The share of a time limit that timed steps may fill: reading and judging images take the rest."""
@@ -256,8 +260,8 @@ def _with_found(definition: Definition, given: Mapping[str, float] | None, say: 
 
 def _check_sizes(asked: Asked) -> None:
     """Refuse networks that want larger images than there are, unless they are to be made larger."""
-    largest = max(asked.found.networks.values(), key=lambda config: max(config.network.size))
-    wanted, grown = max(largest.network.size), largest.scaling is not None
+    largest = asked.found.largest
+    wanted = max(largest.network.size)
     if asked.evaluator is not None:
         return
     if asked.source is None:
@@ -269,9 +273,22 @@ def _check_sizes(asked: Asked) -> None:
 
     native = native_size(asked.source)
     if wanted > native and not asked.upsample:
-        fitting = max(asked.base.network.size) * native // wanted
-        lower = f"begin lower, at about --resolution {fitting}" if grown else "leave it out of the study"
         raise ScalenetError(
             f"{largest.name} sees {wanted} px, and the images of {asked.request.data} have {native}",
-            hint=f"{lower}, or --upsample blows the images up",
+            hint=f"{_smaller(asked, native)}, or --upsample blows the images up",
         )
+
+
+def _smaller(asked: Asked, native: int) -> str:
+    """Return how to ask for networks that see no more pixels than there are."""
+    if asked.found.largest.scaling is None:
+        return "leave it out of the study"
+    copy = "leave the highest costs out of a copy (`scalenet studies NAME`)"
+    side = max(asked.base.network.size)
+    first = side * native // max(asked.found.largest.network.size)
+    for lower in range(first, max(0, first - _TRIED), -1):
+        with suppress(ScalenetError):  # none costs what is asked there
+            found = find_points(asked.definition, asked.base.at(lower), asked.coefficients)
+            if max(found.largest.network.size) <= native:
+                return f"begin at --resolution {lower}, {copy}"
+    return copy

@@ -50,6 +50,11 @@ class Points:
     points: tuple[Point, ...]
     networks: Mapping[str, Config]
 
+    @property
+    def largest(self) -> Config:
+        """The network that sees the most pixels."""
+        return max(self.networks.values(), key=lambda config: max(config.network.size))
+
 
 def find_points(definition: Definition, base: Architecture, found: Mapping[str, float] | None) -> Points:
     """Return the points of a study; `found` are the α, β, γ of its series `found`.

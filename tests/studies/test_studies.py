@@ -247,10 +247,13 @@ def test_what_cannot_be_asked_for_is_refused_in_a_line(tmp_path, options, messag
 
 def test_networks_that_see_more_than_the_images_have_are_refused_unless_asked_for(tmp_path):
     write_images(tmp_path / "images", {"dark": 90, "light": 160}, 12, size=16)
-    options = {"evaluate": "train", "data": tmp_path / "images", "resolution": 16}
-    with pytest.raises(ScalenetError, match=r"resolution_8x sees 42 px, and the images of .* have 16 \(.* 6"):
-        asked(tmp_path, Judge(), "single_dimension", **options)
-    asked(tmp_path, Judge(), "single_dimension", **options, upsample=True)
+    study = load_study("single_dimension").changed(costs=(4,))
+    options = {"evaluate": "train", "data": tmp_path / "images"}
+    with pytest.raises(ScalenetError, match=r"resolution_4x sees 31 px, and the images of .* have 16 ") as refused:
+        asked(tmp_path, Judge(), study, **options)
+    (lower,) = re.findall(r"begin at --resolution (\d+), ", str(refused.value))
+    asked(tmp_path, Judge(), study, **options | {"resolution": int(lower)})
+    asked(tmp_path, Judge(), study, **options, upsample=True)
 
 
 def test_a_time_limit_says_how_many_epochs_or_that_it_is_too_short(tmp_path):
