@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from scalenet.studies.findings import Findings
     from scalenet.studies.plan import Placed
 
+SEEDS = "seeds"
+"""The column of how many seeds there are."""
+
 Cells = tuple[list[str], list[list[str]]]
 """The heads of a table and its rows, as texts."""
 
@@ -38,7 +41,7 @@ def write_all(found: Findings, folder: Path) -> Path:
     write_text(folder / "slopes.csv", _csv(found.slope_rows()))
     write_text(folder / "comparisons.csv", _csv(found.comparison_rows()))
     results, slopes, pairs = results_cells(found), slopes_cells(found), comparison_cells(found)
-    write_text(folder / "results.tex", latex_table(_caption(found), *results, words=1))
+    write_text(folder / "results.tex", latex_table(_caption(found), *_without_same(SEEDS, *results), words=1))
     write_text(folder / "slopes.tex", latex_table("Change of the error with each doubling of FLOPs.", *slopes, words=1))
     write_text(folder / "comparisons.tex", latex_table("Differences of accuracy, points.", *pairs, words=3))
     cards = list(_cards(found, folder))
@@ -58,7 +61,7 @@ def results_cells(found: Findings) -> Cells:
     rows = found.rows()
     timed = any(row["latency"] is not None for row in rows)
     heads = ["series", "accuracy, %", "±", "FLOPs ×", "params", "activations"]
-    heads += [*(["latency, ms"] if timed else []), "seeds", "depth ×", "width ×", "pixels"]
+    heads += [*(["latency, ms"] if timed else []), SEEDS, "depth ×", "width ×", "pixels"]
     body = []
     for row in rows:
         flops = f"{row['flops_ratio']:.3f}" + ("" if row["met"] else f" (for {row['cost']:g})")
@@ -68,6 +71,14 @@ def results_cells(found: Findings) -> Cells:
         sizes = ["" if row[axis] is None else f"{row[axis]:.3g}" for axis in ("depth", "width")]
         body.append([row["series"], *scores, flops, *counts, *latency, str(row["seeds"]), *sizes, row["size"]])
     return heads, body
+
+
+def _without_same(name: str, heads: list[str], body: list[list[str]]) -> Cells:
+    """Return a table without a column in which all rows have the same, which the caption tells."""
+    place = heads.index(name)
+    if len({row[place] for row in body}) > 1:
+        return heads, body
+    return heads[:place] + heads[place + 1 :], [row[:place] + row[place + 1 :] for row in body]
 
 
 def slopes_cells(found: Findings) -> Cells:
