@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 COLUMN = 3.25
 """Inches: the width of a column."""
 
+TEXT = 6.9
+"""Inches: the width of two columns and what is between them."""
+
 _COLOURS = ("#0b6bb0", "#c2410c", "#2f855a", "#6b46c1", "#b7791f", "#b83280", "#4a5568")
 _SHAPES = "osD^v*PX"
 _MOST_TICKS = 6
@@ -40,10 +43,11 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """A pair of axes: what is across, in words, and its lines."""
+    """A pair of axes: what is across, in words, its lines, and what stands above it."""
 
     across: str
     lines: Sequence[Line]
+    title: str = ""
 
 
 def style() -> AbstractContextManager[None]:
@@ -51,12 +55,12 @@ def style() -> AbstractContextManager[None]:
     return context(["default", str(resources.files("scalenet.report") / "paper.mplstyle")])
 
 
-def draw(panels: Sequence[Panel]) -> Figure:
-    """Draw panels, two beside each other where there are several, with one legend."""
+def draw(panels: Sequence[Panel], *, alike: bool = True) -> Figure:
+    """Draw panels, two beside each other where there are several, with one legend, and one scale where `alike`."""
     rows, columns = (1, 1) if len(panels) == 1 else (-(-len(panels) // 2), 2)
     drawn = Figure(figsize=(COLUMN, 2.5 if rows == 1 else 0.35 + 1.75 * rows), layout="constrained")
     FigureCanvasAgg(drawn)
-    places = drawn.subplots(rows, columns, squeeze=False, sharey=True).flatten()
+    places = drawn.subplots(rows, columns, squeeze=False, sharey=alike).flatten()
     for axes, panel in zip(places, panels, strict=False):
         _panel(axes, panel)
     for number, axes in enumerate(places):
@@ -84,6 +88,7 @@ def _panel(axes: Axes, panel: Panel) -> None:
         )
     axes.set_xscale("log", base=2)
     axes.set_xlabel(panel.across)
+    axes.set_title(panel.title)
     costs = [cost for line in panel.lines for cost in line.costs]
     ticks = _ticks(min(costs), max(costs))
     axes.xaxis.set_major_locator(FixedLocator(ticks))

@@ -55,6 +55,7 @@ _STYLE: dict[str, Any] = {
     "legend.columnspacing": 1.2,
     "svg.fonttype": "none",
     "svg.hashsalt": "scalenet",
+    "pdf.fonttype": 42,  # journals refuse the other kind, Type 3
     "text.parse_math": False,
 }
 

@@ -12,6 +12,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from scalenet.arch.plain import plain
+from scalenet.report.columns import TEXT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 
     from scalenet.studies.maps import ActivationMaps, ModelMaps
 
-_SIDE = 1.35
-"""Inches of an image."""
+_SIDE, _BESIDE = 1.35, 0.6
+"""Inches of an image, smaller where many are beside each other, and of what else is beside them."""
 
 _COLOURS = "RdBu_r"
 _MOST = 0.75
@@ -32,7 +33,8 @@ _LONGEST = 22
 def draw(found: ActivationMaps) -> Figure:
     """Return the figure: each row has one scale of colours, red for the class and blue against it."""
     columns = 1 + len(found.models)
-    drawn = Figure(figsize=(_SIDE * columns + 0.6, (_SIDE + 0.28) * found.rows + 0.3), layout="constrained")
+    side = min(_SIDE, (TEXT - _BESIDE) / columns)
+    drawn = Figure(figsize=(side * columns + _BESIDE, (side + 0.28) * found.rows + 0.3), layout="constrained")
     FigureCanvasAgg(drawn)
     grid = drawn.subplots(found.rows, columns, squeeze=False)
     for row, axes in enumerate(grid):

@@ -143,14 +143,15 @@ class Transfers:
 
     def save(self, folder: str | Path) -> list[Path]:
         """Write Table 5 as `transfer.csv` and `.tex`, and Figure 6 as `.svg`, `.pdf` and `.png`; return their paths."""
-        from scalenet.report.figures import style, written  # noqa: PLC0415 - matplotlib is slow to import
-        from scalenet.studies.transfer_plot import draw  # noqa: PLC0415
+        from scalenet.report.columns import style  # noqa: PLC0415 - matplotlib is slow to import
+        from scalenet.report.figures import written  # noqa: PLC0415
+        from scalenet.studies.transfer_plot import figure_of  # noqa: PLC0415
 
         place = Path(folder)
         write_text(place / "transfer.csv", self.frame().to_csv(index=False, lineterminator="\n"))
         write_text(place / "transfer.tex", self._latex())
         with style():
-            drawn = draw(self)
+            drawn = figure_of(self)
             for form in ("svg", "pdf", "png"):
                 write_bytes(place / f"transfer.{form}", written(drawn, form))
         return [place / f"transfer.{form}" for form in ("csv", "tex", "svg", "pdf", "png")]
