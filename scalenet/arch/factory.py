@@ -116,5 +116,5 @@ class Factory(Record):
         """Return what to raise where only a description of layers will do."""
         return ScalenetError(
             f"{self.callable} is a factory: this needs a description of layers",
-            hint="scale, cost, show, diff, latency, train, grid-search, study, lock and check take factories",
+            hint="scale, cost, show, diff, latency, train, grid-search, study, cam, lock and check take factories",
         )

@@ -78,11 +78,12 @@ def _letters(words: str) -> Iterator[str]:
 
 
 def _accented(letter: str) -> str | None:
-    base, *marks = unicodedata.normalize("NFD", letter)
-    if not (base.isascii() and base.isalpha() and len(marks) == 1 and marks[0] in _ACCENTS):
+    split = unicodedata.normalize("NFD", letter)
+    base, mark = split[0], split[1:]
+    if not (base.isascii() and base.isalpha() and mark in _ACCENTS):
         return None
-    dotless = f"\\{base}" if base in "ij" and marks[0] != "\u0327" else base
-    return f"\\{_ACCENTS[marks[0]]}{{{dotless}}}"
+    dotless = f"\\{base}" if base in "ij" and mark != "\u0327" else base
+    return f"\\{_ACCENTS[mark]}{{{dotless}}}"
 
 
 def _greek(letter: str) -> str | None:

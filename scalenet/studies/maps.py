@@ -19,7 +19,7 @@ from scalenet.arch.files import write_bytes, write_text
 from scalenet.arch.results import Results, check_folder
 from scalenet.arch.validation import at_least
 from scalenet.arch.words import hush, number, tell
-from scalenet.studies.activation import Mapper
+from scalenet.studies.activation import mapper_of
 from scalenet.studies.pictures import Embedded, is_image, photographs
 from scalenet.training.checkpoint import Plan, Trained, read_trained
 from scalenet.training.devices import usable_device
@@ -222,11 +222,9 @@ def cam(
         _check_class(one, of, pictures)
     found = []
     for one, name in zip(trained, names, strict=True):
-        found.append(_maps(one, name, pictures, of, rows, torch.device(used)))
+        found.append(_maps(one, name, pictures, of, rows, torch.device(used), hear))
         if found[-1].maps.shape[1:] == (1, 1):
             hear(f"{name}: its last map is one place, so that its maps say nothing of places")
-        if not found[-1].exact:
-            hear(f"{name}: more than a linear layer follows its pooling, so that its maps are by gradient")
     return ActivationMaps(tuple(found), pictures.names, pictures.labels, min(rows, len(pictures.names)))
 
 
@@ -274,22 +272,32 @@ def _check_class(trained: Trained, of: str, pictures: Pictures) -> None:
             raise ScalenetError(f"{name}: its class is not known to {trained.place}", hint=hint)
 
 
-def _maps(trained: Trained, name: str, pictures: Pictures, of: str, rows: int, device: torch.device) -> ModelMaps:
-    about, model = trained.about, trained.about.plan.config.model
+def _maps(
+    trained: Trained,
+    name: str,
+    pictures: Pictures,
+    of: str,
+    rows: int,
+    device: torch.device,
+    hear: Callable[[str], None],
+) -> ModelMaps:
+    about, network = trained.about, trained.about.plan.config.network
     classes = about.plan.classes
-    mapper = Mapper(trained.module().to(device).eval(), model)  # type: ignore[arg-type]
+    mapper = mapper_of(trained.module().to(device).eval(), network)
+    if mapper.how is not None:
+        hear(f"{name}: {mapper.how}")
     ready = normalizer(about.normalization, device, torch.contiguous_format)
     wanted = [_wanted(of, label, classes) for label in pictures.labels]
     parts: dict[str, list[Tensor]] = {}
     for start in range(0, len(wanted), _BATCH):
         part = slice(start, min(start + _BATCH, len(wanted)))
-        inputs = pictures.read(part, model.size, about.plan.crop, about.interpolation)
+        inputs = pictures.read(part, network.size, about.plan.crop, about.interpolation)
         features, logits = mapper(ready(inputs.to(device)))
         numbers = torch.tensor(wanted[part], device=device)
         chosen = torch.where(numbers < 0, logits.argmax(dim=1), numbers)
         maps = mapper.maps(features, chosen).cpu()
-        masks = pictures.masks(part, model.size, about.plan.crop)
-        on_object, area = _shares(maps, masks, model.size)
+        masks = pictures.masks(part, network.size, about.plan.crop)
+        on_object, area = _shares(maps, masks, network.size)
         for kind, values in {
             "maps": maps,
             "chosen": chosen,

@@ -248,6 +248,13 @@ def test_it_is_trained_and_evaluated(here, tmp_path):
     assert found.module()(torch.zeros(2, 3, 8, 8)).shape == (2, 2)
     assert load_config(tmp_path / "run" / "config.yaml").factory.classes == 2
     assert library.evaluate(tmp_path / "run", tmp_path / "images", workers=0, say=None).top1 == found.top1
+    said: list[str] = []
+    maps = library.cam([tmp_path / "run"], sorted(tmp_path.glob("images/*/*.png"))[:2], say=said.append)
+    assert (maps.summary()[0]["map"], maps.summary()[0]["method"], said) == (
+        "4x4",
+        "gradient",
+        ["plain: its maps are of what '1' gives, by gradient"],
+    )
     write_images(tmp_path / "others", {"black": 20, "grey": 120, "white": 230}, 8, size=8)
     tuned = library.train(network, tmp_path / "others", folder=tmp_path / "tuned", init=tmp_path / "run", **how)
     assert tuned.module()[-1].out_features == 3

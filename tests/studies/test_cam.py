@@ -13,10 +13,12 @@ from commands import SCALENET, run
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from torch import nn
 
 import scalenet
 from scalenet.arch.config import Config
-from scalenet.studies.activation import Mapper
+from scalenet.arch.factory import Factory
+from scalenet.studies.activation import Mapper, ModuleMapper
 from scalenet.studies.pictures import Embedded, photographs
 from scalenet.training.checkpoint import About, Imported, write_weights
 from scalenet.training.data import ImageSet, embedded_splits
@@ -24,8 +26,6 @@ from scalenet.training.embedded import render, render_masks
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from torch import nn
 
 LINEAR = ["small_resnet", "efficientnet_b0", "mobilenet_v2", "densenet121", "squeezenet1_0", "repvgg_a0"]
 """Heads in which nothing but a linear layer follows the pooling, or nothing at all."""
@@ -81,6 +81,51 @@ def test_elsewhere_maps_follow_the_gradient(name: str) -> None:
     moved[:, :, 0, 1] *= 1 + step
     slope = (mapper._rest(moved) - logits).gather(1, chosen[:, None])[:, 0] / step
     assert torch.allclose(slope, maps[:, 0, 1] / maps[0].numel(), rtol=1e-3, atol=1e-6)
+
+
+FACTORY = Factory(callable="some:network", width=1.0, depth=1.0, resolution=64)
+
+
+@pytest.mark.parametrize("name", [LINEAR[0], LINEAR[2], *OTHERS])
+def test_of_a_module_without_a_description_the_maps_are_the_same(name: str) -> None:
+    network, architecture = used(name)
+    images = torch.randn(2, 3, 64, 64).double()
+    described, looked = Mapper(network, architecture.model), ModuleMapper(network, FACTORY)  # type: ignore[arg-type]
+    (features, logits), (found, same) = described(images), looked(images)
+    assert torch.equal(logits, same)
+    for chosen in (torch.tensor([0, 6]), logits.argmax(dim=1)):
+        assert torch.allclose(looked.maps(found, chosen), described.maps(features, chosen), rtol=1e-6, atol=1e-9)
+    assert looked.bias(chosen).isnan().all()
+
+
+class Aside(nn.Module):
+    """Changes a map in place, gives it with its channels last, and has a map on which nothing depends."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.unused, self.last = nn.Conv2d(3, 5, 3, padding=1), nn.Conv2d(5, 2, 1), nn.Linear(5, 7)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return logits."""
+        maps = self.body(images).relu_()
+        self.unused(maps)
+        logits: torch.Tensor = self.last(maps.permute(0, 2, 3, 1)).mean(dim=(1, 2))
+        return logits
+
+
+def test_the_last_map_of_a_module_is_one_that_logits_depend_on() -> None:
+    images = torch.randn(2, 3, 8, 8)
+    network = Aside()
+    mapper = ModuleMapper(network, FACTORY.at(8))
+    features, logits = mapper(images)
+    assert "'body'" in mapper.how
+    weight, chosen = network.last.weight, torch.tensor([1, 4])
+    expected = torch.einsum("nc,nchw->nhw", weight[chosen], network.body(images).relu())
+    assert torch.allclose(mapper.maps(features, chosen), expected, atol=1e-6)
+    assert torch.allclose(logits, network(images))
+    flat = nn.Sequential(nn.Flatten(), nn.Linear(192, 7))
+    with pytest.raises(scalenet.ScalenetError, match="some:network: no module in it gives a map of several places"):
+        ModuleMapper(flat, FACTORY.at(8))
 
 
 def test_masks_of_the_embedded_task_cover_the_bright_striped_object() -> None:
