@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import Discriminator, Field, Tag
 
@@ -177,23 +177,41 @@ class InceptionStem(Record):
         return "5 conv, 2 pool"
 
 
-class ConvHead(Record):
+class WideHead(Record):
+    """A head with channels of its own, between those that enter and the classes."""
+
+    def resized(self, width: int) -> Self:
+        """Return this head with so many channels of its own."""
+        return self.changed(width=width)
+
+
+class HeadOfClasses(Record):
+    """A head with no channels but those that enter and the classes: its width is 0, and nothing scales it."""
+
+    width: ClassVar[int] = 0
+
+    def resized(self, width: int) -> Self:  # noqa: ARG002 - other heads have one
+        """Return this head."""
+        return self
+
+
+class ConvHead(WideHead):
     """1×1 convolution, normalisation, activation, global average pooling, dropout and a linear classifier."""
 
     kind: Literal["conv"]
     width: Positive
     classes: Positive
 
-    def layers(self, slot: Slot, dropout: float) -> Sequence:
+    def layers(self, slot: Slot) -> Sequence:
         """Return the layers, of a map to `classes` features."""
         conv = slot.style.conv(slot.in_channels, slot.width)
-        return Sequence((*conv.layers, *_pooled(dropout), ("classifier", Linear(slot.width, self.classes))))
+        return Sequence((*conv.layers, *_pooled(slot.style), ("classifier", Linear(slot.width, self.classes))))
 
     def __str__(self) -> str:
         return "conv, pool, linear"
 
 
-class LinearHead(Record):
+class LinearHead(HeadOfClasses):
     """Global average pooling, dropout and a linear classifier.
 
     Normalisation stands `before` the pooling or `after` it, or before it and `activated`, where there is one.
@@ -202,11 +220,10 @@ class LinearHead(Record):
     kind: Literal["linear"]
     classes: Positive
     norm: Literal["before", "activated", "after"] | None = None
-    width: ClassVar[None] = None
 
-    def layers(self, slot: Slot, dropout: float) -> Sequence:
+    def layers(self, slot: Slot) -> Sequence:
         """Return the layers, of a map to `classes` features."""
-        pool, *flat = _pooled(dropout)
+        pool, *flat = _pooled(slot.style)
         first: tuple[tuple[str, Layer], ...] = (pool,)
         if self.norm is not None:
             norm = ("norm", slot.style.normalize(slot.in_channels))
@@ -219,16 +236,16 @@ class LinearHead(Record):
         return f"{names[self.norm]}, linear"
 
 
-class VggHead(Record):
+class VggHead(WideHead):
     """Max pooling, a map of 7 × 7 places, and three linear layers, `width` between them with dropout."""
 
     kind: Literal["vgg"]
     width: Positive
     classes: Positive
 
-    def layers(self, slot: Slot, dropout: float) -> Sequence:
+    def layers(self, slot: Slot) -> Sequence:
         """Return the layers, of a map to `classes` features."""
-        act, side = Activation(slot.style.activation), 7
+        act, drop, side = Activation(slot.style.activation), Dropout(slot.style.dropout), 7
         return Sequence(
             (
                 ("reduce", Pool("max", 2, 2, "valid")),
@@ -236,10 +253,10 @@ class VggHead(Record):
                 ("flatten", Flatten()),
                 ("hidden1", Linear(slot.in_channels * side**2, slot.width)),
                 ("act1", act),
-                ("dropout1", Dropout(dropout)),
+                ("dropout1", drop),
                 ("hidden2", Linear(slot.width, slot.width)),
                 ("act2", act),
-                ("dropout2", Dropout(dropout)),
+                ("dropout2", drop),
                 ("classifier", Linear(slot.width, self.classes)),
             )
         )
@@ -248,25 +265,24 @@ class VggHead(Record):
         return "pool, pool 7×7, 3 linear"
 
 
-class MapsHead(Record):
+class MapsHead(HeadOfClasses):
     """Dropout, a 1×1 convolution to a map a class with bias and activation, and each map's mean (SqueezeNet)."""
 
     kind: Literal["maps"]
     classes: Positive
-    width: ClassVar[None] = None
 
-    def layers(self, slot: Slot, dropout: float) -> Sequence:
+    def layers(self, slot: Slot) -> Sequence:
         """Return the layers, of a map to `classes` features."""
-        pool, flatten, _ = _pooled(dropout)
+        pool, flatten, drop = _pooled(slot.style)
         conv = Conv(slot.in_channels, self.classes, 1, 1, slot.in_channels, bias=True)
         act = Activation(slot.style.activation)
-        return Sequence((("dropout", Dropout(dropout)), ("classifier", conv), ("act", act), pool, flatten))
+        return Sequence((drop, ("classifier", conv), ("act", act), pool, flatten))
 
     def __str__(self) -> str:
         return "conv, pool"
 
 
-class MlpHead(Record):
+class MlpHead(WideHead):
     """1×1 convolution, normalisation, activation, pooling, a hidden layer, activation, dropout and a classifier.
 
     `width` is the hidden layer's; the convolution has `expand` times the channels that enter, in multiples of
@@ -279,10 +295,10 @@ class MlpHead(Record):
     multiple_of: Positive = 8
     classes: Positive
 
-    def layers(self, slot: Slot, dropout: float) -> Sequence:
+    def layers(self, slot: Slot) -> Sequence:
         """Return the layers, of a map to `classes` features."""
         inner = divisible(slot.in_channels, self.expand, self.multiple_of)
-        pool, flatten, drop = _pooled(dropout)
+        pool, flatten, drop = _pooled(slot.style)
         hidden: tuple[tuple[str, Layer], ...] = (
             ("hidden", Linear(inner, slot.width)),
             ("hidden_act", Activation(slot.style.activation)),
@@ -306,5 +322,5 @@ AnyStem: TypeAlias = Annotated[
 Head: TypeAlias = Annotated[ConvHead | LinearHead | MlpHead | VggHead | MapsHead, Field(discriminator="kind")]
 
 
-def _pooled(dropout: float) -> tuple[tuple[str, Layer], ...]:
-    return ("pool", GlobalPool("adaptive")), ("flatten", Flatten()), ("dropout", Dropout(dropout))
+def _pooled(style: Style) -> tuple[tuple[str, Layer], ...]:
+    return ("pool", GlobalPool("adaptive")), ("flatten", Flatten()), ("dropout", Dropout(style.dropout))

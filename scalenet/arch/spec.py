@@ -11,7 +11,19 @@ import math
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from itertools import accumulate, groupby
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeAlias, cast, get_args, get_origin
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    NamedTuple,
+    Self,
+    TypeAlias,
+    cast,
+    get_args,
+    get_origin,
+)
 
 from pydantic import BeforeValidator, Discriminator, Field, SerializeAsAny, Tag, create_model, model_validator
 
@@ -29,6 +41,8 @@ from scalenet.arch.slots import Slot
 from scalenet.arch.style import AnyNorm, SqueezeExcite, Style
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from scalenet.arch.blocks import Block
 
 
@@ -227,12 +241,14 @@ class Model(Record):
     @cached_property
     def style(self) -> Style:
         """What all blocks share."""
-        return Style(self.activation, self.norm, self.squeeze_excite or SqueezeExcite(), self.padding or "symmetric")
+        own = self.squeeze_excite or SqueezeExcite()
+        return Style(self.activation, self.norm, own, self.padding or "symmetric", self.regularization.dropout)
 
     @property
     def divisors(self) -> tuple[int, ...]:
-        """What the width of each stage must be a multiple of."""
-        return tuple(math.lcm(self.norm.divisor, stage.divisor) for stage in self.stages)
+        """What the width of each part must be a multiple of: of stem, stages and head."""
+        common = self.norm.divisor
+        return common, *(math.lcm(common, stage.divisor) for stage in self.stages), common
 
     @cached_property
     def growing(self) -> tuple[bool, ...]:
@@ -299,46 +315,42 @@ def described(network: Buildable) -> Model:
     return network
 
 
-@dataclass(frozen=True, slots=True)
-class Dimensions:
+class Dimensions(NamedTuple):
     """The numbers of an architecture that scaling moves; arrays of equal length describe many architectures.
 
-    `height` and `width` are the input's, in pixels; `stem`, `widths` and `head` are channels (`head` is None where the
-    head has no convolution); `depths` are blocks a stage.
+    `depths` are blocks, a number a stage; `widths` are channels, a number a part: of the stem, the stages and the head,
+    0 where the head has none of its own. `size` is the input's height and width, in pixels.
     """
 
-    height: Count
-    width: Count
-    stem: Count
-    widths: tuple[Count, ...]
     depths: tuple[Count, ...]
-    head: Count | None
+    widths: tuple[Count, ...]
+    size: tuple[Count, ...]
+
+    def each(self, function: Callable[..., Count], *others: Dimensions) -> Dimensions:
+        """Return what a function makes of each number, and of those of others in its place."""
+        axes = zip(self, *others, strict=True)
+        return Dimensions(*(tuple(function(*numbers) for numbers in zip(*axis, strict=True)) for axis in axes))
 
 
 def dimensions(model: Model) -> Dimensions:
     """Return the numbers of `model` that scaling moves."""
     return Dimensions(
-        *model.size,
-        stem=model.stem.width,
-        widths=tuple(stage.width for stage in model.stages),
         depths=tuple(stage.depth for stage in model.stages),
-        head=model.head.width,
+        widths=(model.stem.width, *(stage.width for stage in model.stages), model.head.width),
+        size=model.size,
     )
 
 
 def with_dimensions(model: Model, numbers: Dimensions) -> Model:
-    """Return `model` with other widths, depths and resolution: the inverse of `dimensions`."""
-    height, width = cast("int", numbers.height), cast("int", numbers.width)
-    changes: dict[str, Any] = {
-        "resolution": height if height == width else (height, width),
-        "stem": model.stem.changed(width=numbers.stem),
-        "stages": tuple(
-            stage.resized(width=cast("int", stage_width), depth=cast("int", depth))
-            for stage, stage_width, depth in zip(model.stages, numbers.widths, numbers.depths, strict=True)
-        ),
-        "head": model.head if numbers.head is None else model.head.changed(width=numbers.head),
-    }
-    return model.changed(**changes)
+    """Return `model` with other depths, widths and size: the inverse of `dimensions`."""
+    (stem, *widths, head), (height, width) = cast("Any", numbers.widths), numbers.size
+    stages = zip(model.stages, widths, numbers.depths, strict=True)
+    return model.changed(
+        resolution=height if height == width else (height, width),
+        stem=model.stem.changed(width=stem),
+        stages=tuple(stage.resized(width=own, depth=cast("int", depth)) for stage, own, depth in stages),
+        head=model.head.resized(head),
+    )
 
 
 def layer_tree(model: Model, numbers: Dimensions | None = None) -> Network:
@@ -351,15 +363,15 @@ _SIDE = 4096
 
 
 def _layers(model: Model, numbers: Dimensions) -> Network:
-    style = model.style
-    parts = [Part("stem", (Run(_stem(model, numbers.stem, (numbers.height, numbers.width)), 1),))]
-    channels = numbers.stem
-    for number, (spec, width, depth) in enumerate(zip(model.stages, numbers.widths, numbers.depths, strict=True)):
+    (height, width), (stem, *widths, head) = numbers.size, numbers.widths
+    parts = [Part("stem", (Run(_stem(model, stem, (height, width)), 1),))]
+    channels = stem
+    for number, (spec, own, depth) in enumerate(zip(model.stages, widths, numbers.depths, strict=True)):
         stage = _growing_stage if model.growing[number] else _stage
-        runs, channels = stage(spec, width, depth, channels, style)
+        runs, channels = stage(spec, own, depth, channels, model.style)
         parts.append(Part(f"stages.{number}", runs, grows=model.growing[number]))
-    parts.append(Part("head", (Run(_head(model, numbers.head, channels), 1),)))
-    return Network(numbers.height, numbers.width, model.channels, tuple(parts))
+    parts.append(Part("head", (Run(_head(model, head, channels), 1),)))
+    return Network(height, width, model.channels, tuple(parts))
 
 
 def _stage(spec: StageSpec, width: Count, depth: Count, channels: Count, style: Style) -> tuple[Runs, Count]:
@@ -428,9 +440,8 @@ def _stem(model: Model, width: Count, pixels: tuple[Count, Count]) -> Layer:
     return model.stem.layers(Slot(model.channels, width, model.stem.stride, model.style, pixels))
 
 
-def _head(model: Model, width: Count | None, channels: Count) -> Layer:
-    slot = Slot(channels, 1 if width is None else width, 1, model.style)
-    return model.head.layers(slot, model.regularization.dropout)
+def _head(model: Model, width: Count, channels: Count) -> Layer:
+    return model.head.layers(Slot(channels, width, 1, model.style))
 
 
 def uses_blocks_of_this_program(model: Model) -> bool:

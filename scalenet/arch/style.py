@@ -99,12 +99,16 @@ class SqueezeExcite(Record):
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """What all blocks of a network share: activation, normalisation, squeeze-excite and how convolutions pad."""
+    """What all blocks of a network share: activation, normalisation, squeeze-excite, how convolutions pad, and dropout.
+
+    `dropout` is that before the classifier.
+    """
 
     activation: str
     norm: AnyNorm
     squeeze_excite: SqueezeExcite
     padding: Padding = "symmetric"
+    dropout: float = 0.0
 
     def with_activation(self, activation: str | None) -> Style:
         """Return this style with another activation, or as it is for None."""

@@ -13,8 +13,9 @@ how often it stands there, so depths are arrays as well.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
@@ -185,13 +186,13 @@ def cost_many(model: Model, numbers: Dimensions, *, threads: int = 2, exact: boo
     """
     names = _operators(model)
     evaluated = _evaluator(_whole, model)
-    if all(isinstance(value, int) for value in _fields(numbers)):
-        figures = evaluated(_fields(numbers))
+    if all(isinstance(value, int) for value in _flat(numbers)):
+        figures = evaluated(_flat(numbers))
         if exact:
             check_exact(max(figures))
         return _costed(names, [int(figure) for figure in figures])
-    length = max(np.size(value) for value in _fields(numbers))
-    given = _fields(each(numbers, as_floats))
+    length = max(np.size(value) for value in _flat(numbers))
+    given = _flat(numbers.each(as_floats))
     result = np.zeros((len(names) + 2, length))
 
     def work(start: int) -> None:
@@ -237,7 +238,7 @@ def _runs(model: Model, numbers: Dimensions) -> list[Any]:
 
 
 def _evaluator(counted: Counted, model: Model) -> Callable[[list[Any]], list[Any]]:
-    """Return what counts for numbers in the order of `_fields`: a program where there is one, or the walk itself."""
+    """Return what counts for numbers in the order of `_flat`: a program where there is one, or the walk itself."""
     return _program(counted, model) or (lambda numbers: counted(model, _like(model, numbers)))
 
 
@@ -246,17 +247,21 @@ def _program(counted: Counted, model: Model) -> Program | None:
     """Return what is counted as a program; None where blocks grow with their place or look into their numbers."""
     if any(model.growing):
         return None
-    numbers = inputs(len(_fields(dimensions(model))))
+    numbers = inputs(len(_flat(dimensions(model))))
     try:
         return Program(counted(model, _like(model, numbers)), len(numbers))
     except (TypeError, AttributeError):
         return None
 
 
+def _flat(numbers: Dimensions) -> list[Count]:
+    return [*chain(*numbers)]
+
+
 def _like(model: Model, numbers: list[Any]) -> Dimensions:
-    """Return the dimensions whose `_fields` are these."""
+    """Return the dimensions whose `_flat` numbers are these."""
     rest = iter(numbers)
-    return each(dimensions(model), lambda _: next(rest))
+    return dimensions(model).each(lambda _: next(rest))
 
 
 def cost_box(model: Model, depths: tuple[Count, ...], numbers: Dimensions, *, threads: int = 2) -> NDArray[np.int64]:
@@ -268,10 +273,10 @@ def cost_box(model: Model, depths: tuple[Count, ...], numbers: Dimensions, *, th
     """
     if any(model.growing):
         raise ScalenetError("a network whose blocks grow with their place is not the product of depths and widths")
-    numbers = replace(each(numbers, as_floats), depths=(2.0,) * len(depths))  # every run is there to be counted
-    flops = _evaluator(_runs, model)(_fields(numbers))
+    numbers = numbers.each(as_floats)._replace(depths=(2.0,) * len(depths))  # every run is there to be counted
+    flops = _evaluator(_runs, model)(_flat(numbers))
     columns = [row.ravel() for row in np.broadcast_arrays(*flops)]
-    deep = replace(dimensions(model), depths=tuple(np.asarray(depth, np.float64) for depth in depths))
+    deep = dimensions(model)._replace(depths=tuple(np.asarray(depth, np.float64) for depth in depths))
     times = [run.times for part in layer_tree(model, deep).parts for run in part.runs]
     fixed = sum(row * count for row, count in zip(columns, times, strict=True) if np.ndim(count) == 0)
     rows = np.stack([fixed, *(row for row, count in zip(columns, times, strict=True) if np.ndim(count))])
@@ -441,23 +446,6 @@ def total(parts: Iterable[CostedPart]) -> Tally:
 
 def _ordered(operators: dict[str, Count]) -> dict[str, Count]:
     return {name: operators[name] for name in OPERATORS if operators.get(name)}
-
-
-def _fields(numbers: Dimensions) -> list[Count]:
-    single = [numbers.height, numbers.width, numbers.stem, *numbers.widths, *numbers.depths]
-    return single if numbers.head is None else [*single, numbers.head]
-
-
-def each(numbers: Dimensions, function: Callable[[Count], Count]) -> Dimensions:
-    """Return the dimensions that a function makes of each of them."""
-    return Dimensions(
-        height=function(numbers.height),
-        width=function(numbers.width),
-        stem=function(numbers.stem),
-        widths=tuple(map(function, numbers.widths)),
-        depths=tuple(map(function, numbers.depths)),
-        head=None if numbers.head is None else function(numbers.head),
-    )
 
 
 def as_floats(value: Count) -> Count:

@@ -71,7 +71,7 @@ from scalenet.arch.layers import (
 )
 from scalenet.arch.shapes import Shape, after, entering_paths, joined, padded, passed, shape_of
 from scalenet.arch.spec import Architecture, Dimensions, Model, layer_tree
-from scalenet.costs.formula import as_floats, check_exact, each
+from scalenet.costs.formula import as_floats, check_exact
 from scalenet.costs.spans import (
     NOTHING,
     UNMADE,
@@ -153,7 +153,7 @@ def memory_many(
 
     They are exact below 2⁵³ bytes; a peak that is not below it raises OverflowError, or is a float64 without `exact`.
     """
-    walker = _Walker(model, each(numbers, as_floats), batch=batch, element=bytes_per_element, training=training)
+    walker = _Walker(model, numbers.each(as_floats), batch=batch, element=bytes_per_element, training=training)
     peaks = np.atleast_1d(walker.weights + moments * training * walker.parameters + walker.peak)
     if not exact:
         return peaks

@@ -90,8 +90,7 @@ def stage_rows(model: Model) -> list[dict[str, Any]]:
             }
         )
         height, width = float(part.height), float(part.width)
-    if model.head.width is not None:
-        rows[-1]["channels"] = model.head.width  # as in the paper's table, not the classes that leave it
+    rows[-1]["channels"] = model.head.width or model.classes  # as in the paper's table, not all that leaves it
     return rows
 
 

@@ -156,11 +156,10 @@ def _mobilenet_v2(config: hub.MobileNetV2) -> Model:
 
 def _widened(name: str, config: hub.MobileNetV1 | hub.MobileNetV2, width: Callable[[int], int]) -> Model:
     base = load(name).model
-    head = base.head if base.head.width is None else base.head.changed(width=width(base.head.width))
     return base.changed(
         stem=base.stem.changed(width=width(base.stem.width)),
         stages=tuple(stage.changed(width=width(stage.width)) for stage in base.stages),
-        head=head,
+        head=base.head.resized(width(base.head.width)),
         norm=base.norm.changed(eps=config.layer_norm_eps),
         padding="same" if config.tf_padding else None,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import lt
 from typing import TYPE_CHECKING, Any
 
 from scalenet.arch.comparison import computed_differently
@@ -39,11 +40,5 @@ def _scaled(old: Model, new: Model) -> Model:
 
 def is_smaller(old: Model, new: Model) -> bool:
     """Return whether a network is narrower or shallower than another, anywhere."""
-    before, after = dimensions(old), dimensions(new)
-    pairs = [
-        (before.stem, after.stem),
-        (before.head or 0, after.head or 0),
-        *zip(before.widths, after.widths, strict=True),
-        *zip(before.depths, after.depths, strict=True),
-    ]
-    return any(now < was for was, now in pairs)
+    smaller = dimensions(new).each(lt, dimensions(old))
+    return any(smaller.depths) or any(smaller.widths)

@@ -17,7 +17,7 @@ import numpy as np
 from scalenet.arch.config import Factors, Solution, TinyRay
 from scalenet.arch.errors import ScalenetError
 from scalenet.arch.spec import layer_tree
-from scalenet.costs.formula import cost_many, each, total, walk
+from scalenet.costs.formula import cost_many, total, walk
 from scalenet.costs.memory import memory_many
 from scalenet.scaling.lattice import Lattice
 from scalenet.scaling.multiply import unrounded
@@ -105,7 +105,7 @@ def shortfalls(model: Model, rule: BudgetRule, rounding: Rounding, numbers: Dime
     reasons = {
         "every stage has one block": numbers.depths == least.depths,
         "every width is at its least": numbers.widths == least.widths,
-        f"{numbers.height} px is the smallest size": (numbers.height, numbers.width) == (least.height, least.width),
+        f"{numbers.size[0]} px is the smallest size": numbers.size == least.size,
     }
     step = f"input sizes are multiples of {search.lattice.step} px, widths of {rounding.divisor}"
     return [reason for reason, holds in reasons.items() if holds] or [step]
@@ -308,4 +308,4 @@ class _Search:
 
 
 def _one(numbers: Dimensions, index: int) -> Dimensions:
-    return each(numbers, lambda column: int(np.asarray(column)[index]))
+    return numbers.each(lambda column: int(np.asarray(column)[index]))

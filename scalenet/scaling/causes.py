@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -77,14 +77,13 @@ def deviations(base: Architecture, config: Config) -> list[Deviation]:
 
 def _ladder(base: Model, model: Model, rounding: Rounding, asked: Multipliers, target: float) -> list[NDArray[Any]]:
     """Return the FLOPs of each part as asked, and with each of the `CAUSES` put in; the last are the model's."""
-    own, rounded = dimensions(base), dimensions(model)
-    if (base.head.width is None) != (model.head.width is None):
-        rounded = replace(rounded, head=own.head)
+    # a head without a width counts as the base's: what it saves is no rounding
+    rounded = dimensions(model).each(lambda after, before: after or before, dimensions(base))
     before = unrounded(base, rounding, depth=1.0, width=1.0, resolution=1.0)
     after = unrounded(base, rounding, **asked._asdict())
-    grown = replace(before, depths=after.depths)
-    deep = replace(after, depths=rounded.depths)
-    wide = replace(deep, stem=rounded.stem, widths=rounded.widths, head=rounded.head)
+    grown = before._replace(depths=after.depths)
+    deep = after._replace(depths=rounded.depths)
+    wide = deep._replace(widths=rounded.widths)
     grown_layers, after_layers = layer_tree(base, grown), layer_tree(base, after)
     exact, real = _flops(layer_tree(base), smooth=False), _flops(after_layers)
     lost = _ratio(exact, _flops(layer_tree(base, before)))  # what rounding has cost the base

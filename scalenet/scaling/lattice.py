@@ -123,20 +123,11 @@ class Lattice:
     def least(self) -> Dimensions:
         """Return the smallest network."""
         smallest = scale_dimensions(self.model, self.rounding, depth=1e-6, width=1e-6, resolution=1.0)
-        height, width = self._sizes(-64.0, 0.0).numbers[0].tolist()
-        return replace(smallest, height=height, width=width)
+        return smallest._replace(size=tuple(self._sizes(-64.0, 0.0).numbers[0].tolist()))
 
     def at_least(self, numbers: Dimensions) -> Dimensions:
         """Return unrounded dimensions, none below the smallest network's."""
-        bounds = self.least()
-        return Dimensions(
-            height=np.maximum(numbers.height, bounds.height),
-            width=np.maximum(numbers.width, bounds.width),
-            stem=np.maximum(numbers.stem, bounds.stem),
-            widths=tuple(map(np.maximum, numbers.widths, bounds.widths)),
-            depths=tuple(map(np.maximum, numbers.depths, bounds.depths)),
-            head=None if numbers.head is None or bounds.head is None else np.maximum(numbers.head, bounds.head),
-        )
+        return numbers.each(np.maximum, self.least())
 
     def cells(self, axes: Axes) -> Cells:
         """Return few cells that hold all choices; of widths `per_stage`, which do not just grow, each holds one."""
@@ -149,14 +140,7 @@ class Lattice:
 
     def numbers(self, axes: Axes, index: Index) -> Dimensions:
         """Return the dimensions of combinations of choices, as arrays."""
-        return self.dimensions(*(axis.numbers[chosen] for axis, chosen in zip(axes, index, strict=True)))
-
-    def dimensions(self, depths: NDArray[np.int64], widths: NDArray[np.int64], sizes: NDArray[np.int64]) -> Dimensions:
-        """Return the dimensions of networks, given as rows of the three axes."""
-        depths, widths, sizes = depths.T, widths.T, sizes.T
-        stages = len(self.model.stages)
-        head = None if len(widths) == stages + 1 else widths[stages + 1]
-        return Dimensions(sizes[0], sizes[1], widths[0], tuple(widths[1 : stages + 1]), tuple(depths), head)
+        return Dimensions(*(tuple(axis.numbers[chosen].T) for axis, chosen in zip(axes, index, strict=True)))
 
     def place(self, numbers: Dimensions) -> tuple[NDArray[np.float64], float]:
         """Return the means of one network on the three axes, and the sum of its spreads."""
@@ -170,8 +154,8 @@ class Lattice:
     def _axes(self, numbers: Dimensions) -> Axes:
         return (
             self._depth_axis(_stacked(*numbers.depths)),
-            self._width_axis(_stacked(numbers.stem, *numbers.widths)),
-            self._size_axis(_stacked(numbers.height, numbers.width)),
+            self._width_axis(_stacked(*numbers.widths)),
+            self._size_axis(_stacked(*numbers.size)),
         )
 
     def _depths(self, low: float, high: float) -> Axis:
@@ -195,7 +179,7 @@ class Lattice:
         first, last = math.floor(_WIDTH_STEPS * (low - 1) / 2), math.ceil(_WIDTH_STEPS * (high + 1) / 2)
         factor = 2.0 ** (np.arange(first, last + 1) / _WIDTH_STEPS)
         scaled = scale_dimensions(self.model, self.rounding, depth=1.0, width=factor, resolution=1.0)
-        rows, own = _columns(scaled), _columns(dimensions(self.model))
+        rows, own = _rows(*scaled.widths), _rows(*dimensions(self.model).widths)
         # the base's own widths need not be multiples of the divisor: what grows past them on the wrong side is left out
         rows = rows[np.where(factor < 1, (rows <= own).all(axis=1), (rows >= own).all(axis=1))]
         rows = rows[np.append(True, (np.diff(rows, axis=0) != 0).any(axis=1))]
@@ -205,7 +189,7 @@ class Lattice:
         """Return the rows, and each of them with one stage a step wider or narrower."""
         _check_choices(2.0 * len(self.model.stages) * rows.size)
         result = [rows]
-        for number, divisor in enumerate(self.model.divisors, start=1):
+        for number, divisor in enumerate(self.model.divisors[1:-1], start=1):
             step = math.lcm(self.rounding.divisor, divisor)
             for change in (-step, step):
                 varied = rows.copy()
@@ -228,9 +212,8 @@ class Lattice:
         return _axis(rows, np.log2(rows / self._blocks()), weights)
 
     def _width_axis(self, rows: NDArray[np.int64]) -> Axis:
-        stages = rows[:, 1 : 1 + len(self.model.stages)]
         base = np.array([stage.width for stage in self.model.stages])
-        return _axis(rows, 2 * np.log2(stages / base), self._blocks())
+        return _axis(rows, 2 * np.log2(rows[:, 1:-1] / base), self._blocks())
 
     def _size_axis(self, rows: NDArray[np.int64]) -> Axis:
         mean = np.log2(rows / self.model.size).sum(axis=1)
@@ -267,11 +250,6 @@ def _summed(values: Iterable[NDArray[np.float64]], index: Index) -> NDArray[np.f
 def _next_blocks(base: int, blocks: int, high: float) -> NDArray[np.float64]:
     """Return the multiples of `base` blocks at which a stage of `blocks` gets one more, up to 2^high."""
     return (np.arange(blocks, max(blocks, math.floor(base * 2.0**high + 0.5))) + 0.5) / base
-
-
-def _columns(numbers: Dimensions) -> NDArray[np.int64]:
-    """Return the widths of stem, stages and head."""
-    return _rows(numbers.stem, *numbers.widths, *([] if numbers.head is None else [numbers.head]))
 
 
 def _rows(*columns: Count) -> NDArray[np.int64]:

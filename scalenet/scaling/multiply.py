@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import starmap
 from operator import mul
 from typing import TYPE_CHECKING
 
@@ -16,42 +17,26 @@ if TYPE_CHECKING:
 def scale_dimensions(model: Model, rounding: Rounding, *, depth: Count, width: Count, resolution: Count) -> Dimensions:
     """Return the multiplied dimensions, rounded; arrays of multipliers give arrays of dimensions."""
     base, factors = dimensions(model), _factors(model, rounding, depth=depth, width=width, resolution=resolution)
-    common, own, grown = model.norm.divisor, base.head, factors.head
+    *others, head = zip(base.widths, factors.widths, model.divisors, strict=True)
     return Dimensions(
-        height=rounding.round_resolution(base.height, factors.height),
-        width=rounding.round_resolution(base.width, factors.width),
-        stem=rounding.round_width(base.stem, factors.stem, groups=common),
-        widths=tuple(
-            rounding.round_width(number, factor, groups=divisor)
-            for number, factor, divisor in zip(base.widths, factors.widths, model.divisors, strict=True)
-        ),
         depths=tuple(map(rounding.round_depth, base.depths, factors.depths)),
-        head=None if own is None or grown is None else rounding.round_head(own, grown, groups=common),
+        widths=(*starmap(rounding.round_width, others), rounding.round_head(*head)),
+        size=tuple(map(rounding.round_resolution, base.size, factors.size)),
     )
 
 
 def unrounded(model: Model, rounding: Rounding, *, depth: Count, width: Count, resolution: Count) -> Dimensions:
     """Return the multiplied dimensions before rounding, as floats or arrays of them."""
-    base, factors = dimensions(model), _factors(model, rounding, depth=depth, width=width, resolution=resolution)
-    return Dimensions(
-        height=base.height * factors.height,
-        width=base.width * factors.width,
-        stem=base.stem * factors.stem,
-        widths=tuple(map(mul, base.widths, factors.widths)),
-        depths=tuple(map(mul, base.depths, factors.depths)),
-        head=None if base.head is None or factors.head is None else base.head * factors.head,
-    )
+    return dimensions(model).each(mul, _factors(model, rounding, depth=depth, width=width, resolution=resolution))
 
 
 def _factors(model: Model, rounding: Rounding, *, depth: Count, width: Count, resolution: Count) -> Dimensions:
     """Return what each dimension is multiplied by: 1 where the rounding set keeps it fixed."""
-    last = len(model.stages) - 1
-    ends = {0, last} if "end_depths" in rounding.fixed else set()
+    stages, fixed = len(model.stages), rounding.fixed
+    ends = {0, stages - 1} if "end_depths" in fixed else set()
+    stem, head = (1 if name in fixed else width for name in ("stem", "head"))
     return Dimensions(
-        height=resolution,
-        width=resolution,
-        stem=1 if "stem" in rounding.fixed else width,
-        widths=(width,) * (last + 1),
-        depths=tuple(1 if number in ends else depth for number in range(last + 1)),
-        head=1 if "head" in rounding.fixed else width,
+        depths=tuple(1 if number in ends else depth for number in range(stages)),
+        widths=(stem, *[width] * stages, head),
+        size=(resolution, resolution),
     )

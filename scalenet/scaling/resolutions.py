@@ -6,10 +6,10 @@ for a row of outputs in every stage.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 import numpy as np
 
@@ -67,7 +67,7 @@ def total_stride(model: Model) -> int:
 
     Sizes that it divides are tight: no feature map of theirs has a ragged row.
     """
-    large = replace(dimensions(model), height=_LARGE, width=_LARGE)
+    large = dimensions(model)._replace(size=(_LARGE, _LARGE))
     *_, last, _ = walk(layer_tree(model, large), smooth=True)
     return round(_LARGE / cast("float", last.height))
 
@@ -83,7 +83,7 @@ def smallest_size(model: Model) -> int:
 
 def _fits(model: Model, size: int) -> bool:
     try:
-        list(walk(layer_tree(model, replace(dimensions(model), height=size, width=size))))
+        list(walk(layer_tree(model, dimensions(model)._replace(size=(size, size)))))
     except MisfitError:
         return False
     return True
@@ -121,9 +121,9 @@ def _sides(model: Model) -> dict[Side, int]:
 
 def _flops(model: Model, side: Side, sizes: range) -> list[float]:
     """Return the FLOPs of a model with each of these sizes on a side."""
-    changed = ("height", "width") if side == "both" else (side,)
-    changes: dict[str, Any] = dict.fromkeys(changed, np.array(sizes, np.float64))
-    flops: list[float] = np.asarray(
-        total(walk(layer_tree(model, replace(dimensions(model), **changes)))).flops
-    ).tolist()
+    height, width = model.size
+    pixels = np.array(sizes, np.float64)
+    size = (height if side == "width" else pixels, width if side == "height" else pixels)
+    counted = total(walk(layer_tree(model, dimensions(model)._replace(size=size))))
+    flops: list[float] = np.asarray(counted.flops).tolist()
     return flops

@@ -41,18 +41,18 @@ class Rounding:
     fixed: frozenset[Literal["stem", "head", "end_depths"]] = frozenset()
     head_at_least_base: bool = False
 
-    def round_width(self, width: Count, factor: Count, *, groups: int = 1) -> Count:
-        """Return `width` × `factor` channels, divisible by `groups` as well."""
+    def round_width(self, width: Count, factor: Count, groups: int = 1) -> Count:
+        """Return `width` × `factor` channels, divisible by `groups` as well; no channels stay none."""
         divisor = lcm(self.divisor, groups)
         target = _denoised(width * factor)
         rounded = np.maximum(divisor, np.floor(target / divisor + 0.5) * divisor)
         if self.guard is not None:
             rounded = np.where(rounded < self.guard * target, rounded + divisor, rounded)
-        return _whole(np.where(factor == 1, width, rounded))
+        return _whole(np.where((factor == 1) | (width == 0), width, rounded))
 
-    def round_head(self, width: Count, factor: Count, *, groups: int = 1) -> Count:
+    def round_head(self, width: Count, factor: Count, groups: int = 1) -> Count:
         """Return the width of the head's convolution, divisible by `groups` as well."""
-        rounded = self.round_width(width, factor, groups=groups)
+        rounded = self.round_width(width, factor, groups)
         return _whole(np.maximum(width, rounded)) if self.head_at_least_base else rounded
 
     def round_depth(self, depth: Count, factor: Count) -> Count:

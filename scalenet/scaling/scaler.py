@@ -7,7 +7,7 @@ Each result shows what was *asked* (the rule's target), the *nominal* cost d · 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -267,7 +267,7 @@ def _preset(base: Architecture, rule: PresetRule, rounding: Rounding) -> _Scaled
     resolution = published.resolution / base.model.size[0]
     asked = Multipliers(published.depth, published.width, resolution)
     numbers = scale_dimensions(base.model, rounding, **asked._asdict())
-    numbers = replace(numbers, height=published.resolution, width=published.resolution)
+    numbers = numbers._replace(size=(published.resolution, published.resolution))
     return _Scaled(_with_dropout(with_dimensions(base.model, numbers), published.dropout), asked, asked.flops_ratio)
 
 
@@ -284,12 +284,12 @@ def applied(base: Buildable, scaled: Buildable) -> Multipliers:
     """Return what a scaling made of the multipliers: the ratios that `Ratios` defines."""
     if isinstance(base, Factory) and isinstance(scaled, Factory):
         return factories.applied(base, scaled)
-    before, after = dimensions(described(base)), dimensions(described(scaled))
-    squares = [(new / old) ** 2 for new, old in zip(after.widths, before.widths, strict=True)]
+    before, after = described(base), described(scaled)
+    squares = [(new.width / old.width) ** 2 for new, old in zip(after.stages, before.stages, strict=True)]
     return Multipliers(
-        depth=float(sum(after.depths) / sum(before.depths)),
+        depth=sum(stage.depth for stage in after.stages) / sum(stage.depth for stage in before.stages),
         width=math.sqrt(sum(squares) / len(squares)),
-        resolution=math.sqrt(after.height * after.width / (before.height * before.width)),
+        resolution=math.sqrt(math.prod(after.size) / math.prod(before.size)),
     )
 
 

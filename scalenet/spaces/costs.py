@@ -6,20 +6,20 @@ pairs of widths with all depths, once a kind of block; after that a member costs
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from scalenet.arch.errors import ScalenetError
-from scalenet.arch.spec import dimensions, layer_tree
-from scalenet.costs.formula import as_floats, each, walk
+from scalenet.arch.spec import Dimensions, layer_tree
+from scalenet.costs.formula import as_floats, walk
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from scalenet.arch.spec import Dimensions, Model
+    from scalenet.arch.spec import Model
     from scalenet.costs.formula import CostedPart
     from scalenet.spaces.space import Space
 
@@ -93,7 +93,7 @@ def _walked(space: Space, kind: int) -> list[CostedPart]:
         stage = models[0].growing.index(True)
         block = models[0].stages[stage].block
         raise ScalenetError(f"space {space.name}: stages[{stage}]: blocks of {block} grow with their place")
-    return list(walk(layer_tree(models[0], each(_numbers(space, models[0]), as_floats))))
+    return list(walk(layer_tree(models[0], _numbers(space, models[0]).each(as_floats))))
 
 
 def _of_kind(space: Space, kind: int, width: int) -> Model:
@@ -119,7 +119,7 @@ def _numbers(space: Space, model: Model) -> Dimensions:
         chosen = np.minimum(grid[_axis(place)], shapes[place][1] - 1)
         widths.append(np.array(own.widths(space.divisor))[chosen].ravel())
         depths.append(np.array(own.depths)[np.minimum(grid[2], shapes[place][2] - 1)].ravel())
-    return replace(dimensions(model), widths=tuple(widths), depths=tuple(depths))
+    return Dimensions(tuple(depths), (model.stem.width, *widths, model.head.width), model.size)
 
 
 def _grid(space: Space) -> tuple[int, int, int]:

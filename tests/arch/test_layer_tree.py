@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import FrozenInstanceError, replace
+from dataclasses import FrozenInstanceError
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -127,7 +127,7 @@ def test_a_stage_that_grows_has_a_run_a_block_and_stands_there_as_often_as_it_is
     assert model.growing == (True,) * 4
     stage = layer_tree(model).stages[1]
     assert [run.times for run in stage.runs] == [1] * 12
-    deeper = with_dimensions(model, replace(dimensions(model), depths=(6, 13, 24, 16)))
+    deeper = with_dimensions(model, dimensions(model)._replace(depths=(6, 13, 24, 16)))
     assert walk(layer_tree(deeper)) == 1000
 
 

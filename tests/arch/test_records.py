@@ -85,7 +85,7 @@ def test_widths_that_no_network_has_are_refused(name: str) -> None:
     numbers = dimensions(model)
     for wrong in (0, -3, 1.5, float("nan")):
         with pytest.raises(ScalenetError):
-            with_dimensions(model, replace(numbers, stem=wrong))
+            with_dimensions(model, numbers._replace(widths=(wrong, *numbers.widths[1:])))
 
 
 NUMBERS: list[Callable[[int], Any]] = [np.int64, np.int8, np.uint16, np.array, torch.tensor]

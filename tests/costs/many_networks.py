@@ -17,28 +17,22 @@ if TYPE_CHECKING:
 
 def stack(rows: list[Dimensions]) -> Dimensions:
     """Return the dimensions of many networks as arrays."""
-    return Dimensions(
-        height=np.array([row.height for row in rows]),
-        width=np.array([row.width for row in rows]),
-        stem=np.array([row.stem for row in rows]),
-        widths=tuple(np.array(widths) for widths in zip(*(row.widths for row in rows), strict=True)),
-        depths=tuple(np.array(depths) for depths in zip(*(row.depths for row in rows), strict=True)),
-        head=None if rows[0].head is None else np.array([row.head for row in rows]),
-    )
+    first, *others = rows
+    return first.each(lambda *numbers: np.array(numbers), *others)
 
 
 def any_dimensions(model: Model, *, widest: int = 320) -> st.SearchStrategy[Dimensions]:
     """Return a strategy for networks of the shape of a model, with channels in multiples of 8 and of its divisors."""
-    base = dimensions(model)
-    channels, depths, pixels = multiples(8, widest), st.integers(1, 9), st.integers(smallest_size(model), 700)
+    widths = [
+        multiples(lcm(8, divisor), widest) if own else st.just(0)
+        for own, divisor in zip(dimensions(model).widths, model.divisors, strict=True)
+    ]
+    pixels = st.integers(smallest_size(model), 700)
     return st.builds(
         Dimensions,
-        height=pixels,
-        width=pixels,
-        stem=channels,
-        widths=st.tuples(*(multiples(lcm(8, stage.divisor), widest) for stage in model.stages)),
-        depths=st.tuples(*[depths] * len(base.depths)),
-        head=st.none() if base.head is None else channels,
+        depths=st.tuples(*[st.integers(1, 9)] * len(model.stages)),
+        widths=st.tuples(*widths),
+        size=st.tuples(pixels, pixels),
     )
 
 

@@ -83,9 +83,7 @@ def test_smooth_costs_are_the_same_where_all_sizes_are_whole(name: str) -> None:
 def test_smooth_costs_grow_with_the_square_of_the_resolution() -> None:
     model = scalenet.load("efficientnet_b0").model
     smooth = [
-        total(walk(layer_tree(model, replace(dimensions(model), height=size, width=size)), smooth=True)).operators[
-            "conv"
-        ]
+        total(walk(layer_tree(model, dimensions(model)._replace(size=(size, size))), smooth=True)).operators["conv"]
         for size in (224.0, 448.0, 258.0)
     ]
     se = smooth[1] - 4 * smooth[0]
@@ -123,7 +121,7 @@ def test_arrays_longer_than_a_block_of_work_lose_nothing() -> None:
     model = scalenet.load("mobilenet_v2").model
     base, length = dimensions(model), 40_000
     sizes = np.arange(length) % 300 + 1
-    numbers = replace(stack([base] * length), height=sizes, width=sizes)
+    numbers = stack([base] * length)._replace(size=(sizes, sizes))
     many = cost_many(model, numbers, threads=3)
     singles = [scalenet.cost(model.model_copy(update={"resolution": size})).flops for size in range(1, 301)]
     assert np.array_equal(many.flops, np.resize(singles, length))
@@ -133,13 +131,13 @@ def test_arrays_longer_than_a_block_of_work_lose_nothing() -> None:
 def test_a_count_that_floats_cannot_hold_is_an_error_in_arrays() -> None:
     model = scalenet.load("efficientnet_b0").model
     with pytest.raises(OverflowError, match=r"2\*\*53"):
-        cost_many(model, replace(stack([dimensions(model)]), height=np.array([10**7]), width=np.array([10**7])))
+        cost_many(model, stack([dimensions(model)])._replace(size=(np.array([10**7]),) * 2))
 
 
 def test_a_count_that_floats_cannot_hold_is_an_error_in_a_box() -> None:
     model = scalenet.load("efficientnet_b0").model
     base = dimensions(model)
-    wide = replace(stack([base]), height=np.array([10**7]), width=np.array([10**7]))
+    wide = stack([base])._replace(size=(np.array([10**7]),) * 2)
     with pytest.raises(OverflowError, match=r"2\*\*53"):
         cost_box(model, tuple(np.array([depth]) for depth in base.depths), wide)
 
@@ -158,7 +156,7 @@ def test_a_box_holds_every_depth_with_every_width_and_resolution(name: str, data
     rows = data.draw(st.lists(any_dimensions(model), min_size=1, max_size=4))
     deep = data.draw(st.lists(any_dimensions(model), min_size=1, max_size=4))
     box = cost_box(model, stack(deep).depths, stack(rows))
-    singles = [[scalenet.cost(with_dimensions(model, replace(w, depths=d.depths))).flops for w in rows] for d in deep]
+    singles = [[scalenet.cost(with_dimensions(model, w._replace(depths=d.depths))).flops for w in rows] for d in deep]
     assert box.tolist() == singles
     assert box.dtype == np.int64
 
@@ -167,7 +165,7 @@ def test_a_box_wider_than_a_block_of_work_loses_nothing() -> None:
     model = scalenet.load("resnet18").model
     base, length = dimensions(model), 3_000
     sizes = np.arange(length) + 1
-    numbers = replace(stack([base] * length), height=sizes, width=sizes)
+    numbers = stack([base] * length)._replace(size=(sizes, sizes))
     box = cost_box(model, tuple(np.array([depth, depth + 1]) for depth in base.depths), numbers)
     assert np.array_equal(box[0], cost_many(model, numbers).flops)
     assert (box[1] > box[0]).all()

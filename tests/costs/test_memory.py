@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -156,15 +154,15 @@ def test_arrays_take_element_by_element_what_one_network_takes(name: str, data: 
 def test_a_depth_alone_may_be_an_array() -> None:
     model = scalenet.load("efficientnet_b0").model
     base = dimensions(model)
-    deep = [replace(base, depths=(*base.depths[:4], depth, *base.depths[5:])) for depth in (1, 2, 9)]
-    peaks = memory_many(model, replace(base, depths=stack(deep).depths), training=True)
+    deep = [base._replace(depths=(*base.depths[:4], depth, *base.depths[5:])) for depth in (1, 2, 9)]
+    peaks = memory_many(model, base._replace(depths=stack(deep).depths), training=True)
     assert peaks.tolist() == [memory(with_dimensions(model, row), training=True).peak for row in deep]
 
 
 def test_a_peak_that_floats_cannot_hold_is_an_error_in_arrays() -> None:
     model = scalenet.load("resnet18").model
     with pytest.raises(OverflowError, match=r"2\*\*53"):
-        memory_many(model, replace(dimensions(model), height=np.array([10**9]), width=np.array([10**9])))
+        memory_many(model, dimensions(model)._replace(size=(np.array([10**9]),) * 2))
 
 
 @pytest.mark.parametrize("training", [False, True])

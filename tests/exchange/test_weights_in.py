@@ -250,12 +250,11 @@ def of_the_hub(kind: str, tmp_path: Path) -> tuple[nn.Module, Path]:
     else:
         own = scalenet.load(base).model
         width = changes["width"]
-        head = own.head if own.head.width is None else own.head.changed(width=width(own.head.width))
         model = own.changed(
             padding=changes["padding"],
             stem=own.stem.changed(width=width(own.stem.width)),
             stages=tuple(stage.changed(width=width(stage.width)) for stage in own.stages),
-            head=head.changed(classes=3),
+            head=own.head.resized(width(own.head.width)).changed(classes=3),
         )
         network = drawn(scalenet.build(model))
     labels = {"id2label": {str(number): name for number, name in enumerate(("cat", "dog", "owl"))}}

@@ -60,8 +60,7 @@ def widths(model: Model, rounding: Rounding, steps: range) -> list[tuple[int, ..
     """The widths of stem, stages and head at 2^(step / 1024) times the base's."""
     factors = 2.0 ** (np.array(steps) / WIDTH_STEPS)
     numbers = scale_dimensions(model, rounding, depth=1.0, width=factors, resolution=1.0)
-    columns = [numbers.stem, *numbers.widths, *([] if numbers.head is None else [numbers.head])]
-    return list(zip(*(np.broadcast_to(column, len(steps)).tolist() for column in columns), strict=True))
+    return list(zip(*(np.broadcast_to(column, len(steps)).tolist() for column in numbers.widths), strict=True))
 
 
 def fixed(name: str, rounding: str) -> NDArray[np.bool_]:
@@ -146,9 +145,7 @@ def test_choices_grow_and_none_comes_twice(name: str, rounding: str) -> None:
 def test_lite_keeps_stem_and_head_at_every_width(name: str) -> None:
     base = dimensions(scalenet.load(name).model)
     rows = lattice(name, "lite").near(*span(-3, 3))[1].numbers
-    assert (rows[:, 0] == base.stem).all()
-    if base.head is not None:
-        assert (rows[:, -1] == base.head).all()
+    assert (rows[:, [0, -1]] == [base.widths[0], base.widths[-1]]).all()
 
 
 @pytest.mark.parametrize(("name", "rounding"), [("resnet18", "efficientnet"), ("small_resnet", "fine")])
@@ -173,10 +170,12 @@ def test_per_stage_adds_widths_that_are_one_step_off_in_one_stage(name: str, rou
 def test_grouped_widths_stay_divisible_by_groups_and_divisor(per_stage: bool) -> None:
     model = loads(GROUPED).model
     rows = Lattice(model, SETS["efficientnet"], per_stage=per_stage).near(*span(-4, 4))[1].numbers
-    own = (rows[:, 1:] == [48, 96]).all(axis=1)
-    assert (rows[~own, 1:] % math.lcm(8, 12) == 0).all()
+    stages = rows[:, 1:-1]
+    own = (stages == [48, 96]).all(axis=1)
+    assert (stages[~own] % math.lcm(8, 12) == 0).all()
     assert own.any()
-    assert (rows > 0).all()
+    assert (rows[:, :-1] > 0).all()
+    assert not rows[:, -1].any()
 
 
 @pytest.mark.parametrize("step", [1, 8, 16, 32])
@@ -208,7 +207,7 @@ def test_a_network_of_whole_multiples_lies_at_their_doublings(name: str) -> None
 
 def test_mean_and_spread_are_weighted_by_the_base_s_blocks() -> None:
     numbers = dimensions(scalenet.load("resnet18").model)
-    wide = Dimensions(224, 448, 64, (64, 128, 256, 1024), (2, 2, 2, 4), None)
+    wide = Dimensions(depths=(2, 2, 2, 4), widths=(64, 64, 128, 256, 1024, 0), size=(224, 448))
     place, spread = lattice("resnet18").place(wide)
     assert numbers.depths == (2, 2, 2, 2)
     assert place == pytest.approx([0.25, 0.5, 1])
@@ -221,11 +220,8 @@ def test_mean_and_spread_are_weighted_by_the_base_s_blocks() -> None:
 def test_the_least_network_is_not_larger_than_any(name: str, rounding: str, step: int) -> None:
     whole = lattice(name, rounding, step)
     least = whole.least()
-    depth, width, size = whole.near(*span(-24, 1.5))
-    assert least.depths == tuple(depth.numbers[0])
-    columns = (least.stem, *least.widths, *([] if least.head is None else [least.head]))
-    assert columns == tuple(width.numbers[0])
-    assert (least.height, least.width) == tuple(size.numbers[0])
+    for numbers, axis in zip(least, whole.near(*span(-24, 1.5)), strict=True):
+        assert numbers == tuple(axis.numbers[0])
 
 
 @given(name=st.sampled_from(NAMES), factors=st.tuples(*[st.floats(1e-3, 3)] * 3))
@@ -235,14 +231,7 @@ def test_at_least_lifts_what_lies_below_the_least_and_leaves_the_rest(
     whole = lattice(name)
     depth, width, resolution = factors
     before = unrounded(whole.model, whole.rounding, depth=depth, width=width, resolution=resolution)
-    after, least = whole.at_least(before), whole.least()
-    for lifted, own, bound in zip(
-        (after.height, after.stem, *after.widths, *after.depths),
-        (before.height, before.stem, *before.widths, *before.depths),
-        (least.height, least.stem, *least.widths, *least.depths),
-        strict=True,
-    ):
-        assert lifted == max(own, bound)
+    assert whole.at_least(before) == before.each(max, whole.least())
 
 
 def test_numbers_are_the_combined_choices() -> None:
@@ -251,10 +240,8 @@ def test_numbers_are_the_combined_choices() -> None:
     index = tuple(np.array([0, len(axis) - 1]) for axis in axes)
     numbers = whole.numbers(axes, index)
     for last, (depth, width, size) in enumerate(zip(*(axis.numbers[[0, -1]] for axis in axes), strict=True)):
-        assert [int(blocks[last]) for blocks in numbers.depths] == depth.tolist()
-        columns = (numbers.stem, *numbers.widths, numbers.head)
-        assert [int(np.asarray(column)[last]) for column in columns] == width.tolist()
-        assert [int(np.asarray(side)[last]) for side in (numbers.height, numbers.width)] == size.tolist()
+        one = numbers.each(lambda column, last=last: int(np.asarray(column)[last]))
+        assert one == (tuple(depth), tuple(width), tuple(size))
 
 
 @pytest.mark.parametrize("per_stage", [False, True])

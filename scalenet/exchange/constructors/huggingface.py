@@ -126,7 +126,7 @@ def _mobilenet(model: Model) -> Iterator[dict[str, Any]]:
     norm: Any = model.norm
     published = (32, 16, 24, 32, 64, 96, 160, 320) if family(model) == "mobilenet_v2" else (32, 64, 128, 256, 512, 1024)
     own = (model.stem.width, *(stage.width for stage in model.stages))
-    head = () if model.head.width is None else ((model.head.width, 1280),)
+    head = ((model.head.width, 1280),) if model.head.width else ()
     for width, base in (*zip(own, published, strict=False), *head):
         yield {
             "depth_multiplier": width / base,
