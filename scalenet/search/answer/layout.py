@@ -4,8 +4,8 @@ What a candidate is worth is a fixed effect, what a seed does to all candidates 
 candidate has had still say something of it (recovery of inter-block information, Yates 1940). Both are solved together
 as weighted least squares with a penalty on the seeds (Henderson 1950), and how large seeds' effects are is found by
 restricted maximum likelihood (Patterson & Thompson 1971). Small effects count as more likely beforehand: where one
-candidate alone has several seeds, theirs cannot be told from noise, and it is noise. Where all candidates have all
-seeds there is nothing to recover, and seeds are left free, which is the analysis of variance.
+candidate alone has several seeds, theirs cannot be told from noise, and it is noise. Two candidates with the
+same seeds are compared by their differences alone, as in a paired t test.
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ def fit(table: NDArray[np.float64], variances: NDArray[np.float64] | None = None
     spare = int(there.sum()) - len(seen)
     unlikely = size + spare * np.log(unexplained)  # -2 log of the restricted likelihood, but for a constant
     best = int(np.argmin(unlikely + 2 * np.log1p(np.minimum(SEED_EFFECTS, _LARGE))))
-    if len(seen) > 1 and there.all():
-        best = -1  # all have all seeds, so that their effects have nothing to say of differences
+    if len(seen) == 2 and there.all():
+        best = -1  # seeds are free: with one difference a seed, two say too little of their effects
 
     inverse, count = inverses[best], len(table)
     towards = share @ inverse
