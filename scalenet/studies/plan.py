@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from scalenet.arch.spec import Buildable
 
 
+_ANOTHER_FOLDER = "give another folder with -o, or discard that study with --force"
+
+
 class Facts(Record):
     """A network of a study: its costs, and what it is of the baseline, where it has as many stages."""
 
@@ -84,7 +87,7 @@ class Plan(Record):
         check_one_network(self.model, self.factory)
         return self
 
-    def check_same(self, other: Plan, place: str) -> None:
+    def check_same(self, other: Plan, place: str, hint: str = _ANOTHER_FOLDER) -> None:
         """Raise ScalenetError where the results of another plan are not those of this one."""
         mine, theirs = as_data(self), as_data(other)
         changed = [key for key in type(self).model_fields if mine.get(key) != theirs.get(key) and key != "seeds"]
@@ -93,7 +96,7 @@ class Plan(Record):
         if changed:
             raise ScalenetError(
                 f"{place}: holds another study: {', '.join(changed)} differ",
-                hint="give another folder with -o, or discard that study with --force",
+                hint=hint,
             )
 
     @property

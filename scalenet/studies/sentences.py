@@ -146,4 +146,16 @@ def _rate(found: Findings) -> Iterator[str]:
 
 def _level(found: Findings) -> str:
     costs = "; the intervals of one cost hold together" if len(found.series) > 2 else ""
-    return f"intervals are at 95 %, over {found.judged_by()}{costs}"
+    return f"intervals are at 95 %, over {found.judged_by()}{costs}{_apart(found)}"
+
+
+def _apart(found: Findings) -> str:
+    """Return why held-out images are not in the intervals, where that could be had."""
+    sound = [one for one in found.trainings if one.accuracy is not None]
+    known = sum(one.right is not None for one in sound)
+    if not 0 < known < len(sound):
+        return ""
+    return (
+        f"; which images {number(len(sound) - known, 'training')} of {len(sound)} got right is in another folder: "
+        "machines that share one have intervals over images too"
+    )

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from scalenet.studies.asked import Asked
 
 _SCHEMA = "scalenet-study-plan/1"
+_ANOTHER_NAME = "give another --name, or discard that study with --force"
 
 
 class Study:
@@ -194,10 +195,12 @@ class Study:
                 board = self._discarded(board, plan)
             known = board.plan()
             if known is not None:
-                plan.check_same(_plan(known, self.place.name), f"{board.database.place}, {self.place.name!r},")
+                plan.check_same(
+                    _plan(known, self.place.name), f"{board.database.place}, {self.place.name!r}", _ANOTHER_NAME
+                )
                 plan = _with_seeds(plan, _plan(known, self.place.name))
             settled = _plan(board.settle(as_data(plan)), self.place.name)
-            plan.check_same(settled, f"{board.database.place}, {self.place.name!r},")
+            plan.check_same(settled, f"{board.database.place}, {self.place.name!r}", _ANOTHER_NAME)
             write_text(self.folder / "study.yaml", dump(as_data(plan)))
             sweep(self.folder)
             networks = asked.found.networks

@@ -153,6 +153,10 @@ def test_another_study_of_a_folder_is_refused_and_discarded_by_force(tmp_path):
     assert len(judge.calls) == 10
     with pytest.raises(ScalenetError, match="holds no search"):
         scalenet.open_search(tmp_path / "run")
+    shared = {"seeds": 1, "storage": f"sqlite:///{tmp_path / 'shared.db'}", "name": "mine"}
+    asked(tmp_path, judge, **shared, folder=tmp_path / "one").run(say=None)
+    with pytest.raises(ScalenetError, match=r", 'mine': holds another study: .* differ \(give another --name"):
+        asked(tmp_path, judge, **shared, folder=tmp_path / "two", resolution=20).run(say=None)
 
 
 def test_a_network_that_diverged_is_left_out_of_comparisons_and_said(tmp_path):
@@ -219,6 +223,8 @@ def test_networks_are_trained_and_compared_image_by_image(tmp_path):
     assert study.findings().scored.right.shape == (2, 8)
     assert "over 2 seeds and 8 held-out images" in study.sentences()[-1]
     assert study.results().latency.notna().all()
+    next(study.folder.glob("jobs/*_seed1/answers-1.npy")).unlink()
+    assert "on these images alone; which images 1 training of 4 got right is in another folder" in study.sentences()[-1]
     (study.folder / "latency.csv").write_text("network,seconds\nsmall_resnet,soon\n")
     with pytest.raises(ScalenetError, match=r"latency.csv: no table of latencies"):
         study.results()
