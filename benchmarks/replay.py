@@ -63,13 +63,12 @@ class Listed(Membership):
         """Return True: members of the table are those of the band."""
         return True
 
-    def nearest(self, member: NDArray[np.int64], seen: Collection[str]) -> NDArray[np.int64]:
+    def nearest(self, member: NDArray[np.int64], seen: Collection[str] = ()) -> NDArray[np.int64] | None:
         """Return the member of the table that is most like one of the space, and was not `seen`."""
         alike = self.features(self.listed) @ self.features(member[None])[0]
         order = np.argsort(-alike, kind="stable")
-        place = next(int(place) for place in order if self.names[place] not in seen)
-        found: NDArray[np.int64] = self.listed[place]
-        return found
+        place = next((place for place in order.tolist() if self.names[place] not in seen), None)
+        return None if place is None else self.listed[place]
 
     def places_of(self, members: Members) -> NDArray[np.int64]:
         """Return the rows of members."""

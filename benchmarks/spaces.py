@@ -9,8 +9,9 @@ band, and seconds to draw 50 members of it. With `--regret` a row a method and a
 the band the pick lies, in points, after 20, 50, 100 and 150 trainings, on synthetic landscapes over `mnasnet` at
 400M±2% (see `landscapes.py`), with the standard error, and the share of trainings inside the band. The pick is
 the member with the best single score inside the band. `reward` is evolution on the paper's ACC × (FLOPs / T)^-0.07
-without a band; `tpe` and `nsga2` are Optuna's samplers with the band as a constraint, where Optuna is installed.
-With `--table` the searches are replayed on a recorded table of trained members (see `replay.py`).
+without a band. Where Optuna is installed `optuna:TPESampler` proposes as `--method` has it, and `tpe` and `nsga2` are
+its samplers with the band as a constraint. With `--table` the searches are replayed on a recorded table of trained
+members (see `replay.py`).
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from scalenet.spaces.costs import tables_of
 from scalenet.spaces.limits import read_limits
 from scalenet.spaces.members import Membership
 from scalenet.spaces.methods import METHODS, propose
+from scalenet.spaces.samplers import PREFIX
 from scalenet.spaces.space import load_space
 
 if TYPE_CHECKING:
@@ -171,7 +173,7 @@ def searched(truth: Landscape, method: str, noise: float, seed: int) -> Run:
     if method == "reward":
         return by_reward(truth, noise, random)
     train = noisy(truth, noise, random)
-    if method in METHODS:
+    if method in METHODS or method.startswith(PREFIX):
         return batches(truth.members, train, random, method)
     return by_optuna(truth.members, train, random, method)
 
@@ -207,9 +209,11 @@ def replayed(table: Replay, method: str, seed: int) -> tuple[NDArray[np.int64], 
         return found
 
     def meant(member: NDArray[np.int64], known: list[list[int]]) -> NDArray[np.int64]:
-        return members.nearest(member, {members.name(one) for one in known})
+        found = members.nearest(member, {members.name(one) for one in known})
+        assert found is not None, "all members of the table are trained"
+        return found
 
-    if method in METHODS:
+    if method in METHODS or method.startswith(PREFIX):
         run = batches(members, train, random, method)
     else:
         run = by_optuna(members, train, random, method, meant)

@@ -52,15 +52,6 @@ _long = partial(typer.Option, rich_help_panel=TRAINING)
 _kept = partial(typer.Option, rich_help_panel=KEPT)
 
 
-class MethodName(StrEnum):
-    """What proposes members."""
-
-    mixture = "mixture"
-    evolution = "evolution"
-    predictor = "predictor"
-    random = "random"
-
-
 class ObjectiveName(StrEnum):
     """What members are ranked by."""
 
@@ -82,8 +73,13 @@ def baseline_search(
     ] = None,
     resolution: ResolutionText = None,
     method: Annotated[
-        MethodName, _what(help="What proposes members after the first, random ones.")
-    ] = MethodName.mixture,
+        str,
+        _what(
+            metavar="METHOD",
+            help="What proposes members after the first, random ones: mixture (of evolution and predictor), evolution, "
+            "predictor, random, or a sampler of Optuna: optuna:TPESampler.",
+        ),
+    ] = BaselineRequest.method,
     objective: Annotated[
         ObjectiveName, _what(help="What to rank by; paper: accuracy × (FLOPs / target)^-0.07.")
     ] = ObjectiveName.accuracy,
@@ -147,7 +143,7 @@ def baseline_search(
     scalenet grid-search --base runs/baseline/baseline.yaml --data photos
     """
     given = with_environment(locals())
-    given |= {"method": method.value, "objective": objective.value}
+    given |= {"objective": objective.value}
     from scalenet.search.baseline.calls import baseline_search as ask
 
     options: dict[str, Any] = {field.name: given[field.name] for field in fields(BaselineRequest)}

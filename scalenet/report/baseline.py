@@ -43,7 +43,8 @@ def trainings_plot(rows: Sequence[dict[str, Any]], first: int, *, noise: float) 
     """
     drawn, axes = figure(3.4)
     known = [row for row in rows if row["short"] is not None]
-    for by, kind in _KINDS.items():
+    kinds = _KINDS | {row["by"]: "best" for row in known if row["by"] not in _KINDS}  # a sampler's
+    for by, kind in kinds.items():
         own = [row for row in known if row["by"] == by]
         axes.plot(
             [row["training"] for row in own], [100 * row["short"] for row in own], **MARKS[kind].line(markersize=4.5)
@@ -55,7 +56,7 @@ def trainings_plot(rows: Sequence[dict[str, Any]], first: int, *, noise: float) 
         places, expected_best(control, places, more=100**2 * noise / 2), color=MUTED, linewidth=1, linestyle=(0, (4, 3))
     )
     axes.set(xlabel="members trained", ylabel="accuracy after a short training, %")
-    marks = [Line2D([], [], label=by, **MARKS[kind].line()) for by, kind in _KINDS.items()]
+    marks = [Line2D([], [], label=by, **MARKS[kind].line()) for by, kind in kinds.items()]
     lines = [
         Line2D([], [], label="best so far", color=INK, linewidth=1),
         Line2D([], [], label="chance", color=MUTED, linewidth=1, linestyle=(0, (4, 3))),

@@ -194,6 +194,26 @@ class Membership:
         """Return whether a member meets all limits."""
         return bool(self._meets(member[None])[0]) and self._fits(member)
 
+    def nearest(self, member: NDArray[np.int64], seen: Collection[str] = ()) -> NDArray[np.int64] | None:
+        """Return the member that meets all limits, was not `seen`, and has the most choices of another one in common.
+
+        It is looked for among those that a change of one stage makes, or else of what that brings nearest to the
+        limits. None where there is none.
+        """
+        here, violation = member, np.inf
+        while True:
+            others = self._others(here)
+            violations = self.limits.violations(self.tables.costs(others))
+            inside = others[violations <= 0]
+            alike = self.features(inside) @ self.features(member[None])[0]
+            for one in inside[np.argsort(-alike, kind="stable")]:
+                if self.name(one) not in seen and self._fits(one):
+                    found: NDArray[np.int64] = one
+                    return found
+            if violations.min() >= violation or len(inside):
+                return None
+            here, violation = others[np.argmin(violations)], violations.min()
+
     def _near(self, place: int, variant: int) -> NDArray[np.int64]:
         """Return the variants of a stage that differ in one choice, among those that both have."""
         genes = self.genes[place]
@@ -253,12 +273,16 @@ class Membership:
         members = np.column_stack([random.integers(number, size=_BATCH) for number in self.space.variants])
         best = members[np.argmin(self.limits.violations(self.tables.costs(members)))]
         while True:
-            others = np.concatenate([self._with_every(best, place) for place in range(len(best))])
+            others = self._others(best)
             violations = self.limits.violations(self.tables.costs(others))
             if violations.min() >= self.limits.violations(self.tables.costs(best[None]))[0]:
                 found: NDArray[np.int64] = best
                 return found
             best = others[np.argmin(violations)]
+
+    def _others(self, member: NDArray[np.int64]) -> Members:
+        """Return the members that a change of one stage makes of one, itself too."""
+        return np.concatenate([self._with_every(member, place) for place in range(len(member))])
 
     def _with_every(self, member: NDArray[np.int64], place: int) -> Members:
         found = np.repeat(member[None], self.space.variants[place], axis=0)

@@ -7,9 +7,12 @@ which ranks mutants of the best members.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, get_args
+from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeAlias
 
 import numpy as np
+from pydantic import Field
+
+from scalenet.spaces.samplers import PREFIX, sampled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,8 +23,10 @@ if TYPE_CHECKING:
     from scalenet.spaces.costs import Members
     from scalenet.spaces.members import Membership
 
-Method: TypeAlias = Literal["mixture", "evolution", "predictor", "random"]
-METHODS: tuple[str, ...] = get_args(Method)
+METHODS = ("mixture", "evolution", "predictor", "random")
+
+Method: TypeAlias = Annotated[str, Field(pattern=f"^({'|'.join(METHODS)}|{PREFIX}[A-Za-z]+)$")]
+"""One of those, or `optuna:` and the name of a sampler."""
 
 POPULATION, SAMPLE = 20, 5
 """The youngest members that evolution draws parents from, and of how many drawn ones the best is the parent."""
@@ -55,8 +60,11 @@ def propose(
             "evolution": _evolved(members, known, scores, random),
             "predictor": _predicted(members, known, scores, random),
         }
-        turns = list(sources) if method == "mixture" else [method]
-        found = _in_turn(members, {name: sources[name] for name in turns}, wanted, seen)
+        if method.startswith(PREFIX):
+            sources = {method: sampled(members, known, scores, random, method)}
+        elif method != "mixture":
+            sources = {method: sources[method]}
+        found = _in_turn(members, sources, wanted, seen)
     if len(found) < wanted:
         drawn = members.draw(wanted - len(found), random, seen=seen).members
         found += [Proposal(member, "random") for member in drawn]

@@ -169,6 +169,7 @@ def test_members_that_fail_are_said_and_do_not_win(tmp_path):
         ({"flops": "10k"}, "the nearest has"),
         ({"space": "mnasnt"}, "unknown space"),
         ({"method": "evolutoin"}, "did you mean 'evolution'"),
+        ({"method": "optuna"}, "known: mixture, evolution, predictor, random, optuna:TPESampler"),
         ({"objective": "speed"}, "--objective: 'speed' is not known"),
         ({"trials": 2}, "trials: 2 is not a whole number from 5 on"),
         ({"epochs": 1}, "epochs: 1 is not a whole number from 2 on"),

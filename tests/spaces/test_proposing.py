@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from scalenet.arch.errors import ScalenetError
 from scalenet.spaces.limits import read_limits
 from scalenet.spaces.members import Membership
 from scalenet.spaces.methods import METHODS, PENALTIES, fitted, propose
+from scalenet.spaces.samplers import check_sampler
 from scalenet.spaces.space import load_space
 
 
@@ -50,6 +52,42 @@ def test_a_mixture_asks_evolution_and_the_predictor_in_turn(members):
     known = members.draw(10, random).members
     found = propose(members, known, truth(members, known), 6, random, "mixture")
     assert [one.by for one in found] == ["evolution", "predictor"] * 3
+
+
+def test_a_sampler_of_optuna_proposes_inside_the_band_and_the_same_again(members):
+    pytest.importorskip("optuna")
+    known = members.draw(12, np.random.default_rng(0)).members
+    scores = truth(members, known)
+    scores[3] = np.nan
+    found, again = (propose(members, known, scores, 6, np.random.default_rng(1), "optuna:TPESampler") for _ in "ab")
+    new = np.array([one.member for one in found])
+    assert {one.by for one in found} == {"optuna:TPESampler"}
+    assert np.array_equal(new, [one.member for one in again])
+    assert (members.limits.violations(members.tables.costs(new)) <= 0).all()
+    assert len(np.unique(np.concatenate([known, new]), axis=0)) == 18
+
+
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [("optuna:TPESamplr", "did you mean 'TPESampler'"), ("optuna:GridSampler", "cannot be made of a seed alone")],
+)
+def test_a_sampler_that_cannot_be_had_is_refused(method, said):
+    pytest.importorskip("optuna")
+    with pytest.raises(ScalenetError) as found:
+        check_sampler(method)
+    assert said in f"{found.value.message} {found.value.hint}"
+
+
+def test_the_nearest_member_meets_the_limits_and_is_the_member_itself_where_that_does(members):
+    random = np.random.default_rng(3)
+    inside = members.draw(1, random).members[0]
+    assert np.array_equal(members.nearest(inside), inside)
+    other = members.nearest(inside, {members.name(inside)})
+    assert members.meets(other)
+    assert (other != inside).sum() == 1
+    for member in random.integers(members.space.variants, size=(20, 3)):
+        found = members.nearest(member)
+        assert found is None or members.meets(found)
 
 
 def test_members_are_random_where_nothing_is_known(members):

@@ -19,6 +19,7 @@ from scalenet.search.rungs.hunt import BATCH, FINALS, FIRST, Hunt
 from scalenet.search.rungs.race import SHORTER, Race
 from scalenet.search.setting import Setting, read_time, the_base, the_recipe, the_source
 from scalenet.spaces.limits import read_limits
+from scalenet.spaces.samplers import PREFIX, check_sampler
 from scalenet.spaces.space import Space, load_space
 
 if TYPE_CHECKING:
@@ -85,8 +86,13 @@ class BaselineAsked(Setting):
             images=images,
             device=self.device().partition(":")[0],
             threads=self.request.threads,
-            versions={"scalenet": __version__} | judges.versions(),
+            versions={"scalenet": __version__} | judges.versions() | self._sampler(),
         )
+
+    def _sampler(self) -> dict[str, str]:
+        """Return the version of Optuna where one of its samplers proposes: another one may propose others."""
+        method = self.hunt.method
+        return {"optuna": check_sampler(method)} if method.startswith(PREFIX) else {}
 
     def in_time(self, begun: BaselinePlan | None, *, say: Callable[[str], None]) -> BaselineAsked:
         """Train as many members for as many epochs as a time limit holds, or as when the search was begun.

@@ -60,9 +60,10 @@ def baseline_search(
 
     Members of the `space` (a name of `scalenet spaces`, a file or a record) have so many `flops` ("400M±2%"), and
     at most so many `params` and bytes of `memory`. `trials` of them get a short training, of a fifth of the `epochs`:
-    random ones first, then those that the `method` proposes ("mixture", "evolution", "predictor", "random"); the best
-    are trained to the end with several `seeds`. `objective` "paper" ranks by accuracy × (FLOPs / target)^-0.07. All
-    else is as in `grid_search`. Raise ScalenetError for what cannot be done.
+    random ones first, then those that the `method` proposes ("mixture", "evolution", "predictor", "random", or one of
+    Optuna's samplers: "optuna:TPESampler"); the best are trained to the end with several `seeds`. `objective` "paper"
+    ranks by accuracy × (FLOPs / target)^-0.07. All else is as in `grid_search`. Raise ScalenetError for what cannot be
+    done.
     """
     given = locals()
     own = BaselineRequest(**{field.name: given[field.name] for field in fields(BaselineRequest)})

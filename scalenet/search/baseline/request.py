@@ -66,8 +66,13 @@ class BaselineRequest:
             raise ScalenetError("members must cost the same to compare", hint=hint)
         from scalenet.arch.validation import at_least  # noqa: PLC0415 - brings pydantic
         from scalenet.spaces.methods import METHODS  # noqa: PLC0415 - brings NumPy, and a command reads this for its help
+        from scalenet.spaces.samplers import PREFIX, check_sampler  # noqa: PLC0415
 
-        for option, value, known in (("method", self.method, METHODS), ("objective", self.objective, OBJECTIVES)):
+        methods = [*METHODS, f"{PREFIX}TPESampler"]
+        if self.method.startswith(PREFIX):
+            check_sampler(self.method)
+            methods = [self.method]
+        for option, value, known in (("method", self.method, methods), ("objective", self.objective, [*OBJECTIVES])):
             if value not in known:
                 raise ScalenetError(
                     f"--{option}: {value!r} is not known", hint=nearest(value, known) or f"known: {', '.join(known)}"
