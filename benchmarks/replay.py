@@ -77,23 +77,26 @@ class Listed(Membership):
 
 @dataclass(frozen=True)
 class Replay:
-    """A table to search on: points above a seed's mean, [members, seeds] to the end and [members] short."""
+    """A table to search on: points above a seed's mean, [members, seeds], after trainings of one kind.
+
+    `others` are those of the other kind, nan where a member has none.
+    """
 
     members: Listed
-    full: NDArray[np.float64]
-    short: NDArray[np.float64]
+    scores: NDArray[np.float64]
+    others: NDArray[np.float64]
 
     @property
     def variances(self) -> tuple[float, float]:
-        """The variance of one training to the end, and that of members without it, from the two seeds."""
-        between = float(np.cov(self.full.T)[0, 1])
-        return float(np.var(self.full[:, 0] - self.full[:, 1], ddof=1)) / 2, between
+        """The variance of one training, and that of members without it, from the two seeds."""
+        between = float(np.cov(self.scores.T)[0, 1])
+        return float(np.var(self.scores[:, 0] - self.scores[:, 1], ddof=1)) / 2, between
 
     @property
     def best(self) -> float:
         """What the member is worth that both seeds say is best: its mean, shrunk by what noise makes of the largest."""
         noise, between = self.variances
-        return float(self.full.mean(axis=1).max()) * between / (between + noise / 2)
+        return float(self.scores.mean(axis=1).max()) * between / (between + noise / 2)
 
     def judged(self, places: NDArray[np.int64], seeds: NDArray[np.int64]) -> tuple[float, float]:
         """Return what picks are worth on average, and how far that is off.
@@ -101,37 +104,44 @@ class Replay:
         A pick is a member and the seed that it was not chosen by. Another table would have another noise, which as many
         searches on this one as may be do not average away where they pick the same few members.
         """
-        worth = self.full[places, seeds]
-        often = np.zeros_like(self.full)
+        worth = self.scores[places, seeds]
+        often = np.zeros_like(self.scores)
         np.add.at(often, (places, seeds), 1 / len(places))
         noise = self.variances[0] * float((often**2).sum())
         return float(worth.mean()), float(np.sqrt(noise + worth.var(ddof=1) / len(places)))
 
     def facts(self) -> Iterator[str]:
         """Yield what trainings say of each other."""
-        (noise, between), full = self.variances, self.full
-        agree = stats.pearsonr(*full.T).statistic
+        (noise, between), scores = self.variances, self.scores
+        agree, ranks = stats.pearsonr(*scores.T).statistic, stats.spearmanr(*scores.T).statistic
         yield (
-            f"{len(full)} members: one training's noise {noise**0.5:.2f} points, members differ by {between**0.5:.2f}; "
-            f"two seeds correlate by {agree:.2f} (ranks {stats.spearmanr(*full.T).statistic:.2f})"
+            f"{len(scores)} members differ by {between**0.5:.2f} points, one training's noise is {noise**0.5:.2f}; "
+            f"two seeds correlate by {agree:.2f} (ranks {ranks:.2f})"
         )
-        ranks = stats.spearmanr(self.short, full[:, 1]).statistic
-        yield f"a short training's ranks correlate with those of another seed to the end by {ranks:.2f}"
-        scored, judged = full[:, 0], full[:, 1]
-        one = (judged[np.argmax(scored)] + scored[np.argmax(judged)]) / 2
+        one = (scores[np.argmax(scores[:, 0]), 1] + scores[np.argmax(scores[:, 1]), 0]) / 2
         yield f"best by both seeds {self.best:+.2f} points; best by one seed, as the other says: {one:+.2f}"
+        both = ~np.isnan(self.others).any(axis=1)
+        if both.sum() > 2:
+            mine, theirs = scores[both], self.others[both]
+            crossed = [stats.spearmanr(mine[:, one], theirs[:, 1 - one]).statistic for one in (0, 1)]
+            own = stats.spearmanr(*theirs.T).statistic
+            yield (
+                f"{both.sum()} members have trainings of the other length: ranks of two seeds correlate by {own:.2f}, "
+                f"those of one length with another seed's of the other by {np.mean(crossed):.2f}"
+            )
 
 
-def load_replay(name: str) -> Replay:
-    """Return the recorded table of a space."""
+def load_replay(name: str, kind: str) -> Replay:
+    """Return the recorded table of a space, to search on its trainings of a kind: `short` or `full`."""
     about = yaml.safe_load((HERE / f"{name}.yaml").read_text(encoding="utf-8"))
-    return replay_of(about, pd.read_csv(HERE / f"{name}.csv.xz"))
+    return replay_of(about, pd.read_csv(HERE / f"{name}.csv.xz"), kind)
 
 
-def replay_of(about: dict[str, Any], table: pd.DataFrame) -> Replay:
-    """Return the table of those members whose trainings are all there and did not diverge."""
-    points = 100 * table.pivot_table(index="member", columns=["kind", "seed"], values="accuracy").dropna()
-    points -= points.mean()
+def replay_of(about: dict[str, Any], table: pd.DataFrame, kind: str) -> Replay:
+    """Return the table of those members whose trainings of a kind are all there and did not diverge."""
+    points = 100 * table.pivot_table(index="member", columns=["kind", "seed"], values="accuracy")
+    own = points[kind].dropna()
+    others = points["full" if kind == "short" else "short"].reindex(own.index)
     whole = Membership(load_space(about["space"]), read_limits(flops=about["flops"]))
-    members = Listed(whole, [str(name) for name in points.index])
-    return Replay(members, points["full"].to_numpy(), points["short"].to_numpy()[:, 0])
+    members = Listed(whole, [str(name) for name in own.index])
+    return Replay(members, (own - own.mean()).to_numpy(), (others - others.mean()).to_numpy())

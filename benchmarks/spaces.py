@@ -2,7 +2,7 @@
 
     python benchmarks/spaces.py --speed
     python benchmarks/spaces.py --regret [--searches 20] [--methods random mixture …] [--noise 0.3 1]
-    python benchmarks/spaces.py --table small_images [--searches 200] [--methods random mixture …]
+    python benchmarks/spaces.py --table small_images [--kind short] [--searches 400] [--methods …]
 
 With `--speed` a row a space: seconds to count all stages, members costed a second on one core, the share inside the
 band, and seconds to draw 50 members of it. With `--regret` a row a method and a noise: how far below the best member of
@@ -201,11 +201,11 @@ def replayed(table: Replay, method: str, seed: int) -> tuple[NDArray[np.int64], 
     their trainings that it has not seen.
     """
     random, members = np.random.default_rng([1, seed]), table.members
-    seen = random.integers(2, size=len(table.full))
+    seen = random.integers(2, size=len(table.scores))
 
     def train(new: Members) -> Scores:
         places = members.places_of(new)
-        found: Scores = table.full[places, seen[places]]
+        found: Scores = table.scores[places, seen[places]]
         return found
 
     def meant(member: NDArray[np.int64], known: list[list[int]]) -> NDArray[np.int64]:
@@ -237,6 +237,7 @@ def main() -> None:
     options.add_argument("--speed", action="store_true", help="how fast members are costed")
     options.add_argument("--regret", action="store_true", help="what finds good members in how many trainings")
     options.add_argument("--table", metavar="SPACE", help="the same on a recorded table of that space")
+    options.add_argument("--kind", choices=["short", "full"], default="short", help="trainings of the table")
     options.add_argument("--searches", type=int, help="searches a row: 20, on a recorded table 400")
     options.add_argument("--methods", nargs="+")
     options.add_argument("--noise", nargs="+", type=float, default=[0.3, 1.0], help="of one training, in points")
@@ -248,7 +249,7 @@ def main() -> None:
         for row in regrets(given.methods or [*METHODS, "reward"], given.noise, given.searches or 20):
             print(row, flush=True)
     if given.table:
-        table = load_replay(given.table)
+        table = load_replay(given.table, given.kind)
         print(*table.facts(), sep="\n", flush=True)
         for row in table_rows(table, given.methods or METHODS, given.searches or 400):
             print(row, flush=True)
