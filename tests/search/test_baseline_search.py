@@ -252,6 +252,9 @@ def test_a_storage_of_many_searches_lists_and_resumes_those_for_baselines(tmp_pa
     with pytest.raises(KeyboardInterrupt):
         begun.run(say=None)
 
+    with pytest.raises(ScalenetError, match="unknown search 'other'"):
+        scalenet.open_baseline_search(tmp_path / "mine", storage=storage, name="other")
+
     (row,) = json.loads(command("list", "--storage", storage, "--json").stdout)
     assert (row["name"], row["state"]) == ("mine", "idle")
     assert not json.loads(command("results", tmp_path / "mine", "--storage", storage, "--json").stdout)["finished"]

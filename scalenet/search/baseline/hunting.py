@@ -69,10 +69,7 @@ class BaselineSearch:
     @property
     def plan(self) -> BaselinePlan:
         """All that the results follow from; raise ScalenetError where nothing was begun."""
-        found = self._recorded()
-        if found is None:
-            raise ScalenetError(f"{self.folder}: no search was begun here", hint="`run()` begins it")
-        return found
+        return self._plan_on(self.place.look())
 
     @property
     def base(self) -> str:
@@ -184,11 +181,15 @@ class BaselineSearch:
         """Return what is known now; raise ScalenetError where nothing was begun."""
         board = self.place.look()
         view = view or board.view(curves=curves)
-        plan = recorded_plan(board)
-        if plan is None:
-            raise ScalenetError(f"{self.folder}: no search was begun here", hint="`run()` begins it")
+        plan = self._plan_on(board)
         facts = {name: json.loads(text) for name, text in board.candidates().items()}
         return BaselineOutcome(plan, view, {name: str(one.get("by")) for name, one in facts.items()})
+
+    def _plan_on(self, board: Board) -> BaselinePlan:
+        found = recorded_plan(board)
+        if found is None:
+            raise ScalenetError(f"{self.folder}: no search was begun here", hint="`run()` begins it")
+        return found
 
     def sample(self) -> list[dict[str, Any]]:
         """Return the first random members of the band, with their costs."""

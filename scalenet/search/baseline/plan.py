@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from scalenet.arch.config import Multiplier, as_data, as_record
+from scalenet.arch.errors import ScalenetError
 from scalenet.arch.records import Record
 from scalenet.search.plan import Images
 from scalenet.search.rungs.hunt import Hunt
@@ -59,6 +60,10 @@ def is_for_baseline(plan: Mapping[str, Any] | None) -> bool:
 
 
 def recorded_plan(board: Board) -> BaselinePlan | None:
-    """Return the plan on a board; None where nothing was begun."""
+    """Return the plan on a board, None where nothing was begun; raise ScalenetError where it is another search's."""
     data = board.plan()
-    return None if data is None else as_record(BaselinePlan, data, board.name)
+    if data is None:
+        return None
+    if not is_for_baseline(data):
+        raise ScalenetError(f"{board.name}: no search for a baseline", hint="give this one another name")
+    return as_record(BaselinePlan, data, board.name)
