@@ -74,7 +74,7 @@ def status(folder: SearchFolder = FOLDER, storage: Storage = None, name: SearchN
         note(f"failed: {entry.error or f'its worker died {entry.attempt + 1} times'}")
     emit_standings(found, BEST)
     if (others := found.candidates - BEST) > 0:
-        note(f"and {others} more: {search.command('results')} lists all")
+        note(f"and {number(others, 'candidate')} more: {search.command('results')} lists all")
 
 
 @app.command(cls=Command)
