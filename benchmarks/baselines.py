@@ -11,7 +11,7 @@ the best of many is the best by luck too, on the images that it was chosen by.
 
 Trainings are kept in `runs/tables/baselines.jsonl`, and the same command goes on from there. Writes
 `benchmarks/tables/studies/baselines32.csv`, a row a training, and prints Markdown. Differences are paired by seed; ± is
-at 95 %, from what an effect of each network and one of each seed leave over, for all differences together.
+at 95 % for all of them together, by Student's t from each pair's own differences: networks differ in their noise.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ from tables.trainings import Wanted, train_all
 from scalenet.arch.config import BudgetRule, CompoundRay, load_config
 from scalenet.costs.formula import cost
 from scalenet.scaling.scaler import load, scale_by
-from scalenet.search.answer.noise import residual_noise
 from scalenet.search.rungs.pilot import fitted_rate
 from scalenet.training.data import read
 from scalenet.training.recipe import change, load_recipe
@@ -118,11 +117,9 @@ def show(table: pd.DataFrame) -> None:
     """Print accuracies and paired differences as Markdown."""
     judged = table[table.kind == "judged"]
     scores = 100 * judged.pivot_table(index="name", columns="seed", values="accuracy").dropna(axis=1)
-    noise = residual_noise(scores.to_numpy())
-    assert noise is not None, "two seeds are the least"
     pairs = [*combinations(scores.mean(axis=1).sort_values(ascending=False).index, 2)]
-    error = noise.deviation * (2 / scores.shape[1]) ** 0.5
-    half = stats.t.ppf(1 - (1 - CONFIDENCE) / 2 / len(pairs), noise.freedom) * error
+    seeds = scores.shape[1]
+    times = stats.t.ppf(1 - (1 - CONFIDENCE) / 2 / len(pairs), seeds - 1) / seeds**0.5
     print("| network | MFLOPs | parameters | rate | top-1, % | by seed |\n|---|---|---|---|---|---|")
     for name, own in scores.iterrows():
         first = judged[judged.name == name].iloc[0]
@@ -132,7 +129,7 @@ def show(table: pd.DataFrame) -> None:
         )
     for better, other in pairs:
         difference = scores.loc[better] - scores.loc[other]
-        print(f"- {better} − {other}: {difference.mean():+.1f} ± {half:.1f} points")
+        print(f"- {better} − {other}: {difference.mean():+.1f} ± {times * difference.std():.1f} points")
 
 
 def main() -> None:
