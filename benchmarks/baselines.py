@@ -10,7 +10,7 @@ seeds that the search did not have, on the images it was searched on, and judged
 the best of many is the best by luck too, on the images that it was chosen by.
 
 Trainings are kept in `runs/tables/baselines.jsonl`, and the same command goes on from there. Writes
-`benchmarks/tables/studies/baselines32.csv`, a row a training, and prints Markdown. Differences are paired by seed; ± is
+`benchmarks/tables/spaces/baselines32.csv`, a row a training, and prints Markdown. Differences are paired by seed; ± is
 at 95 % for all of them together, by Student's t from each pair's own differences: networks differ in their noise.
 """
 
@@ -53,7 +53,7 @@ JUDGED = 10_000
 
 WITHIN = 0.02
 CONFIDENCE = 0.95
-TABLE = Path(__file__).parent / "tables" / "studies" / "baselines32.csv"
+TABLE = Path(__file__).parent / "tables" / "spaces" / "baselines32.csv"
 
 Records = list[dict[str, Any]]
 
