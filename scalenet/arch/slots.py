@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from scalenet.arch.style import Style
 
 
+_NOISE = 5e-10
+
+
 @dataclass(frozen=True, slots=True)
 class Slot:
     """Where a block stands: the channels that come in, its stage's width, its stride, and the network's style.
@@ -88,17 +91,17 @@ def fronted(slot: Slot, front: Sequence, block: Layer) -> Layer:
 def scaled(channels: Count, ratio: float) -> Count:
     """Return `channels` × `ratio` rounded down, at least 1, as the official code's squeeze widths are.
 
-    Noise of 1e-9 is rounded away first: 0.29 × 100 is 28.999999999999996 in binary. A `float` is not rounded.
+    Noise below 5e-10 makes nothing less: 0.29 × 100 is 28.999999999999996 in binary. A `float` is not rounded.
     """
     if ratio == int(ratio):
         return channels * int(ratio)
     if isinstance(channels, float):
         return channels * ratio
     if isinstance(channels, int):
-        return max(1, int(round(channels * ratio, 9)))
+        return max(1, int(channels * ratio + _NOISE))
     import numpy as np  # noqa: PLC0415 - only arrays need it
 
-    return cast("Count", np.maximum(1, np.floor(np.round(channels * ratio, 9))))
+    return cast("Count", np.maximum(1, np.floor(channels * ratio + _NOISE)))
 
 
 def divisible(channels: Count, ratio: float, divisor: int) -> Count:

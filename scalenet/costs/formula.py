@@ -68,7 +68,7 @@ MULTIPLYING = (CONV, LINEAR, MATMUL)
 
 OPERATORS = (*MULTIPLYING, *(operator for operator, _ in NORMS.values()), ADAPTIVE_POOL)
 _EXACT = 2**53
-_BLOCK, _COLUMNS = 32_768, 1_024
+_BLOCK, _COLUMNS = 16_384, 1_024
 
 
 @dataclass(slots=True)
@@ -191,13 +191,15 @@ def cost_many(model: Model, numbers: Dimensions, *, threads: int = 2, exact: boo
         if exact:
             check_exact(max(figures))
         return _costed(names, [int(figure) for figure in figures])
-    length = max(np.size(value) for value in _flat(numbers))
-    given = _flat(numbers.each(as_floats))
-    result = np.zeros((len(names) + 2, length))
+    given = _arrays(numbers)
+    length = max(np.size(value) for value in given)
+    result = np.empty((len(names) + 2, length), np.int64 if exact else np.float64)
 
     def work(start: int) -> None:
         block = [one[start : start + _BLOCK] if isinstance(one, np.ndarray) else one for one in given]
         for row, figure in zip(result, evaluated(block), strict=True):
+            if exact:
+                check_exact(np.max(figure, initial=0))
             row[start : start + _BLOCK] = figure
 
     if length <= _BLOCK:
@@ -205,9 +207,6 @@ def cost_many(model: Model, numbers: Dimensions, *, threads: int = 2, exact: boo
     else:
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(work, range(0, length, _BLOCK)))
-    if exact:
-        check_exact(result.max(initial=0))
-        result = result.astype(np.int64)
     return _costed(names, result)
 
 
@@ -258,6 +257,13 @@ def _flat(numbers: Dimensions) -> list[Count]:
     return [*chain(*numbers)]
 
 
+def _arrays(numbers: Dimensions) -> list[Count]:
+    """Return the `_flat` numbers, arrays as float64 and of one length."""
+    flat = _flat(numbers.each(as_floats))
+    shape = np.broadcast_shapes(*map(np.shape, flat))
+    return [np.broadcast_to(one, shape) if isinstance(one, np.ndarray) else one for one in flat]
+
+
 def _like(model: Model, numbers: list[Any]) -> Dimensions:
     """Return the dimensions whose `_flat` numbers are these."""
     rest = iter(numbers)
@@ -273,8 +279,8 @@ def cost_box(model: Model, depths: tuple[Count, ...], numbers: Dimensions, *, th
     """
     if any(model.growing):
         raise ScalenetError("a network whose blocks grow with their place is not the product of depths and widths")
-    numbers = numbers.each(as_floats)._replace(depths=(2.0,) * len(depths))  # every run is there to be counted
-    flops = _evaluator(_runs, model)(_flat(numbers))
+    numbers = numbers._replace(depths=(2.0,) * len(depths))  # every run is there to be counted
+    flops = _evaluator(_runs, model)(_arrays(numbers))
     columns = [row.ravel() for row in np.broadcast_arrays(*flops)]
     deep = dimensions(model)._replace(depths=tuple(np.asarray(depth, np.float64) for depth in depths))
     times = [run.times for part in layer_tree(model, deep).parts for run in part.runs]
@@ -450,7 +456,7 @@ def _ordered(operators: dict[str, Count]) -> dict[str, Count]:
 
 def as_floats(value: Count) -> Count:
     """Return an array as float64, and a number as it is."""
-    return value.astype(np.float64) if isinstance(value, np.ndarray) else value
+    return value.astype(np.float64, copy=False) if isinstance(value, np.ndarray) else value
 
 
 def check_exact(largest: float) -> None:

@@ -128,6 +128,14 @@ def test_arrays_longer_than_a_block_of_work_lose_nothing() -> None:
     assert np.array_equal(cost_many(model, numbers, threads=1).activations, many.activations)
 
 
+def test_arrays_of_one_count_for_all_networks() -> None:
+    model = scalenet.load("mobilenet_v2").model
+    sizes = np.arange(40_000) % 300 + 1
+    numbers = dimensions(model).each(lambda number: np.array([number]))._replace(size=(sizes, np.array([64])))
+    whole = dimensions(model)._replace(size=(sizes, 64))
+    assert np.array_equal(cost_many(model, numbers).flops, cost_many(model, whole).flops)
+
+
 def test_a_count_that_floats_cannot_hold_is_an_error_in_arrays() -> None:
     model = scalenet.load("efficientnet_b0").model
     with pytest.raises(OverflowError, match=r"2\*\*53"):
