@@ -94,7 +94,9 @@ def main() -> None:
         "devices": sorted({record["device"] for record in found}),
         "versions": {"scalenet": __version__, "torch": ", ".join(sorted({record["torch"] for record in found}))},
     }
-    (HERE / f"{SPACE}.yaml").write_text(yaml.safe_dump(about, sort_keys=False, width=120), encoding="utf-8")
+    (HERE / f"{SPACE}.yaml").write_text(
+        yaml.safe_dump(about, sort_keys=False, width=120, allow_unicode=True), encoding="utf-8"
+    )
     print(f"{len(found)} trainings recorded")
 
 
