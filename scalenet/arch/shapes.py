@@ -208,9 +208,9 @@ def _side(size: Count, smooth: bool, kernel: int, stride: int, padding: Padding,
     left = (_divided(reach, stride) if ceil else _floored(reach, stride)) + 1
     if ceil:  # a window that is not whole still begins within the map
         left = left - 1 * ((left - 1) * stride >= size + padded(size, kernel, stride, padding) // 2)
-    if _least(left) < 1:
-        least = f"{_least(size):g}"
-        raise MisfitError(f"a kernel of {kernel} is larger than a map of {least} pixels a side; take larger images")
+    if least(left) < 1:
+        side = f"{least(size):g}"
+        raise MisfitError(f"a kernel of {kernel} is larger than a map of {side} pixels a side; take larger images")
     return left
 
 
@@ -231,9 +231,9 @@ def _floored(size: Count, stride: int) -> Count:
     return np.floor(size / stride)
 
 
-def _least(size: Any) -> float:
-    """Return the least of numbers; of an expression, which is not known yet, infinity."""
-    return float(size.min()) if hasattr(size, "min") else size if isinstance(size, int | float) else math.inf
+def least(size: Any) -> float:
+    """Return the least of numbers; of none, and of an expression, which is not known yet, infinity."""
+    return float(size.min()) if getattr(size, "size", 0) else size if isinstance(size, int | float) else math.inf
 
 
 def _part(channels: Count, parts: int) -> Count:

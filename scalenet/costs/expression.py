@@ -115,6 +115,12 @@ class Expression:
     def __gt__(self, other: Operand) -> Expression:
         return self.table.applied(operator.gt, self, other)
 
+    def __le__(self, other: Operand) -> Expression:
+        return self.table.applied(operator.le, self, other)
+
+    def __ge__(self, other: Operand) -> Expression:
+        return self.table.applied(operator.ge, self, other)
+
     def __hash__(self) -> int:
         return id(self)
 

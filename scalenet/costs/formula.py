@@ -47,7 +47,7 @@ from scalenet.arch.layers import (
     Sequence,
     Shuffle,
 )
-from scalenet.arch.shapes import Shape, after, entering_paths, joined, passed, shape_of
+from scalenet.arch.shapes import MisfitError, Shape, after, entering_paths, joined, least, passed, shape_of
 from scalenet.arch.spec import Architecture, Dimensions, Model, dimensions, layer_tree
 from scalenet.costs.program import Program, inputs
 
@@ -185,7 +185,7 @@ def cost_many(model: Model, numbers: Dimensions, *, threads: int = 2, exact: boo
     2⁵³; a figure that is not below it raises OverflowError. Without `exact` figures are float64, however large.
     """
     names = _operators(model)
-    evaluated = _evaluator(_whole, model)
+    evaluated = _evaluator(_whole, model, numbers)
     if all(isinstance(value, int) for value in _flat(numbers)):
         figures = evaluated(_flat(numbers))
         if exact:
@@ -236,21 +236,47 @@ def _runs(model: Model, numbers: Dimensions) -> list[Any]:
     return [run.tally.flops for part in walk(layer_tree(model, numbers)) for run in part.runs]
 
 
-def _evaluator(counted: Counted, model: Model) -> Callable[[list[Any]], list[Any]]:
-    """Return what counts for numbers in the order of `_flat`: a program where there is one, or the walk itself."""
-    return _program(counted, model) or (lambda numbers: counted(model, _like(model, numbers)))
+def _evaluator(counted: Counted, model: Model, numbers: Dimensions) -> Callable[[list[Any]], list[Any]]:
+    """Return what counts for numbers in the order of `_flat`: a program where there is one, or the walk itself.
+
+    Of images in which a window finds nothing to read, the walk says so; a program would count them all the same.
+    """
+    program, smallest = _program(counted, model)
+    if program is None or min(map(least, numbers.size)) < smallest:
+        return lambda numbers: counted(model, _like(model, numbers))
+    return program
 
 
 @lru_cache(maxsize=64)
-def _program(counted: Counted, model: Model) -> Program | None:
-    """Return what is counted as a program; None where blocks grow with their place or look into their numbers."""
+def _program(counted: Counted, model: Model) -> tuple[Program | None, int]:
+    """Return what is counted as a program, and the smallest size of images that it counts.
+
+    There is none where blocks grow with their place or look into their numbers.
+    """
     if any(model.growing):
-        return None
+        return None, 1
     numbers = inputs(len(_flat(dimensions(model))))
     try:
-        return Program(counted(model, _like(model, numbers)), len(numbers))
+        return Program(counted(model, _like(model, numbers)), len(numbers)), smallest_size(model)
     except (TypeError, AttributeError):
-        return None
+        return None, 1
+
+
+def smallest_size(model: Model) -> int:
+    """Return the smallest square input, pixels a side, that leaves every window of the network something to read."""
+    low, high = 0, min(model.size)
+    while high - low > 1:
+        middle = (low + high) // 2 if low else 1
+        low, high = (low, middle) if _fits(model, middle) else (middle, high)
+    return high
+
+
+def _fits(model: Model, size: int) -> bool:
+    try:
+        list(walk(layer_tree(model, dimensions(model)._replace(size=(size, size)))))
+    except MisfitError:
+        return False
+    return True
 
 
 def _flat(numbers: Dimensions) -> list[Count]:
@@ -280,7 +306,7 @@ def cost_box(model: Model, depths: tuple[Count, ...], numbers: Dimensions, *, th
     if any(model.growing):
         raise ScalenetError("a network whose blocks grow with their place is not the product of depths and widths")
     numbers = numbers._replace(depths=(2.0,) * len(depths))  # every run is there to be counted
-    flops = _evaluator(_runs, model)(_arrays(numbers))
+    flops = _evaluator(_runs, model, numbers)(_arrays(numbers))
     columns = [row.ravel() for row in np.broadcast_arrays(*flops)]
     deep = dimensions(model)._replace(depths=tuple(np.asarray(depth, np.float64) for depth in depths))
     times = [run.times for part in layer_tree(model, deep).parts for run in part.runs]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from functools import reduce
-from operator import add, and_, eq, gt, itemgetter, lt, mul, ne
+from operator import add, and_, eq, ge, gt, itemgetter, le, lt, mul, ne
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -37,7 +37,7 @@ ON_NUMBERS: dict[Callable[..., Any], Callable[..., Any]] = {
 """What counts single numbers as ints, in place of NumPy's functions, which are slower there and make floats."""
 
 
-COMPARISONS = {eq, ne, lt, gt}
+COMPARISONS = {eq, ne, lt, gt, le, ge}
 
 
 class Program:

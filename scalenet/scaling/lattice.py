@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from scalenet.arch.errors import ScalenetError
 from scalenet.arch.spec import Dimensions, dimensions
+from scalenet.costs.formula import smallest_size
 from scalenet.scaling.multiply import scale_dimensions, unrounded
-from scalenet.scaling.resolutions import smallest_size, total_stride
+from scalenet.scaling.resolutions import total_stride
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 import numpy as np
 
-from scalenet.arch.shapes import MisfitError
 from scalenet.arch.spec import dimensions, layer_tree
-from scalenet.costs.formula import total, walk
+from scalenet.costs.formula import smallest_size, total, walk
 
 if TYPE_CHECKING:
     from scalenet.arch.spec import Model
@@ -70,23 +69,6 @@ def total_stride(model: Model) -> int:
     large = dimensions(model)._replace(size=(_LARGE, _LARGE))
     *_, last, _ = walk(layer_tree(model, large), smooth=True)
     return round(_LARGE / cast("float", last.height))
-
-
-def smallest_size(model: Model) -> int:
-    """Return the smallest square input, pixels a side, that leaves every window of the network something to read."""
-    low, high = 0, min(model.size)
-    while high - low > 1:
-        middle = (low + high) // 2 if low else 1
-        low, high = (low, middle) if _fits(model, middle) else (middle, high)
-    return high
-
-
-def _fits(model: Model, size: int) -> bool:
-    try:
-        list(walk(layer_tree(model, dimensions(model)._replace(size=(size, size)))))
-    except MisfitError:
-        return False
-    return True
 
 
 def cliffs(model: Model, sizes: range) -> list[Cliff]:

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from scalenet.arch.spec import Dimensions, dimensions
-from scalenet.scaling.resolutions import smallest_size
+from scalenet.costs.formula import smallest_size
 
 if TYPE_CHECKING:
     from scalenet.arch.spec import Model

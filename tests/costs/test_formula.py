@@ -15,7 +15,7 @@ import scalenet
 from scalenet.arch import registry
 from scalenet.arch.errors import ScalenetError
 from scalenet.arch.spec import Dimensions, Model, dimensions, layer_tree, with_dimensions
-from scalenet.costs.formula import cost_box, cost_many, total, walk
+from scalenet.costs.formula import cost_box, cost_many, smallest_size, total, walk
 from scalenet.scaling.multiply import scale_dimensions
 from scalenet.scaling.rounding import SETS
 
@@ -126,6 +126,18 @@ def test_arrays_longer_than_a_block_of_work_lose_nothing() -> None:
     singles = [scalenet.cost(model.model_copy(update={"resolution": size})).flops for size in range(1, 301)]
     assert np.array_equal(many.flops, np.resize(singles, length))
     assert np.array_equal(cost_many(model, numbers, threads=1).activations, many.activations)
+
+
+@pytest.mark.parametrize("name", ["squeezenet1_0", "inception_v3", "vgg16"])
+def test_images_too_small_for_a_window_are_refused_as_of_one_network(name: str) -> None:
+    model = scalenet.load(name).model
+    smallest = smallest_size(model)
+    with pytest.raises(ScalenetError, match="is larger than a map"):
+        scalenet.cost(model.at(smallest - 1))
+    for few in (smallest - 1, np.array([224, smallest - 1])):
+        with pytest.raises(ScalenetError, match="is larger than a map"):
+            cost_many(model, dimensions(model)._replace(size=(few, few)))
+    assert cost_many(model, dimensions(model)._replace(size=(smallest, smallest))).flops > 0
 
 
 def test_arrays_of_one_count_for_all_networks() -> None:

@@ -13,7 +13,7 @@ from networks import HEAVY, SMALL
 import scalenet
 from scalenet.arch import registry
 from scalenet.arch.config import loads
-from scalenet.scaling.resolutions import smallest_size
+from scalenet.costs.formula import smallest_size
 from scalenet.scaling.rounding import SETS
 
 if TYPE_CHECKING:

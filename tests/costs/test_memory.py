@@ -17,8 +17,8 @@ from scalenet.arch.layers import Activation, Conv, Sequence
 from scalenet.arch.slots import Slot  # noqa: TC001 - annotations of blocks are read
 from scalenet.arch.spec import Model, dimensions, with_dimensions
 from scalenet.costs.allocation import allocated
+from scalenet.costs.formula import smallest_size
 from scalenet.costs.memory import largest_batch, memory, memory_many
-from scalenet.scaling.resolutions import smallest_size
 
 NAMES = list(registry.names())
 LOOSE = {"repvgg_a0": 0.02, "shufflenet_v2_x1_0": 0.01, "inception_v3": 0.04, "inception_resnet_v2": 0.006}

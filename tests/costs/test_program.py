@@ -25,6 +25,7 @@ def test_sums_and_products_are_those_of_numbers(a: int, b: int, c: int, factor: 
     def counted(x: object, y: object, z: object) -> list[object]:
         mask = x == z
         whole = (x + factor * y) * (z - 2) + 3 * x * y * z - y + 7  # type: ignore[operator]
+        whole = whole - 1 * (x >= y) + (y <= z) * x  # type: ignore[operator]
         return [whole, whole - whole, (x - y) ** 3, 1 * mask * y + (1 - 1 * mask) * y, np.ceil(z / 4) * z, 5]  # type: ignore[operator]
 
     program = Program(counted(*inputs(3)), 3)  # type: ignore[arg-type]
