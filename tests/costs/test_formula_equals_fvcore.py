@@ -61,7 +61,7 @@ def test_every_kind_of_network_deeper_and_wider(name: str) -> None:
     assert_scaled(name, depth=1.3, width=0.35 if name in HEAVY else 1.2, size=(48, 64), rounding="efficientnet")
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(
     name=st.sampled_from([name for name in SMALL if name not in HEAVY]),
     depth=st.floats(0.3, 1.6),

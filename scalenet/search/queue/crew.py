@@ -130,10 +130,11 @@ class _Crew:
             for worker in self.workers:
                 worker.process.join(max(0.0, deadline - time.monotonic()))
         finally:
-            for worker in self.workers:
+            slow = [worker for worker in self.workers if worker.process.is_alive()]
+            for worker in slow:
                 worker.process.kill()
             with briefly(self.board), suppress(RunError):
-                for worker in self.workers:
+                for worker in slow:
                     worker.process.join()
                     self.board.leave(worker.name)
 
