@@ -407,6 +407,18 @@ def test_ctrl_c_and_sigterm_give_jobs_back_at_once(lab):
     lab.check(kills=4)
 
 
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+def test_ctrl_c_twice_gives_back_the_job_of_a_worker_that_does_not_answer(lab):
+    lab.prepare(points=1)
+    process = lab.start("--workers", "1", "--seeds", "1", PAUSE="5")
+    os.kill(lab.wait(bool)[0].pid, signal.SIGSTOP)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    lab.ended(process, code=130)
+    assert not lab.board().view().running()
+
+
 @pytest.mark.parametrize("url", ["postgresql"], indirect=True)
 def test_workers_end_with_the_process_that_started_them(lab):
     process = lab.start(PAUSE="5")  # they would not end by themselves
