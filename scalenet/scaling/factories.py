@@ -52,8 +52,12 @@ def applied(base: Factory, scaled: Factory) -> Multipliers:
     return Multipliers(scaled.depth / base.depth, scaled.width / base.width, side)
 
 
+class UnusedArgumentError(ScalenetError):
+    """Say that an argument is to be scaled and makes no difference."""
+
+
 def check_used(base: Factory, factors: Multipliers) -> None:
-    """Raise ScalenetError for an argument that is to be scaled and makes no difference when it is doubled."""
+    """Raise UnusedArgumentError for an argument that is to be scaled and makes no difference when it is doubled."""
     for name in (WIDTH, DEPTH):
         if getattr(factors, name) == 1:
             continue
@@ -63,7 +67,7 @@ def check_used(base: Factory, factors: Multipliers) -> None:
         except ScalenetError:  # it does not go so far
             continue
         if same:
-            raise ScalenetError(
+            raise UnusedArgumentError(
                 f"{base.callable} ignores {name}: {2 * own:g} costs what {own:g} costs",
                 hint=f"let the network follow from {name}, or leave it as it is (--rule, --depth, --width)",
             )

@@ -15,6 +15,7 @@ from scalenet.arch.errors import ScalenetError
 from scalenet.arch.factory import Factory
 from scalenet.arch.words import count, duration, number
 from scalenet.costs.network import cost
+from scalenet.scaling.factories import UnusedArgumentError
 from scalenet.scaling.rules import PAPER_COEFFICIENTS
 from scalenet.scaling.scaler import scale_by
 from scalenet.search.answer.coefficients import load_coefficients
@@ -77,7 +78,11 @@ class Asked(Setting):
         budget = BudgetRule(
             ray=CompoundRay(**PAPER_COEFFICIENTS), metric="flops", value=flops[len(flops) // 2], tolerance=0.2
         )
-        return scale_by(self.base, budget, name=PILOTED)
+        try:
+            return scale_by(self.base, budget, name=PILOTED)
+        except UnusedArgumentError as error:
+            hint = "the pilot's network grows in all dimensions: give a --learning-rate instead"
+            raise ScalenetError(error.message, hint=hint) from None
 
     def plan(
         self,

@@ -9,6 +9,7 @@ from scalenet.arch.config import BudgetRule, CompoundRay, MultipliersRule, Share
 from scalenet.arch.errors import ScalenetError
 from scalenet.arch.spec import Architecture
 from scalenet.costs.network import cost
+from scalenet.scaling.factories import UnusedArgumentError
 from scalenet.scaling.rules import PAPER_COEFFICIENTS, SHARES
 from scalenet.scaling.scaler import find_config, scale_by, shortfall
 from scalenet.studies.definition import Grown, Multiplied
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from scalenet.arch.config import Config, Ray
-    from scalenet.studies.definition import Definition, Named
+    from scalenet.studies.definition import Definition, Named, Series
 
 FARTHEST = 0.1
 """By how much a network may miss its cost, a fraction: beyond it the study is refused."""
@@ -63,14 +64,24 @@ def find_points(definition: Definition, base: Architecture, found: Mapping[str, 
     """
     points = [Point("", config_of(base).changed(name=base.name))]
     for name, series in definition.series.items():
-        match series:
-            case Grown():
-                points += _grown(definition, name, series, base, found)
-            case Multiplied():
-                points += _multiplied(definition, name, series, base)
-            case _:
-                points += _named(name, series, base)
+        try:
+            points += _of_series(definition, name, series, base, found)
+        except UnusedArgumentError as error:
+            hint = f"mend it, or leave {name} out of a copy (`scalenet studies {definition.name}`)"
+            raise ScalenetError(f"{name}: {error.message}", hint=hint) from None
     return _once(points)
+
+
+def _of_series(
+    definition: Definition, name: str, series: Series, base: Architecture, found: Mapping[str, float] | None
+) -> Iterator[Point]:
+    match series:
+        case Grown():
+            return _grown(definition, name, series, base, found)
+        case Multiplied():
+            return _multiplied(definition, name, series, base)
+        case _:
+            return _named(name, series, base)
 
 
 def _grown(

@@ -305,7 +305,8 @@ def _check_jobs(asked: Asked, judges: Judges, plan: Plan, folder: Path) -> None:
     rates = {} if plan.pilot is None else plan.pilot.names
     rate = plan.learning_rate if plan.pilot is None else plan.pilot.rates[0]
     networks = asked.found.networks
-    jobs = Jobs(folder, lambda name: networks.get(name, asked.piloted), lambda name: rates.get(name, rate))
+    known = {**networks, **(dict.fromkeys(rates, asked.piloted) if rates else {})}
+    jobs = Jobs(folder, lambda name: known[name], lambda name: rates.get(name, rate))
     pilots = [] if plan.pilot is None else [key for tried in plan.pilot.rates for key in plan.pilot.keys(tried)]
     own = [(name, seed, plan.budget) for seed in plan.seeds for name in networks]
     judges.evaluators[0].check([jobs(key) for key in (*pilots, *own)])

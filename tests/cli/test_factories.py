@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import scalenet as library
 from scalenet.arch.config import load_config
+from scalenet.arch.errors import ScalenetError
 from scalenet.checks.child import told
 from scalenet.checks.targets import find_targets
 from scalenet.studies.definition import Definition
@@ -171,6 +172,7 @@ def test_show_diff_cost_and_latency_take_it(here, scalenet, scaled, tmp_path):
         (["scale", "--base", "ournets:pair"], "cannot be run for 1x3x8x8"),
         (["scale", "--base", "ournets:wide"], "cannot be run for 1x3x8x8"),
         (["scale", "--base", "ournets:ignores", "--phi", "1"], "ignores width: 2 costs what 1 costs"),
+        (["study", "table7", "--base", "ournets:ignores", "--evaluate", "true {config}"], "leave width out of a copy"),
         (["scale", "--base", "ournets:shrinks", "--flops", "2x"], "costs do not grow with its arguments"),
         (["scale", "--base", "ournets:says", "--classes", "5"], "gives logits of 11 classes"),
         (["scale", "--base", "ournets:steps", "--classes", "5"], "takes no argument 'classes'"),
@@ -279,6 +281,23 @@ def test_it_is_searched_with_candidates_of_equal_cost(here, tmp_path):
     assert len(costs) == 7
     assert all(abs(cost / base - 2) <= 0.041 for cost in costs)
     assert "ournets.py" in (tmp_path / "search" / "search.yaml").read_text()
+
+
+def test_a_study_of_one_dimension_needs_no_other_where_its_rate_is_given(here, tmp_path):
+    series = {"depth": {"kind": "ray", "ray": "depth"}}
+    deep = Definition(schema="scalenet-study/1", name="deep", costs=[2], series=series)
+    rates: list[float] = []
+
+    def judge(architecture, *, seed, learning_rate, **_):
+        rates.append(learning_rate)
+        raise KeyboardInterrupt
+
+    options = {"evaluate": judge, "epochs": 1, "folder": tmp_path / "study", "say": None}
+    with pytest.raises(ScalenetError, match=r"ignores width: .*the pilot's .* give a --learning-rate instead"):
+        library.study(deep, "ournets:ignores", rates=(0.1, 0.2, 0.3), **options)
+    with pytest.raises(KeyboardInterrupt):
+        library.study(deep, "ournets:ignores", learning_rate=0.1, **options).run(say=None)
+    assert rates == [0.1]
 
 
 def test_it_is_studied_at_equal_costs(here, tmp_path):
