@@ -91,12 +91,13 @@ def is_path(name_or_path: str | Path) -> bool:
 
 
 def find_config(name_or_path: str | Path) -> Config:
-    """Return the config of a registered baseline or of a YAML file."""
+    """Return the config of a registered baseline, of a YAML file or of a folder of results that has a `config.yaml`."""
     if not is_path(name_or_path):
         return registered(str(name_or_path))
     if not Path(name_or_path).exists():
         raise ScalenetError(f"{name_or_path}: no such file", hint="`scalenet baselines` lists the registered names")
-    return load_config(name_or_path)
+    own = Path(name_or_path) / "config.yaml"
+    return load_config(own if own.is_file() else name_or_path)
 
 
 def load(name_or_path: str | Path) -> Architecture:

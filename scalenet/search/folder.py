@@ -170,6 +170,11 @@ def discard(folder: Path, names: Collection[str]) -> None:
             below.rmdir()
 
 
+def called(candidate: str, seed: int) -> str:
+    """Return what the folder of a candidate's training with a seed is called."""
+    return f"{candidate}_seed{seed}"
+
+
 @dataclass(frozen=True, slots=True)
 class Jobs:
     """Makes the jobs of a search in a folder; `config` finds a candidate's, and `rate` its learning rate."""
@@ -193,7 +198,7 @@ class Jobs:
             file=self.folder / (f"candidates/{candidate}.yaml" if own else "base.yaml"),
             seed=seed,
             budget=budget,
-            folder=self.folder / "jobs" / f"{candidate}_seed{seed}",
+            folder=self.folder / "jobs" / called(candidate, seed),
             learning_rate=self.rate(candidate),
         )
 

@@ -68,8 +68,11 @@ def trainers(setting: Setting, devices: Sequence[str], splits: Splits) -> list[E
 
     assert setting.recipe is not None
     folds = None if setting.request.folds is None else Folds(setting.request.folds, setting.request.seed)
-    threads, keeps = setting.request.threads, setting.keeps_answers
-    return [Train(splits, setting.recipe, device, threads, folds=folds, keeps_answers=keeps) for device in devices]
+    threads, keeps, kept = setting.request.threads, setting.keeps_answers, setting.kept
+    return [
+        Train(splits, setting.recipe, device, threads, folds=folds, keeps_answers=keeps, kept=kept)
+        for device in devices
+    ]
 
 
 def scorer(

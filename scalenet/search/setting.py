@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from scalenet.arch.spec import Architecture, Buildable
-    from scalenet.search.evaluators import Evaluator
+    from scalenet.search.evaluators import Evaluator, Kept
     from scalenet.search.request import Request
     from scalenet.training.recipe import Recipe
     from scalenet.training.selection import Selection
@@ -58,6 +58,11 @@ class Setting(ABC):
     def keeps_answers(self) -> bool:
         """Whether each training's folder keeps which held-out images were right."""
         return False
+
+    @property
+    def kept(self) -> Kept | None:
+        """Which trained networks are kept, and where; None where none are."""
+        return None
 
     @property
     def judge(self) -> str:

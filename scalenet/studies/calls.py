@@ -10,7 +10,7 @@ from scalenet.arch.errors import ScalenetError
 from scalenet.arch.words import hush, tell
 from scalenet.search.request import Request
 from scalenet.studies.asked import ask
-from scalenet.studies.folder import DATABASE, place_of
+from scalenet.studies.folder import DATABASE, MODELS, place_of
 from scalenet.studies.study import Study
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def study(
     coefficients: str | Path | Mapping[str, float] | None = None,
     resolution: int | tuple[int, int] | str | None = Request.resolution,
     upsample: bool = False,
+    keep_models: bool = False,
     classes: int | None = Request.classes,
     evaluate: str | Callable[..., Any] = Request.evaluate,
     images: int | None = Request.images,
@@ -70,7 +71,8 @@ def study(
 
     Networks are trained and judged as in `grid_search`, each with so many `seeds`, all at one learning rate. Unless
     that is given a pilot finds it, by short trainings at three `rates` of a network of middle cost. A `time_limit`
-    (seconds, or "30min") says how many epochs there are, unless they are given.
+    (seconds, or "30min") says how many epochs there are, unless they are given. With `keep_models` each trained network
+    is kept, in a folder that `cam`, `evaluate` and others take (`Study.models`).
 
     Raise ScalenetError for what cannot be done.
     """
@@ -78,10 +80,18 @@ def study(
     known = {field.name for field in fields(Request)}
     limit = given.pop("time_limit")
     request = Request(**{key: value for key, value in given.items() if key in known})
-    asked = ask(study, request, time_limit=limit, coefficients=coefficients, upsample=upsample, say=say or hush)
+    folder = Path(folder)
+    asked = ask(
+        study,
+        request,
+        time_limit=limit,
+        coefficients=coefficients,
+        upsample=upsample,
+        models_folder=folder / MODELS if keep_models else None,
+        say=say or hush,
+    )
     for line in asked.lines():
         (say or hush)(line)
-    folder = Path(folder)
     return Study(folder, place_of(folder, storage, name, grace), asked=asked, force=force)
 
 

@@ -56,13 +56,17 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Findings:
-    """What is known of a study; `latencies` are seconds by network, `rate` the learning rate of all trainings."""
+    """What is known of a study; `latencies` are seconds by network, `rate` the learning rate of all trainings.
+
+    `models` are the folders of trained networks that were kept, as they are called.
+    """
 
     plan: Plan
     trainings: Sequence[Training]
     latencies: Mapping[str, float]
     rate: float | None = None
     pilot: Piloted | None = None
+    models: Sequence[str] = ()
 
     @cached_property
     def scored(self) -> Scored | None:

@@ -1,9 +1,9 @@
 """The folder of a study: what people and other programs read.
 
 It holds `study.yaml` (the plan), `candidates/NAME.yaml` (the config of each network), `jobs/NAME_seedN/` (checkpoints,
-and which held-out images were right), `latency.csv` and, as far as it is known, `results.csv`, `jobs.csv`,
-`slopes.csv`, `comparisons.csv`, the same as LaTeX, `figures/` and `report.html`. The results themselves are in the
-storage, which by default is `study.db` in the folder.
+and which held-out images were right), `models/NAME_seedN/` (trained networks, where they are kept), `latency.csv` and,
+as far as it is known, `results.csv`, `jobs.csv`, `slopes.csv`, `comparisons.csv`, the same as LaTeX, `figures/` and
+`report.html`. The results themselves are in the storage, which by default is `study.db` in the folder.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 DATABASE = "study.db"
 """The file of the storage that a study has unless it is given one."""
 
+MODELS = "models"
+"""The folder of the trained networks that are kept, each a folder as `scalenet.train` writes one."""
+
 OWN_NAME = "study"
 """What a study is called in a database of its own."""
 
@@ -44,7 +47,7 @@ RESULTS = Results(
         *(f"figures/{name}.{form}" for name in FIGURES for form in FORMS),
     ),
 )
-"""The files of a study, beside its folders `candidates` and `jobs`."""
+"""The files of a study, beside its folders `candidates`, `jobs` and `models`."""
 
 
 def place_of(folder: Path, storage: str | None, name: str | None, grace: int = 60) -> Place:
@@ -60,6 +63,8 @@ def sweep(folder: Path) -> None:
     """Remove files that killed processes left half-written."""
     RESULTS.sweep(folder)
     files.sweep(folder, "candidates/*.yaml")
+    for model in (folder / MODELS).glob("*_seed*"):
+        files.sweep(model, "model.safetensors")
 
 
 def discard(folder: Path, names: Collection[str]) -> None:
@@ -67,7 +72,7 @@ def discard(folder: Path, names: Collection[str]) -> None:
     for file in (folder / "candidates").glob("*.yaml"):
         if file.stem in names:
             file.unlink()
-    for job in (folder / "jobs").glob("*"):
+    for job in (*(folder / "jobs").glob("*"), *(folder / MODELS).glob("*")):
         if (match := re.fullmatch(r"(.+)_seed\d+", job.name)) and match[1] in names and not job.is_symlink():
             shutil.rmtree(job)
     RESULTS.discard(folder)

@@ -12,31 +12,32 @@ from scalenet.arch.errors import RunError, ScalenetError
 from scalenet.arch.files import read_text, write_text
 from scalenet.arch.results import check_folder
 from scalenet.arch.strict_yaml import dump
-from scalenet.arch.words import hush, number, tell
+from scalenet.arch.words import hush, number, quoted, tell
 from scalenet.search.answer.outcome import piloted
 from scalenet.search.evaluators.answers import answers_file, read_answers
 from scalenet.search.evaluators.function import sources_of
-from scalenet.search.folder import Jobs, made
+from scalenet.search.folder import Jobs, called, made
 from scalenet.search.judges import find_judges, is_apart, train_all
 from scalenet.search.queue.database import PATIENCE
 from scalenet.search.queue.jobs import ENDED, Aim
 from scalenet.search.rungs.schedule import Rung, Schedule
 from scalenet.studies.clock import Clock
 from scalenet.studies.findings import Findings, Training
-from scalenet.studies.folder import DATABASE, RESULTS, discard, sweep
+from scalenet.studies.folder import DATABASE, MODELS, RESULTS, discard, sweep
 from scalenet.studies.plan import Plan
 from scalenet.studies.progress import Progress, Watch
 from scalenet.studies.sentences import sentences, title
+from scalenet.training.decoding import some
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     import pandas as pd
 
     from scalenet.search.judges import Judges
     from scalenet.search.queue.board import Board, Place
-    from scalenet.search.queue.jobs import Entry
+    from scalenet.search.queue.jobs import Entry, View
     from scalenet.search.setting import Bar
     from scalenet.studies.asked import Asked
 
@@ -97,6 +98,8 @@ class Study:
         clock = None if asked.time_limit is None else Clock(view, len(asked.workers()), asked.time_limit)
         watch = Watch(self, asked, board, hear, progress, clock)
         hear(f"{watch.progress(view)}, in {self.folder}")
+        if asked.kept is not None and (without := self._without_model(view)):
+            hear(_not_kept(without))
         threads = asked.request.threads
         try:
             train_all(board, self.place, self.folder, judges, threads=threads, apart=apart, look=watch, say=hear)
@@ -129,6 +132,12 @@ class Study:
 
         return pd.DataFrame(job_rows(self.findings()))
 
+    def models(self) -> dict[str, Path]:
+        """Return the folders of the trained networks that were kept here, by their names, as width_4x_seed0."""
+        names = [called(name, seed) for seed in self.plan.seeds for name in self.plan.networks]
+        found = {name: self.folder / MODELS / name for name in names}
+        return {name: place for name, place in found.items() if (place / "model.safetensors").is_file()}
+
     def sentences(self) -> list[str]:
         """Return what was found, in sentences, the answer first."""
         return sentences(self.findings())
@@ -142,7 +151,7 @@ class Study:
         rate = view.rate
         if rate is None and plan.recipe is not None and plan.pilot is None:
             rate = plan.recipe.optimizer.lr
-        return Findings(plan, trainings, self._latencies(), rate, piloted(view))
+        return Findings(plan, trainings, self._latencies(), rate, piloted(view), list(self.models()))
 
     def write(self) -> Path:
         """Write tables, figures and the report of what is known, always the same bytes; return the report."""
@@ -163,6 +172,7 @@ class Study:
             "slopes": found.slope_rows(),
             "comparisons": found.comparison_rows(),
             "trainings": job_rows(found),
+            "models": [str(place) for place in self.models().values()],
         }
 
     def __repr__(self) -> str:
@@ -233,12 +243,19 @@ class Study:
         discard(self.folder, names)
         return self.place.board(patience=PATIENCE)
 
+    def _without_model(self, view: View) -> list[str]:
+        """Return the trainings that ended well and of which no network is kept here."""
+        ended = [view.entries[key] for key in view.needed if key in view.entries and not view.is_pilots(key)]
+        sound = [one for one in ended if one.result is not None and one.result.accuracy is not None]
+        kept = self.models()
+        return [name for one in sound if (name := called(*one.key[:2])) not in kept]
+
     def _training(self, entry: Entry) -> Training:
         name, seed, budget = entry.key
         result = entry.result
         if result is None or result.accuracy is None:
             return Training(name, seed, None, None, 0.0 if result is None else result.seconds)
-        right = read_answers(answers_file(self.folder / "jobs" / f"{name}_seed{seed}", budget))
+        right = read_answers(answers_file(self.folder / "jobs" / called(name, seed), budget))
         return Training(name, seed, result.accuracy, result.loss, result.seconds, right)
 
     def _conclude(self, board: Board, asked: Asked, say: Callable[[str], None], bar: Bar) -> None:
@@ -254,6 +271,8 @@ class Study:
         if asked.recipe is not None:
             self._measure(asked, bar)
         say(f"report: {self.write()}")
+        if models := list(self.models().values()):
+            say(_models_line(models, self.folder))
 
     def _measure(self, asked: Asked, bar: Bar) -> None:
         """Measure how long each network takes for one image here at the least, unless that is known.
@@ -283,6 +302,23 @@ class Study:
         except (KeyError, TypeError, ValueError, csv.Error):
             raise ScalenetError(f"{file}: no table of latencies", hint="remove it: they are measured anew") from None
         return {name: seconds for name, seconds in found.items() if name in self.plan.networks}
+
+
+def _models_line(models: Sequence[Path], folder: Path) -> str:
+    """Return how many trained networks are kept, and what looks at them."""
+    seed = models[0].name.rpartition("_")[2]
+    last = [place for place in models if place.name.endswith(f"_{seed}")][-1]
+    places = dict.fromkeys((models[0], last))
+    command = f"scalenet cam {' '.join(map(quoted, places))} IMAGE…"
+    return f"{number(len(models), 'trained network')} kept in {folder / MODELS}; `{command}` shows where they look"
+
+
+def _not_kept(names: Sequence[str]) -> str:
+    """Return which trainings have no network to be looked at, and what to do."""
+    return (
+        f"no network is kept here of {number(len(names), 'training')} ({some(names)}), which ended without "
+        "--keep-models or on another machine; --force trains the whole study anew"
+    )
 
 
 def _aim(plan: Plan) -> Aim:

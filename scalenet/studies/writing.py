@@ -14,7 +14,7 @@ from scalenet.report.columns import Line, Panel, draw, style
 from scalenet.report.figures import Plot, svg, written
 from scalenet.report.page import card, numbers_table, page
 from scalenet.studies.findings import BASE, changes
-from scalenet.studies.folder import FORMS
+from scalenet.studies.folder import FORMS, MODELS
 from scalenet.studies.latex import table as latex_table
 from scalenet.studies.sentences import points, sentences, title
 
@@ -182,6 +182,8 @@ def _facts(found: Findings) -> dict[str, str]:
         own["recipe"] = f"{plan.recipe.name}, {number(plan.recipe.epochs, 'epoch')}, on {plan.device}"
     if found.rate is not None:
         own["learning rate"] = f"{found.rate:g}"
+    if found.models:
+        own["trained networks"] = f"in {MODELS}/: {', '.join(found.models)}"
     if plan.coefficients is not None:
         own["found coefficients"] = ", ".join(f"{name} {value:g}" for name, value in plan.coefficients.items())
     return own | {f"version of {name}": version for name, version in plan.versions.items()}

@@ -53,8 +53,8 @@ Texts = Annotated[tuple[str, ...], BeforeValidator(as_tuple)]
 class Images(Record):
     """The images of a training, by a digest of their classes, names and contents (or sizes), and their numbers.
 
-    `drawn` is the share that was drawn to be held out, where the data had no held-out images; `cached` says that they
-    were decoded once.
+    `drawn` is the share that was drawn to be held out, where the data had no held-out images, and `drawn_by` the seed
+    that drew it, where that is not the training's; `cached` says that they were decoded once.
     """
 
     name: str
@@ -64,9 +64,10 @@ class Images(Record):
     minival: int
     cached: bool
     drawn: float | None = None
+    drawn_by: int | None = None
 
     @classmethod
-    def of(cls, splits: Splits) -> Images:
+    def of(cls, splits: Splits, drawn_by: int | None = None) -> Images:
         """Return the record of a training's images."""
         return cls(
             name=splits.name,
@@ -76,6 +77,7 @@ class Images(Record):
             minival=0 if splits.minival is None else len(splits.minival),
             cached=not isinstance(splits.train, FileSet),
             drawn=splits.drawn,
+            drawn_by=None if splits.drawn is None else drawn_by,
         )
 
 

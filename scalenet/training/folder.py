@@ -124,12 +124,7 @@ class Folder(Listener):
     ) -> None:
         """Write what the training is, if this process leads, and go back to the newest sound checkpoint."""
         if training.world.leads:
-            RESULTS.sweep(self.folder)
-            # First what says that the folder is a training's: the other processes look for it.
-            about = {"plan": as_data(self.plan), **_environment(training, command), "found": found}
-            write_text(self.folder / "environment.json", strict_json.dumps(about, indent=2) + "\n")
-            write_text(self.folder / "config.yaml", dumps(self.plan.config))
-            write_text(self.folder / "recipe.yaml", strict_yaml.dump(as_data(self.plan.recipe)))
+            _write_plan(self.folder, training, self.plan, command=command, found=found)
         damaged: list[ScalenetError] = []
         for file in checkpoints(self.folder / "checkpoints"):
             try:
@@ -160,16 +155,10 @@ class Folder(Listener):
 
     def finish(self, training: Training, outcome: Outcome) -> dict[str, Any]:
         """Write the weights and the model card; return the training's row of results."""
-        row = _row(self.plan, outcome)
         if training.world.leads:
             self._draw(training)
-            scores = {name: value for name, value in outcome.scores.figures().items() if value is not None}
-            about = self._about(training).changed(scores=scores)
-            write_weights(self.folder / "model.safetensors", training.module.state_dict(), about)
-            write_text(self.folder / "preprocessing.json", about.preprocessing.text())
-            doubts = outcome.scores.doubts(self.plan.classes)
-            write_text(self.folder / "MODEL_CARD.md", model_card(about, self.plan, row, doubts))
-        return row
+            _write_outcome(self.folder, training, self.plan, outcome)
+        return _row(self.plan, outcome)
 
     def newest(self) -> str:
         """Say which checkpoint there is to go back to."""
@@ -181,25 +170,11 @@ class Folder(Listener):
             return  # an older checkpoint is worth more
         state = training.state()
         if training.world.leads:
-            about = self._about(training)
+            about = _about(training, self.plan)
             write_checkpoint(self.folder / "checkpoints", training.step, state, about, alike=self.plan.alike)
 
-    def _about(self, training: Training) -> About:
-        mean, deviation = training.inputs.normalization
-        return About(
-            schema="scalenet-weights/1",
-            plan=self.plan,
-            mean=mean,
-            deviation=deviation,
-            interpolation=training.inputs.interpolation,
-        )
-
     def _log(self, training: Training) -> None:
-        text = io.StringIO()
-        writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(training.curve)
-        write_text(self.folder / "log.csv", text.getvalue())
+        _write_log(self.folder, training)
         if time.monotonic() - self.drawn > _DRAW_EVERY:
             self._draw(training)
         if find_spec("tensorboard") is not None:
@@ -210,6 +185,52 @@ class Folder(Listener):
 
         write_bytes(self.folder / "curves.png", curves_png(training.curve))
         self.drawn = time.monotonic()
+
+
+def write_model(
+    folder: Path, training: Training, plan: Plan, outcome: Outcome, *, command: str, found: dict[str, Any] | None
+) -> None:
+    """Write a training that ended elsewhere as one in a folder, without checkpoints and pictures; the weights last."""
+    _write_plan(folder, training, plan, command=command, found=found)
+    _write_log(folder, training)
+    _write_outcome(folder, training, plan, outcome)
+
+
+def _write_plan(folder: Path, training: Training, plan: Plan, *, command: str, found: dict[str, Any] | None) -> None:
+    RESULTS.sweep(folder)
+    # First what says that the folder is a training's: the other processes look for it.
+    about = {"plan": as_data(plan), **_environment(training, command), "found": found}
+    write_text(folder / "environment.json", strict_json.dumps(about, indent=2) + "\n")
+    write_text(folder / "config.yaml", dumps(plan.config))
+    write_text(folder / "recipe.yaml", strict_yaml.dump(as_data(plan.recipe)))
+
+
+def _write_log(folder: Path, training: Training) -> None:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(training.curve)
+    write_text(folder / "log.csv", text.getvalue())
+
+
+def _write_outcome(folder: Path, training: Training, plan: Plan, outcome: Outcome) -> None:
+    scores = {name: value for name, value in outcome.scores.figures().items() if value is not None}
+    about = _about(training, plan).changed(scores=scores)
+    doubts = outcome.scores.doubts(plan.classes)
+    write_text(folder / "preprocessing.json", about.preprocessing.text())
+    write_text(folder / "MODEL_CARD.md", model_card(about, plan, _row(plan, outcome), doubts))
+    write_weights(folder / "model.safetensors", training.module.state_dict(), about)
+
+
+def _about(training: Training, plan: Plan) -> About:
+    mean, deviation = training.inputs.normalization
+    return About(
+        schema="scalenet-weights/1",
+        plan=plan,
+        mean=mean,
+        deviation=deviation,
+        interpolation=training.inputs.interpolation,
+    )
 
 
 def _log_tensorboard(folder: Path, record: dict[str, float]) -> None:

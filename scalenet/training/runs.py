@@ -133,7 +133,7 @@ def train(
     `init` are weights to start from. A checkpoint is written `every` so many steps and after each epoch. The process
     that leads calls `report` with each epoch's record.
     """
-    plan = _plan(architecture, splits, recipe, reading, init)
+    plan = training_plan(architecture, splits, recipe, seed=reading.seed, init=init)
     keeper = Folder(folder, plan, every=every, tell=tell, report=report)
     with torch.random.fork_rng():
         torch.manual_seed(reading.seed)
@@ -211,7 +211,19 @@ def evaluate(
     return scores
 
 
-def _plan(architecture: Architecture, splits: Splits, recipe: Recipe, reading: Reading, init: Trained | None) -> Plan:
+def training_plan(
+    architecture: Architecture,
+    splits: Splits,
+    recipe: Recipe,
+    *,
+    seed: int,
+    init: Trained | None = None,
+    drawn_by: int | None = None,
+) -> Plan:
+    """Return everything that a training's weights follow from.
+
+    `drawn_by` is the seed that drew its held-out images, where that is not its own.
+    """
     network, classes = architecture.network, len(splits.classes)
     if network.channels != 3:
         raise ScalenetError(f"{architecture.name} takes images of {network.channels} colours; the images have 3")
@@ -220,9 +232,9 @@ def _plan(architecture: Architecture, splits: Splits, recipe: Recipe, reading: R
         schema="scalenet-training/1",
         config=config_with(network, name=architecture.name),
         recipe=recipe,
-        images=Images.of(splits),
+        images=Images.of(splits, drawn_by),
         classes=splits.classes,
-        seed=reading.seed,
+        seed=seed,
         init=None if init is None else init.digest,
     )
 
@@ -266,7 +278,8 @@ def _part(source: Source, plan: Plan | None, part: str | None, note: Callable[[s
     elif again:
         assert plan is not None
         assert drawn is not None
-        chosen, which = select(source, seed=plan.seed, fraction=drawn).validation, "the held-out (drawn again)"
+        seed = plan.seed if plan.images.drawn_by is None else plan.images.drawn_by
+        chosen, which = select(source, seed=seed, fraction=drawn).validation, "the held-out (drawn again)"
     else:
         assert source.held_out is not None
         chosen, which = source.held_out, "the held-out"

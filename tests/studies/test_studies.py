@@ -18,6 +18,7 @@ from scalenet.costs.formula import cost
 from scalenet.scaling.scaler import load
 from scalenet.search.queue.pace import Pace
 from scalenet.studies.definition import Definition, files, load_study
+from scalenet.studies.folder import discard
 from scalenet.studies.points import find_points
 
 if TYPE_CHECKING:
@@ -212,22 +213,53 @@ def test_seeds_that_a_time_limit_does_not_hold_are_left_out_but_for_two(tmp_path
     assert len(judge.calls) == len(set(judge.calls)) == 15
 
 
-def test_networks_are_trained_and_compared_image_by_image(tmp_path):
+def test_networks_are_trained_compared_image_by_image_and_kept(tmp_path):
     write_images(tmp_path / "images", {"dark": 90, "light": 160}, 40, size=16)
     options = {"evaluate": "train", "data": tmp_path / "images", "epochs": 1, "workers": 1, "resolution": 8}
     said: list[str] = []
     text = STUDY.replace("costs: [2, 4]", "costs: [2]").replace("  depth: {kind: ray, ray: depth}\n", "")
     (tmp_path / "one.yaml").write_text(text)
-    study = asked(tmp_path, Judge(), tmp_path / "one.yaml", **options).run(say=said.append)
+    kept = options | {"keep_models": True, "say": said.append}
+    study = asked(tmp_path, Judge(), tmp_path / "one.yaml", **kept).run(say=said.append)
     assert any(line.startswith("learning rate: ") for line in said)
     assert study.findings().scored.right.shape == (2, 8)
     assert "over 2 seeds and 8 held-out images" in study.sentences()[-1]
     assert study.results().latency.notna().all()
+    assert any(re.match(r"trained networks are kept: about 2\.\d+ MB of weights in .*/models", line) for line in said)
+    assert any("`scalenet cam " in line and "width_2x_seed0 IMAGE…`" in line for line in said)
+    _look_at_models(study, tmp_path / "images")
+
+    said.clear()
+    (study.folder / "models" / "width_2x_seed0" / "model.safetensors").unlink()
+    asked(tmp_path, Judge(), tmp_path / "one.yaml", **options, keep_models=True).run(say=said.append)
+    assert any(re.match(r"no network is kept here of 1 training \(width_2x_seed0\), .*--force ", line) for line in said)
+
     next(study.folder.glob("jobs/*_seed1/answers-1.npy")).unlink()
     assert "on these images alone; which images 1 training of 4 got right is in another folder" in study.sentences()[-1]
     (study.folder / "latency.csv").write_text("network,seconds\nsmall_resnet,soon\n")
     with pytest.raises(ScalenetError, match=r"latency.csv: no table of latencies"):
         study.results()
+    discard(study.folder, study.plan.networks)
+    assert not [*study.folder.glob("models/*")]
+
+
+def _look_at_models(study: scalenet.Study, images: Path) -> None:
+    """Take the networks that a study kept as the folders of trainings that they are."""
+    models = study.models()
+    assert list(models) == ["small_resnet_seed0", "width_2x_seed0", "small_resnet_seed1", "width_2x_seed1"]
+    assert sorted(one.name for one in study.folder.glob("models/*")) == sorted(models), "none of the pilot's"
+    assert all(name in (study.folder / "report.html").read_text() for name in models)
+    assert study.data()["models"] == [str(place) for place in models.values()]
+
+    losses = study.jobs().set_index(["name", "seed"]).loss
+    for seed in (0, 1):  # of which the first one drew the images that all are held against
+        judged = scalenet.evaluate(models[f"width_2x_seed{seed}"], images, workers=0, say=None)
+        assert judged.loss == pytest.approx(losses["width_2x", seed], rel=1e-5)
+    two = [models["small_resnet_seed0"], models["width_2x_seed0"]]
+    maps = scalenet.cam(two, sorted((images / "light").iterdir())[:2], say=None)
+    assert [one.name for one in maps.models] == ["small_resnet", "width_2x"]
+    scaled = scalenet.load(study.folder / "candidates" / "width_2x.yaml")
+    assert cost(scalenet.load(two[1]).model).flops == cost(scaled.model).flops
 
 
 @pytest.mark.parametrize(
@@ -239,6 +271,7 @@ def test_networks_are_trained_and_compared_image_by_image(tmp_path):
         ({"coefficients": FOUND}, "--coefficients: the study two has no series that takes them"),
         ({"study": "table7", "coefficients": {"alpha": 1.2}}, "no coefficients"),
         ({"time_limit": "10min", "epochs": None}, "--time-limit is for scalenet's own training"),
+        ({"keep_models": True}, "--keep-models is for scalenet's own training"),
         ({"time_limit": "soon"}, "--time-limit: "),
         ({"name": "mine"}, "--name is the study's name in a --storage"),
         ({"seeds": 0}, "--seeds: 0 is not a whole number from 1 on"),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scalenet.arch.errors import ScalenetError, nearest
-from scalenet.search.evaluators.base import Evaluator, Job, Report, Result, Tell
+from scalenet.search.evaluators.base import Evaluator, Job, Kept, Report, Result, Tell
 from scalenet.search.evaluators.command import Command
 from scalenet.search.evaluators.function import Function, Given, by_name
 from scalenet.search.evaluators.table import Table
@@ -25,6 +25,7 @@ __all__ = [
     "Function",
     "Given",
     "Job",
+    "Kept",
     "Report",
     "Result",
     "Table",

@@ -39,6 +39,18 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """Which trained networks are kept: those of these candidates, each in a folder of `folder` called as its job's.
+
+    `seed` drew the held-out images of all of them.
+    """
+
+    folder: Path
+    candidates: frozenset[str]
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """How far an evaluation is: `done` of its budget, and the accuracy then, where it is known."""
 

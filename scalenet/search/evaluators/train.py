@@ -18,19 +18,21 @@ from scalenet.model.builder import build
 from scalenet.search.evaluators.answers import answers_file, write_answers
 from scalenet.search.evaluators.base import Report, Result
 from scalenet.training.checkpoint import read_state, write_state
+from scalenet.training.folder import write_model
 from scalenet.training.folds import fold_of
 from scalenet.training.loop import Training
 from scalenet.training.numerics import memory_format
 from scalenet.training.progress import DivergedError, Listener
 from scalenet.training.recipe import change
+from scalenet.training.runs import training_plan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from scalenet.search.evaluators.base import Job, Tell
+    from scalenet.search.evaluators.base import Job, Kept, Tell
     from scalenet.training.data import Splits
-    from scalenet.training.progress import Progress
+    from scalenet.training.progress import Outcome, Progress
     from scalenet.training.recipe import Recipe
 
 
@@ -47,7 +49,8 @@ class Train:
     """Trains each candidate by a recipe, for the job's budget of epochs and at its rate, or else the recipe's.
 
     A training that was killed goes on from its checkpoint in the job's folder, written `every` so many seconds. Where
-    it `keeps_answers`, that folder has which held-out images were right, too (`answers`).
+    it `keeps_answers`, that folder has which held-out images were right, too (`answers`). The networks that are `kept`
+    are written as `scalenet.train` does.
     """
 
     splits: Splits
@@ -57,6 +60,7 @@ class Train:
     every: float = 30.0
     folds: Folds | None = None
     keeps_answers: bool = False
+    kept: Kept | None = None
 
     def check(self, jobs: Sequence[Job]) -> None:
         """Take any job."""
@@ -79,10 +83,12 @@ class Train:
         keeper.begin(training)
         accuracy = loss = one_class = None
         try:
-            scores = training.run(keeper).scores
+            outcome = training.run(keeper)
+            scores = outcome.scores
             accuracy, loss, one_class = scores.top1, scores.loss, scores.one_class
             if self.keeps_answers:
                 write_answers(answers_file(job.folder, recipe.epochs), scores.correct.numpy())
+            self._keep(job, recipe, training, outcome)
         except DivergedError:
             pass
         keeper.end()
@@ -95,6 +101,15 @@ class Train:
         layout = memory_format(recipe, model, module)
         splits = self.images_of(job.seed)
         return Training(module, splits, recipe=recipe, resolution=model.size, seed=job.seed, layout=layout)
+
+    def _keep(self, job: Job, recipe: Recipe, training: Training, outcome: Outcome) -> None:
+        """Write the trained network, if it is to be kept."""
+        kept, splits = self.kept, self.images_of(job.seed)
+        if kept is None or job.candidate not in kept.candidates:
+            return
+        plan = training_plan(job.config.architecture(), splits, recipe, seed=job.seed, drawn_by=kept.seed)
+        place = kept.folder / job.folder.name
+        write_model(place, training, plan, outcome, command=f"scalenet study: {job}", found=splits.found)
 
     def images_of(self, seed: int) -> Splits:
         """Return what a training with a seed is trained on and held against."""
