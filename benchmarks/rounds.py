@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scalenet.search.answer.judge import judge
+from scalenet.search.answer.finding import Finding, Trained, find, together
 from scalenet.search.answer.ranking import look_error
 
 if TYPE_CHECKING:
@@ -28,17 +28,25 @@ def search(truth: NDArray[np.float64], seeds: int, more: int, random: np.random.
     """Return whether the best is the winner or a tie, after each number of tie rounds."""
     every = truth[:, None] + random.normal(0, NOISE, (len(truth), seeds + more * LOOKS[-1]))
     every += random.normal(0, NOISE, every.shape[1])  # what a seed does to all
-    table, contenders, found = np.full(every.shape, np.nan), np.arange(len(truth)), []
+    table, contenders = np.full(every.shape, np.nan), np.arange(len(truth))
+    looks, found = list[Finding](), list[bool]()
     for tie_rounds in range(LOOKS[-1] + 1):
-        known = seeds + more * tie_rounds
-        table[contenders, :known] = every[contenders, :known]
-        winner = contenders[np.argmax(table[contenders, :known].mean(axis=1))]
-        tied = judge(table, error=look_error(tie_rounds), winner=int(winner)).tied
+        trainings = seeds + more * tie_rounds
+        table[contenders, :trainings] = every[contenders, :trainings]
+        winner = int(contenders[np.argmax(table[contenders, :trainings].mean(axis=1))])
+        looks.append(find(_trained(table), error=look_error(tie_rounds), winner=winner))
+        tied = together(looks).tied  # whichever winner the looks before were of
         found.append(bool(tied[0]))
         if tied.sum() == 1:
             return found + [found[-1]] * (LOOKS[-1] - tie_rounds)
         contenders = np.flatnonzero(tied)
     return found
+
+
+def _trained(table: NDArray[np.float64]) -> Trained:
+    """Return trainings that are all to the end; of shares nothing is asked then."""
+    count = len(table)
+    return Trained(np.zeros((count, 3)), np.full(table.shape, np.nan), table.copy(), 1.0, np.zeros(count, dtype=bool))
 
 
 def row(candidates: int, apart: float, seeds: int, more: int, searches: int) -> str:

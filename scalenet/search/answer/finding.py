@@ -14,6 +14,8 @@ from scalenet.search.answer.margins import reach
 from scalenet.search.answer.surface import fit_surface
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from scalenet.search.answer.judge import Verdict
@@ -64,9 +66,10 @@ class Finding:
     """What may be said of each candidate by its place, in the units of the scores.
 
     `expected` is what candidates are ranked by: how they are expected to score at the full budget. `over`, `tied` and
-    `winner` are as in the `verdict`; those of `unjudged` candidates, which were never trained to the end, are by the
-    surface, and so is the `agreement` of short trainings with long ones, None where there is no surface. Candidates
-    that are `out` tie without evidence, and no bound speaks of them.
+    `winner` are as in the `verdict`, or by several looks `together`, the last of which is the verdict's; those of
+    `unjudged` candidates, which were never trained to the end, are by the surface, and so is the `agreement` of short
+    trainings with long ones, None where there is no surface. Candidates that are `out` tie without evidence, and no
+    bound speaks of them.
     """
 
     winner: int
@@ -122,6 +125,20 @@ def find(trained: Trained, *, error: float = ERROR, least: float = 0.0, winner: 
     return Finding(
         verdict.winner, expected + np.nanmean(verdict.means), over, tied, unjudged, out, surface.agreement, verdict
     )
+
+
+def together(looks: Sequence[Finding]) -> Finding:
+    """Return what several looks at a search say together, the last of which knows all that the others knew.
+
+    Who was told from the best at one look stays told, and a candidate is better than the winner by no more than any
+    look with that winner says. All hold but for the sum of the looks' errors.
+    """
+    last = looks[-1]
+    told = ~np.all([look.tied for look in looks], axis=0) & ~last.out
+    told[last.winner] = False
+    narrowest = np.min([look.over for look in looks if look.winner == last.winner], axis=0)
+    over = np.where(last.out, np.inf, np.where(told, 0.0, narrowest))
+    return replace(last, over=over, tied=~told)
 
 
 def _judged(full: NDArray[np.float64], error: float, least: float, winner: int | None) -> Verdict:

@@ -71,7 +71,7 @@ def told(ranking: Ranking, finding: Finding, places: Mapping[str, int], tie_roun
         more, off = None, one.interval
         if last:
             gap, off = winner.score - one.score, float(finding.verdict.off[place])
-            margin = gap + float(finding.over[place])
+            margin = gap + float(finding.verdict.over[place])
             more = round_after.seeds_to_part(gap, Noise(margin / one_error, finding.verdict.freedom)) if tied else None
         return replace(one, tied=tied, interval=off, seeds_to_part=more)
 

@@ -4,8 +4,9 @@ What a candidate is worth is a fixed effect, what a seed does to all candidates 
 candidate has had still say something of it (recovery of inter-block information, Yates 1940). Both are solved together
 as weighted least squares with a penalty on the seeds (Henderson 1950), and how large seeds' effects are is found by
 restricted maximum likelihood (Patterson & Thompson 1971). Small effects count as more likely beforehand: where one
-candidate alone has several seeds, theirs cannot be told from noise, and it is noise. Two candidates with the
-same seeds are compared by their differences alone, as in a paired t test.
+candidate alone has several seeds, theirs cannot be told from noise, and it is noise. Where all candidates have the same
+seeds and they are too few to tell what seeds do, seeds are free: a two-way analysis of variance, of two candidates a
+paired t test.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 SEED_EFFECTS = (0.01, 0.05, 0.2, 0.5, 2.0, 10.0, 100.0, 1e4)
 """Variances of the seeds' effects that are tried, relative to that of the noise. The largest leaves seeds free."""
 
+_TELLING = 3  # degrees of freedom of a whole table from which on it tells the size of seeds' effects
 _LARGE = 2.0  # effects from which on none is less likely beforehand than another
 
 
@@ -80,8 +82,8 @@ def fit(table: NDArray[np.float64], variances: NDArray[np.float64] | None = None
     spare = int(there.sum()) - len(seen)
     unlikely = size + spare * np.log(unexplained)  # -2 log of the restricted likelihood, but for a constant
     best = int(np.argmin(unlikely + 2 * np.log1p(np.minimum(SEED_EFFECTS, _LARGE))))
-    if len(seen) == 2 and there.all():
-        best = -1  # seeds are free: with one difference a seed, two say too little of their effects
+    if there.all() and 0 < (len(seen) - 1) * (len(used) - 1) < _TELLING:
+        best = -1  # seeds are free
 
     inverse, count = inverses[best], len(table)
     towards = share @ inverse

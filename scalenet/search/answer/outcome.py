@@ -13,7 +13,7 @@ from scalenet.arch.config import digest
 from scalenet.arch.convention import CONVENTION
 from scalenet.arch.errors import RunError
 from scalenet.search.answer.coefficients import Coefficients, Evidence, Piloted, Round, Separation, Tie, Tried
-from scalenet.search.answer.finding import find
+from scalenet.search.answer.finding import find, together
 from scalenet.search.answer.forecast import better_forecast, forecast, training_noise
 from scalenet.search.answer.judged import rank_race, told
 from scalenet.search.answer.noise import rounding_noise
@@ -106,17 +106,30 @@ class Outcome:
     def finding(self) -> Finding | None:
         """What the trainings to the end say, of the ranking's winner; None where it had none.
 
-        Of candidates of which a training diverged or failed it says nothing.
+        The rungs that a search begins with are one look, and each tie round is another one. Of candidates of which a
+        training diverged or failed it says nothing.
         """
         if isinstance(self.schedule, Race):
             return self._found
-        trained, place = self._trained, self._places[self._by_rungs.winner.name]
-        if trained.out[place] or not trained.seeds[place]:
+        looks = [self._look(tie_rounds) for tie_rounds in range(self._tie_rounds + 1)]
+        last, winner = looks[-1], self._places[self._by_rungs.winner.name]
+        if last is None or last.winner != winner:
+            return None
+        return together([look for look in looks if look is not None])
+
+    def _look(self, tie_rounds: int) -> Finding | None:
+        """Return what was seen after so many tie rounds; None where nobody was trained to the end.
+
+        It is of the ranking's winner of today, or where that one had no training to the end then, of the best then.
+        """
+        trained, winner = self._known_after(tie_rounds), self._places[self._by_rungs.winner.name]
+        judged = ~trained.out & (trained.seeds > 0)
+        if not judged.any():
             return None
         images = self.plan.images
         factor = max(self.view.aim.factors.values())
         least = rounding_noise(None if images is None else factor / images.validation)
-        return find(trained, error=look_error(self._tie_rounds), least=least, winner=place)
+        return find(trained, error=look_error(tie_rounds), least=least, winner=winner if judged[winner] else None)
 
     @property
     def _tie_rounds(self) -> int:
@@ -184,7 +197,17 @@ class Outcome:
     @cached_property
     def _trained(self) -> Trained:
         """The trainings that are finished."""
-        scores = {key: self.view.scores[key] for key in self.view.needed if key in self.view.scores}
+        return self._tabled(self.view.needed)
+
+    def _known_after(self, tie_rounds: int) -> Trained:
+        """Return the trainings that are finished, without those that later tie rounds asked for."""
+        later = self._tie_rounds - tie_rounds
+        rungs = self.rungs[: self.view.course.stages - later]
+        return self._tabled((name, seed, rung.budget) for rung, names in rungs for seed in rung.seeds for name in names)
+
+    def _tabled(self, keys: Iterable[Key]) -> Trained:
+        """Return those of some trainings that are finished."""
+        scores = {key: self.view.scores[key] for key in keys if key in self.view.scores}
         return tabled(shares_of(self.candidates), self.schedule, scores)
 
     @cached_property

@@ -109,6 +109,18 @@ def test_a_candidate_ties_where_the_bound_leaves_room_and_nowhere_else(tiny, noi
     assert found.bound == max(row["over"] for row in rows)
 
 
+def test_whom_the_first_look_told_apart_stays_told_after_a_tie_round_and_the_bound_gets_no_wider(tiny):
+    first = {GOOD: [0.80, 0.82, 0.81], FAIR: [0.79, 0.82, 0.80], POOR: [0.768, 0.789, 0.779]}
+    more = {GOOD: [0.78, 0.86], FAIR: [0.81, 0.83]}
+    seen = {(name, seed, 4): score for name, row in first.items() for seed, score in enumerate(row)}
+    later = {(name, seed, 4): score for name, row in more.items() for seed, score in enumerate(row, start=3)}
+    before = outcome(tiny, seen, schedule=WHOLE)
+    after = outcome(tiny, seen | later, schedule=WHOLE.with_more(2, (GOOD, FAIR)))
+    for found in (before, after):
+        assert (found.ranking.winner.name, [one.name for one in found.ranking.ties]) == (GOOD, [FAIR])
+    assert 0 < after.bound <= before.bound
+
+
 def test_telling_the_ties_apart_takes_what_was_dropped_through_all_seeds(tiny):
     found = outcome(tiny, SHORT | LONG, seconds=10)
     ties = {standing.name: standing.rung for standing in found.ranking.ties}
