@@ -67,13 +67,13 @@ def told(ranking: Ranking, finding: Finding, places: Mapping[str, int], tie_roun
     one_error = reach(max(2, candidates), finding.verdict.freedom, look_error(tie_rounds)) / math.sqrt(winner.seeds)
 
     def standing(one: Standing, tied: bool) -> Standing:
-        place, last = places[one.name], one.rung == winner.rung
-        more, off = None, one.interval
-        if last:
-            gap, off = winner.score - one.score, float(finding.verdict.off[place])
+        place, more = places[one.name], None
+        if tied and one.rung == winner.rung:
+            gap = winner.score - one.score
             margin = gap + float(finding.verdict.over[place])
-            more = round_after.seeds_to_part(gap, Noise(margin / one_error, finding.verdict.freedom)) if tied else None
-        return replace(one, tied=tied, interval=off, seeds_to_part=more)
+            more = round_after.seeds_to_part(gap, Noise(margin / one_error, finding.verdict.freedom))
+        off = float(finding.verdict.off[place])  # inf where it was never trained to the end
+        return replace(one, tied=tied, interval=one.interval if math.isinf(off) else off, seeds_to_part=more)
 
     standings = tuple(standing(*each) for each in zip(ranking.standings, tied, strict=True))
     return replace(ranking, standings=standings, margin=math.inf)

@@ -121,6 +121,19 @@ def test_whom_the_first_look_told_apart_stays_told_after_a_tie_round_and_the_bou
     assert 0 < after.bound <= before.bound
 
 
+def test_whom_the_first_look_told_apart_stays_told_from_a_winner_that_was_not_seen_then(tiny):
+    last = HALVED.rungs[-1].changed(seeds=(0, 1, 2))
+    schedule = HALVED.changed(rungs=(HALVED.rungs[0], last))
+    full = {GOOD: [0.80, 0.82, 0.81], FAIR: [0.788, 0.809, 0.799]}
+    more = {GOOD: [0.80, 0.82, 0.81, 0.84, 0.80], POOR: [0.81, 0.825, 0.815, 0.80, 0.84]}
+    seen = SHORT | {(name, seed, 4): score for name, row in full.items() for seed, score in enumerate(row)}
+    later = {(name, seed, 4): score for name, row in more.items() for seed, score in enumerate(row)}
+    before = outcome(tiny, seen, schedule=schedule)
+    after = outcome(tiny, seen | later, schedule=schedule.with_more(2, (GOOD, POOR)))
+    assert (before.ranking.winner.name, [one.name for one in before.ranking.ties]) == (GOOD, [POOR])
+    assert (after.ranking.winner.name, [one.name for one in after.ranking.ties]) == (POOR, [GOOD])
+
+
 def test_telling_the_ties_apart_takes_what_was_dropped_through_all_seeds(tiny):
     found = outcome(tiny, SHORT | LONG, seconds=10)
     ties = {standing.name: standing.rung for standing in found.ranking.ties}
