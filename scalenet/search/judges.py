@@ -89,15 +89,30 @@ def train_all(
     look: Callable[[View], None],
     say: Callable[[str], None],
 ) -> None:
-    """Train all that is left on a board, in processes of their own or in this one; leaving gives back what runs."""
+    """Train all that is left on a board, in processes of their own or in this one.
+
+    KeyboardInterrupt gives back what runs, and says what is left of the rest.
+    """
     usual = {} if "OMP_NUM_THREADS" in os.environ else {"OMP_NUM_THREADS": str(threads)}
     shown = [usual | dict(one) for one in judges.environments]
-    if apart:
-        pairs = zip(judges.evaluators, shown, strict=True)
-        work(board, [Task(place, folder, evaluator, names) for evaluator, names in pairs], look=look, say=say)
-        return
-    with _environment(shown[0]), _as_before(judges):
-        work_alone(board, folder, judges.evaluators[0], look=look)
+    try:
+        if apart:
+            pairs = zip(judges.evaluators, shown, strict=True)
+            work(board, [Task(place, folder, evaluator, names) for evaluator, names in pairs], look=look, say=say)
+        else:
+            with _environment(shown[0]), _as_before(judges):
+                work_alone(board, folder, judges.evaluators[0], look=look)
+    except KeyboardInterrupt:
+        say(_stopped(board, folder))
+        raise
+
+
+def _stopped(board: Board, folder: Path) -> str:
+    """Return what is left of what was stopped, in words."""
+    if not board.there():
+        return f"stopped; {board.database.place} was removed meanwhile, and what was finished with it"
+    where = folder if folder.is_dir() else board.database.place
+    return f"stopped; what is finished is kept in {where}, and the same command goes on from there"
 
 
 @contextmanager

@@ -81,13 +81,7 @@ def evaluate(study: Study, asked: Asked, judged: Judges, ears: Ears, *, apart: b
     watch = Watch(study, workers=workers, epoch=epoch, clock=clock, say=ears.say, progress=ears.progress)
     ears.say(f"{watch.status(view)}, in {study.folder}")
     threads = asked.request.threads
-    try:
-        train_all(
-            study.board, study.place, study.folder, judged, threads=threads, apart=apart, look=watch, say=ears.say
-        )
-    except KeyboardInterrupt:
-        ears.say(_stopped(study))
-        raise
+    train_all(study.board, study.place, study.folder, judged, threads=threads, apart=apart, look=watch, say=ears.say)
 
 
 def expected(asked: Asked) -> Iterator[str]:
@@ -111,11 +105,3 @@ def expected(asked: Asked) -> Iterator[str]:
     if isinstance(aim.schedule, Race) and limit is not None and epoch is not None:
         share = aim.schedule.share_of(limit * workers / epoch)
     yield from foresight(asked, share)
-
-
-def _stopped(study: Study) -> str:
-    """Return what is left of a search that was stopped, in words."""
-    if not study.board.there():
-        return f"stopped; {study.board.database.place} was removed meanwhile, and what was finished with it"
-    where = study.folder if study.folder.is_dir() else study.board.database.place
-    return f"stopped; what is finished is kept in {where}, and the same command goes on from there"

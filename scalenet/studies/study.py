@@ -101,11 +101,7 @@ class Study:
         if asked.kept is not None and (without := self._without_model(view)):
             hear(_not_kept(without))
         threads = asked.request.threads
-        try:
-            train_all(board, self.place, self.folder, judges, threads=threads, apart=apart, look=watch, say=hear)
-        except KeyboardInterrupt:
-            hear(f"stopped; what is finished is kept in {self.folder}, and the same command goes on from there")
-            raise
+        train_all(board, self.place, self.folder, judges, threads=threads, apart=apart, look=watch, say=hear)
         self._conclude(board, asked, hear, show)
         return self
 

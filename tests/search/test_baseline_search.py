@@ -122,9 +122,11 @@ def test_an_interrupted_search_goes_on_and_ends_as_the_other(searched, tmp_path)
             raise KeyboardInterrupt
         return judge(architecture, **job)
 
+    said: list[str] = []
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
-            asked(tmp_path, interrupted).run(say=None)
+            asked(tmp_path, interrupted).run(say=said.append)
+        assert "stopped; what is finished is kept in" in said[-1]
     asked(tmp_path, interrupted).run(say=None)
     assert members(asked(tmp_path, interrupted)).equals(members(searched))
     again = len(calls)

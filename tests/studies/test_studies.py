@@ -135,9 +135,10 @@ def test_the_same_results_are_written_as_the_same_bytes(tmp_path):
 
 
 def test_an_interrupted_study_goes_on_and_more_seeds_are_added(tmp_path):
-    judge = Judge(stop_at=4)
+    judge, said = Judge(stop_at=4), list[str]()
     with pytest.raises(KeyboardInterrupt):
-        asked(tmp_path, judge).run(say=None)
+        asked(tmp_path, judge).run(say=said.append)
+    assert "stopped; what is finished is kept in" in said[-1]
     assert asked(tmp_path, judge).run(say=None).finished
     assert len(judge.calls) == len(set(judge.calls)) == 10
     study = asked(tmp_path, judge, seeds=3).run(say=None)

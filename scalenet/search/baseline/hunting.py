@@ -117,11 +117,7 @@ class BaselineSearch:
         """Train all that is left; KeyboardInterrupt gives back what runs."""
         watch = Watch(self, board, len(judges.evaluators), say)
         threads = asked.own.threads
-        try:
-            train_all(board, self.place, self.folder, judges, threads=threads, apart=apart, look=watch, say=say)
-        except KeyboardInterrupt:
-            say(f"stopped; what is finished is kept in {self.folder}, and the same command goes on from there")
-            raise
+        train_all(board, self.place, self.folder, judges, threads=threads, apart=apart, look=watch, say=say)
 
     def _directory(self) -> Any:
         """Return the context of a run: a search that was opened is gone on with in the directory it was begun in."""
