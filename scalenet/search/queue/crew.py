@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING
 
@@ -177,8 +178,10 @@ class _Worker:
 def _unheard() -> Iterator[None]:
     """Let Ctrl-C wait until a worker that is started in here is known as one, which is to be ended.
 
-    It does not reach at all what is started: that would print a traceback while it loads.
+    It does not reach at all what is started: that would print a traceback while it loads. Python's tracker of resources
+    is started before, because it lets Ctrl-C through again once it runs.
     """
+    resource_tracker.ensure_running()
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

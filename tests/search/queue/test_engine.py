@@ -14,6 +14,7 @@ import sys
 import time
 from collections import Counter
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ from scalenet.arch.config import load_config
 from scalenet.arch.errors import RunError
 from scalenet.search.evaluators import Function
 from scalenet.search.queue.board import Board, Place
-from scalenet.search.queue.crew import work
+from scalenet.search.queue.crew import _unheard, work
 from scalenet.search.queue.jobs import Aim, State
 from scalenet.search.queue.tables import ATTEMPTS
 from scalenet.search.queue.worker import Task
@@ -405,6 +406,17 @@ def test_ctrl_c_and_sigterm_give_jobs_back_at_once(lab):
     assert not lab.board().view().running()
     lab.run(*words)
     lab.check(kills=4)
+
+
+def test_what_is_started_for_workers_is_out_of_the_reach_of_ctrl_c(monkeypatch):
+    tracker = resource_tracker.ResourceTracker()  # as in a process that has started none, as programs do for servers
+    monkeypatch.setattr(resource_tracker, "ensure_running", tracker.ensure_running)
+    with _unheard():
+        resource_tracker.ensure_running()
+        held = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    tracker._stop()
+    assert signal.SIGINT in held
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
 @pytest.mark.parametrize("url", ["sqlite"], indirect=True)
