@@ -5,7 +5,7 @@
 
 Every method's network is brought to 2^φ times the baseline's FLOPs, and has a rate of its own: that of a parabola in
 log rate through the losses of three rates, one seed each, and of one more beyond where the lowest is at an end. Then it
-is trained at that rate with four other seeds, by the search's recipe in bfloat16, and judged once, at the end. φ = 2
+is trained at that rate with four other seeds, by the search's recipe, and judged once, at the end. φ = 2
 comes first, whole, then 3, then 1. Trainings are kept in `runs/tables/TASK.jsonl`, and the same command goes on from
 there.
 
@@ -77,7 +77,7 @@ def networks(task: Task, phi: int) -> dict[str, Config]:
 
 def training(task: Task, network: Config, rate: float, seed: int) -> Wanted:
     """Return a training that is judged once, at its end."""
-    recipe = task.recipe(rate, changes={"evaluate_every": 0, "precision": "bfloat16"})
+    recipe = task.recipe(rate, changes={"evaluate_every": 0, "precision": task.precision})
     return task.wanted("fit" if seed == FITTING_SEED else "methods", network, recipe, seed)
 
 

@@ -1,21 +1,25 @@
 """Speed of the training step and of the input pipeline, as ratios to plain PyTorch in the same run.
 
     python benchmarks/training.py [FOLDER]
+    python benchmarks/training.py --device cuda
 
 The reference is what one writes by hand: a loop with SGD in the default layout, and a `DataLoader` over JPEG files that
 decodes each with Pillow, crops it at random, flips it and stacks. FOLDER has class folders of JPEG files; without it,
 noisy ones are written. Where timm and torchvision can be imported, timm's loader reads the same files, and torchvision
 makes the changes of AutoAugment and RandAugment. Figures are images a CPU second (of this process and its workers, one
 thread each), which the load of the machine changes less than the clock's; rounds alternate, and the ratio is the median
-of the rounds'.
+of the rounds'. On a GPU they are those of the clock, of the step alone, in float32 and in bfloat16.
 """
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import resource
 import sys
 import tempfile
+import time
+from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -41,9 +45,10 @@ from scalenet.training.selection import select
 from scalenet.training.sources import find_source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 BATCH, STEPS, ROUNDS, WORKERS = 32, 6, 7, 2
+GPU_BATCH, GPU_STEPS, GPU_ROUNDS = 64, 20, 3
 IMAGES = 1024
 """Images of a folder that are read at most."""
 OPERATORS = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
@@ -55,65 +60,90 @@ def cpu_seconds() -> float:
     return sum(one.ru_utime + one.ru_stime for one in used)
 
 
+@dataclass(frozen=True)
+class Where:
+    """What a step is taken on; on a GPU, which each step waits for, the clock counts."""
+
+    device: str = "cpu"
+    precision: str = "float32"
+    batch: int = BATCH
+    steps: int = STEPS
+    rounds: int = ROUNDS
+
+    def now(self) -> float:
+        """Return seconds."""
+        return cpu_seconds() if self.device == "cpu" else time.perf_counter()
+
+    def speed(self, ends: list[float]) -> float:
+        """Return images a second by when each step ended; the first half of a GPU's steps tune its kernels."""
+        ends = ends if self.device == "cpu" else ends[len(ends) // 2 :]
+        return self.batch * (len(ends) - 1) / (ends[-1] - ends[0])
+
+
 class Clock(Listener):
     """Notes when each step ends."""
 
-    def __init__(self) -> None:
+    def __init__(self, where: Where) -> None:
+        self.where = where
         self.ends: list[float] = []
 
     def step(self, training: Training, progress: Progress) -> None:  # noqa: ARG002 - as a listener hears
-        self.ends.append(cpu_seconds())
+        self.ends.append(self.where.now())
 
 
-def ratios(ours: Callable[[], float], theirs: Callable[[], float]) -> tuple[float, float, list[float]]:
+def ratios(
+    ours: Callable[[], float], theirs: Callable[[], float], rounds: int = ROUNDS
+) -> tuple[float, float, list[float]]:
     """Return the median images a second of both, and the ratio of each round, after one that does not count."""
     ours(), theirs()
-    pairs = [(ours(), theirs()) for _ in range(ROUNDS)]
+    pairs = [(ours(), theirs()) for _ in range(rounds)]
     one, two = (median(column) for column in zip(*pairs, strict=True))
     return one, two, sorted(first / second for first, second in pairs)
 
 
-def report(name: str, ours: Callable[[], float], theirs: Callable[[], float]) -> None:
+def report(name: str, ours: Callable[[], float], theirs: Callable[[], float], rounds: int = ROUNDS) -> None:
     """Print a line."""
-    one, two, found = ratios(ours, theirs)
+    one, two, found = ratios(ours, theirs, rounds)
     print(f"{name:42} {one:7.0f} {two:10.0f} {median(found):7.2f}   {found[0]:.2f} to {found[-1]:.2f}", flush=True)
 
 
-def our_step(name: str, size: int) -> Callable[[], float]:
+def our_step(name: str, size: int, where: Where) -> Callable[[], float]:
     """Return what measures our whole step on images in memory: batches, augmentation, network, SGD."""
-    recipe = change(
-        load_recipe("small_images"), [("batch_size", BATCH), ("epochs", 1), ("evaluate_every", 0), ("average", None)]
-    )
-    count = BATCH * STEPS
+    given = {"batch_size": where.batch, "epochs": 1, "evaluate_every": 0, "average": None, "precision": where.precision}
+    recipe = change(load_recipe("small_images"), given.items())
+    count = where.batch * where.steps
     images = ImageSet(torch.randint(0, 256, (count, 3, size, size), dtype=torch.uint8), torch.arange(count) % 10)
     few = ImageSet(images.images[:10], images.labels[:10])
     splits = Splits(images, few, tuple(map(str, range(10))), "noise", "")
 
     def measure() -> float:
-        network, clock = build(load(name), classes=10), Clock()
+        network, clock = build(load(name), classes=10).to(where.device), Clock(where)
         layout = memory_format(recipe, load(name).at(size).model, network)
         Training(network, splits, recipe=recipe, resolution=(size, size), seed=0, layout=layout).run(clock)
-        return BATCH * (STEPS - 1) / (clock.ends[-1] - clock.ends[0])
+        return where.speed(clock.ends)
 
     return measure
 
 
-def plain_step(name: str, size: int) -> Callable[[], float]:
+def plain_step(name: str, size: int, where: Where) -> Callable[[], float]:
     """Return what measures a hand-written step on a batch that is ready."""
-    images, labels = torch.randn(BATCH, 3, size, size), torch.arange(BATCH) % 10
+    images, labels = torch.randn(where.batch, 3, size, size), torch.arange(where.batch) % 10
+    images, labels = images.to(where.device), labels.to(where.device)
+    lower = where.precision != "float32"
 
     def measure() -> float:
-        network = build(load(name), classes=10)
+        network = build(load(name), classes=10).to(where.device)
         sgd = plain_sgd(network)
         ends = []
-        for _ in range(STEPS):
+        for _ in range(where.steps):
             sgd.zero_grad()
-            loss = functional.cross_entropy(network(images), labels, label_smoothing=0.1)
+            with torch.autocast(where.device, torch.bfloat16, enabled=lower):
+                loss = functional.cross_entropy(network(images), labels, label_smoothing=0.1)
             loss.backward()  # type: ignore[no-untyped-call]
             sgd.step()
             loss.item()
-            ends.append(cpu_seconds())
-        return BATCH * (STEPS - 1) / (ends[-1] - ends[0])
+            ends.append(where.now())
+        return where.speed(ends)
 
     return measure
 
@@ -276,20 +306,35 @@ def policies() -> None:
         report(f"{name} at 224 px, torchvision", our_policy(name, images), torchvision_policy(name, images))
 
 
+def steps(networks: Iterable[tuple[str, int]], where: Where) -> None:
+    """Compare whole steps."""
+    for name, size in networks:
+        title = f"step, {name} at {size} px" + ("" if where.device == "cpu" else f", {where.precision}")
+        report(title, our_step(name, size, where), plain_step(name, size, where), where.rounds)
+
+
 def main() -> None:
     """Print images a second and ratios."""
+    options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    options.add_argument("folder", type=Path, nargs="?", help="class folders of JPEG files, small ones")
+    options.add_argument("--device", default="cpu")
+    given = options.parse_args()
     torch.set_num_threads(1)
-    references = find_references()
     print(f"{'':42} {'scalenet':>7} {'plain':>9} {'ratio':>7}   rounds")
-    for name, size in (("resnet18", 64), ("mobilenet_v2", 96), ("efficientnet_b0", 96)):
-        report(f"step, {name} at {size} px", our_step(name, size), plain_step(name, size))
+    if given.device != "cpu":
+        for precision in ("float32", "bfloat16"):
+            where = Where(given.device, precision, GPU_BATCH, GPU_STEPS, GPU_ROUNDS)
+            steps((("small_resnet", 32), ("resnet50", 224), ("efficientnet_b0", 224)), where)
+        return
+    references = find_references()
+    steps((("resnet18", 64), ("mobilenet_v2", 96), ("efficientnet_b0", 96)), Where())
     recipe = load_recipe("small_images")
     report("SGD alone, steps a second", descent(lambda network: optimizer(network, recipe)), descent(plain_sgd))
     with tempfile.TemporaryDirectory() as folder:
         photographs(Path(folder))
         pipelines(Path(folder), 128, "500 × 375 px at 128 px", references=references)
-    if len(sys.argv) > 1:
-        pipelines(Path(sys.argv[1]), 32, f"{Path(sys.argv[1]).name} at 32 px", references=references)
+    if given.folder:
+        pipelines(given.folder, 32, f"{given.folder.name} at 32 px", references=references)
     if references:
         policies()
 

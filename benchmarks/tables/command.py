@@ -38,14 +38,14 @@ class Command:
             seconds=options.seconds,
         )
 
-    def best_rate(self) -> tuple[float, dict[float, float]]:
+    def best_rate(self, optimizer: str = "rmsprop") -> tuple[float, dict[float, float]]:
         """Return the baseline's best rate in short trainings, and the mean loss at each rate tried.
 
         Where the best one tried lies at an end, one more is tried beyond it.
         """
         rates, losses = PILOT_RATES, dict[float, float]()
         while True:
-            losses |= mean_losses(self.train(pilot(self.task, rates)))
+            losses |= mean_losses(self.train(pilot(self.task, rates, optimizer)))
             more = beyond(losses, factor=3)
             if more is None:
                 return fitted_rate(losses), losses

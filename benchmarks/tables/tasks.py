@@ -54,6 +54,7 @@ class Task:
     held_out: int
     epochs: int
     embedded: bool = False
+    precision: str = "float32"
 
     @property
     def baseline(self) -> Architecture:
@@ -135,6 +136,7 @@ TASKS = {
             train=2000,
             held_out=3000,
             epochs=4,
+            precision="bfloat16",
         ),
     )
 }
@@ -143,11 +145,11 @@ PILOT_RATES = tuple(round(0.002 * 3.0**power, 9) for power in (-1, 0, 1))
 """A factor of three apart, around the recipe's."""
 
 
-def pilot(task: Task, rates: Sequence[float] = PILOT_RATES) -> Iterator[Wanted]:
+def pilot(task: Task, rates: Sequence[float] = PILOT_RATES, optimizer: str = "rmsprop") -> Iterator[Wanted]:
     """Yield short trainings of the baseline at some rates."""
-    for seed in range(PILOT_SEEDS):
-        for rate in rates:
-            yield task.wanted("pilot", task.baseline, task.recipe(rate, epochs=PILOT_EPOCHS), seed)
+    for seed, rate in product(range(PILOT_SEEDS), rates):
+        recipe = task.recipe(rate, epochs=PILOT_EPOCHS, changes={"optimizer.kind": optimizer})
+        yield task.wanted("pilot", task.baseline, recipe, seed)
 
 
 def beyond(losses: Mapping[float, float], *, factor: float) -> float | None:

@@ -43,11 +43,17 @@ def allocated(
     """Run one step, forward or forward and backward, on zeros; the random state is as before afterwards."""
     model = architecture.model if isinstance(architecture, Architecture) else architecture
     on_gpu = torch.device(device).type == "cuda"
-    with torch.random.fork_rng(devices=[device] if on_gpu else []):
-        before = torch.cuda.memory_allocated(device) if on_gpu else 0
+
+    def subject() -> tuple[nn.Module, Tensor, Tensor | None]:
         module = build(model).to(device).train(training)
         images = torch.zeros(batch, model.channels, *model.size, device=device)
-        labels = torch.zeros(batch, dtype=torch.long, device=device) if training else None
+        return module, images, torch.zeros(batch, dtype=torch.long, device=device) if training else None
+
+    with torch.random.fork_rng(devices=[device] if on_gpu else []):
+        if on_gpu:
+            _step(*subject())  # libraries take workspaces in the first step of a process, and keep them
+            before = torch.cuda.memory_allocated(device)
+        module, images, labels = subject()
         if on_gpu:
             torch.cuda.reset_peak_memory_stats(device)
             _step(module, images, labels)
