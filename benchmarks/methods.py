@@ -9,9 +9,9 @@ is trained at that rate with four other seeds, by the search's recipe, and judge
 comes first, whole, then 3, then 1. Trainings are kept in `runs/tables/TASK.jsonl`, and the same command goes on from
 there.
 
-Writes `benchmarks/tables/methods/TASK.csv.xz`, a row a training, `TASK.yaml` beside it, and `docs/methods.svg`; prints
-Markdown from the table. With `--recorded` nothing is trained. ± is at 95 %, from what an effect of each method and one
-of each seed leave over; differences of a φ hold together (Bonferroni).
+Writes `benchmarks/tables/methods/TASK.csv.xz`, a row a training, `TASK.yaml` beside it, and `docs/methods-TASK.svg`;
+prints Markdown from the table. With `--recorded` nothing is trained. ± is at 95 %, from what an effect of each method
+and one of each seed leave over; differences of a φ hold together (Bonferroni).
 """
 
 from __future__ import annotations
@@ -253,7 +253,7 @@ def main() -> None:
         raise SystemExit(f"nothing is recorded of {task.name}: train it, with --data")
     table = pd.read_csv(file)
     show(table, task)
-    Path("docs/methods.svg").write_bytes(plot(table))
+    Path(f"docs/methods-{task.name}.svg").write_bytes(plot(table))
 
 
 if __name__ == "__main__":
