@@ -149,8 +149,25 @@ class Asked(Setting):
                 f"{len(brought)} were brought to {self.grid.product:g}× the FLOPs within "
                 f"{100 * (self.grid.tolerance or 0):g} %, up to {max(brought):.2g} doublings off their ray"
             )
+        if said := self._blown_up():
+            yield said
         if self.pilot is not None:
             yield pilot_sentence(self.pilot)
+
+    def _blown_up(self) -> str | None:
+        """Return that candidates see more pixels than the images have, None where none does or nobody knows."""
+        if self.source is None or self.evaluator is not None:
+            return None
+        from scalenet.training.sources import native_size  # noqa: PLC0415 - brings torch
+
+        native, sizes = native_size(self.source), [max(candidate.config.network.size) for candidate in self.candidates]
+        larger = sum(size > native for size in sizes)
+        if not larger:
+            return None
+        return (
+            f"{larger} of {number(len(sizes), 'candidate')} see up to {max(sizes)} px, and the images have {native}: "
+            f"blown up they show nothing more, and γ may come out otherwise on larger images"
+        )
 
     def fast_enough(self, begun: Plan | None, *, say: Callable[[str], None], bar: Bar) -> Asked:
         """Drop candidates that are too slow: those that were when the search was begun, or else are by measurement."""

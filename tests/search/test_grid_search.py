@@ -423,6 +423,7 @@ def test_a_dry_run_trains_nothing(tiny, tmp_path):
     result = search(tiny, tmp_path / "none", "--dry-run", "--json")
     assert [row["alpha"] for row in json.loads(result.stdout)] == [2.0, 1.0, 1.0]
     assert not (tmp_path / "none").exists()
+    assert "1 of 3 candidates see up to 12 px, and the images have 8" in result.stderr
 
 
 def test_a_search_says_what_an_image_is_worth_and_goes_on_with_the_share_it_held_out(tiny, tmp_path):
