@@ -18,6 +18,7 @@ from torch import multiprocessing
 
 from scalenet.model.builder import build
 from scalenet.training.loop import Training
+from scalenet.training.numerics import memory_format
 from scalenet.training.progress import DivergedError
 
 if TYPE_CHECKING:
@@ -176,8 +177,10 @@ def train(one: Wanted, splits: Splits, device: str) -> dict[str, Any]:
     """Train once, as `scalenet grid-search` does, judged on all held-out images after every epoch."""
     began = time.monotonic()
     torch.manual_seed(one.seed)
-    module = build(one.recipe.applied(one.config.model), classes=len(splits.classes)).to(device)
-    training = Training(module, splits, recipe=one.recipe, resolution=one.config.model.size, seed=one.seed)
+    model, recipe = one.config.model, one.recipe
+    module = build(recipe.applied(model), classes=len(splits.classes)).to(device)
+    layout = memory_format(recipe, model, module)
+    training = Training(module, splits, recipe=recipe, resolution=model.size, seed=one.seed, layout=layout)
     accuracy = loss = None
     try:
         found = training.run().scores

@@ -55,7 +55,7 @@ class Training:
         workers: int = 0,
         normalization: Normalization | None = None,
         interpolation: Interpolation = "bilinear",
-        layout: torch.memory_format = torch.channels_last,
+        layout: torch.memory_format = torch.contiguous_format,
     ) -> None:
         """Prepare a training on the device of the module's parameters.
 

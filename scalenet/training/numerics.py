@@ -22,9 +22,6 @@ FEW = 20
 A 3×3 convolution of 256 channels has 20 at 11×11 pixels, one of 512 at 15×15.
 """
 
-CRASHES = 48
-"""Pixels from which on a network may crash in channels last, see `crashes_in_channels_last`."""
-
 
 def autocast(recipe: Recipe, device: torch.device) -> AbstractContextManager[None]:
     """Return what has operators compute in the recipe's precision."""
@@ -44,18 +41,20 @@ def memory_format(recipe: Recipe | None, model: Buildable, network: nn.Module) -
         on_cpu = next(network.parameters()).device.type == "cpu"
         single = recipe is None or recipe.precision == "float32"
         few_pixels = cost(model).activations * FEW < dense_weights(network)
-        channels_last = not (on_cpu and ((single and few_pixels) or crashes_in_channels_last(model, network)))
+        channels_last = not (on_cpu and ((single and few_pixels) or crashes_in_channels_last(network)))
     return torch.channels_last if channels_last else torch.contiguous_format
 
 
-def crashes_in_channels_last(model: Buildable, network: nn.Module) -> bool:
-    """Return whether a network has what ends the process on a CPU with maps in channels last.
+def crashes_in_channels_last(network: nn.Module) -> bool:
+    """Return whether a network has what may end the process on this CPU with maps in channels last.
 
-    Torch 2.13's gradient of a strided 1×1 convolution of fewer than 16 channels does, on maps of 56 pixels and more.
+    Torch 2.13's gradient of a strided 1×1 convolution of fewer channels than a vector register holds numbers writes
+    beyond its memory there. Whether that shows depends on what lies behind.
     """
+    lanes = 8 if torch.backends.cpu.get_cpu_capability() == "AVX2" else 16
     convolutions = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]
     strided = [one for one in convolutions if max(one.kernel_size) == 1 and max(one.stride) > 1]
-    return max(model.size) >= CRASHES and any(one.in_channels < 16 for one in strided)
+    return any(one.in_channels // one.groups < lanes for one in strided)
 
 
 def dense_weights(network: nn.Module) -> int:
