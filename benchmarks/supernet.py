@@ -250,7 +250,7 @@ def rows(replay: Replay, table: pd.DataFrame, about: Mapping[str, Any]) -> Itera
     yield row("one epoch, one seed", len(truth), short)
     yield row("one epoch, both seeds", 2 * len(truth), short.mean(axis=1, keepdims=True))
     predictions = {}
-    for trained in (50, 100):
+    for trained in (50, 100, 200):
         columns = [predicted(features, short[:, fit % 2], trained, random) for fit in range(FITS)]
         predictions[trained] = np.column_stack(columns)
         yield row(f"predictor, of {trained} members' one epoch", trained, predictions[trained])
