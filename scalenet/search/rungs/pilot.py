@@ -31,9 +31,9 @@ APART = 3.0
 BEYOND = 2
 """Rates that are tried at most beyond the first ones, where the best is at an end."""
 
-BUDGET, STEPS, SHARE = 2, 100, 10
+BUDGET, STEPS, SHARE = 2, 100, 2
 """Epochs and steps of a pilot's training at least, and how many times longer a whole training is at most, but for
-those.
+those. Longer trainings want higher rates (`benchmarks/lengths.py`), so that a pilot may not be much shorter.
 """
 
 LEAST_RATES = 3
