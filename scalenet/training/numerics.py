@@ -34,14 +34,17 @@ def memory_format(recipe: Recipe | None, model: Buildable, network: nn.Module) -
     """Return the order in which a network's maps lie in memory: the recipe's if it has one, or else the faster one.
 
     That is channels last, but for networks in single precision on a CPU whose dense convolutions have many times more
-    weights than there are values in the maps of an image: many channels on few pixels; and but for those that crash.
+    weights than there are values in the maps of an image: many channels on few pixels. Those that crash in channels
+    last are in the default order on a CPU whatever the recipe says.
     """
+    on_cpu = next(network.parameters()).device.type == "cpu"
     channels_last = None if recipe is None else recipe.channels_last
     if channels_last is None:
-        on_cpu = next(network.parameters()).device.type == "cpu"
         single = recipe is None or recipe.precision == "float32"
         few_pixels = cost(model).activations * FEW < dense_weights(network)
-        channels_last = not (on_cpu and ((single and few_pixels) or crashes_in_channels_last(network)))
+        channels_last = not (on_cpu and single and few_pixels)
+    if on_cpu and crashes_in_channels_last(network):
+        channels_last = False
     return torch.channels_last if channels_last else torch.contiguous_format
 
 

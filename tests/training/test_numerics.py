@@ -45,7 +45,9 @@ def test_what_crashes_in_channels_last_is_in_the_default_order(
     """The first shortcut of `small_resnet` has 12 channels: more than 8 numbers a register, fewer than 16."""
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     network = load("small_resnet")
-    assert memory_format(load_recipe("search"), network.model, build(network)) == expected
+    recipe = change(load_recipe("search"), [("channels_last", True)])
+    for one in (load_recipe("search"), recipe):
+        assert memory_format(one, network.model, build(network)) == expected
 
 
 def test_the_order_changes_no_more_than_the_last_digits(tiny: Path) -> None:
