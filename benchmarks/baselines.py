@@ -34,6 +34,7 @@ from tables.trainings import Wanted, train_all
 
 from scalenet.arch.config import BudgetRule, CompoundRay
 from scalenet.costs.formula import cost
+from scalenet.scaling.rules import PAPER_COEFFICIENTS
 from scalenet.scaling.scaler import load, scale_by
 from scalenet.search.answer.coefficients import load_coefficients
 from scalenet.search.rungs.pilot import fitted_rate
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     from scalenet.training.data import Splits
 
 KNOWN = ("small_resnet", "efficientnet_b0")
-PAPER = CompoundRay(alpha=1.2, beta=1.1, gamma=1.15)
+PAPER = CompoundRay(**PAPER_COEFFICIENTS)
 RATES, FACTOR = (0.0008, 0.002, 0.005), 2.5
 """The rates tried first, around the recipe's, and how far they lie apart."""
 
@@ -145,6 +146,23 @@ def show(table: pd.DataFrame) -> None:
         print(f"- {better} − {other}: {difference.mean():+.1f} ± {times * difference.std():.1f} points")
 
 
+def record(given: argparse.Namespace) -> None:
+    """Train what is left, and write the table."""
+    found, log = load(given.found), Path("runs/tables/baselines.jsonl")
+    splits = images(given.data, given.images, max(found.model.size))
+    step1 = dict(one.split("=", 1) for one in given.step1)
+    rays = {name: CompoundRay(**load_coefficients(Path(file)).multipliers()) for name, file in step1.items()}
+
+    def train(wanted: list[Wanted]) -> Records:
+        return train_all(wanted, splits, log, device=given.device, processes=given.processes)
+
+    known = pd.read_csv(TABLE) if TABLE.exists() else pd.DataFrame(columns=COLUMNS)
+    for times in given.times:
+        records = [{"times": times} | one for one in trained(networks(found, rays, times), given, train)]
+        known = pd.concat([known[known.times != times], pd.DataFrame(records)[COLUMNS]])
+        known.sort_values(["times", "kind", "name", "rate", "seed"]).round({"loss": 6}).to_csv(TABLE, index=False)
+
+
 def main() -> None:
     """Train what is left, record it, and print the tables."""
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -166,23 +184,6 @@ def main() -> None:
     for times, own in pd.read_csv(TABLE).groupby("times"):
         print(f"{times} ×\n")
         show(own)
-
-
-def record(given: argparse.Namespace) -> None:
-    """Train what is left, and write the table."""
-    found, log = load(given.found), Path("runs/tables/baselines.jsonl")
-    splits = images(given.data, given.images, max(found.model.size))
-    step1 = dict(one.split("=", 1) for one in given.step1)
-    rays = {name: CompoundRay(**load_coefficients(Path(file)).multipliers()) for name, file in step1.items()}
-
-    def train(wanted: list[Wanted]) -> Records:
-        return train_all(wanted, splits, log, device=given.device, processes=given.processes)
-
-    known = pd.read_csv(TABLE) if TABLE.exists() else pd.DataFrame(columns=COLUMNS)
-    for times in given.times:
-        records = [{"times": times} | one for one in trained(networks(found, rays, times), given, train)]
-        known = pd.concat([known[known.times != times], pd.DataFrame(records)[COLUMNS]])
-        known.sort_values(["times", "kind", "name", "rate", "seed"]).round({"loss": 6}).to_csv(TABLE, index=False)
 
 
 if __name__ == "__main__":

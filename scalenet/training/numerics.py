@@ -55,12 +55,14 @@ def crashes_in_channels_last(network: nn.Module) -> bool:
     beyond its memory there. Whether that shows depends on what lies behind.
     """
     lanes = 8 if torch.backends.cpu.get_cpu_capability() == "AVX2" else 16
-    convolutions = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]
-    strided = [one for one in convolutions if max(one.kernel_size) == 1 and max(one.stride) > 1]
+    strided = [one for one in _convolutions(network) if max(one.kernel_size) == 1 and max(one.stride) > 1]
     return any(one.in_channels // one.groups < lanes for one in strided)
 
 
 def dense_weights(network: nn.Module) -> int:
     """Return the number of weights of a network's convolutions that are neither 1×1 nor in groups."""
-    convolutions = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]
-    return sum(one.weight.numel() for one in convolutions if one.groups == 1 and max(one.kernel_size) > 1)
+    return sum(one.weight.numel() for one in _convolutions(network) if one.groups == 1 and max(one.kernel_size) > 1)
+
+
+def _convolutions(network: nn.Module) -> list[nn.Conv2d]:
+    return [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]

@@ -104,9 +104,10 @@ class Train:
 
     def _keep(self, job: Job, recipe: Recipe, training: Training, outcome: Outcome) -> None:
         """Write the trained network, if it is to be kept."""
-        kept, splits = self.kept, self.images_of(job.seed)
+        kept = self.kept
         if kept is None or job.candidate not in kept.candidates:
             return
+        splits = self.images_of(job.seed)
         plan = training_plan(job.config.architecture(), splits, recipe, seed=job.seed, drawn_by=kept.seed)
         place = kept.folder / job.folder.name
         write_model(place, training, plan, outcome, command=f"scalenet study: {job}", found=splits.found)
