@@ -29,6 +29,7 @@ from .options import (
     Grace,
     HeldOut,
     Json,
+    KeepModels,
     Layout,
     LearningRate,
     RecipeName,
@@ -118,6 +119,7 @@ def baseline_search(
     workers: Trainings = None,
     threads: Threads = BaselineRequest.threads,
     device: Devices = None,
+    keep_models: KeepModels = False,
     output: Annotated[Path, _kept("--output", "-o", metavar="DIR", help="Folder of the search.")] = FOLDER,
     storage: Storage = None,
     name: SearchName = None,
@@ -153,10 +155,9 @@ def baseline_search(
         return
     with watch() as ears:
         search.run(apart=True, say=ears["say"], bar=ears["bar"])
-    outcome = search.outcome()
-    if not outcome.view.finished:
+    if not search.status().finished:
         raise typer.Exit(INTERRUPTED)  # a stopped search is no answer
-    emit_baseline(outcome, json=json)
+    emit_baseline(search, json=json)
 
 
 def _emit_sample(search: BaselineSearch, *, json: bool) -> None:

@@ -155,6 +155,14 @@ Grace: TypeAlias = Annotated[
         min=1, help="Seconds without a sign of life after which a worker counts as dead.", rich_help_panel=KEPT
     ),
 ]
+KeepModels: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--keep-models",
+        help="Keep the network of each training to the end, for `evaluate`, `cam` and others.",
+        rich_help_panel=KEPT,
+    ),
+]
 Force: TypeAlias = Annotated[bool, typer.Option("--force", help="Replace files that exist.", rich_help_panel=KEPT)]
 ResolutionText: TypeAlias = Annotated[
     str | None, typer.Option("--resolution", metavar="SIZE", help="Input size instead of its own: 224 or 511x513.")

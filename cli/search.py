@@ -234,10 +234,9 @@ def _finish(search: Search | BaselineSearch, *, json: bool) -> None:
     if isinstance(search, Search):
         finish(search, json=json)
         return
-    outcome = search.outcome()
-    if not outcome.view.finished:
+    if not search.status().finished:
         raise typer.Exit(INTERRUPTED)
-    emit_baseline(outcome, json=json)
+    emit_baseline(search, json=json)
 
 
 def _refuse(given: list[str]) -> None:

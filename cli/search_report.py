@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import RenderableType
 
-    from scalenet.search.baseline.outcome import BaselineOutcome
+    from scalenet.search.baseline.hunting import BaselineSearch
     from scalenet.search.baseline.status import BaselineStatus
     from scalenet.search.search import Search
     from scalenet.search.status import Status
@@ -132,7 +132,7 @@ def emit_answer(search: Search, *, json: bool) -> None:
     answer, plan, rows = search.answer, search.plan, records(search.results())
     if json:
         images = {} if plan.images is None else {"images": as_data(plan.images)}
-        emit_json({**as_data(answer.coefficients), **images, "candidates": rows})
+        emit_json({**as_data(answer.coefficients), **images, "candidates": rows, **_kept(search)})
     else:
         score = () if plan.objective.goal == "accuracy" else ("score",)
         proxies = tuple(name for name in PROXIES if name in rows[0])
@@ -151,14 +151,21 @@ def emit_answer(search: Search, *, json: bool) -> None:
         raise answer.error
 
 
-def emit_baseline(outcome: BaselineOutcome, *, json: bool) -> None:
+def _kept(search: Search | BaselineSearch) -> dict[str, list[str]]:
+    """Return the folders of the trained networks that were kept, if any were, as JSON has them."""
+    models = [str(place) for place in search.models().values()]
+    return {"models": models} if models else {}
+
+
+def emit_baseline(search: BaselineSearch, *, json: bool) -> None:
     """Write the members trained to the end, or all as JSON, and say what was found."""
     from scalenet.search.baseline.status import COLUMNS
 
+    outcome = search.outcome()
     if json:
-        emit_json(outcome.data())
+        emit_json({**outcome.data(), **_kept(search)})
     else:
         rows = [{column: row[column] for column in COLUMNS} for row in outcome.ranked() if row["seeds"]]
         emit(rows, caption=f"FLOPs: {CONVENTION}; reward: accuracy × (FLOPs / target)^-0.07", formats=FORMATS)
-    for line in outcome.sentences():
+    for line in search.sentences():
         note(line)

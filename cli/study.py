@@ -25,6 +25,7 @@ from .options import (
     Grace,
     HeldOut,
     Json,
+    KeepModels,
     Layout,
     Rates,
     RecipeName,
@@ -99,9 +100,7 @@ def study(
     workers: Trainings = None,
     threads: Threads = Request.threads,
     device: Devices = None,
-    keep_models: Annotated[
-        bool, _kept("--keep-models", help="Keep each trained network, for `cam`, `evaluate` and others.")
-    ] = False,
+    keep_models: KeepModels = False,
     output: Annotated[Path, _kept("--output", "-o", metavar="DIR", help="Folder of the study.")] = Path("runs/study"),
     storage: Storage = None,
     name: Annotated[
@@ -147,7 +146,7 @@ def _asked_for(given: dict[str, Any]) -> Study:
     from scalenet.studies.calls import study as ask
 
     known = {field.name for field in fields(Request)}
-    own = ("coefficients", "upsample", "keep_models", "storage", "name", "force")
+    own = ("coefficients", "upsample", "storage", "name", "force")
     options = {key: value for key, value in given.items() if key in known or key in own}
     options = {key: value for key, value in options.items() if key not in _OF_SEARCHES}
     return ask(given["name_or_file"], **options, folder=given["output"], say=note)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from scalenet._version import __version__
 from scalenet.arch.config import digest
@@ -16,6 +16,7 @@ from scalenet.search.answer.noise import rounding_noise
 from scalenet.search.answer.sentences import fold_sentence, pilot_sentence, unequal
 from scalenet.search.answer.trainings import cost_spread
 from scalenet.search.evaluators import Table, the_evaluator
+from scalenet.search.keeping import size_of
 from scalenet.search.plan import Images, Plan
 from scalenet.search.request import EMBEDDED_BASE
 from scalenet.search.rungs.race import Race, fewest, fitting, race
@@ -39,6 +40,8 @@ _EMBEDDED_GRID, _GRID = "small", "shares"
 @dataclass(frozen=True)
 class Asked(Setting):
     """What was asked for: which candidates compete, and what trains them."""
+
+    command: ClassVar[str] = "scalenet grid-search"
 
     grid: Grid
     objective: Objective
@@ -153,6 +156,8 @@ class Asked(Setting):
             yield said
         if self.pilot is not None:
             yield pilot_sentence(self.pilot)
+        if self.request.keep_models:
+            yield size_of([candidate.cost.params for candidate in self.candidates])
 
     def _blown_up(self) -> str | None:
         """Return that candidates see more pixels than the images have, None where none does or nobody knows."""

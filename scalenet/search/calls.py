@@ -63,6 +63,7 @@ def grid_search(
     threads: int = Request.threads,
     device: str | None = Request.device,
     proxies: bool = Request.proxies,
+    keep_models: bool = Request.keep_models,
     grace: int = Request.grace,
     folder: str | Path = FOLDER,
     storage: str | None = None,
@@ -92,6 +93,8 @@ def grid_search(
     "15min") would not hold more; that also says how many epochs, unless they are given. With `halving` each rung has so
     many times fewer candidates instead. What wins: the most accurate, or by the `objective` "accuracy-flops" the best
     accuracy × (FLOPs / target)^-0.07. `proxies` adds training-free scores.
+    With `keep_models` the network of each training to the end is kept, in a folder that `evaluate`, `cam` and others
+    take (`Search.models`).
 
     This machine: `workers` at a time with `threads` each on a `device`. Where it is kept: in the `folder`, or in the
     `storage` of many machines under a `name`; a worker silent for `grace` seconds counts as dead, and `force` discards

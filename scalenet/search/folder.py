@@ -1,10 +1,10 @@
 """The folder of a search: what people and other programs read.
 
 It holds `search.yaml` (the plan), `base.yaml` (the baseline as it was searched), `candidates/NAME.yaml` (the config of
-each candidate that is trained), `jobs/NAME_seedN/` (logs and checkpoints), `proxies.csv` (training-free scores, where
-they are wanted), `candidates.csv`, `jobs.csv` and `curves.csv` (what is known so far) and, once all is evaluated,
-`coefficients.yaml`, `report.html` and `plots/`. The results themselves are in the storage, which by default is
-`search.db` in the folder.
+each candidate that is trained), `jobs/NAME_seedN/` (logs and checkpoints), `models/NAME_seedN/` (trained networks,
+where they are kept), `proxies.csv` (training-free scores, where they are wanted), `candidates.csv`, `jobs.csv` and
+`curves.csv` (what is known so far) and, once all is evaluated, `coefficients.yaml`, `report.html` and `plots/`. The
+results themselves are in the storage, which by default is `search.db` in the folder.
 """
 
 from __future__ import annotations
@@ -44,6 +44,12 @@ OWN_NAME = "search"
 DATABASE = "search.db"
 """The file of that database."""
 
+MODELS = "models"
+"""The folder of the trained networks that are kept, each a folder as `scalenet.train` writes one."""
+
+WEIGHTS = "model.safetensors"
+"""The file that such a folder has once its network is whole."""
+
 PlotName: TypeAlias = Literal["shares", "cost", "curves", "ties"]
 """What the files of a report's plots are called."""
 
@@ -62,7 +68,7 @@ RESULTS = Results(
         *(f"plots/{name}.{form}" for name in get_args(PlotName) for form in ("png", "svg")),
     ),
 )
-"""The files of a search, beside its folders `candidates` and `jobs`."""
+"""The files of a search, beside its folders `candidates`, `jobs` and `models`."""
 
 
 def database(folder: Path, file: str = DATABASE) -> str:
@@ -137,7 +143,14 @@ def write_plan(folder: Path, plan: Plan) -> None:
 def sweep(folder: Path) -> None:
     """Remove files that killed processes left half-written."""
     RESULTS.sweep(folder)
+    sweep_networks(folder)
+
+
+def sweep_networks(folder: Path) -> None:
+    """Remove configs and weights that killed processes left half-written."""
     files.sweep(folder, "candidates/*.yaml")
+    for model in (folder / MODELS).glob("*_seed*"):
+        files.sweep(model, WEIGHTS)
 
 
 def forget_answer(folder: Path) -> None:
@@ -158,14 +171,24 @@ def discard(folder: Path, names: Collection[str]) -> None:
         plan = strict_yaml.parse(read_text(file, str(file)), str(file))[0]
         pilot = as_record(Pilot, plan["pilot"], str(file)).names if "pilot" in plan else {}
         names = {*plan["candidates"], *pilot}
+    discard_networks(folder, names)
+    RESULTS.discard(folder)
+    _remove_empty(folder, "plots")
+
+
+def discard_networks(folder: Path, names: Collection[str]) -> None:
+    """Remove the configs, jobs and trained networks of these names from a folder."""
     for file in (folder / "candidates").glob("*.yaml"):
         if file.stem in names:
             file.unlink()
-    for job in (folder / "jobs").glob("*"):
+    for job in (*(folder / "jobs").glob("*"), *(folder / MODELS).glob("*")):
         if (match := re.fullmatch(r"(.+)_seed\d+", job.name)) and match[1] in names:
             shutil.rmtree(job) if job.is_dir() and not job.is_symlink() else job.unlink()
-    RESULTS.discard(folder)
-    for below in (folder / "candidates", folder / "jobs", folder / "plots"):
+    _remove_empty(folder, "candidates", "jobs", MODELS)
+
+
+def _remove_empty(folder: Path, *names: str) -> None:
+    for below in (folder / name for name in names):
         if below.is_dir() and not any(below.iterdir()):
             below.rmdir()
 
@@ -199,6 +222,7 @@ class Jobs:
             seed=seed,
             budget=budget,
             folder=self.folder / "jobs" / called(candidate, seed),
+            model=self.folder / MODELS / called(candidate, seed),
             learning_rate=self.rate(candidate),
         )
 

@@ -28,7 +28,7 @@ EMBEDDED_BASE = "small_resnet"
 TRAIN = "train"
 """The evaluator that is scalenet's own training."""
 
-_OWN = ("data", "layout", "strict", "images", "held_out", "folds", "batch_size", "recipe", "changes")
+_OWN = ("data", "layout", "strict", "images", "held_out", "folds", "batch_size", "recipe", "changes", "keep_models")
 _RACES = ("spend", "within", "time_limit")
 _LEAST = {"images": 2, "folds": 2, "batch_size": 2, "seed": 0} | dict.fromkeys(
     ("classes", "epochs", "seeds", "halving", "workers", "threads", "grace"), 1
@@ -70,6 +70,7 @@ class Request:
     threads: int = 1
     device: str | None = None
     proxies: bool = False
+    keep_models: bool = False
     grace: int = 60
 
     def __post_init__(self) -> None:
@@ -90,7 +91,9 @@ class Request:
             raise ScalenetError("--classes is for other evaluators: classes are those of the images")
         unused = [name for name in _OWN if self.evaluate != TRAIN and getattr(self, name)]
         if unused:
-            raise ScalenetError(f"{_option(unused[0])} is for scalenet's own training, and --evaluate has its own")
+            hint = "it may keep its models in the folder that it is told" if unused == ["keep_models"] else None
+            message = f"{_option(unused[0])} is for scalenet's own training, and --evaluate has its own"
+            raise ScalenetError(message, hint=hint)
         if self.layout is not None and self.data is None:
             raise ScalenetError("--layout is for the images of --data")
         self._check_folds()
@@ -104,6 +107,11 @@ class Request:
             raise ScalenetError("--folds is for the images of --data: of rendered ones there are as many as are wanted")
         if self.held_out is not None:
             raise ScalenetError("--folds and --held-out are two ways to hold images out: give one of them")
+        if self.keep_models:
+            raise ScalenetError(
+                "--keep-models with --folds: nothing could tell later which images a network was trained on",
+                hint="leave --folds out, or train the winner with `scalenet train`",
+            )
         if self.folds > self.seeds:
             raise ScalenetError(
                 f"--folds {self.folds} with {self.seeds} seeds: a fold is held out by a seed of its own",

@@ -18,6 +18,7 @@ from scalenet.search.folder import made
 from scalenet.search.foresight import blunt, foresight
 from scalenet.search.images import scorer
 from scalenet.search.judges import Judges, find_judges, train_all
+from scalenet.search.keeping import missing
 from scalenet.search.queue.database import PATIENCE
 from scalenet.search.queue.jobs import Aim, View
 from scalenet.search.rungs.race import Race
@@ -80,6 +81,8 @@ def evaluate(study: Study, asked: Asked, judged: Judges, ears: Ears, *, apart: b
     clock = None if limit is None else Clock(study, view, workers, limit, ears.say)
     watch = Watch(study, workers=workers, epoch=epoch, clock=clock, say=ears.say, progress=ears.progress)
     ears.say(f"{watch.status(view)}, in {study.folder}")
+    for line in missing(asked, study.folder, view):
+        ears.say(line)
     threads = asked.request.threads
     train_all(study.board, study.place, study.folder, judged, threads=threads, apart=apart, look=watch, say=ears.say)
 

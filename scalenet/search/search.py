@@ -19,6 +19,7 @@ from scalenet.search.asked import ask
 from scalenet.search.folder import database, recorded_plan, sweep
 from scalenet.search.images import scorer
 from scalenet.search.judges import Judges, is_apart
+from scalenet.search.keeping import models_of
 from scalenet.search.queue.database import NoSearchError
 from scalenet.search.queue.jobs import Aim, View
 from scalenet.search.request import Request
@@ -207,6 +208,10 @@ class Search:
     def jobs(self) -> pd.DataFrame:
         """Return a row a finished training."""
         return self._outcome().jobs()
+
+    def models(self) -> dict[str, Path]:
+        """Return the folders of the trained networks that were kept here (`keep_models`), by training: NAME_seedN."""
+        return models_of(self.folder, self._outcome().view)
 
     def curves(self) -> pd.DataFrame:
         """Return the accuracies on the way, by training and epoch."""

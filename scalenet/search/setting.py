@@ -6,12 +6,12 @@ import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from scalenet.arch.errors import ScalenetError
 from scalenet.arch.quantities import parse_seconds, parse_size
 from scalenet.scaling.scaler import load
-from scalenet.search.evaluators import Given
+from scalenet.search.evaluators import Given, Kept
 from scalenet.search.request import TRAIN
 from scalenet.search.rungs.pilot import Pilot, around, epochs_of
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from scalenet.arch.spec import Architecture, Buildable
-    from scalenet.search.evaluators import Evaluator, Kept
+    from scalenet.search.evaluators import Evaluator
     from scalenet.search.request import Request
     from scalenet.training.recipe import Recipe
     from scalenet.training.selection import Selection
@@ -37,6 +37,9 @@ _RECIPE = "search"
 @dataclass(frozen=True)
 class Setting(ABC):
     """What trains networks; `evaluator` is None for scalenet's own training, which has a `recipe`."""
+
+    command: ClassVar[str]
+    """The command that asks for it."""
 
     request: Request
     base: Architecture
@@ -61,8 +64,12 @@ class Setting(ABC):
 
     @property
     def kept(self) -> Kept | None:
-        """Which trained networks are kept, and where; None where none are."""
-        return None
+        """Which trained networks are kept; None where none are."""
+        if not self.request.keep_models:
+            return None
+        assert self.recipe is not None
+        pilots = frozenset() if self.pilot is None else frozenset(self.pilot.names)
+        return Kept(self.recipe.epochs, pilots, self.request.seed, self.command)
 
     @property
     def judge(self) -> str:

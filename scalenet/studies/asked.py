@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from scalenet._version import __version__
 from scalenet.arch.config import BudgetRule, CompoundRay
@@ -19,7 +19,8 @@ from scalenet.scaling.factories import UnusedArgumentError
 from scalenet.scaling.rules import PAPER_COEFFICIENTS
 from scalenet.scaling.scaler import scale_by
 from scalenet.search.answer.coefficients import load_coefficients
-from scalenet.search.evaluators import Kept, the_evaluator
+from scalenet.search.evaluators import the_evaluator
+from scalenet.search.keeping import size_of
 from scalenet.search.setting import Setting, read_time, the_base, the_recipe, the_source
 from scalenet.studies.definition import Definition, load_study
 from scalenet.studies.plan import Placed, Plan, facts_of
@@ -47,12 +48,13 @@ _ROOM = 0.85
 class Asked(Setting):
     """What was asked for: which networks are compared, and what trains them."""
 
+    command: ClassVar[str] = "scalenet study"
+
     definition: Definition
     found: Points
     coefficients: Mapping[str, float] | None
     time_limit: float | None = None
     upsample: bool = False
-    models_folder: Path | None = None
 
     @property
     def models(self) -> Sequence[Buildable]:
@@ -63,13 +65,6 @@ class Asked(Setting):
     def keeps_answers(self) -> bool:
         """Whether each training's folder keeps which held-out images were right: that is what pairs them."""
         return True
-
-    @property
-    def kept(self) -> Kept | None:
-        """Where the trained networks are kept, if they are; those of the pilot never are."""
-        if self.models_folder is None:
-            return None
-        return Kept(self.models_folder.absolute(), frozenset(self.found.networks), self.request.seed)
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -144,9 +139,9 @@ class Asked(Setting):
             rates = ", ".join(f"{rate:g}" for rate in self.pilot.rates)
             ratio = cost(self.piloted.network).flops / cost(self.base).flops
             yield f"a pilot first: a network of {ratio:.2g}× the FLOPs at learning rates of {rates}"
-        if self.kept is not None:
-            weights = 4 * len(self.seeds) * sum(int(cost(model).params) for model in self.models)
-            yield f"trained networks are kept: about {weights / 1e6:.2g} MB of weights in {self.models_folder}"
+        if self.request.keep_models:
+            params = [int(cost(model).params) for model in self.models]
+            yield size_of(params, trainings=len(params) * len(self.seeds))
 
     def stakes_and_time(self) -> Iterator[str]:
         """Yield how many images there are, how many trainings, and about how long they take here."""
@@ -226,18 +221,12 @@ def ask(
     time_limit: float | str | None = None,
     coefficients: str | Path | Mapping[str, float] | None = None,
     upsample: bool = False,
-    models_folder: Path | None = None,
     say: Callable[[str], None],
 ) -> Asked:
     """Read and check what was asked for, and find the networks; nothing is trained, and no image is read."""
     definition = study if isinstance(study, Definition) else load_study(study)
     limit = read_time(time_limit, "--time-limit")
     evaluator = the_evaluator(request.evaluate)
-    if models_folder is not None and evaluator is not None:
-        raise ScalenetError(
-            "--keep-models is for scalenet's own training",
-            hint="what --evaluate names keeps its models itself, in the folder that it is told",
-        )
     source = the_source(request)
     base = the_base(request, source)
     given = _coefficients(coefficients, base, say)
@@ -246,7 +235,7 @@ def ask(
     recipe = the_recipe(request) if evaluator is None else None
     if recipe is not None:
         recipe.applied(base.network)  # which a factory's may refuse
-    asked = Asked(request, base, source, recipe, evaluator, definition, found, given, limit, upsample, models_folder)
+    asked = Asked(request, base, source, recipe, evaluator, definition, found, given, limit, upsample)
     _check_sizes(asked)
     return asked
 

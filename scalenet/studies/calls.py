@@ -10,7 +10,7 @@ from scalenet.arch.errors import ScalenetError
 from scalenet.arch.words import hush, tell
 from scalenet.search.request import Request
 from scalenet.studies.asked import ask
-from scalenet.studies.folder import DATABASE, MODELS, place_of
+from scalenet.studies.folder import DATABASE, place_of
 from scalenet.studies.study import Study
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def study(
     coefficients: str | Path | Mapping[str, float] | None = None,
     resolution: int | tuple[int, int] | str | None = Request.resolution,
     upsample: bool = False,
-    keep_models: bool = False,
+    keep_models: bool = Request.keep_models,
     classes: int | None = Request.classes,
     evaluate: str | Callable[..., Any] = Request.evaluate,
     images: int | None = Request.images,
@@ -87,7 +87,6 @@ def study(
         time_limit=limit,
         coefficients=coefficients,
         upsample=upsample,
-        models_folder=folder / MODELS if keep_models else None,
         say=say or hush,
     )
     for line in asked.lines():

@@ -8,14 +8,11 @@ as far as it is known, `results.csv`, `jobs.csv`, `slopes.csv`, `comparisons.csv
 
 from __future__ import annotations
 
-import re
-import shutil
 from typing import TYPE_CHECKING
 
-from scalenet.arch import files
 from scalenet.arch.errors import ScalenetError
 from scalenet.arch.results import Results
-from scalenet.search.folder import database
+from scalenet.search.folder import database, discard_networks, sweep_networks
 from scalenet.search.queue.board import Place
 
 if TYPE_CHECKING:
@@ -24,9 +21,6 @@ if TYPE_CHECKING:
 
 DATABASE = "study.db"
 """The file of the storage that a study has unless it is given one."""
-
-MODELS = "models"
-"""The folder of the trained networks that are kept, each a folder as `scalenet.train` writes one."""
 
 OWN_NAME = "study"
 """What a study is called in a database of its own."""
@@ -62,17 +56,10 @@ def place_of(folder: Path, storage: str | None, name: str | None, grace: int = 6
 def sweep(folder: Path) -> None:
     """Remove files that killed processes left half-written."""
     RESULTS.sweep(folder)
-    files.sweep(folder, "candidates/*.yaml")
-    for model in (folder / MODELS).glob("*_seed*"):
-        files.sweep(model, "model.safetensors")
+    sweep_networks(folder)
 
 
 def discard(folder: Path, names: Collection[str]) -> None:
     """Remove the files of a study whose networks have these names, and nothing else."""
-    for file in (folder / "candidates").glob("*.yaml"):
-        if file.stem in names:
-            file.unlink()
-    for job in (*(folder / "jobs").glob("*"), *(folder / MODELS).glob("*")):
-        if (match := re.fullmatch(r"(.+)_seed\d+", job.name)) and match[1] in names and not job.is_symlink():
-            shutil.rmtree(job)
+    discard_networks(folder, names)
     RESULTS.discard(folder)

@@ -16,18 +16,18 @@ from scalenet.arch.words import hush, number, quoted, tell
 from scalenet.search.answer.outcome import piloted
 from scalenet.search.evaluators.answers import answers_file, read_answers
 from scalenet.search.evaluators.function import sources_of
-from scalenet.search.folder import Jobs, called, made
+from scalenet.search.folder import MODELS, Jobs, called, made
 from scalenet.search.judges import find_judges, is_apart, train_all
+from scalenet.search.keeping import missing, models_of
 from scalenet.search.queue.database import PATIENCE
 from scalenet.search.queue.jobs import ENDED, Aim
 from scalenet.search.rungs.schedule import Rung, Schedule
 from scalenet.studies.clock import Clock
 from scalenet.studies.findings import Findings, Training
-from scalenet.studies.folder import DATABASE, MODELS, RESULTS, discard, sweep
+from scalenet.studies.folder import DATABASE, RESULTS, discard, sweep
 from scalenet.studies.plan import Plan
 from scalenet.studies.progress import Progress, Watch
 from scalenet.studies.sentences import sentences, title
-from scalenet.training.decoding import some
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from scalenet.search.judges import Judges
     from scalenet.search.queue.board import Board, Place
-    from scalenet.search.queue.jobs import Entry, View
+    from scalenet.search.queue.jobs import Entry
     from scalenet.search.setting import Bar
     from scalenet.studies.asked import Asked
 
@@ -98,8 +98,8 @@ class Study:
         clock = None if asked.time_limit is None else Clock(view, len(asked.workers()), asked.time_limit)
         watch = Watch(self, asked, board, hear, progress, clock)
         hear(f"{watch.progress(view)}, in {self.folder}")
-        if asked.kept is not None and (without := self._without_model(view)):
-            hear(_not_kept(without))
+        for line in missing(asked, self.folder, view):
+            hear(line)
         threads = asked.request.threads
         train_all(board, self.place, self.folder, judges, threads=threads, apart=apart, look=watch, say=hear)
         self._conclude(board, asked, hear, show)
@@ -130,9 +130,7 @@ class Study:
 
     def models(self) -> dict[str, Path]:
         """Return the folders of the trained networks that were kept here, by their names, as width_4x_seed0."""
-        names = [called(name, seed) for seed in self.plan.seeds for name in self.plan.networks]
-        found = {name: self.folder / MODELS / name for name in names}
-        return {name: place for name, place in found.items() if (place / "model.safetensors").is_file()}
+        return models_of(self.folder, self.place.look().view())
 
     def sentences(self) -> list[str]:
         """Return what was found, in sentences, the answer first."""
@@ -147,7 +145,7 @@ class Study:
         rate = view.rate
         if rate is None and plan.recipe is not None and plan.pilot is None:
             rate = plan.recipe.optimizer.lr
-        return Findings(plan, trainings, self._latencies(), rate, piloted(view), list(self.models()))
+        return Findings(plan, trainings, self._latencies(), rate, piloted(view), list(models_of(self.folder, view)))
 
     def write(self) -> Path:
         """Write tables, figures and the report of what is known, always the same bytes; return the report."""
@@ -239,13 +237,6 @@ class Study:
         discard(self.folder, names)
         return self.place.board(patience=PATIENCE)
 
-    def _without_model(self, view: View) -> list[str]:
-        """Return the trainings that ended well and of which no network is kept here."""
-        ended = [view.entries[key] for key in view.needed if key in view.entries and not view.is_pilots(key)]
-        sound = [one for one in ended if one.result is not None and one.result.accuracy is not None]
-        kept = self.models()
-        return [name for one in sound if (name := called(*one.key[:2])) not in kept]
-
     def _training(self, entry: Entry) -> Training:
         name, seed, budget = entry.key
         result = entry.result
@@ -307,14 +298,6 @@ def _models_line(models: Sequence[Path], folder: Path) -> str:
     places = dict.fromkeys((models[0], last))
     command = f"scalenet cam {' '.join(map(quoted, places))} IMAGE…"
     return f"{number(len(models), 'trained network')} kept in {folder / MODELS}; `{command}` shows where they look"
-
-
-def _not_kept(names: Sequence[str]) -> str:
-    """Return which trainings have no network to be looked at, and what to do."""
-    return (
-        f"no network is kept here of {number(len(names), 'training')} ({some(names)}), which ended without "
-        "--keep-models or on another machine; --force trains the whole study anew"
-    )
 
 
 def _aim(plan: Plan) -> Aim:

@@ -13,8 +13,9 @@ from scalenet.arch.words import count, number
 from scalenet.report.columns import Line, Panel, draw, style
 from scalenet.report.figures import Plot, svg, written
 from scalenet.report.page import card, numbers_table, page
+from scalenet.search.folder import MODELS
 from scalenet.studies.findings import BASE, changes
-from scalenet.studies.folder import FORMS, MODELS
+from scalenet.studies.folder import FORMS
 from scalenet.studies.latex import table as latex_table
 from scalenet.studies.sentences import points, sentences, title
 

@@ -190,7 +190,11 @@ class Folder(Listener):
 def write_model(
     folder: Path, training: Training, plan: Plan, outcome: Outcome, *, command: str, found: dict[str, Any] | None
 ) -> None:
-    """Write a training that ended elsewhere as one in a folder, without checkpoints and pictures; the weights last."""
+    """Write a training that ended elsewhere as one in a folder, without checkpoints and pictures; the weights last.
+
+    Those of another training that lie there are removed first.
+    """
+    (folder / "model.safetensors").unlink(missing_ok=True)
     _write_plan(folder, training, plan, command=command, found=found)
     _write_log(folder, training)
     _write_outcome(folder, training, plan, outcome)

@@ -334,7 +334,8 @@ def test_who_diverges_in_a_later_rung_is_not_ranked_by_the_first(tiny, tmp_path)
 
 def test_halving_trains_few_to_the_end(tiny, tmp_path):
     output = tmp_path / "halved"
-    result = search(tiny, output, "--seeds", "4", "--epochs", "4", "--halving", "4", "--grid", "shares.yaml")
+    options = ["--seeds", "4", "--epochs", "4", "--halving", "4", "--grid", "shares.yaml", "--keep-models"]
+    result = search(tiny, output, *options)
     assert result.returncode == 0, result.stderr
     table, answer = pd.read_csv(output / "candidates.csv"), yaml.safe_load((output / "coefficients.yaml").read_text())
     rungs = answer["evidence"]["rungs"]
@@ -344,6 +345,10 @@ def test_halving_trains_few_to_the_end(tiny, tmp_path):
     assert answer["evidence"]["spent"] < answer["evidence"]["exhaustive"] / 2
     assert answer["evidence"]["spent"] == pd.read_csv(output / "jobs.csv")["budget"].sum()
     assert "of the training of all candidates to the end" in result.stderr
+    full = pd.read_csv(output / "jobs.csv").query("budget == 4")
+    names = sorted(f"{name}_seed{seed}" for name, seed in zip(full["name"], full["seed"], strict=True))
+    assert sorted(place.name for place in (output / "models").iterdir()) == names
+    assert f"the winner's is {output}/models/" in result.stderr.splitlines()[-2]
 
 
 def test_a_search_is_looked_at_and_stopped_from_elsewhere(tiny, tmp_path):

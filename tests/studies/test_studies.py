@@ -226,7 +226,8 @@ def test_networks_are_trained_compared_image_by_image_and_kept(tmp_path):
     assert study.findings().scored.right.shape == (2, 8)
     assert "over 2 seeds and 8 held-out images" in study.sentences()[-1]
     assert study.results().latency.notna().all()
-    assert any(re.match(r"trained networks are kept: about 2\.\d+ MB of weights in .*/models", line) for line in said)
+    size = re.compile(r"trained networks are kept in models/: about .* MB of weights each, 2\.\d MB in all")
+    assert any(map(size.match, said))
     assert any("`scalenet cam " in line and "width_2x_seed0 IMAGE…`" in line for line in said)
     _look_at_models(study, tmp_path / "images")
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from scalenet.arch.errors import RunError
 from scalenet.arch.words import duration, number, quoted, seconds_text
 from scalenet.search.answer.sentences import bound_sentences, cost_sentences, rate_sentence
+from scalenet.search.keeping import models_of, winners
 from scalenet.search.rungs.race import Race
 
 if TYPE_CHECKING:
@@ -117,7 +118,8 @@ def summary(study: Study, outcome: Outcome, found: Coefficients) -> list[str]:
     assert evidence is not None
     lines = [_best(found, evidence), *cost_sentences(evidence), *bound_sentences(evidence), *_ties(study, evidence)]
     lines += [_spent(evidence), *_rate(evidence), *_doubts(outcome, evidence)]
-    return [*lines, *_agreements(outcome), evidence.note, _next(study, evidence)]
+    kept = winners(models_of(study.folder, outcome.view), study.folder, outcome.ranking.winner.name)
+    return [*lines, *_agreements(outcome), evidence.note, *kept, _next(study, evidence)]
 
 
 def _best(found: Coefficients, evidence: Evidence) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -12,9 +12,11 @@ from scalenet._version import __version__
 from scalenet.arch.errors import ScalenetError
 from scalenet.arch.spec import Architecture
 from scalenet.arch.words import count, duration, number
+from scalenet.costs.network import cost
 from scalenet.search.answer.noise import rounding_noise
 from scalenet.search.baseline.plan import BaselinePlan
 from scalenet.search.evaluators import the_evaluator
+from scalenet.search.keeping import size_of
 from scalenet.search.rungs.hunt import BATCH, FINALS, FIRST, Hunt
 from scalenet.search.rungs.race import SHORTER, Race
 from scalenet.search.setting import Setting, read_time, the_base, the_recipe, the_source
@@ -47,6 +49,8 @@ _MOST_SEEDS = 4  # times the seeds that were asked for, of one member
 class BaselineAsked(Setting):
     """What was asked for, read and checked."""
 
+    command: ClassVar[str] = "scalenet baseline-search"
+
     own: BaselineRequest
     hunt: Hunt
 
@@ -70,6 +74,8 @@ class BaselineAsked(Setting):
             f"{hunt.limits}; the first {number(min(hunt.first, hunt.trials), 'member')} are random, "
             f"at most {hunt.trials} get a short training"
         )
+        if self.request.keep_models:
+            yield size_of([int(cost(model).params) for model in self.models])
 
     def plan(self, judges: Judges) -> BaselinePlan:
         """Return all that results follow from."""

@@ -49,6 +49,7 @@ def baseline_search(
     workers: int | None = BaselineRequest.workers,
     threads: int = BaselineRequest.threads,
     device: str | None = BaselineRequest.device,
+    keep_models: bool = BaselineRequest.keep_models,
     grace: int = BaselineRequest.grace,
     folder: str | Path = FOLDER,
     storage: str | None = None,

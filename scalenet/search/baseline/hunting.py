@@ -19,8 +19,9 @@ from scalenet.search.baseline.outcome import NAME, BaselineOutcome
 from scalenet.search.baseline.plan import BaselinePlan, recorded_plan
 from scalenet.search.baseline.request import BaselineRequest
 from scalenet.search.baseline.status import BaselineStatus, Watch
-from scalenet.search.folder import Jobs, command, database, made
+from scalenet.search.folder import Jobs, command, database, discard_networks, made
 from scalenet.search.judges import find_judges, is_apart, train_all
+from scalenet.search.keeping import missing, models_of, winners
 from scalenet.search.queue.database import PATIENCE
 from scalenet.search.queue.jobs import Aim
 
@@ -41,7 +42,7 @@ RESULTS = Results(
     "baseline-search.yaml",
     ("baseline-search.yaml", "baseline.yaml", "members.csv", "jobs.csv", "curves.csv", "report.html", "plots/*.svg"),
 )
-"""The files of a search for a baseline, beside its database and its folders `candidates` and `jobs`."""
+"""The files of a search for a baseline, beside its database and its folders `candidates`, `jobs` and `models`."""
 
 
 class BaselineSearch:
@@ -116,6 +117,8 @@ class BaselineSearch:
     ) -> None:
         """Train all that is left; KeyboardInterrupt gives back what runs."""
         watch = Watch(self, board, len(judges.evaluators), say)
+        for line in missing(asked, self.folder, board.view()):
+            say(line)
         threads = asked.own.threads
         train_all(board, self.place, self.folder, judges, threads=threads, apart=apart, look=watch, say=say)
 
@@ -168,6 +171,16 @@ class BaselineSearch:
     def jobs(self) -> pd.DataFrame:
         """Return a row a finished training."""
         return self.outcome().jobs()
+
+    def models(self) -> dict[str, Path]:
+        """Return the folders of the trained networks that were kept here (`keep_models`), by training: NAME_seedN."""
+        return models_of(self.folder, self.outcome().view)
+
+    def sentences(self) -> tuple[str, ...]:
+        """Return the answer, and where the winner's trained networks are, if they were kept."""
+        outcome = self.outcome()
+        kept = models_of(self.folder, outcome.view)
+        return *outcome.sentences(), *winners(kept, self.folder, outcome.winner or "")
 
     def command(self, verb: str, *words: str) -> str:
         """Return the command that does something with the search, as a shell takes it."""
@@ -274,7 +287,6 @@ class BaselineSearch:
             raise ScalenetError(f"{self.folder}: {number(running, 'training')} running just now")
         names = [*board.candidates()]
         board.remove()
-        for name in names:
-            (self.folder / "candidates" / f"{name}.yaml").unlink(missing_ok=True)
+        discard_networks(self.folder, names)
         RESULTS.discard(self.folder)
         return self.place.board(patience=PATIENCE)

@@ -57,6 +57,7 @@ class BaselineRequest:
     workers: int | None = None
     threads: int = 1
     device: str | None = None
+    keep_models: bool = False
     grace: int = 60
 
     def __post_init__(self) -> None:

@@ -22,8 +22,8 @@ class Job:
 
     `config` is the candidate's, `file` where it lies. `seed` is that of all random numbers, `budget` how long to train,
     in the evaluator's units (epochs; None where it knows by itself), and `folder` the job's own, for checkpoints and
-    logs; it may not exist yet. A job of the same folder with a larger budget may go on from what lies there. The
-    learning rate is None where it is the evaluator's own.
+    logs; it may not exist yet. A job of the same folder with a larger budget may go on from what lies there. `model` is
+    the folder of the trained network, where that is kept. The learning rate is None where it is the evaluator's own.
     """
 
     candidate: str
@@ -33,6 +33,7 @@ class Job:
     budget: int | None
     folder: Path
     learning_rate: float | None = None
+    model: Path | None = None
 
     def __str__(self) -> str:
         return f"{self.candidate} seed {self.seed}"
@@ -40,14 +41,15 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """Which trained networks are kept: those of these candidates, each in a folder of `folder` called as its job's.
+    """Which trained networks are kept: those of trainings for so many `epochs`, but for the pilot's.
 
-    `seed` drew the held-out images of all of them.
+    `seed` drew the held-out images of all of them, and `command` trains them.
     """
 
-    folder: Path
-    candidates: frozenset[str]
+    epochs: int
+    pilots: frozenset[str]
     seed: int
+    command: str
 
 
 @dataclass(frozen=True, slots=True)

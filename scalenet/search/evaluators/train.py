@@ -105,12 +105,11 @@ class Train:
     def _keep(self, job: Job, recipe: Recipe, training: Training, outcome: Outcome) -> None:
         """Write the trained network, if it is to be kept."""
         kept = self.kept
-        if kept is None or job.candidate not in kept.candidates:
+        if kept is None or job.model is None or recipe.epochs != kept.epochs or job.candidate in kept.pilots:
             return
         splits = self.images_of(job.seed)
         plan = training_plan(job.config.architecture(), splits, recipe, seed=job.seed, drawn_by=kept.seed)
-        place = kept.folder / job.folder.name
-        write_model(place, training, plan, outcome, command=f"scalenet study: {job}", found=splits.found)
+        write_model(job.model, training, plan, outcome, command=f"{kept.command}: {job}", found=splits.found)
 
     def images_of(self, seed: int) -> Splits:
         """Return what a training with a seed is trained on and held against."""
