@@ -17,7 +17,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from scalenet.arch import blocks, strict_yaml
 from scalenet.arch.amounts import Whole
 from scalenet.arch.convention import OF_CONVNETS
-from scalenet.arch.errors import ConfigError, nearest
+from scalenet.arch.errors import ConfigError, ScalenetError, nearest
 from scalenet.arch.factory import Factory, check_one_network
 from scalenet.arch.files import read_text, write_text
 from scalenet.arch.options import Positive
@@ -410,12 +410,19 @@ def save(config: Architecture | Config, path: str | Path) -> None:
 
 
 def load_config(path: str | Path, *, place: str | None = None) -> Config:
-    """Read a config file, or raise ConfigError with the file, line and key of the first thing wrong.
+    """Read a config file, or that of a folder of results, `config.yaml`.
 
-    `place` names the file in errors, where its path does not.
+    `place` names the file in errors, where its path does not. Raise ConfigError with the file, line and key of the
+    first thing wrong, ScalenetError where there is no such file.
     """
-    place = place or str(path)
-    return loads(read_text(Path(path), place), place=place)
+    file = Path(path)
+    if file.is_dir():
+        file /= "config.yaml"
+        if not file.is_file():
+            hint = "folders that `scalenet train` or `--keep-models` wrote have one; or give a YAML file"
+            raise ScalenetError(f"{place or path}: this folder has no {file.name}", hint=hint)
+    place = place or str(file)
+    return loads(read_text(file, place), place=place)
 
 
 def loads(text: str, *, place: str = "config") -> Config:

@@ -96,8 +96,7 @@ def find_config(name_or_path: str | Path) -> Config:
         return registered(str(name_or_path))
     if not Path(name_or_path).exists():
         raise ScalenetError(f"{name_or_path}: no such file", hint="`scalenet baselines` lists the registered names")
-    own = Path(name_or_path) / "config.yaml"
-    return load_config(own if own.is_file() else name_or_path)
+    return load_config(name_or_path)
 
 
 def load(name_or_path: str | Path) -> Architecture:

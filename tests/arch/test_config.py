@@ -184,12 +184,20 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
     for path, reason in [
         (tmp_path / "absent.yaml", "No such file or directory"),
-        (tmp_path, "Is a directory"),
         (tmp_path / "binary.yaml", "not UTF-8 text"),
     ]:
         with pytest.raises(scalenet.ScalenetError) as caught:
             load_config(path)
         assert str(caught.value) == f"{path}: {reason}"
+
+
+def test_a_folder_without_a_config_is_told_which_ones_have_one(tmp_path: Path) -> None:
+    with pytest.raises(scalenet.ScalenetError) as caught:
+        load_config(tmp_path)
+    assert caught.value.message == f"{tmp_path}: this folder has no config.yaml"
+    assert "`scalenet train` or `--keep-models` wrote have one" in str(caught.value.hint)
+    (tmp_path / "config.yaml").write_text(HAND_WRITTEN)
+    assert load_config(tmp_path) == loads(HAND_WRITTEN)
 
 
 def test_windows_line_ends_and_a_byte_order_mark_change_nothing(tmp_path: Path) -> None:
