@@ -72,6 +72,13 @@ def baseline_search(
     memory: Annotated[
         str | None, _what(metavar="BYTES", help="At most so much memory of inference at batch 1: 64MiB.")
     ] = None,
+    latency: Annotated[
+        str | None, _what(metavar="TIME", help="At most so long, by the table of --latencies: 12ms, or 10ms..12ms.")
+    ] = None,
+    latencies: Annotated[
+        Path | None,
+        _what(metavar="FILE", help="What the space's blocks take on a device: `scalenet latency --space` writes it."),
+    ] = None,
     resolution: ResolutionText = None,
     method: Annotated[
         str,

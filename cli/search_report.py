@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from scalenet.arch.convention import CONVENTION
 from scalenet.arch.plain import plain
-from scalenet.arch.words import count, percentage, times
+from scalenet.arch.words import count, percentage, seconds_text, times
 
 from .output import emit, emit_json, note, progress, text
 
@@ -26,6 +26,7 @@ GREEK = ("alpha", "beta", "gamma")
 FORMATS: dict[str, Callable[[Any], str]] = {
     "flops": count,
     "params": count,
+    "latency": seconds_text,
     "flops_ratio": times,
     "nominal": times,
     "accuracy": percentage,

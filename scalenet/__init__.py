@@ -65,6 +65,8 @@ if TYPE_CHECKING:
     from scalenet.search.baseline.hunting import BaselineSearch
     from scalenet.search.calls import grid_search, open_search, searches
     from scalenet.search.search import Search
+    from scalenet.spaces.latencies import Latencies
+    from scalenet.spaces.timing import time_space
     from scalenet.studies.calls import open_study, study
     from scalenet.studies.definition import load_study
     from scalenet.studies.maps import ActivationMaps, cam
@@ -96,6 +98,7 @@ _HOME = {
     "ImportedWeights": "scalenet.exchange.importing",
     "Int8Accuracy": "scalenet.exchange.runtimes.quantizing",
     "InheritedWeights": "scalenet.inheritance.inheriting",
+    "Latencies": "scalenet.spaces.latencies",
     "Latency": "scalenet.costs.latency",
     "Comparator": "scalenet.scaling.comparators",
     "Listed": "scalenet.scaling.listing",
@@ -157,6 +160,7 @@ _HOME = {
     "scale": "scalenet.library",
     "scale_by": "scalenet.library",
     "searches": "scalenet.search.calls",
+    "time_space": "scalenet.spaces.timing",
     "train": "scalenet.training.calls",
     "transfer": "scalenet.studies.transfer",
     "verify": "scalenet.library",
@@ -188,6 +192,7 @@ __all__ = [
     "ImportedWeights",
     "InheritedWeights",
     "Int8Accuracy",
+    "Latencies",
     "Latency",
     "Listed",
     "Locked",
@@ -249,6 +254,7 @@ __all__ = [
     "scale_by",
     "searches",
     "study",
+    "time_space",
     "train",
     "transfer",
     "verify",

@@ -42,6 +42,7 @@ RUNS_NETWORKS = (
     "training/",
     "search/evaluators/train.py",
     "search/speed.py",
+    "spaces/timing.py",
     "search/space/proxies.py",
 )
 
@@ -58,6 +59,7 @@ FOUNDATIONS = {
     "costs/network.py": ("arch", "costs", "model.factories"),
     "costs/": ("arch", "costs"),
     "model/": ("arch", "costs.formula", "model"),
+    "spaces/timing.py": ("costs.latency", "spaces"),
     "spaces/": ("arch", "costs.formula", "costs.memory", "scaling.rounding", "spaces", "_version"),
     "report/": ("arch", "costs", "report", "scaling", "search", "_version"),
     "search/": ("arch", "costs", "model", "report", "scaling", "search", "spaces", "training", "_version"),

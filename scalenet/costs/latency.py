@@ -11,7 +11,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import mean, median, stdev
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import torch
 from torch.utils._pytree import tree_map_only
@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from scalenet.arch.spec import Buildable
+    from scalenet.arch.spec import Buildable, Model
     from scalenet.costs.running import Input
+    from scalenet.model.builder import ConvNet
 
 DTYPES = ("float32", "float16", "bfloat16", "float64")
 _MAPS = 4
@@ -162,8 +163,44 @@ def latencies(
     return [Latency(tuple(taken)) for taken in seconds]
 
 
+def part_latencies(model: Model, setup: Setup) -> tuple[float, ...]:
+    """Return the seconds of a network's parts in order: stem, each block, head; of each the fastest run.
+
+    Each is run to its end before the next one begins. Raise ScalenetError where the device or the element type does
+    not do it.
+    """
+    with torch.random.fork_rng(devices=[]), on_threads(setup.threads), torch.inference_mode(), _told(setup):
+        network, (image,), _ = _placed(model, setup)
+        parts = cast("ConvNet", network).parts()
+        runs = [_in_turn(parts, image, setup) for _ in range(setup.warmup + setup.runs)]
+    return tuple(map(min, zip(*runs[setup.warmup :], strict=True)))
+
+
+def _in_turn(parts: Sequence[nn.Module], image: torch.Tensor, setup: Setup) -> list[float]:
+    """Return the seconds of parts, each of which takes what the one before it gave."""
+    seconds, values = [], image
+    for part in parts:
+        start = time.perf_counter()
+        values = part(values)
+        _finish(setup)
+        seconds.append(time.perf_counter() - start)
+    return seconds
+
+
 def _runnable(network: Timed, setup: Setup) -> Callable[[], object]:
     """Return what runs the network once, to the end."""
+    module, positional, named = _placed(network, setup)
+    forward = torch.compile(module, fullgraph=True) if setup.compiled else module
+
+    def run() -> None:
+        forward(*positional, **named)
+        _finish(setup)
+
+    return run
+
+
+def _placed(network: Timed, setup: Setup) -> tuple[nn.Module, tuple[Any, ...], dict[str, Any]]:
+    """Return a module and its arguments, on the setup's device."""
     place = {"device": torch.device(setup.device), "dtype": getattr(torch, setup.dtype)}
     layout = torch.channels_last if setup.channels_last else torch.contiguous_format
     if isinstance(network, tuple):
@@ -173,14 +210,13 @@ def _runnable(network: Timed, setup: Setup) -> Callable[[], object]:
         module, input = build(model), torch.randn(setup.batch, model.channels, *model.size)
     module = module.eval().to(**place, memory_format=layout)  # type: ignore[call-overload]
     positional, named = tree_map_only(torch.Tensor, lambda one: _moved(one, place, layout), arguments(input))
-    forward = torch.compile(module, fullgraph=True) if setup.compiled else module
+    return module, positional, named
 
-    def run() -> None:
-        forward(*positional, **named)
-        if place["device"].type != "cpu":
-            torch.accelerator.synchronize(place["device"])
 
-    return run
+def _finish(setup: Setup) -> None:
+    """Wait until the device has done what it was given."""
+    if torch.device(setup.device).type != "cpu":
+        torch.accelerator.synchronize(torch.device(setup.device))
 
 
 def _moved(tensor: torch.Tensor, place: dict[str, Any], layout: torch.memory_format) -> torch.Tensor:

@@ -111,6 +111,10 @@ class ConvNet(nn.Module):
         self.head = _module(head.runs[0].block)
         self.register_load_state_dict_pre_hook(_rename)  # type: ignore[no-untyped-call]
 
+    def parts(self) -> list[nn.Module]:
+        """Return stem, blocks and head, each of which takes what the one before it gives."""
+        return [self.stem, *(block for stage in self.stages for block in cast("nn.Sequential", stage)), self.head]
+
     def forward(self, images: Tensor) -> Tensor:
         """Return logits [N, classes] of images [N, channels, height, width]."""
         return cast("Tensor", self.head(self.stages(self.stem(images))))

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.lines import Line2D
 
 from scalenet.arch.files import write_bytes, write_text
-from scalenet.arch.words import count, percentage
+from scalenet.arch.words import count, percentage, seconds_text
 from scalenet.report.figures import INK, MARKS, MUTED, Plot, figure, legend, style, svg
 from scalenet.report.page import card, page
 
@@ -20,7 +20,20 @@ if TYPE_CHECKING:
     from scalenet.search.baseline.outcome import BaselineOutcome
 
 _KINDS = {"random": "other", "evolution": "tie", "predictor": "best"}
-_COLUMNS = ("name", "by", "training", "flops", "params", "short", "accuracy", "seeds", "reward", "over", "tied")
+_COLUMNS = (
+    "name",
+    "by",
+    "training",
+    "flops",
+    "params",
+    "latency",
+    "short",
+    "accuracy",
+    "seeds",
+    "reward",
+    "over",
+    "tied",
+)
 
 
 def write_baseline_report(outcome: BaselineOutcome, folder: Path) -> Path:
@@ -90,10 +103,12 @@ def expected_best(
 
 def _members(outcome: BaselineOutcome) -> str:
     """Return the table of members, the best first."""
-    head = "".join(f"<th>{escape(name)}</th>" for name in _COLUMNS)
+    rows = outcome.ranked()
+    columns = [name for name in _COLUMNS if name in rows[0]] if rows else _COLUMNS
+    head = "".join(f"<th>{escape(name)}</th>" for name in columns)
     body = []
-    for row in outcome.ranked():
-        cells = "".join(f"<td>{escape(_text(name, row[name]))}</td>" for name in _COLUMNS)
+    for row in rows:
+        cells = "".join(f"<td>{escape(_text(name, row[name]))}</td>" for name in columns)
         body.append(f"<tr>{cells}</tr>\n")
     return f'<table class="numbers">\n<thead><tr>{head}</tr></thead>\n<tbody>\n{"".join(body)}</tbody>\n</table>\n'
 
@@ -105,6 +120,8 @@ def _text(name: str, value: Any) -> str:
         return "yes"
     if name in ("flops", "params"):
         return count(value)
+    if name == "latency":
+        return seconds_text(value)
     if name in ("short", "accuracy", "reward"):
         return percentage(value)
     return f"{100 * value:.2f}" if name == "over" else str(value)

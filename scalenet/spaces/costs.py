@@ -21,10 +21,14 @@ if TYPE_CHECKING:
 
     from scalenet.arch.spec import Model
     from scalenet.costs.formula import CostedPart
+    from scalenet.spaces.latencies import Latencies
     from scalenet.spaces.space import Space
 
 COUNTS = ("flops", "params", "activations")
 """What is counted, in this order."""
+
+LATENCY = "latency"
+"""What a table of latencies adds to it, in nanoseconds."""
 
 Members: TypeAlias = "NDArray[np.int64]"
 """Members of a space: [members, stages], a variant of each stage."""
@@ -35,17 +39,27 @@ class Tables:
     """Costs of a space's stages.
 
     `stages` holds an array a stage, [counts, widths before it, variants]; `ends` is what stem and head cost by the last
-    stage's width, [counts, widths].
+    stage's width, [counts, widths]. Where there is a table of latencies, they are the last row.
     """
 
     space: Space
     stages: tuple[NDArray[np.int64], ...]
     ends: NDArray[np.int64]
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What is known of members."""
+        return (*COUNTS, LATENCY)[: len(self.ends)]
+
+    def timed(self, latencies: Latencies) -> Tables:
+        """Return these tables with what members take by a table of latencies."""
+        stages = [np.concatenate([table, latencies.stage(place)[None]]) for place, table in enumerate(self.stages)]
+        return Tables(self.space, tuple(stages), np.concatenate([self.ends, latencies.both_ends[None]]))
+
     def costs(self, members: Members) -> NDArray[np.int64]:
         """Return the counts of members, [counts, members]: equal to fvcore's, as `scalenet.cost` is."""
         before = np.zeros(len(members), dtype=np.int64)
-        total = np.zeros((len(COUNTS), len(members)), dtype=np.int64)
+        total = np.zeros((len(self.names), len(members)), dtype=np.int64)
         for place, table in enumerate(self.stages):
             variants = members[:, place]
             total += table[:, before, variants]
@@ -54,7 +68,7 @@ class Tables:
 
     def reach(self, counted: str) -> tuple[int, int]:
         """Return the least and the most that a member costs, of what is counted."""
-        row = COUNTS.index(counted)
+        row = self.names.index(counted)
         least = [np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64)]
         signs = (1, -1)  # the most is the least of what is negative
         for place, table in enumerate(self.stages):

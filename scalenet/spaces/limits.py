@@ -9,10 +9,10 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from scalenet.arch.errors import ScalenetError
-from scalenet.arch.quantities import parse_bytes, parse_count
+from scalenet.arch.quantities import parse_bytes, parse_count, parse_seconds
 from scalenet.arch.records import Record
-from scalenet.arch.words import count
-from scalenet.spaces.costs import COUNTS
+from scalenet.arch.words import count, seconds_text
+from scalenet.spaces.costs import COUNTS, LATENCY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 TOLERANCE = 0.02
 """How far FLOPs may be off a single number, as a fraction of it."""
 
+_UNITS = {"flops": "flops", "params": "params", "memory": "bytes", LATENCY: "of latency"}
+_HINTS = {"memory": "write 64MiB, or 16MiB..64MiB", LATENCY: "write 12ms, 10ms..12ms, or 12ms±5%"}
 _SHARE = r"(.+?)(?:±|\+/?-)([0-9]+(?:\.[0-9]+)?)%"
 
 
@@ -38,19 +40,27 @@ class Range(Record):
             raise ValueError(f"{self.low:,} to {self.high:,} is no range")
         return self
 
-    def __str__(self) -> str:
+    def ends(self, name: str) -> list[int | float]:
+        """Return both ends of a range of what is counted, a latency's in seconds."""
+        return [self.low / 1e9, self.high / 1e9] if name == LATENCY else [self.low, self.high]
+
+    def text(self, name: str) -> str:
+        """Return the range for reading, of what is counted."""
         if self.low == 0:
-            return f"at most {count(self.high)}"
-        low, high = count(self.low), count(self.high)
-        return f"{low} to {high}" if low != high else f"{self.low:,} to {self.high:,}"
+            return f"at most {amount_text(name, self.high)}"
+        low, high = number_text(name, self.low), number_text(name, self.high)
+        return f"{low} to {high} {_UNITS[name]}" if low != high else f"{self.low:,} to {self.high:,} {_UNITS[name]}"
 
 
 class Limits(Record):
-    """What members may cost: FLOPs, and parameters and bytes of inference at batch 1 where they are limited."""
+    """What members may cost: FLOPs, and where they are limited parameters, bytes of inference at batch 1, and the
+    nanoseconds of a table of latencies.
+    """
 
     flops: Range
     params: Range | None = None
     memory: Range | None = None
+    latency: Range | None = None
 
     @property
     def target(self) -> int:
@@ -61,7 +71,7 @@ class Limits(Record):
         """Return how far members are outside what is counted, as a fraction of the limit: 0 for those that meet it."""
         worst = np.zeros(counts.shape[1])
         for name, wanted in self.counted():
-            own = counts[COUNTS.index(name)]
+            own = counts[(*COUNTS, LATENCY).index(name)]
             below, above = (wanted.low - own) / max(1, wanted.low), (own - wanted.high) / wanted.high
             worst = np.maximum(worst, np.maximum(below, above))
         return worst
@@ -71,22 +81,33 @@ class Limits(Record):
         yield "flops", self.flops
         if self.params is not None:
             yield "params", self.params
+        if self.latency is not None:
+            yield LATENCY, self.latency
 
     def __str__(self) -> str:
-        parts = [f"{wanted} {name}" for name, wanted in self.counted()]
-        parts += [] if self.memory is None else [f"{self.memory} bytes"]
-        return " and ".join(parts)
+        given = [(name, wanted) for name, wanted in self if wanted is not None]
+        return " and ".join(wanted.text(name) for name, wanted in given)
 
 
-def read_limits(*, flops: Any, params: Any = None, memory: Any = None) -> Limits:
+def amount_text(name: str, value: int) -> str:
+    """Return for reading how much of what is counted."""
+    return f"{number_text(name, value)} {_UNITS[name]}"
+
+
+def number_text(name: str, value: int) -> str:
+    """Return the number alone."""
+    return seconds_text(value / 1e9) if name == LATENCY else count(value)
+
+
+def read_limits(*, flops: Any, params: Any = None, memory: Any = None, latency: Any = None) -> Limits:
     """Return limits as people write them: `400M±2%`, `300M..400M`, or one number.
 
-    One number of FLOPs is meant within 2 %, of parameters or bytes (`64MiB`) at most.
+    One number of FLOPs is meant within 2 %, of parameters, bytes (`64MiB`) or latency (`12ms`) at most.
     """
+    others = {"params": params, "memory": memory, "latency": latency}
     return Limits(
         flops=_range(flops, "flops"),
-        params=None if params is None else _range(params, "params"),
-        memory=None if memory is None else _range(memory, "memory"),
+        **{name: _range(value, name) for name, value in others.items() if value is not None},
     )
 
 
@@ -102,7 +123,7 @@ def _range(value: Any, name: str) -> Range:
         matched = re.fullmatch(_SHARE, text)
         target = _amount(text if matched is None else matched[1], name)
     except ScalenetError as error:
-        hint = "write 64MiB, or 16MiB..64MiB" if name == "memory" else "write 400M±2%, 300M..400M, or 400M"
+        hint = _HINTS.get(name, "write 400M±2%, 300M..400M, or 400M")
         raise ScalenetError(f"--{name} {value}: {error.message}", hint=hint) from None
     if matched is None and name != "flops":
         return Range(low=0, high=target, target=target)
@@ -113,4 +134,9 @@ def _range(value: Any, name: str) -> Range:
 
 
 def _amount(text: str, name: str) -> int:
-    return parse_bytes(text) if name == "memory" else parse_count(text)
+    if name != LATENCY:
+        return parse_bytes(text) if name == "memory" else parse_count(text)
+    seconds = parse_seconds(text)
+    if len(seconds) > 1:
+        raise ScalenetError("one time is wanted")
+    return max(1, round(1e9 * seconds[0]))

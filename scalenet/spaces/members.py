@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from scalenet.arch.config import Baseline, Config
 from scalenet.arch.errors import ScalenetError
-from scalenet.arch.words import count
 from scalenet.costs.formula import cost_record
 from scalenet.costs.memory import memory
-from scalenet.spaces.costs import COUNTS, tables_of
+from scalenet.spaces.costs import LATENCY, tables_of
+from scalenet.spaces.limits import amount_text, number_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from scalenet.spaces.costs import Members, Tables
+    from scalenet.spaces.latencies import Latencies
     from scalenet.spaces.limits import Limits
     from scalenet.spaces.space import Space
 
@@ -64,10 +65,16 @@ class Drawn:
 class Membership:
     """The members of a space that meet limits."""
 
-    def __init__(self, space: Space, limits: Limits, tables: Tables | None = None) -> None:
-        """Count all stages of the space, unless its tables are given; raise ScalenetError where it is none."""
+    def __init__(
+        self, space: Space, limits: Limits, tables: Tables | None = None, *, latencies: Latencies | None = None
+    ) -> None:
+        """Count all stages of the space, unless its tables are given; raise ScalenetError where it is none.
+
+        A limit of latency needs a table of `latencies`.
+        """
         self.space, self.limits = space, limits
-        self.tables = tables or tables_of(space)
+        counted = tables or tables_of(space)
+        self.tables = counted if latencies is None else counted.timed(latencies)
         self._memory: dict[bytes, int] = {}
 
     # Names, configs and choices
@@ -97,8 +104,15 @@ class Membership:
         return Config(schema="scalenet/1", name=name, baseline=baseline, model=model, cost=cost_record(model))
 
     def counts(self, members: Members) -> dict[str, NDArray[np.int64]]:
-        """Return FLOPs, parameters and activations of members, exactly."""
-        return dict(zip(COUNTS, self.tables.costs(members), strict=True))
+        """Return FLOPs, parameters and activations of members, exactly, and nanoseconds where they have a table."""
+        return dict(zip(self.tables.names, self.tables.costs(members), strict=True))
+
+    def costs(self, members: Members) -> list[dict[str, Any]]:
+        """Return what each member costs by name: counts, and seconds where they have a table of latencies."""
+        columns: dict[str, list[Any]] = {name: values.tolist() for name, values in self.counts(members).items()}
+        if LATENCY in columns:
+            columns[LATENCY] = [value / 1e9 for value in columns[LATENCY]]
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
     @cached_property
     def genes(self) -> tuple[NDArray[np.int64], ...]:
@@ -252,8 +266,8 @@ class Membership:
             low, high = self.tables.reach(name)
             if limit.high < low or limit.low > high:
                 raise ScalenetError(
-                    f"{self._none()}: the nearest has {count(low if limit.high < low else high)} {name}",
-                    hint=f"they have {count(low)} to {count(high)}",
+                    f"{self._none()}: the nearest has {amount_text(name, low if limit.high < low else high)}",
+                    hint=f"they have {number_text(name, low)} to {amount_text(name, high)}",
                 )
 
     def _none(self) -> str:
@@ -263,6 +277,8 @@ class Membership:
         nearest = self._nearest(random)
         counts = self.tables.costs(nearest[None])
         told = f"{int(counts[0, 0]):,} flops and {int(counts[1, 0]):,} params"
+        if self.limits.latency is not None:
+            told += f" and {amount_text(LATENCY, int(counts[-1, 0]))}"
         if self.limits.memory is not None:
             told += f" and {memory(self.space.network(nearest.tolist())).peak:,} bytes"
         among = "" if whole else f", of {looked:,} looked at"

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny_space import SMALL, every, tiny
 
 from scalenet.arch import strict_yaml
 from scalenet.arch.config import as_data, dumps, loads, read_record
@@ -22,34 +23,10 @@ from scalenet.spaces.limits import read_limits
 from scalenet.spaces.members import Membership
 from scalenet.spaces.space import Space, files, load_space
 
-SMALL = """
-schema: scalenet-space/1
-name: tiny
-rounding: fine
-model:
-  resolution: 16
-  activation: relu
-  norm: {kind: batchnorm}
-  stem: {kind: conv, width: 8, kernel: 3, stride: 1}
-  stages:
-  - {block: [mnas_mbconv, basic], depth: [1, 2], width: [8, 12], stride: 2, kernel: [3, 5], expand: [2.0, 4.0]}
-  - {block: mnas_conv, depth: 1, plus: [-1, 0, 1], width: 16, times: [0.5, 1.0], stride: 2, skip: [pool, none]}
-  head: {kind: linear, classes: 4}
-"""
-"""Eight kinds less two (a basic block expands nothing), two widths, two depths; then two skips, widths and depths."""
-
-
-def tiny(text: str = SMALL) -> Space:
-    return read_record(Space, text, "tiny.yaml")
-
 
 @cache
 def mnasnet() -> Membership:
     return Membership(load_space("mnasnet"), read_limits(flops="400M±2%", params="6M"))
-
-
-def every(space: Space) -> np.ndarray:
-    return np.stack(np.unravel_index(np.arange(space.size), space.variants), axis=1)
 
 
 def test_mnasnets_space_is_as_large_as_published():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -20,6 +21,7 @@ from scalenet.search.keeping import size_of
 from scalenet.search.rungs.hunt import BATCH, FINALS, FIRST, Hunt
 from scalenet.search.rungs.race import SHORTER, Race
 from scalenet.search.setting import Setting, read_time, the_base, the_recipe, the_source
+from scalenet.spaces.latencies import Latencies, check_space, load_latencies, measured_by
 from scalenet.spaces.limits import read_limits
 from scalenet.spaces.samplers import PREFIX, check_sampler
 from scalenet.spaces.space import Space, load_space
@@ -69,6 +71,8 @@ class BaselineAsked(Setting):
         if self.source is not None:
             yield from self.source.lines()
         hunt, drawn = self.hunt, self.sample
+        if hunt.latencies is not None:
+            yield f"latencies: {hunt.latencies}"
         yield (
             f"{hunt.space.name}: {_large(hunt.space.size)} members, {100 * drawn.share:.3g} % of them cost "
             f"{hunt.limits}; the first {number(min(hunt.first, hunt.trials), 'member')} are random, "
@@ -165,13 +169,14 @@ def _large(size: int) -> str:
 def ask_baseline(own: BaselineRequest) -> BaselineAsked:
     """Read and check what was asked for; nothing is trained, and no image is read."""
     space = own.space if isinstance(own.space, Space) else load_space(own.space)
-    limits = read_limits(flops=own.flops, params=own.params, memory=own.memory)
+    limits = read_limits(flops=own.flops, params=own.params, memory=own.memory, latency=own.latency)
     first = Architecture(space.name, space.network([0] * len(space.stages)), space.rounding)
     request = own.trained(first)
     evaluator = the_evaluator(request.evaluate)
     source = the_source(request)
     base = the_base(request, source)
     space = space.changed_to(classes=base.model.head.classes, resolution=base.model.resolution)
+    latencies = _latencies(own, space)
     recipe = the_recipe(request) if evaluator is None else None
     epochs = (own.epochs if recipe is None else recipe.epochs) or 2
     if epochs < 2:
@@ -179,6 +184,7 @@ def ask_baseline(own: BaselineRequest) -> BaselineAsked:
     hunt = Hunt(
         space=space,
         limits=limits,
+        latencies=latencies,
         trials=own.trials or TRIALS,
         seed=own.seed,
         race=_race(own, epochs),
@@ -187,6 +193,21 @@ def ask_baseline(own: BaselineRequest) -> BaselineAsked:
     asked = BaselineAsked(request, base, source, recipe, evaluator, own, hunt)
     _ = asked.sample
     return asked
+
+
+def _latencies(own: BaselineRequest, space: Space) -> Latencies | None:
+    """Return the table of latencies; raise ScalenetError where a limit has none, or it is of another space."""
+    given = own.latencies
+    if given is None:
+        if own.latency is not None:
+            raise ScalenetError(
+                "--latency needs a table of what the space's blocks take: --latencies FILE", hint=measured_by(space)
+            )
+        return None
+    if not isinstance(given, Latencies):
+        return load_latencies(Path(given), space)
+    check_space(given, space, "the table of latencies")
+    return given
 
 
 def _chosen(own: BaselineRequest) -> dict[str, Any]:

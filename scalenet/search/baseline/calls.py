@@ -16,6 +16,7 @@ from scalenet.search.folder import place_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from scalenet.spaces.latencies import Latencies
     from scalenet.spaces.space import Space
     from scalenet.training.recipe import Recipe
     from scalenet.training.sources import Layout
@@ -27,6 +28,8 @@ def baseline_search(
     flops: int | str,
     params: int | str | None = BaselineRequest.params,
     memory: int | str | None = BaselineRequest.memory,
+    latency: str | None = BaselineRequest.latency,
+    latencies: str | Path | Latencies | None = BaselineRequest.latencies,
     data: str | Path | None = BaselineRequest.data,
     resolution: int | tuple[int, int] | str | None = BaselineRequest.resolution,
     classes: int | None = BaselineRequest.classes,
@@ -60,7 +63,8 @@ def baseline_search(
     """Return a search for the best member of a space at a cost; nothing is trained or written before its `run()`.
 
     Members of the `space` (a name of `scalenet spaces`, a file or a record) have so many `flops` ("400M±2%"), and
-    at most so many `params` and bytes of `memory`. `trials` of them get a short training, of a fifth of the `epochs`:
+    at most so many `params` and bytes of `memory`, and take at most a `latency` ("12ms") by a table of `latencies`
+    (a file, or what `scalenet.time_space` returns). `trials` of them get a short training, of a fifth of the `epochs`:
     random ones first, then those that the `method` proposes ("mixture", "evolution", "predictor", "random", or one of
     Optuna's samplers: "optuna:TPESampler"); the best are trained to the end with several `seeds`. `objective` "paper"
     ranks by accuracy × (FLOPs / target)^-0.07. All else is as in `grid_search`. Raise ScalenetError for what cannot be

@@ -203,10 +203,8 @@ class BaselineSearch:
     def sample(self) -> list[dict[str, Any]]:
         """Return the first random members of the band, with their costs."""
         members, drawn = self.asked.hunt.members(), self.asked.sample.members
-        counts = members.counts(drawn)
         return [
-            {"name": members.name(member), **{name: int(values[place]) for name, values in counts.items()}}
-            for place, member in enumerate(drawn)
+            {"name": members.name(member), **costs} for member, costs in zip(drawn, members.costs(drawn), strict=True)
         ]
 
     def write(self) -> Path:

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from scalenet.arch.errors import RunError
-from scalenet.arch.words import count, number, percentage
+from scalenet.arch.words import count, number, percentage, seconds_text
 from scalenet.search.answer.finding import DISAGREEING, row_means
 from scalenet.search.answer.sentences import about, unit_of
 from scalenet.search.rungs.hunt import Standing, reward_factor, standing
@@ -78,11 +78,11 @@ class BaselineOutcome:
         if not names:
             return []
         members = self.hunt.members()
-        counts = members.counts(members.array(names))
+        costs = members.costs(members.array(names))
         short, full = row_means(trained.short), row_means(trained.full)
         rows = []
         for place, name in enumerate(names):
-            own = {counted: int(values[place]) for counted, values in counts.items()}
+            own = costs[place]
             factor = self.hunt.factor(own["flops"])
             best = full[place] if trained.seeds[place] else short[place]
             accuracy = best / factor
@@ -151,9 +151,7 @@ class BaselineOutcome:
         return {
             "finished": self.view.finished,
             "space": self.hunt.space.name,
-            "limits": {
-                name: None if value is None else [value["low"], value["high"]] for name, value in self._limits()
-            },
+            "limits": {name: None if wanted is None else wanted.ends(name) for name, wanted in self.hunt.limits},
             "baseline": self.winner,
             "control": None if control is None else self.standing.names[control],
             "bound": None if finding is None else _known(finding.bound),
@@ -163,9 +161,6 @@ class BaselineOutcome:
             "failed": len(self.view.failed()),
             "members": rows,
         }
-
-    def _limits(self) -> Iterator[tuple[str, Any]]:
-        yield from self.hunt.limits.model_dump().items()
 
     def sentences(self) -> tuple[str, ...]:
         """Return the answer: the winner, the control, ties and the bound, and what noise allows to say."""
@@ -181,6 +176,7 @@ class BaselineOutcome:
         names = self.standing.names
         own = rows[names[finding.winner]]
         costs = f"{count(own['flops'])} FLOPs, {count(own['params'])} parameters"
+        costs += f", {seconds_text(own['latency'])} by the table of latencies" if "latency" in own else ""
         found = f"proposed by {_method(own['by'])}, member {own['training']} of {len(names)}"
         yield f"{own['name']}: {percentage(own['accuracy'])}, {number(own['seeds'], 'seed')}, {costs}; {found}"
         yield from self._against_random(finding, rows)

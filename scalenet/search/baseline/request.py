@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from scalenet.arch.spec import Architecture
     from scalenet.search.baseline.plan import BaselinePlan
+    from scalenet.spaces.latencies import Latencies
     from scalenet.spaces.space import Space
     from scalenet.training.recipe import Recipe
     from scalenet.training.sources import Layout
@@ -24,7 +25,7 @@ FOLDER = Path("runs/baseline-search")
 LEAST_TRIALS = 5
 OBJECTIVES = ("accuracy", "paper")
 
-_OWN = ("space", "flops", "params", "memory", "method", "trials", "objective")
+_OWN = ("space", "flops", "params", "memory", "latency", "latencies", "method", "trials", "objective")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,8 @@ class BaselineRequest:
     flops: int | str | None = None
     params: int | str | None = None
     memory: int | str | None = None
+    latency: str | None = None
+    latencies: str | Path | Latencies | None = None
     method: str = "mixture"
     trials: int | None = None
     objective: str = "accuracy"
@@ -98,7 +101,12 @@ class BaselineRequest:
         Raise ScalenetError where another version of scalenet recorded what this one does not know.
         """
         check_recorded(recorded, cls)
-        own: dict[str, Any] = {"space": plan.hunt.space, "evaluate": plan.evaluate, "resolution": None}
+        own: dict[str, Any] = {
+            "space": plan.hunt.space,
+            "latencies": plan.hunt.latencies,
+            "evaluate": plan.evaluate,
+            "resolution": None,
+        }
         if plan.recipe is not None:
             own |= {"recipe": plan.recipe} | dict.fromkeys(("changes", "epochs", "batch_size", "learning_rate"))
         return cls(**{**recorded, **own})

@@ -24,6 +24,7 @@ from scalenet.arch.records import Record
 from scalenet.search.answer.finding import row_means
 from scalenet.search.answer.trainings import tabled
 from scalenet.search.rungs.race import FIRST_SEEDS, Race, Training, finding_of, next_round
+from scalenet.spaces.latencies import Latencies
 from scalenet.spaces.limits import Limits
 from scalenet.spaces.members import Membership
 from scalenet.spaces.methods import Method, propose
@@ -57,6 +58,8 @@ PAPERS_POWER = -0.07
 class Hunt(Record):
     """What is hunted, and how.
 
+    A limit of latency is held against the table of `latencies`.
+
     `trials` members get a short training, of which the `first` are random; `finals` is how many trainings to the end
     the race has, and `finalist_seeds` how many the best few have in the end. `race` says how long trainings are and
     with which seeds; its cap is not read. Members are ranked by accuracy, or by the `paper`'s reward.
@@ -64,6 +67,7 @@ class Hunt(Record):
 
     space: Space
     limits: Limits
+    latencies: Latencies | None = None
     method: Method = "mixture"
     objective: Literal["accuracy", "paper"] = "accuracy"
     trials: Positive
@@ -106,7 +110,8 @@ class Hunt(Record):
 
     def members(self) -> Membership:
         """Return the members that meet the limits."""
-        return _membership(json.dumps(as_data(self.space)), json.dumps(as_data(self.limits)))
+        given = (self.space, self.limits, self.latencies)
+        return _membership(*(None if one is None else json.dumps(as_data(one)) for one in given))
 
     def factor(self, flops: int) -> float:
         """Return what an accuracy is multiplied by."""
@@ -119,9 +124,14 @@ def reward_factor(flops: int, target: int) -> float:
 
 
 @lru_cache(maxsize=8)
-def _membership(space: str, limits: str) -> Membership:
+def _membership(space: str, limits: str, latencies: str | None) -> Membership:
     """Return the members of a space, whose stages are counted once."""
-    return Membership(as_record(Space, json.loads(space), "space"), as_record(Limits, json.loads(limits), "limits"))
+    table = None if latencies is None else as_record(Latencies, json.loads(latencies), "latencies")
+    return Membership(
+        as_record(Space, json.loads(space), "space"),
+        as_record(Limits, json.loads(limits), "limits"),
+        latencies=table,
+    )
 
 
 @dataclass(frozen=True, slots=True)
