@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from scalenet.checks.targets import Target as ModuleTarget
     from scalenet.costs.latency import Latency, Setup
 
+DOUBTFUL = 0.15
+"""How far whole networks may be off their table before another measurement is worth it, as a fraction."""
+
 _space = partial(typer.Option, rich_help_panel="A space")
 
 
@@ -118,6 +121,8 @@ def _emit_space(
         return
     table.save(output)
     note(f"{output}: {table}")
+    if table.error > DOUBTFUL:
+        note("that is much: measure again while the machine does nothing else")
 
 
 def _made(target: ModuleTarget) -> tuple[nn.Module, Any]:

@@ -40,8 +40,8 @@ class Latencies(Record):
     """What the blocks of a space take, by how they were run.
 
     `ends` are stem and head together, in nanoseconds by the width of the last stage. `ratio` is what whole networks
-    take of the sum of their parts, the median of so many `members`; by `off` the furthest of them lies from that, as a
-    fraction of it.
+    take of the sum of their parts, the median of so many `members`; `error` is how far the furthest of them lies from
+    that, as a fraction of it.
     """
 
     schema_: Literal["scalenet-latencies/1"] = Field(alias="schema")
@@ -55,7 +55,7 @@ class Latencies(Record):
     channels_last: bool
     members: Positive
     ratio: Annotated[float, Field(gt=0)]
-    off: Annotated[float, Field(ge=0)]
+    error: Annotated[float, Field(ge=0)]
     ends: Nanoseconds
     stages: Annotated[tuple[StageLatencies, ...], BeforeValidator(as_tuple)]
 
@@ -91,7 +91,7 @@ class Latencies(Record):
         how = f"{self.threads} threads, " * (self.device == "cpu")
         return (
             f"{self.device} of {self.machine}, {how}batch {self.batch}, {self.dtype}, torch {self.torch}; "
-            f"of {self.members} whole networks none is more than {100 * self.off:.2g} % off"
+            f"of {self.members} whole networks none is more than {100 * self.error:.2g} % off"
         )
 
     def save(self, path: Path) -> None:

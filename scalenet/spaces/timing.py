@@ -72,8 +72,8 @@ def time_space(
     table = timer.table()
     ratios = taken / tables.timed(table).costs(drawn)[-1]
     ratio = float(np.median(ratios))
-    off = float(np.abs(ratios / ratio - 1).max())
-    return table.changed(ratio=float(f"{ratio:.4g}"), off=float(f"{off:.2g}"))
+    error = float(np.abs(ratios / ratio - 1).max())
+    return table.changed(ratio=float(f"{ratio:.4g}"), error=float(f"{error:.2g}"))
 
 
 def _members(space: Space) -> list[tuple[int, ...]]:
@@ -138,7 +138,7 @@ class _Timer:
             channels_last=self.setup.channels_last,
             members=WHOLE,
             ratio=1.0,
-            off=0.0,
+            error=0.0,
             ends=_whole(self.ends),
             stages=tuple(stages),
         )

@@ -49,7 +49,7 @@ def even(space: Space) -> Latencies:
         channels_last=False,
         members=1,
         ratio=1.0,
-        off=0.0,
+        error=0.0,
         ends=(MILLISECOND,) * before[-1],
         stages=tuple(stages),
     )
@@ -72,7 +72,7 @@ def test_a_member_takes_the_sum_of_its_blocks_times_what_whole_networks_take_of_
     table = timing.time_space(space, progress=lambda *step: heard.append(step))
     counts = Membership(space, read_limits(flops="1k..1G"), latencies=table).counts(every(space))
     assert np.abs(counts["latency"] - whole * counts["params"]).max() <= len(space.stages)  # rounded to nanoseconds
-    assert (table.ratio, table.off) == (whole, pytest.approx(0))
+    assert (table.ratio, table.error) == (whole, pytest.approx(0))
     assert heard[-1][0] == heard[-1][1] == len(heard)
 
 
