@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 EQUAL_COST = 0.05
 """Candidates whose costs differ by no more than this fraction are compared at equal cost."""
 
+_AGREEING = 0.5
+"""The rank correlation between two seeds below which one seed's ranking is mostly noise."""
+
 
 def bound_sentences(evidence: Evidence) -> Iterator[str]:
     """Say by how much any candidate may be better than the winner, and what that rests on."""
@@ -85,6 +88,25 @@ def cost_sentences(evidence: Evidence) -> Iterator[str]:
     known = evidence.cost_correlation is not None
     explained = f"; the ranking's rank correlation with FLOPs is {evidence.cost_correlation:z.2f}" if known else ""
     yield f"{said}{explained}; a grid with `constraint: measured` brings them to one cost"
+
+
+def agreement_sentences(evidence: Evidence) -> Iterator[str]:
+    """Say how seeds agree on the ranking, and of whom it is mostly noise where they do not."""
+    correlation = evidence.seed_correlation
+    if correlation is None:
+        return
+    where, whose = (" in the first rung", "the first rung's") if len(evidence.rungs) > 1 else ("", "the")
+    yield f"rank correlation between seeds{where}: {correlation:z.2f}"
+    if correlation >= _AGREEING:
+        return
+    ties = len(evidence.ties)
+    more = "train longer, on more images, or with more seeds"
+    if ties == evidence.candidates - 1:
+        yield f"{whose} ranking is mostly noise: {more} before you use it"
+    elif ties:
+        yield f"{whose} order of the {ties + 1} that tie is mostly noise: {more} to tell them apart"
+    else:
+        yield f"a single seed ranks mostly by noise{where}: the winner is told from all others by all seeds together"
 
 
 def fold_sentence(folds: int) -> str:

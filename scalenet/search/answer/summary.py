@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from scalenet.arch.errors import RunError
 from scalenet.arch.words import duration, number, quoted, seconds_text
-from scalenet.search.answer.sentences import bound_sentences, cost_sentences, rate_sentence
+from scalenet.search.answer.sentences import agreement_sentences, bound_sentences, cost_sentences, rate_sentence
 from scalenet.search.keeping import models_of, winners
 from scalenet.search.rungs.race import Race
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from scalenet.search.space.objective import Objective
     from scalenet.search.study import Study
 
-_FEW, _NOISE = 8, 0.5
+_FEW = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +178,8 @@ def _others(evidence: Evidence) -> str:
     ties = len(evidence.ties)
     if others == 1:
         return f"the other candidate is {'not ' * ties}distinguishable from it{within}"
+    if not ties:
+        return f"all other {others} candidates are told from it{within}"
     return f"{ties} of the other {others} candidates {'is' if ties == 1 else 'are'} not distinguishable from it{within}"
 
 
@@ -221,8 +223,8 @@ def _doubts(outcome: Outcome, evidence: Evidence) -> Iterator[str]:
         yield from _guesses([entry.result for entry in outcome.done if entry.result is not None], images.classes)
     if len({standing.score for standing in outcome.ranking.standings}) == 1 < evidence.candidates:
         yield "all candidates score alike: harder images, or less training, would tell more"
-    elif evidence.seed_correlation is not None:
-        yield from _agreement(evidence.seed_correlation, halved=len(evidence.rungs) > 1)
+    else:
+        yield from agreement_sentences(evidence)
 
 
 def _better_than(chance: float) -> float:
@@ -240,13 +242,6 @@ def _guesses(results: list[Result], classes: int) -> Iterator[str]:
         yield f"{one_class} of {number(len(results), 'training')} took all held-out images for one class"
     if guesses:
         yield f"{guesses} of {number(len(results), 'training')} ended with a loss no better than a guess's"
-
-
-def _agreement(correlation: float, *, halved: bool) -> Iterator[str]:
-    where, whose = (", in the first rung", "the first rung's") if halved else ("", "the")
-    yield f"rank correlation between seeds: {correlation:z.2f}{where}"
-    if correlation < _NOISE:
-        yield f"{whose} ranking is mostly noise: train longer, on more images, or with more seeds before you use it"
 
 
 def _next(study: Study, evidence: Evidence) -> str:

@@ -1,11 +1,11 @@
-"""Sentences: what is said of the bound and of unequal costs."""
+"""Sentences: what is said of the bound, of unequal costs, and of seeds that rank otherwise."""
 
 from __future__ import annotations
 
 import pytest
 
-from scalenet.search.answer.coefficients import Evidence
-from scalenet.search.answer.sentences import bound_sentences, cost_sentences, unequal
+from scalenet.search.answer.coefficients import Evidence, Round, Tie
+from scalenet.search.answer.sentences import agreement_sentences, bound_sentences, cost_sentences, unequal
 
 EVIDENCE = Evidence(
     base="tiny", base_digest="sha256:0", grid="g", rounding="fine", candidates=9, seeds=4, accuracy=0.7, note=""
@@ -58,3 +58,28 @@ def test_unequal_costs_come_first_with_how_much_of_the_ranking_they_explain():
         "candidates' costs differ by 73 %: they are not compared at equal cost; the ranking's rank correlation with "
         "FLOPs is 0.81; a grid with `constraint: measured` brings them to one cost"
     )
+
+
+@pytest.mark.parametrize(
+    ("ties", "rungs", "correlation", "said"),
+    [
+        (8, 1, 0.1, "the ranking is mostly noise: train longer, on more images, or with more seeds before you use it"),
+        (
+            3,
+            1,
+            0.1,
+            "the order of the 4 that tie is mostly noise: train longer, on more images, or with more seeds to ",
+        ),
+        (3, 2, 0.1, "the first rung's order of the 4 that tie is mostly noise: "),
+        (0, 1, 0.1, "a single seed ranks mostly by noise: the winner is told from all others by all seeds together"),
+        (3, 1, 0.5, None),
+    ],
+)
+def test_noise_is_said_of_those_that_tie_and_of_nobody_who_is_told_from_the_winner(ties, rungs, correlation, said):
+    tie = Tie(alpha=1, beta=1, gamma=1, accuracy=0.7, rung=rungs)
+    rounds = (Round(candidates=9, seeds=4),) * rungs
+    first, *others = agreement_sentences(
+        EVIDENCE.changed(ties=(tie,) * ties, rungs=rounds, seed_correlation=correlation)
+    )
+    assert f"{correlation:.2f}" in first
+    assert [line.startswith(said) for line in others] == [True] * (said is not None)
