@@ -19,7 +19,7 @@ from scalenet.search.evaluators import Table, the_evaluator
 from scalenet.search.keeping import size_of
 from scalenet.search.plan import Images, Plan
 from scalenet.search.request import EMBEDDED_BASE
-from scalenet.search.rungs.race import Race, fewest, fitting, race
+from scalenet.search.rungs.race import SHORTER, Race, fewest, fitting, race, sufficient
 from scalenet.search.rungs.schedule import FACTOR, Schedule, halving, spent
 from scalenet.search.setting import Setting, read_time, the_base, the_recipe, the_source
 from scalenet.search.space.candidates import enumerate_candidates
@@ -195,25 +195,31 @@ class Asked(Setting):
     def in_time(self, begun: Plan | None, *, say: Callable[[str], None]) -> Asked:
         """Train for so many epochs as a time limit holds enough trainings of, or as when the search was begun.
 
-        Nothing changes where the epochs were asked for, or only the evaluator knows how long they take. Raise
-        ScalenetError where not even the trainings fit that an answer needs.
+        Nothing changes where the epochs were asked for, or only the evaluator knows how long they take. Where not even
+        the trainings fit that an answer needs, they have five epochs of fewer images; raise ScalenetError where their
+        number was asked for, or too few would be left.
         """
         limit = read_time(self.request.time_limit, "--time-limit")
         if limit is None or self.recipe is None or self.request.epochs is not None:
             return self
         if begun is not None and begun.recipe is not None:
-            return self._for(begun.recipe.epochs)
+            return self.as_begun(begun.images)._for(begun.recipe.epochs)
         unit = self.seconds_an_epoch()
         assert unit is not None
         workers, candidates = len(self.workers()), len(self.candidates)
         epochs = fitting(limit * workers / unit, candidates, self.request.seeds)
+        asked = self
         if epochs is None:
-            least = duration(fewest(candidates) * unit / workers)
-            raise ScalenetError(
-                f"--time-limit {duration(limit)}: the trainings that an answer needs take about {least} here",
-                hint="give more time, fewer --images, or a coarser --grid",
-            )
-        chosen = self._for(min(epochs, self.recipe.epochs))
+            enough = SHORTER * sufficient(candidates, self.request.seeds)
+            fewer = self.with_fewer(limit * workers / unit / enough, SHORTER, say)
+            if fewer is None:
+                least = duration(fewest(candidates) * unit / workers)
+                raise ScalenetError(
+                    f"--time-limit {duration(limit)}: the trainings that an answer needs take about {least} here",
+                    hint="give more time, fewer --images, or a coarser --grid",
+                )
+            asked, epochs = fewer, SHORTER
+        chosen = asked._for(min(epochs, self.recipe.epochs))
         more = f" of the recipe's {self.recipe.epochs}" if chosen.budget != self.recipe.epochs else ""
         say(f"{duration(limit)}: {number(chosen.budget or 0, 'epoch')} a training{more}, going by one timed step")
         return chosen

@@ -27,7 +27,7 @@ def read_images(setting: Setting, copies: int, *, say: Callable[[str], None], ba
     from scalenet.training.folds import check_folds  # noqa: PLC0415
     from scalenet.training.sources import native_size  # noqa: PLC0415
 
-    limit, source = setting.request.images, setting.source
+    limit, source = setting.limit, setting.source
     largest = max(max(model.size) for model in setting.models)
     if source is None:
         size = rendered_size(largest)
@@ -46,7 +46,7 @@ def read_images(setting: Setting, copies: int, *, say: Callable[[str], None], ba
     return splits
 
 
-def images_of(splits: Splits, folds: int | None) -> Images:
+def images_of(setting: Setting, splits: Splits) -> Images:
     """Return what a plan says of images, and of their folds if they have such."""
     from scalenet.training.data import chance  # noqa: PLC0415
 
@@ -57,7 +57,8 @@ def images_of(splits: Splits, folds: int | None) -> Images:
         validation=len(splits.validation),
         classes=len(splits.classes),
         drawn=splits.drawn,
-        folds=folds,
+        folds=setting.request.folds,
+        fitted=setting.fitted,
         chance=round(chance(splits), 6),
     )
 

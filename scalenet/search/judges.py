@@ -35,9 +35,9 @@ class Judges:
     environments: Sequence[Mapping[str, str]]
     splits: Splits | None = None
 
-    def images(self, folds: int | None = None) -> Images | None:
+    def images(self, setting: Setting) -> Images | None:
         """Return what a plan says of the images and their folds; None where only the evaluator knows them."""
-        return None if self.splits is None else images_of(self.splits, folds)
+        return None if self.splits is None else images_of(setting, self.splits)
 
     def versions(self) -> dict[str, str]:
         """Return the versions of what scalenet's own training stands on."""

@@ -31,6 +31,7 @@ class Images(Record):
     `drawn` is the share that was drawn to be held out, where the data had no held-out images; `chance` is the share of
     the largest class among those held out, which a network gets that always says this class. With `folds` seed s holds
     out fold s mod folds; the numbers are then those of fold 0, and others have one image more or less of a class.
+    `fitted` is how many were to be trained on because the time limit held no more.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Images(Record):
     classes: int
     drawn: float | None = None
     folds: int | None = None
+    fitted: int | None = None
     chance: float
 
 

@@ -59,7 +59,7 @@ def begin(
     """Begin a search, go on with it or join it; where it is refused nothing is left behind."""
     candidates, evaluator = asked.candidates, judged.evaluators[0]
     ready = partial(check, evaluator, folder, candidates)
-    plan = asked.plan(judged.images(asked.request.folds), judged.versions())
+    plan = asked.plan(judged.images(asked), judged.versions())
     ready(plan)
     plan = plan.changed(sources=evaluator.sources() | sources_of(asked.base.network))
     request = {"options": asked.request.recorded(), "directory": str(Path.cwd()), "folder": str(folder.absolute())}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from scalenet.arch.errors import ScalenetError
 from scalenet.arch.quantities import parse_seconds, parse_size
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from scalenet.arch.spec import Architecture, Buildable
     from scalenet.search.evaluators import Evaluator
+    from scalenet.search.plan import Images
     from scalenet.search.request import Request
     from scalenet.training.recipe import Recipe
     from scalenet.training.selection import Selection
@@ -32,6 +33,7 @@ EMBEDDED_IMAGES, EMBEDDED_HELD_OUT = 8000, 4000
 """Images that are rendered to train on, unless there are to be fewer, and to be held out."""
 
 _RECIPE = "search"
+_FEWEST_A_CLASS = 10
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ class Setting(ABC):
     source: Source | None
     recipe: Recipe | None
     evaluator: Evaluator | None
+    fitted: int | None = field(default=None, kw_only=True)
+    """How many images to train on a time limit holds, where all of them are too many and nobody said how many."""
 
     @property
     @abstractmethod
@@ -116,6 +120,29 @@ class Setting(ABC):
             return list(dict.fromkeys(devices(device, most)))
         return devices(device, min(most, self.request.workers or os.cpu_count() or 1))
 
+    @property
+    def limit(self) -> int | None:
+        """At most how many images are trained on: as many as were asked for, or as a time limit holds."""
+        return self.fitted if self.request.images is None else self.request.images
+
+    def with_fewer(self, share: float, epochs: int, say: Callable[[str], None]) -> Self | None:
+        """Return this with so large a share of the images to train on, for so many epochs.
+
+        None where their number was asked for, and where they would be less than ten a class, or so few that judging
+        all that are held out takes as long as learning.
+        """
+        images = self.train_images()
+        fitted = _rounded(share * images)
+        classes = self.base.network.classes or 1
+        if self.limit is not None or fitted < max(self.held_out() / (2 * epochs), _FEWEST_A_CLASS * classes):
+            return None
+        say(f"{fitted:,} of {images:,} images to train on, which is what the time holds: --images takes another number")
+        return replace(self, fitted=fitted)
+
+    def as_begun(self, images: Images | None) -> Self:
+        """Return this with as many images as a run has that was begun and left it to its time limit."""
+        return self if images is None else replace(self, fitted=images.fitted)
+
     @cached_property
     def selection(self) -> Selection:
         """Which images of the folder are for what."""
@@ -126,10 +153,10 @@ class Setting(ABC):
             from scalenet.training.folds import first_fold  # noqa: PLC0415
 
             request = self.request
-            return first_fold(self.source, folds=self.request.folds, seed=request.seed, limit=request.images)
+            return first_fold(self.source, folds=self.request.folds, seed=request.seed, limit=self.limit)
         held_out = self.request.held_out
         fraction = HELD_OUT if held_out is None else held_out
-        return select(self.source, seed=self.request.seed, limit=self.request.images, fraction=fraction)
+        return select(self.source, seed=self.request.seed, limit=self.limit, fraction=fraction)
 
     def stakes(self) -> Iterator[str]:
         """Yield how many images of the folder are for what, and what one of them is worth."""
@@ -147,7 +174,7 @@ class Setting(ABC):
     def train_images(self) -> int:
         """Return how many images there are to train on."""
         if self.source is None:
-            return self.request.images or EMBEDDED_IMAGES
+            return self.limit or EMBEDDED_IMAGES
         return sum(map(len, self.selection.train.values()))
 
     def seconds_an_epoch(self, images: int | None = None) -> float | None:
@@ -159,6 +186,12 @@ class Setting(ABC):
         batch, device, threads = self.recipe.batch_size, self.workers()[0], self.request.threads
         count = self.train_images() if images is None else images
         return count * seconds_an_image(self.models, batch=batch, device=device, threads=threads)
+
+
+def _rounded(number: float) -> int:
+    """Return two digits of a number, not more than it."""
+    digits = str(int(number))
+    return int(digits[:2].ljust(len(digits), "0"))
 
 
 def the_source(request: Request) -> Source | None:

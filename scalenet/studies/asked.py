@@ -159,7 +159,8 @@ class Asked(Setting):
     def in_time(self, begun: Plan | None, *, say: Callable[[str], None]) -> Asked:
         """Train for so many epochs as a time limit holds, or as when the study was begun.
 
-        Raise ScalenetError where it does not hold one epoch.
+        Where it holds not one, it is one of fewer images. Raise ScalenetError where their number was asked for, or too
+        few would be left.
         """
         limit = self.time_limit
         if limit is None or self.request.epochs is not None:
@@ -167,20 +168,23 @@ class Asked(Setting):
         if self.recipe is None:
             raise ScalenetError("--time-limit is for scalenet's own training", hint="give --epochs")
         if begun is not None and begun.recipe is not None:
-            return self._for(begun.recipe.epochs)
+            return self.as_begun(begun.images)._for(begun.recipe.epochs)
         unit = self._unit()
         own = self.recipe.epochs
         fitting = (epochs for epochs in range(own, 0, -1) if self._for(epochs)._seconds(unit) <= _ROOM * limit)
-        epochs = next(fitting, None)
+        asked, epochs = self, next(fitting, None)
         if epochs is None:
-            least = duration(self._for(1)._seconds(unit) / _ROOM)
-            raise ScalenetError(
-                f"--time-limit {duration(limit)}: one epoch of each network takes about {least} here",
-                hint="give more time, fewer --images, or fewer --seeds",
-            )
+            one = self._for(1)._seconds(unit) / _ROOM
+            fewer = self.with_fewer(limit / one, 1, say)
+            if fewer is None:
+                raise ScalenetError(
+                    f"--time-limit {duration(limit)}: one epoch of each network takes about {duration(one)} here",
+                    hint="give more time, fewer --images, or fewer --seeds",
+                )
+            asked, epochs = fewer, 1
         more = "" if epochs == own else f" of the recipe's {own}"
         say(f"{duration(limit)}: {number(epochs, 'epoch')} a training{more}, going by one timed step")
-        return self._for(epochs)
+        return asked._for(epochs)
 
     def seconds(self) -> float | None:
         """Return about how long all trainings take here; None where only the evaluator knows."""

@@ -189,7 +189,7 @@ class Study:
         sources = judges.evaluators[0].sources()
         for network in asked.models:
             sources |= sources_of(network)
-        plan = asked.plan(judges.images(), judges.versions(), sources)
+        plan = asked.plan(judges.images(asked), judges.versions(), sources)
         _check_jobs(asked, judges, plan, self.folder)
         if before is not None:
             plan.check_same(before, str(self.folder))

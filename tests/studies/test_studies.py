@@ -307,6 +307,25 @@ def test_a_time_limit_says_how_many_epochs_or_that_it_is_too_short(tmp_path):
     assert "10 trainings, about" in said[-1]
 
 
+def test_a_time_limit_that_holds_no_epoch_takes_fewer_images_and_a_run_keeps_them(tmp_path, monkeypatch):
+    monkeypatch.setattr("scalenet.search.speed.seconds_an_image", lambda *_, **__: 1.0)
+    write_images(tmp_path / "images", {"dark": 90, "light": 160}, 60, size=16)
+    options = {"evaluate": "train", "data": tmp_path / "images", "epochs": None, "workers": 1, "learning_rate": 0.01}
+    said: list[str] = []
+    study = asked(tmp_path, Judge(), **options, seeds=1, time_limit=250.0).run(say=said.append)  # 540 s for all of them
+    assert "42 of 108 images to train on, which is what the time holds: --images takes another number" in said
+    assert (study.plan.images.train, study.plan.images.fitted, study.plan.budget) == (42, 42, 1)
+    monkeypatch.setattr("scalenet.search.speed.seconds_an_image", lambda *_, **__: 0.01)  # all would fit now
+    again = asked(tmp_path, Judge(), **options, seeds=1, time_limit=250.0).run(say=None)
+    assert again.plan.images == study.plan.images
+    with pytest.raises(ScalenetError, match="images differ"):
+        asked(tmp_path, Judge(), **options, seeds=1, images=50, time_limit=250.0).run(say=None)
+    monkeypatch.setattr("scalenet.search.speed.seconds_an_image", lambda *_, **__: 1.0)
+    for few in ({"time_limit": 90.0}, {"time_limit": 250.0, "images": 100}):  # 15 are too few, and 100 too many
+        with pytest.raises(ScalenetError, match="one epoch of each network takes about"):
+            asked(tmp_path, Judge(), **options, seeds=1, **few, folder=tmp_path / "other").run(say=None)
+
+
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [

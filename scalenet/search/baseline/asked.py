@@ -83,7 +83,7 @@ class BaselineAsked(Setting):
 
     def plan(self, judges: Judges) -> BaselinePlan:
         """Return all that results follow from."""
-        images = judges.images()
+        images = judges.images(self)
         least = 0.0 if images is None else rounding_noise(1 / images.validation)
         race = self.hunt.race.changed(at_a_time=len(judges.evaluators), least=least)
         hunt = self.hunt.changed(race=race)
@@ -107,7 +107,8 @@ class BaselineAsked(Setting):
     def in_time(self, begun: BaselinePlan | None, *, say: Callable[[str], None]) -> BaselineAsked:
         """Train as many members for as many epochs as a time limit holds, or as when the search was begun.
 
-        Epochs and members that were asked for stay. Raise ScalenetError where the time does not hold an answer.
+        Epochs and members that were asked for stay. Where the time does not hold an answer, it is one of fewer images;
+        raise ScalenetError where their number was asked for, or too few would be left.
         """
         limit = self.hunt.time_limit
         if limit is None or self.recipe is None:
@@ -115,23 +116,30 @@ class BaselineAsked(Setting):
         if begun is not None and begun.recipe is not None:
             own = begun.hunt
             trials = self.own.trials or own.trials
-            return self._with(epochs=own.race.budget, trials=trials, finals=own.finals, begun=True)
+            return self.as_begun(begun.images)._with(
+                epochs=own.race.budget, trials=trials, finals=own.finals, begun=True
+            )
         unit = self.seconds_an_epoch()
         assert unit is not None
         units = 0.9 * limit * len(self.workers()) / unit  # rounds end with workers that wait
         found = self._fitting(units)
+        asked = self
         if found is None:
-            least = duration(self._units(2, FEWEST_TRIALS, FEWEST_FINALS) * unit / len(self.workers()))
-            raise ScalenetError(
-                f"--time-limit {duration(limit)}: the trainings that an answer needs take about {least} here",
-                hint="give more time, fewer --images, or fewer --flops",
-            )
+            found = self.own.epochs or SHORTER, self.own.trials or FIRST, float(FEWEST_FINALS)
+            fewer = self.with_fewer(units / self._units(*found), found[0], say)
+            if fewer is None:
+                least = duration(self._units(2, FEWEST_TRIALS, FEWEST_FINALS) * unit / len(self.workers()))
+                raise ScalenetError(
+                    f"--time-limit {duration(limit)}: the trainings that an answer needs take about {least} here",
+                    hint="give more time, fewer --images, or fewer --flops",
+                )
+            asked = fewer
         epochs, trials, finals = found
         say(
             f"{duration(limit)}: {number(epochs, 'epoch')} a training to the end, {number(trials, 'member')} "
             "for a short one, going by one timed step"
         )
-        return self._with(epochs=epochs, trials=trials, finals=finals)
+        return asked._with(epochs=epochs, trials=trials, finals=finals)
 
     def _fitting(self, units: float) -> tuple[int, int, float] | None:
         """Return epochs, trials and trainings to the end that so many epochs of training hold."""

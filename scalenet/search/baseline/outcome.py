@@ -64,7 +64,7 @@ class BaselineOutcome:
     def baseline(self) -> Config:
         """Return the answer's config; raise RunError where no training to the end succeeded."""
         if self.winner is None:
-            raise RunError("no training to the end succeeded")
+            raise RunError(self.view.hopeless() or "no training to the end succeeded")
         return self.hunt.members().config(self.winner)
 
     @property

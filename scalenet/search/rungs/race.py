@@ -164,8 +164,12 @@ def fitting(epochs: float, candidates: int, seeds: int) -> int | None:
 
     Two epochs are the least; None where not even those fit that an answer needs.
     """
-    enough = min(FEWEST + candidates / SHORTER, candidates * seeds)
-    return None if epochs < fewest(candidates) else max(2, int(epochs / enough))
+    return None if epochs < fewest(candidates) else max(2, int(epochs / sufficient(candidates, seeds)))
+
+
+def sufficient(candidates: int, seeds: int) -> float:
+    """Return how many trainings to the end are enough, short ones included."""
+    return min(FEWEST + candidates / SHORTER, candidates * seeds)
 
 
 def fewest(candidates: int) -> int:
