@@ -200,10 +200,11 @@ class Asked(Setting):
         number was asked for, or too few would be left.
         """
         limit = read_time(self.request.time_limit, "--time-limit")
+        same = self if begun is None else self.as_begun(begun.images)
         if limit is None or self.recipe is None or self.request.epochs is not None:
-            return self
+            return same
         if begun is not None and begun.recipe is not None:
-            return self.as_begun(begun.images)._for(begun.recipe.epochs)
+            return same._for(begun.recipe.epochs)
         unit = self.seconds_an_epoch()
         assert unit is not None
         workers, candidates = len(self.workers()), len(self.candidates)

@@ -140,8 +140,10 @@ class Setting(ABC):
         return replace(self, fitted=fitted)
 
     def as_begun(self, images: Images | None) -> Self:
-        """Return this with as many images as a run has that was begun and left it to its time limit."""
-        return self if images is None else replace(self, fitted=images.fitted)
+        """Return this with as many images as a run has that was begun and left them to its time limit."""
+        if images is None or self.request.images not in (None, images.fitted):
+            return self
+        return replace(self, fitted=images.fitted)
 
     @cached_property
     def selection(self) -> Selection:

@@ -28,7 +28,8 @@ COUNTS = ("flops", "params", "activations")
 """What is counted, in this order."""
 
 LATENCY = "latency"
-"""What a table of latencies adds to it, in nanoseconds."""
+NAMES = (*COUNTS, LATENCY)
+"""What is counted, and what a table of latencies adds to it, in nanoseconds."""
 
 Members: TypeAlias = "NDArray[np.int64]"
 """Members of a space: [members, stages], a variant of each stage."""
@@ -49,7 +50,7 @@ class Tables:
     @property
     def names(self) -> tuple[str, ...]:
         """What is known of members."""
-        return (*COUNTS, LATENCY)[: len(self.ends)]
+        return NAMES[: len(self.ends)]
 
     def timed(self, latencies: Latencies) -> Tables:
         """Return these tables with what members take by a table of latencies."""

@@ -12,7 +12,7 @@ from scalenet.arch.errors import ScalenetError
 from scalenet.arch.quantities import parse_bytes, parse_count, parse_seconds
 from scalenet.arch.records import Record
 from scalenet.arch.words import count, seconds_text
-from scalenet.spaces.costs import COUNTS, LATENCY
+from scalenet.spaces.costs import LATENCY, NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,7 +71,7 @@ class Limits(Record):
         """Return how far members are outside what is counted, as a fraction of the limit: 0 for those that meet it."""
         worst = np.zeros(counts.shape[1])
         for name, wanted in self.counted():
-            own = counts[(*COUNTS, LATENCY).index(name)]
+            own = counts[NAMES.index(name)]
             below, above = (wanted.low - own) / max(1, wanted.low), (own - wanted.high) / wanted.high
             worst = np.maximum(worst, np.maximum(below, above))
         return worst

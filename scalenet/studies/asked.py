@@ -163,12 +163,13 @@ class Asked(Setting):
         few would be left.
         """
         limit = self.time_limit
+        same = self if begun is None else self.as_begun(begun.images)
         if limit is None or self.request.epochs is not None:
-            return self
+            return same
         if self.recipe is None:
             raise ScalenetError("--time-limit is for scalenet's own training", hint="give --epochs")
         if begun is not None and begun.recipe is not None:
-            return self.as_begun(begun.images)._for(begun.recipe.epochs)
+            return same._for(begun.recipe.epochs)
         unit = self._unit()
         own = self.recipe.epochs
         fitting = (epochs for epochs in range(own, 0, -1) if self._for(epochs)._seconds(unit) <= _ROOM * limit)

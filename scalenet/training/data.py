@@ -216,7 +216,7 @@ def stakes(images: Splits | Selection) -> str:
     """Say how many images there are for what, how much one held-out image is worth, and what chance gives."""
     counts = _held_out_counts(images)
     train = len(images.train) if isinstance(images, Splits) else sum(map(len, images.train.values()))
-    spare = f" ({images.spare:,} more are left out by --images)" if images.spare else ""
+    spare = f" ({images.spare:,} more are left out)" if images.spare else ""
     return (
         f"{images.name}: {train:,} images to train on{spare}, {sum(counts):,} held out; one held-out image is "
         f"{100 / sum(counts):.3g} points, and chance is {100 * chance(images):.1f} % ({len(counts)} classes)"

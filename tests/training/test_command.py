@@ -314,7 +314,7 @@ def test_what_was_found_is_said_before_anything_runs_and_recorded(damaged, train
     said = done.stderr.splitlines()
     assert said[0] == "damaged: class folders: to train on: 60 images of 2 classes: dark 30, light 30"
     assert said[1].endswith("git-annex that were not fetched (1): dark/gone.jpg")
-    assert "to train on (14 more are left out by --images), 6 held out; one held-out image is 16.7" in done.stderr
+    assert "to train on (14 more are left out), 6 held out; one held-out image is 16.7" in done.stderr
     found = {
         "layout": "folders",
         "train": {"dark": 30, "light": 30},

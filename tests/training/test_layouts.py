@@ -116,9 +116,7 @@ def test_splits_that_are_not_used_are_named(tmp_path: Path) -> None:
 def test_images_beyond_a_limit_are_counted(tmp_path: Path) -> None:
     selection = select(find_source(lay(tmp_path, "train/a", "train/b", "val/a", "val/b")), seed=0, limit=4)
     assert selection.spare == 2
-    assert stakes(selection).startswith(
-        f"{tmp_path.name}: 4 images to train on (2 more are left out by --images), 6 held out; one"
-    )
+    assert stakes(selection).startswith(f"{tmp_path.name}: 4 images to train on (2 more are left out), 6 held out; one")
 
 
 def test_chance_is_the_share_of_the_largest_class(tmp_path: Path) -> None:

@@ -111,14 +111,13 @@ class BaselineAsked(Setting):
         raise ScalenetError where their number was asked for, or too few would be left.
         """
         limit = self.hunt.time_limit
+        same = self if begun is None else self.as_begun(begun.images)
         if limit is None or self.recipe is None:
-            return self
+            return same
         if begun is not None and begun.recipe is not None:
             own = begun.hunt
             trials = self.own.trials or own.trials
-            return self.as_begun(begun.images)._with(
-                epochs=own.race.budget, trials=trials, finals=own.finals, begun=True
-            )
+            return same._with(epochs=own.race.budget, trials=trials, finals=own.finals, begun=True)
         unit = self.seconds_an_epoch()
         assert unit is not None
         units = 0.9 * limit * len(self.workers()) / unit  # rounds end with workers that wait
