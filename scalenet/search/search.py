@@ -360,7 +360,8 @@ class Search:
         check_folder(self.folder)
         begun = None if self._force else recorded_plan(self.folder)
         asked = asked.fast_enough(begun, say=ears.say, bar=ears.bar)
-        if begun is None and (known := self._known()) is not None:
+        may_differ = self._asked is None or asked.request.time_limit is not None
+        if begun is None and may_differ and (known := self._known()) is not None:
             begun = known.plan
         asked = asked.in_time(begun, say=ears.say)
         judged = judges(asked, ears)

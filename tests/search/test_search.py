@@ -177,11 +177,12 @@ def test_scalenets_own_training_runs_here_and_leaves_threads_and_random_state_as
 def test_a_search_of_as_many_images_as_the_time_held_goes_on_with_them(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr("scalenet.search.speed.seconds_an_image", lambda *_, **__: 1.0)
     options = {"batch_size": 8, "epochs": None, "halving": None, "workers": 1, "seeds": 1, "learning_rate": 0.002}
-    search = asked(tiny, tmp_path, "train", data=tiny / "images", time_limit=400, **options).run(say=None)
+    place = {"storage": f"sqlite:///{tmp_path}/new.db", "name": "timed"}
+    search = asked(tiny, tmp_path, "train", data=tiny / "images", time_limit=400, **options, **place).run(say=None)
     images = search.plan.images
     assert images.train == images.fitted < 60
     monkeypatch.setattr("scalenet.search.speed.seconds_an_image", lambda *_, **__: 0.001)
-    again = scalenet.open_search(tmp_path / "run").run(spend=2, say=None)
+    again = scalenet.open_search(tmp_path / "other", **place).run(spend=2, say=None)
     assert again.plan.images == images
     assert again.status().finished
 

@@ -63,6 +63,8 @@ class Database:
             self._file = Path(str(found.database))
             if self._file.exists() and not (self._file.is_file() or self._file.is_dir()):  # it would be waited for
                 raise RunError(f"{self.place}: is no file")
+            if reading and not self._file.exists():
+                raise NoSearchError(f"{self.place}: holds no search")
             self.engine = _sqlite(found, reading=reading)
         else:
             self.engine = _server(found, reading=reading)
