@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from scalenet.arch.config import as_data
 from scalenet.arch.errors import RunError
-from scalenet.arch.words import duration, number, percentage
+from scalenet.arch.words import number, percentage
 from scalenet.search.answer.sentences import about, forecast_sentence, rate_sentence
 from scalenet.search.answer.summary import title
+from scalenet.search.progress import Counted, Ended, at_work, time_left
 from scalenet.search.queue.pace import Pace
 from scalenet.search.rungs.race import Race
 
@@ -23,14 +24,14 @@ if TYPE_CHECKING:
 
     from scalenet.search.answer.outcome import Outcome
     from scalenet.search.clock import Clock
-    from scalenet.search.queue.jobs import Entry, View
+    from scalenet.search.queue.jobs import View
     from scalenet.search.study import Study
 
 _COLUMNS = ("name", "alpha", "beta", "gamma", "flops_ratio", "rung", "seeds", "accuracy")
 
 
 @dataclass(frozen=True)
-class Status:
+class Status(Counted):
     """How far a search is; `workers` are those that the time left is for.
 
     `epoch` is about how many seconds a unit of the budget takes, where it was measured before the first training, and
@@ -51,30 +52,10 @@ class Status:
         return self.outcome.view
 
     @property
-    def finished(self) -> bool:
-        """Whether nothing is left to be trained."""
-        return self.view.finished
-
-    @property
-    def planned(self) -> int:
-        """How many trainings there are, those of later rungs included."""
-        return self.view.planned()
-
-    @property
     def most(self) -> str:
         """How many trainings there are, in words: a race may end before its cap."""
         open_ended = isinstance(self.view.aim.schedule, Race) and not self.finished
         return f"at most {self.planned}" if open_ended else str(self.planned)
-
-    @property
-    def done(self) -> int:
-        """How many trainings have a result."""
-        return len(self.view.done())
-
-    @property
-    def failed(self) -> int:
-        """How many trainings failed, and are not tried again by themselves."""
-        return len(self.view.failed())
 
     @property
     def candidates(self) -> int:
@@ -85,11 +66,6 @@ class Status:
     def title(self) -> str:
         """What the candidates' accuracies are, in words."""
         return title(self.outcome.plan)
-
-    @property
-    def running(self) -> int:
-        """How many trainings a worker has."""
-        return len(self.view.running())
 
     @property
     def bound(self) -> float | None:
@@ -142,8 +118,7 @@ class Status:
 
     def left(self) -> str:
         """Return about how long the rest takes, in words."""
-        seconds = self.seconds_left
-        return "time left unknown before the first training" if seconds is None else f"about {duration(seconds)} left"
+        return time_left(self.seconds_left)
 
     def rows(self, most: int | None = None) -> list[dict[str, Any]]:
         """Return a row a candidate for so many of them, the best so far first: those of later rungs before others."""
@@ -181,7 +156,7 @@ class Status:
             "done": self.done,
             "failed": self.failed,
             "planned": self.planned,
-            "running": [_running(entry) for entry in view.running()],
+            "running": [at_work(entry) for entry in view.running()],
             "seconds_left": self.seconds_left,
             "bound": self.bound,
             "forecast": self.forecast,
@@ -200,12 +175,6 @@ class Status:
         return f"<p>{escape(str(self))}</p>\n{html_table(self.rows())}"
 
 
-def _running(entry: Entry) -> dict[str, Any]:
-    candidate, seed, budget = entry.key
-    own = {"worker": entry.worker, "share": entry.share, "attempt": entry.attempt + 1}
-    return {"candidate": candidate, "seed": seed, "budget": budget, **own}
-
-
 class Watch:
     """Tells what is new each time it looks at a search, and keeps the tables of the folder up to date."""
 
@@ -221,8 +190,9 @@ class Watch:
     ) -> None:
         self.study, self.workers, self.epoch, self.say, self.progress = study, workers, epoch, say, progress
         self.clock = clock
-        self.known: set[Any] | None = None
-        self.rungs, self.pace = 0, Pace()
+        self.ended = Ended(say)
+        self.rungs: int | None = None
+        self.pace = Pace()
         self.pilot: tuple[tuple[float, ...], float | None] = ((), None)
         self.foretold = False
 
@@ -230,20 +200,14 @@ class Watch:
         """Look."""
         view = view if self.clock is None else self.clock(view)
         status = self.status(view)
-        ended = {entry.key: entry for entry in (*view.done(), *view.failed())}
-        if self.known is None:
-            self.known, self.rungs = set(ended), len(status.outcome.rungs)
+        if self.rungs is None:
+            self.rungs = len(status.outcome.rungs)
             self.foretold = bool(status.outcome.done)
             self.pilot = _pilot(status.outcome)
-        new = [entry for key, entry in ended.items() if key not in self.known]
-        bound = _bound(status) if new else ""
-        for place, entry in enumerate(new, start=len(ended) - len(new) + 1):
-            left = "" if status.finished else f" · {status.left()}"
-            self.say(f"[{place}/{status.planned}] {_line(entry)}{bound}{left}")
+        new = self.ended.tell(view, lambda: _bound(status) + ("" if status.finished else f" · {status.left()}"))
         self._tell_pilot(status.outcome)
         self._tell_forecast(status)
         self._tell_rungs(status.outcome)
-        self.known |= set(ended)
         if new and self.pace.is_due:
             with self.pace.timed():
                 self.study.write()
@@ -296,13 +260,6 @@ def _bound(status: Status) -> str:
     if bound is None:
         return ""
     return f" · none is better by more than {about(bound, scored=status.outcome.scored)}{in_the_end}"
-
-
-def _line(entry: Entry) -> str:
-    if entry.result is None:
-        return f"failed: {entry.why()}"
-    accuracy = "diverged" if entry.result.accuracy is None else percentage(entry.result.accuracy)
-    return f"{entry.job}: {accuracy}, {entry.result.seconds:.1f} s"
 
 
 _ROWS = 12

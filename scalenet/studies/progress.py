@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from scalenet.arch.words import duration, number, percentage
+from scalenet.arch.words import duration, number
+from scalenet.search.progress import Ended, time_left
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from scalenet.search.queue.board import Board
-    from scalenet.search.queue.jobs import Entry, View
+    from scalenet.search.queue.jobs import View
     from scalenet.search.rungs.schedule import Key
     from scalenet.studies.asked import Asked
     from scalenet.studies.clock import Clock
@@ -60,8 +61,7 @@ class Progress:
 
     def left(self) -> str:
         """Return about how long the rest takes, in words."""
-        seconds = self.seconds_left
-        return "time left unknown before the first training" if seconds is None else f"about {duration(seconds)} left"
+        return time_left(self.seconds_left)
 
     def __str__(self) -> str:
         left = "" if self.view.finished else f" · {self.left()}"
@@ -83,8 +83,8 @@ class Watch:
         self.study, self.asked, self.board, self.say, self.tell, self.clock = study, asked, board, say, progress, clock
         self.flops, self.workers = asked.flops(), len(asked.workers())
         self.unit: float | None = None
-        self.known: set[Any] | None = None
-        self.rated = False
+        self.ended = Ended(say)
+        self.rated: bool | None = None
 
     def progress(self, view: View) -> Progress:
         """Return how far the study is; before the first training by one timed step."""
@@ -97,17 +97,12 @@ class Watch:
     def __call__(self, view: View) -> None:
         """Look."""
         found = Progress(view, self.flops, self.workers, self.unit)
-        ended = {entry.key: entry for entry in (*view.done(), *view.failed())}
-        if self.known is None:
-            self.known, self.rated = set(ended), view.rate is not None
-        new = [entry for key, entry in ended.items() if key not in self.known]
-        for place, entry in enumerate(new, start=len(ended) - len(new) + 1):
-            left = "" if view.finished else f" · {found.left()}"
-            self.say(f"[{place}/{found.planned}] {_line(entry)}{left}")
+        if self.rated is None:
+            self.rated = view.rate is not None
+        self.ended.tell(view, lambda: "" if view.finished else f" · {found.left()}")
         if view.trial is not None and view.rate is not None and not self.rated:
             self.rated = True
             self.say(f"learning rate: {view.rate:g}, by the pilot")
-        self.known |= set(ended)
         self._look_at_the_clock(found)
         if self.tell is not None:
             self.tell(found)
@@ -123,10 +118,3 @@ class Watch:
         if kept != plan.seeds:
             self.study.keep(kept, self.board)
             self.say(f"{duration(self.clock.limit)} hold {number(len(kept), 'seed')} of {len(plan.seeds)}")
-
-
-def _line(entry: Entry) -> str:
-    if entry.result is None:
-        return f"failed: {entry.why()}"
-    accuracy = "diverged" if entry.result.accuracy is None else percentage(entry.result.accuracy)
-    return f"{entry.job}: {accuracy}, {entry.result.seconds:.1f} s"

@@ -40,6 +40,6 @@ def test_tables_are_written_for_a_twentieth_of_the_time_at_most(
     watch = Watch(study, workers=1, say=lambda _: None)  # type: ignore[arg-type]
     for _ in range(1000):
         now += 0.25
-        watch.known = {next(ends)}  # as if something were new at each look
+        watch.ended.known = {(f"x{next(ends)}", 0, None)}  # as if something were new at each look
         watch(view)
     assert 0 < written <= 0.05 * (now - 1000.0) + 1.5

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from scalenet.arch.words import duration, number, percentage
+from scalenet.arch.words import number
 from scalenet.search.baseline.clock import HuntClock
+from scalenet.search.progress import Counted, Ended, at_work, time_left
 from scalenet.search.queue.pace import Pace
 
 if TYPE_CHECKING:
@@ -15,14 +16,14 @@ if TYPE_CHECKING:
     from scalenet.search.baseline.hunting import BaselineSearch
     from scalenet.search.baseline.outcome import BaselineOutcome
     from scalenet.search.queue.board import Board
-    from scalenet.search.queue.jobs import Entry, View
+    from scalenet.search.queue.jobs import View
 
 COLUMNS = ("name", "by", "training", "flops", "params", "short", "accuracy", "seeds", "reward", "over", "tied")
 """What tables for people show of a member."""
 
 
 @dataclass(frozen=True)
-class BaselineStatus:
+class BaselineStatus(Counted):
     """How far a search for a baseline is; `workers` are those that the time left is for."""
 
     name: str
@@ -34,31 +35,6 @@ class BaselineStatus:
     def view(self) -> View:
         """The trainings as they are known."""
         return self.outcome.view
-
-    @property
-    def finished(self) -> bool:
-        """Whether nothing is left to be trained."""
-        return self.view.finished
-
-    @property
-    def planned(self) -> int:
-        """How many trainings there are at most."""
-        return self.view.planned()
-
-    @property
-    def done(self) -> int:
-        """How many trainings have a result."""
-        return len(self.view.done())
-
-    @property
-    def failed(self) -> int:
-        """How many trainings failed, and are not tried again by themselves."""
-        return len(self.view.failed())
-
-    @property
-    def running(self) -> int:
-        """How many trainings a worker has."""
-        return len(self.view.running())
 
     @property
     def candidates(self) -> int:
@@ -81,7 +57,7 @@ class BaselineStatus:
         parts = [f"{self.done + self.failed} of {most} trainings done{lost}, {self.running} running"]
         parts += [number(self.candidates, "member")]
         if not self.finished and self.seconds_left is not None:
-            parts.append(f"about {duration(self.seconds_left)} left")
+            parts.append(time_left(self.seconds_left))
         parts += ["asked to stop"] if self.stopped and not self.finished else []
         return " · ".join(parts)
 
@@ -95,11 +71,7 @@ class BaselineStatus:
 
     def data(self) -> dict[str, Any]:
         """Return it as JSON has it."""
-        running = [
-            {"member": entry.key[0], "seed": entry.key[1], "budget": entry.key[2], "worker": entry.worker}
-            | {"share": entry.share, "attempt": entry.attempt + 1}
-            for entry in self.view.running()
-        ]
+        running = [at_work(entry, "member") for entry in self.view.running()]
         own = {"name": self.name, "stopped": self.stopped, "done": self.done, "planned": self.planned}
         return own | {"running": running, "seconds_left": self.seconds_left} | self.outcome.data()
 
@@ -109,7 +81,7 @@ class Watch:
 
     def __init__(self, search: BaselineSearch, board: Board, workers: int, say: Callable[[str], None]) -> None:
         self.search, self.board, self.workers, self.say = search, board, workers, say
-        self.known: set[Any] | None = None
+        self.ended = Ended(say)
         self.pace = Pace()
         view = board.view()
         self.clock = HuntClock(board, view, workers, say)
@@ -118,21 +90,6 @@ class Watch:
     def __call__(self, view: View) -> None:
         """Look."""
         view = self.clock(view)
-        ended = {entry.key: entry for entry in (*view.done(), *view.failed())}
-        if self.known is None:
-            self.known = set(ended)
-        new = [entry for key, entry in ended.items() if key not in self.known]
-        for place, entry in enumerate(new, start=len(ended) - len(new) + 1):
-            self.say(f"[{place}/{view.planned()}] {line(entry)}")
-        self.known |= set(ended)
-        if new and self.pace.is_due:
+        if self.ended.tell(view) and self.pace.is_due:
             with self.pace.timed():
                 self.search.write_tables(self.search.outcome(view))
-
-
-def line(entry: Entry) -> str:
-    """Return what became of a training."""
-    if entry.result is None:
-        return f"failed: {entry.why()}"
-    accuracy = "diverged" if entry.result.accuracy is None else percentage(entry.result.accuracy)
-    return f"{entry.job}: {accuracy}, {entry.result.seconds:.1f} s"
