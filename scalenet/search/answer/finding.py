@@ -30,6 +30,13 @@ DISAGREEING = 0.5
 """Agreement of short and long trainings below which the short ones say little."""
 
 
+ALONE = 7.0
+"""Standard deviations below the other candidates from which on a candidate's only training may have collapsed."""
+
+ENOUGH = 6
+"""Candidates with trainings to the end that tell how far they lie apart: the first ones are the best, and alike."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Trained:
     """The trainings that are finished, of candidates by place and seeds by column; nan where there is none.
@@ -67,9 +74,9 @@ class Finding:
 
     `expected` is what candidates are ranked by: how they are expected to score at the full budget. `over`, `tied` and
     `winner` are as in the `verdict`, or by several looks `together`, the last of which is the verdict's; those of
-    `unjudged` candidates, which were never trained to the end, are by the surface, and so is the `agreement` of short
-    trainings with long ones, None where there is no surface. Candidates that are `out` tie without evidence, and no
-    bound speaks of them.
+    `unjudged` candidates, which were never trained to the end, and of `suspected` ones are by the surface, and so is
+    the `agreement` of short trainings with long ones, None where there is no surface. Candidates that are `out` tie
+    without evidence, and no bound speaks of them.
     """
 
     winner: int
@@ -109,7 +116,8 @@ def find(trained: Trained, *, error: float = ERROR, least: float = 0.0, winner: 
         return Finding(verdict.winner, verdict.means, over, tied, unjudged, out, None, verdict)
 
     inside = _surfaced(trained, verdict.winner)
-    sound = np.where(verdict.collapsed, np.nan, full)
+    alone = suspected(verdict, trained.seeds) & known
+    sound = np.where(verdict.collapsed | alone[:, None], np.nan, full)
     surface = fit_surface(
         trained.shares[inside], trained.short[inside], sound[inside], ratio=trained.ratio, least=least
     )
@@ -118,13 +126,25 @@ def find(trained: Trained, *, error: float = ERROR, least: float = 0.0, winner: 
     most = np.full(len(out), np.nan)
     most[inside] = surface.reach(place, far)
     most = np.where(np.isnan(most), np.nanmax(most), most)  # no better than the best of those inside
-    over = np.where(unjudged, np.maximum(most, 0), over)
-    tied = np.where(unjudged, most > 0, tied)
+    over = np.where(unjudged | alone, np.maximum(most, 0), over)
+    tied = np.where(unjudged | alone, most > 0, tied)
     expected = np.full(len(out), surface.means.min())
     expected[inside] = surface.means
     return Finding(
         verdict.winner, expected + np.nanmean(verdict.means), over, tied, unjudged, out, surface.agreement, verdict
     )
+
+
+def suspected(verdict: Verdict, trainings: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return whose only training to the end is out of all proportion below those of the others: it may have collapsed,
+    which a second one tells.
+    """
+    left = verdict.means - np.nanmedian(verdict.means)
+    spread = 1.4826 * float(np.nanmedian(np.abs(left)))  # the standard deviation of a normal distribution
+    deviation = np.maximum(spread, verdict.noise)  # nan, which nothing is below, where the noise is not known
+    several = np.count_nonzero(~np.isnan(left)) >= ENOUGH
+    found: NDArray[np.bool_] = several & (trainings == 1) & (np.nan_to_num(left) < -ALONE * deviation)
+    return found
 
 
 def together(looks: Sequence[Finding]) -> Finding:

@@ -29,14 +29,22 @@ if TYPE_CHECKING:
 ERROR = 0.05
 """How often a single look may err."""
 
-COLLAPSED = 10.0
-"""Robust standard deviations below candidate + seed from which on a training counts as collapsed."""
+COLLAPSED = 5.0
+"""Standard deviations below candidate + seed from which on a training counts as collapsed."""
 
-TELLING = 12
-"""Residuals from which on their robust standard deviation is trusted: with six it is a lottery."""
+HARDLY_KNOWN = 4.0
+"""Degrees of freedom with which the deviation is known so badly that it takes twice as many."""
 
-FEWEST = 3
-"""Trainings of a candidate from which on one of them can be told to have collapsed."""
+TELLING = 3
+"""Degrees of freedom beside collapsed trainings from which on they tell the deviation, and trainings of a seed from
+which on they tell its effect."""
+
+FEWEST = 2
+"""Trainings of a candidate from which on one of them can be told to have collapsed: none comes out far too well by
+chance, so that of two it is the lower one."""
+
+MOST_COLLAPSED = 1 / 3
+"""The largest part of the degrees of freedom that may have collapsed."""
 
 AGREEING = 3
 """Degrees of freedom below which trainings that agree exactly may agree by chance."""
@@ -107,25 +115,38 @@ def judge(
 
 
 def collapsed(table: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return which trainings are out of all proportion below the others of their candidate and seed."""
-    left = table - _row_medians(table)[:, None]
-    left = left - _row_medians(left.T)
-    trainings = (~np.isnan(table)).sum(axis=1)
-    sizes = np.abs(left[trainings > 1])
-    sizes = sizes[sizes > 0]  # neither nan, nor the trainings that are medians themselves
-    if len(sizes) < TELLING:
+    """Return which trainings are out of all proportion below the others of their candidate and seed.
+
+    Two that collapsed would hide each other in a common deviation. So as many of the lowest residuals count as may be,
+    by the deviation of those above them (Rosner 1983).
+    """
+    known = ~np.isnan(table)
+    left = table - _upper_medians(table)[:, None]
+    left = left - np.where(known.sum(axis=0) >= TELLING, _upper_medians(left.T), 0.0)
+    trainings = known.sum(axis=1)
+    several = trainings >= FEWEST
+    ordered = np.sort(left[known & several[:, None]])
+    freedom = min(int((trainings[several] - 1).sum()), int(np.count_nonzero(ordered)))
+    lowest = np.arange(1, int(freedom * MOST_COLLAPSED) + 1)
+    lowest = lowest[freedom - lowest >= TELLING]
+    rest = freedom - lowest
+    squares = np.cumsum(ordered[::-1] ** 2)[::-1]  # of each residual and those above it
+    deviations = np.sqrt(squares[lowest] / rest)
+    far = np.flatnonzero(ordered[lowest - 1] < -COLLAPSED * (1 + HARDLY_KNOWN / rest) * deviations)
+    if not len(far):
         return np.zeros(table.shape, dtype=bool)
-    deviation = 1.4826 * float(np.median(sizes))  # the standard deviation of a normal distribution
-    found: NDArray[np.bool_] = (np.nan_to_num(left) < -COLLAPSED * deviation) & (trainings >= FEWEST)[:, None]
+    found: NDArray[np.bool_] = several[:, None] & (left <= ordered[far[-1]])
     return found
 
 
-def _row_medians(table: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the median of what is known in each row; nan where nothing is."""
+def _upper_medians(table: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the median of what is known in each row, the higher one of two in the middle; nan where nothing is.
+
+    Of two trainings one that collapsed does not draw it down.
+    """
     ordered, known = np.sort(table, axis=1), (~np.isnan(table)).sum(axis=1)  # nan comes last
-    middle = np.stack([np.maximum(known - 1, 0) // 2, known // 2], axis=1)
-    middle = np.minimum(middle, table.shape[1] - 1)
-    medians: NDArray[np.float64] = np.take_along_axis(ordered, middle, axis=1).mean(axis=1)
+    middle = np.minimum(known // 2, table.shape[1] - 1)
+    medians: NDArray[np.float64] = np.take_along_axis(ordered, middle[:, None], axis=1)[:, 0]
     return medians
 
 

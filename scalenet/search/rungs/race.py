@@ -4,7 +4,8 @@ The bound (see `answer.finding`) says by how much any candidate may be better th
 one that may narrow it most: another seed of the rival that may be better by most, or of the winner where the rival has
 as many seeds already. This puts trainings where the answer is open, and comes back to candidates that a short training
 misjudged. Where short trainings may say little of long ones, and few candidates are left that only those speak of,
-each of these is trained to the end once: none is left out for a short training that may mislead.
+each of these is trained to the end once: none is left out for a short training that may mislead. A candidate's
+only training to the end that may have collapsed is followed by another at once.
 
 Trainings are chosen in rounds of so many at a time, one after the other: those chosen before are taken to come out as
 expected. A round follows from the rounds before it alone, whoever finishes first and whoever dies. The race ends at its
@@ -22,7 +23,7 @@ from pydantic import Field
 
 from scalenet.arch.options import Positive
 from scalenet.arch.records import Record
-from scalenet.search.answer.finding import Trained, find
+from scalenet.search.answer.finding import Trained, find, suspected
 from scalenet.search.answer.surface import fit_surface
 
 if TYPE_CHECKING:
@@ -218,7 +219,7 @@ def _raced(race: Race, trained: Trained) -> list[Training]:
     chosen: list[Training] = []
     for place in range(race.at_a_time):
         finding = finding_of(race, trained)
-        training = _doubted(trained, finding)
+        training = _suspected(race, trained, finding) or _doubted(trained, finding)
         if training is None:
             if place == 0 and finding.bound <= race.within:
                 break
@@ -233,6 +234,12 @@ def _raced(race: Race, trained: Trained) -> list[Training]:
 def finding_of(race: Race, trained: Trained) -> Finding:
     """Return what the trainings of a race say, of which one at least went to the end."""
     return find(trained, error=ERROR, least=race.least)
+
+
+def _suspected(race: Race, trained: Trained, finding: Finding) -> Training | None:
+    """Return a second training to the end of a candidate whose only one may have collapsed: that one says nothing."""
+    alone = np.flatnonzero(suspected(finding.verdict, trained.seeds))
+    return _another(race, trained, int(alone[0])) if len(alone) else None
 
 
 def _doubted(trained: Trained, finding: Finding) -> Training | None:
@@ -254,7 +261,11 @@ def _widening(race: Race, trained: Trained, finding: Finding) -> Training | None
     rival = int(np.argmax(over))
     if over[rival] <= 0:
         return None
-    candidate = rival if seeds[rival] <= seeds[winner] else winner
+    return _another(race, trained, rival if seeds[rival] <= seeds[winner] else winner)
+
+
+def _another(race: Race, trained: Trained, candidate: int) -> Training | None:
+    """Return the next training to the end of a candidate, None where its seeds have run out."""
     untried = np.flatnonzero(np.isnan(trained.full[candidate, : race.most]))
     return Training(candidate, int(untried[0]), True) if len(untried) else None
 

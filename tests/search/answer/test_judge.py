@@ -140,7 +140,22 @@ def test_collapsed_trainings_are_left_out_and_told():
     assert np.argwhere(verdict.collapsed).tolist() == [[5, 2]]
     assert verdict.winner == 5
     assert verdict.bound < 2 * sound.bound
-    assert not judge(table[:, :2]).collapsed.any(), "of two trainings nobody knows which one is right"
+    assert np.argwhere(judge(table[:, 1:3]).collapsed).tolist() == [[5, 1]], "of two trainings it is the lower one"
+    assert not judge(table[:, 2:3]).collapsed.any(), "a candidate's only training has nothing to be compared with"
+
+
+def test_collapsed_trainings_do_not_hide_each_other():
+    table = drawn(np.zeros(6), 1.0, 3)
+    table[[0, 1, 2], [0, 1, 2]] -= 20
+    table[3:, 2] = np.nan
+    assert np.argwhere(collapsed(table)).tolist() == [[0, 0], [1, 1], [2, 2]]
+
+
+def test_steps_of_one_held_out_image_are_no_collapse():
+    table = np.full((6, 4), 0.75)
+    table[2, 1] -= 1 / 24
+    table[4, 0] -= 2 / 24
+    assert not collapsed(table).any()
 
 
 def test_few_alarms_where_nothing_collapsed():

@@ -184,6 +184,22 @@ def test_a_candidate_of_which_a_training_failed_gets_no_further_and_ties_without
     assert not finding.unjudged[best]
 
 
+def test_an_only_training_that_collapsed_says_nothing_and_another_one_follows_at_once():
+    truth = Truth(1)
+    trained = run(raced(cap=16, most=SEEDS), untrained(), truth)
+    sound = finding_of(raced(cap=16), trained)
+    unlucky = int(np.flatnonzero((trained.seeds == 1) & (sound.over > 0))[0])
+    trained.full[unlucky, 0] -= 40
+    finding = finding_of(raced(cap=16), trained)
+    assert finding.over[unlucky] > 0
+    assert finding.bound < 2 * sound.bound
+
+    chosen = next_round(raced(cap=17, most=SEEDS, within=10.0), trained)
+    assert chosen == (Training(unlucky, 1, True),)
+    verdict = finding_of(raced(cap=17), with_result(trained, chosen[0], truth(chosen[0]))).verdict
+    assert np.argwhere(verdict.collapsed).tolist() == [[unlucky, 0]]
+
+
 def test_where_all_but_one_failed_it_wins_and_where_all_did_nobody_is_trained():
     def only(training):
         return 0.5 if training.candidate == 4 else None
