@@ -16,6 +16,11 @@ Prints Markdown for docs/search.md, and the seeds it drew from:
 - again: rank correlation of the two searches of a pair; alike: how often each has the other's winner among its ties;
 - misled: how often a race says that short trainings say little of long ones, and in brackets how often its bound held
   then.
+
+The oracle knows what candidates are worth and how noisy they are, and allots as many trainings to the end as the race
+has, one at least to each candidate, so that the bound is least. Its row is that of somebody who knows the noise also
+when he judges; the other one, `judged`, that of the judge, who measures it. It is no limit to those that leave out whom
+short trainings and neighbours bound.
 """
 
 from __future__ import annotations
@@ -34,11 +39,13 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from scalenet.search.answer.finding import Finding, Trained, find
-from scalenet.search.answer.forecast import better_forecast, forecast, training_noise
+from scalenet.search.answer.finding import Finding, Trained, find, row_means
+from scalenet.search.answer.forecast import better_forecast, forecast, training_noise, trainings_of
+from scalenet.search.answer.margins import reach
 from scalenet.search.answer.ranking import agreement, look_error, rank
 from scalenet.search.answer.variances import shrink
 from scalenet.search.rungs.pilot import BUDGET
+from scalenet.search.rungs.race import ERROR as RACE_ERROR
 from scalenet.search.rungs.race import SHARE, Training, finding_of, next_round, race, spent, with_result
 from scalenet.search.rungs.schedule import halving
 
@@ -59,11 +66,15 @@ CAPS = (0.2, 0.35, 0.5, 1.0)
 
 
 class World(Protocol):
-    """A truth to be searched: candidates' shares, what each is worth in points, and trainings of it."""
+    """A truth to be searched: candidates' shares, what each is worth in points, and trainings of it.
+
+    `noise` is the deviation of a full training in points, a row a candidate.
+    """
 
     shares: NDArray[np.float64]
     truth: NDArray[np.float64]
     ratio: float
+    noise: NDArray[np.float64]
 
     def noise_beforehand(self, random: np.random.Generator) -> float:
         """Return what is known of the noise of a full training, in points, after a pilot."""
@@ -171,6 +182,11 @@ class Recorded:
         found = {kind: _parts(own.to_numpy()) for kind, own in table.items()}
         self.truth, self.short = found["full"][0], found["short"][0]
         self.left = np.stack([found["short"][1], found["full"][1]])
+        seeds = self.left.shape[2]
+        self.sizes = np.stack(
+            [np.sqrt(shrink(own.var(axis=1), np.full(len(own), seeds - 1.0)).variances) for own in self.left]
+        )
+        self.noise = self.sizes[1][:, None]
         self.early = rows[(rows.kind == "full") & (rows.epoch == BUDGET)].accuracy.to_numpy()
 
     def noise_beforehand(self, random: np.random.Generator) -> float:
@@ -179,13 +195,9 @@ class Recorded:
 
     def draw(self, random: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return trainings made of candidates' means and residuals of any candidate, scaled to those of its own."""
-        seeds = self.left.shape[2]
-        sizes = np.stack(
-            [np.sqrt(shrink(own.var(axis=1), np.full(len(own), seeds - 1.0)).variances) for own in self.left]
-        )
         unit = (self.left / self.left.std(axis=2, keepdims=True)).reshape(2, -1)
         picks = random.integers(0, unit.shape[1], (len(self.shares), SEEDS))
-        short, full = (sizes[level, :, None] * unit[level][picks] for level in (0, 1))
+        short, full = (self.sizes[level, :, None] * unit[level][picks] for level in (0, 1))
         return self.short[:, None] + short, self.truth[:, None] + full
 
 
@@ -286,6 +298,49 @@ def raced(
         found = finding.winner, finding.bound, finding.tied, finding.expected
         row = Row(spent(trained) / whole, *found, *expected, finding.misled)
         yield f"{'as shipped: ' * shipped}race, {100 * cap:.0f} %", row
+        if shipped:
+            trainings = int(trainings_of(asked, count) + 1e-9)
+            yield from omniscient(world, full, trainings, f"oracle, {100 * cap:.0f} %")
+
+
+def omniscient(world: World, full: NDArray[np.float64], trainings: int, name: str) -> Iterator[tuple[str, Row]]:
+    """Train each candidate to the end as often as somebody allots who knows truth and noise; judged knowing the noise,
+    and by the judge.
+    """
+    counts = allotted(world.truth, world.noise[:, 0], trainings)
+    trained = _trained(world)
+    for candidate, seeds in enumerate(counts):
+        trained.full[candidate, :seeds] = full[candidate, :seeds]
+    share = trainings / EXHAUSTIVE / len(counts)
+    means, variances = row_means(trained.full), world.noise[:, 0] ** 2 / counts
+    winner = int(means.argmax())
+    margins = math.sqrt(0.5) * reach(len(counts), math.inf, RACE_ERROR) * np.sqrt(np.add.outer(variances, variances))
+    above = means[:, None] - means
+    tied = np.all(above <= margins, axis=0)
+    over = np.where(tied, np.maximum(margins[winner] - above[winner], 0), 0)
+    over[winner] = 0
+    yield name, Row(share, winner, float(over.max()), tied, means, math.nan)
+    finding = find(trained, error=RACE_ERROR)
+    found = finding.winner, finding.bound, finding.tied, finding.expected
+    yield f"{name}, judged", Row(share, *found, math.nan)
+
+
+def allotted(truth: NDArray[np.float64], noise: NDArray[np.float64], trainings: int) -> NDArray[np.int64]:
+    """Return how many trainings each candidate gets so that the best of them is bounded most closely, one at least."""
+    best, distance = int(truth.argmax()), math.sqrt(0.5) * reach(len(truth), math.inf, RACE_ERROR)
+    found, least = np.ones(len(truth), dtype=np.int64), math.inf
+    for own in range(1, trainings - len(truth) + 2):
+        counts = np.ones(len(truth), dtype=np.int64)
+        counts[best] = own
+        while True:
+            over = distance * np.sqrt(noise[best] ** 2 / own + noise**2 / counts) - (truth[best] - truth)
+            over[best] = 0
+            if counts.sum() == trainings:
+                break
+            counts[over.argmax()] += 1
+        if over.max() < least:
+            found, least = counts, float(over.max())
+    return found
 
 
 def _score(training: Training, short: NDArray[np.float64], full: NDArray[np.float64]) -> float:
@@ -326,13 +381,15 @@ def line(world: str, strategy: str, rows: Sequence[NDArray[np.float64]]) -> str:
     """Return a line of Markdown about the searches of one strategy in one world."""
     trained, regret, bound, held, ties, inside, again, alike, *expected, misled = np.array(rows).T
     right, low, later, later_low = (100 * one.mean() for one in expected)
-    halfway = "" if math.isnan(later) else f"{later:.0f} ({later_low:.0f})"
+    foreseen, halfway = (
+        "" if math.isnan(one) else f"{one:.0f} ({too_low:.0f})" for one, too_low in ((right, low), (later, later_low))
+    )
     correlation = math.nan if np.isnan(again).all() else np.nanmean(again)
     cells = (
         *(world, strategy, f"{100 * trained.mean():.0f} %"),
         f"{regret.mean():.2f} / {np.quantile(regret, 0.95):.2f}",
         *(f"{bound.mean():.2f}", f"{100 * held.mean():.1f}", f"{ties.mean():.1f}", f"{100 * inside.mean():.1f}"),
-        *(f"{correlation:.2f}", f"{100 * alike.mean():.0f}", f"{right:.0f} ({low:.0f})", halfway),
+        *(f"{correlation:.2f}", f"{100 * alike.mean():.0f}", foreseen, halfway),
         _where(misled, held),
     )
     return f"| {' | '.join(cells)} |"
