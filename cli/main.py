@@ -109,6 +109,7 @@ def main() -> None:
     lost = streams.lost()
     if lost is not None:
         note(f"scalenet: stdout cannot be written: {lost}")
+    gc.freeze()  # nor is anything found in a last look for cycles, which takes seconds once torch is loaded
     sys.exit(code or (0 if lost is None else FAILED))
 
 

@@ -7,9 +7,9 @@ import os
 import signal
 import time
 from contextlib import contextmanager, suppress
-from multiprocessing import resource_tracker
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import wait
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scalenet.arch.errors import RunError
 from scalenet.arch.interpreters import off_the_path, without_main
@@ -97,6 +97,7 @@ class _Crew:
         modules = {type(task.evaluator).__module__ for task in tasks}
         ours = sorted(name for name in modules if name.startswith("scalenet."))
         _CONTEXT.set_forkserver_preload([be_worker.__module__, *ours])
+        _load_server()
         for task in tasks:
             with _unheard():
                 self.workers.append(_Worker(task))
@@ -172,6 +173,24 @@ class _Worker:
                 message, hint = self.errors.recv()
                 raise RunError(message, hint=hint)
         return self.process.exitcode == 0
+
+
+def _load_server() -> None:
+    """Start the server that workers are forked from, and wait until it has loaded what they need.
+
+    That takes seconds, and Ctrl-C does not wait for it: nothing is lost yet, and a server started in here is ended.
+    """
+    server: Any = forkserver._forkserver  # Python tells nobody else its number
+    before = server._forkserver_pid
+    try:
+        with off_the_path(), without_main():
+            with _unheard():
+                server.ensure_running()
+            _CONTEXT.Process(target=os.getpid).start()
+    except BaseException:
+        if (started := server._forkserver_pid) not in (None, before):
+            os.kill(started, signal.SIGKILL)
+        raise
 
 
 @contextmanager

@@ -22,7 +22,7 @@ import commands
 import pytest
 import yaml
 from commands import SCALENET
-from interruption import workers
+from interruption import servers, workers
 
 from scalenet.arch.config import load_config
 from scalenet.arch.errors import RunError
@@ -417,6 +417,22 @@ def test_what_is_started_for_workers_is_out_of_the_reach_of_ctrl_c(monkeypatch):
     tracker._stop()
     assert signal.SIGINT in held
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+def test_ctrl_c_does_not_wait_for_what_workers_load_and_ends_their_server(tmp_path):
+    (tmp_path / "endless.py").write_text("import time\ntime.sleep(600)\n")
+    program = "from scalenet.search.queue import crew\ncrew._CONTEXT.set_forkserver_preload(['endless'])\n"
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    process = commands.start([sys.executable, "-c", f"{program}crew._load_server()"], env=environment)
+    while not (started := servers(process.pid)):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    deadline = time.monotonic() + 60
+    while running(str(started[0])):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("url", ["sqlite"], indirect=True)
