@@ -9,7 +9,7 @@ import time
 from contextlib import contextmanager, suppress
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import wait
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scalenet.arch.errors import RunError
 from scalenet.arch.interpreters import off_the_path, without_main
@@ -178,19 +178,12 @@ class _Worker:
 def _load_server() -> None:
     """Start the server that workers are forked from, and wait until it has loaded what they need.
 
-    That takes seconds, and Ctrl-C does not wait for it: nothing is lost yet, and a server started in here is ended.
+    That takes seconds, and Ctrl-C does not wait for it: nothing is lost yet, and the server ends once it has loaded.
     """
-    server: Any = forkserver._forkserver  # Python tells nobody else its number
-    before = server._forkserver_pid
-    try:
-        with off_the_path(), without_main():
-            with _unheard():
-                server.ensure_running()
-            _CONTEXT.Process(target=os.getpid).start()
-    except BaseException:
-        if (started := server._forkserver_pid) not in (None, before):
-            os.kill(started, signal.SIGKILL)
-        raise
+    with off_the_path(), without_main():
+        with _unheard():
+            forkserver.ensure_running()
+        _CONTEXT.Process(target=os.getpid).start()
 
 
 @contextmanager
