@@ -160,13 +160,13 @@ def _kept(search: Search | BaselineSearch) -> dict[str, list[str]]:
 
 def emit_baseline(search: BaselineSearch, *, json: bool) -> None:
     """Write the members trained to the end, or all as JSON, and say what was found."""
-    from scalenet.search.baseline.status import COLUMNS
+    from scalenet.search.baseline.status import shown
 
     outcome = search.outcome()
     if json:
         emit_json({**outcome.data(), **_kept(search)})
     else:
-        rows = [{column: row[column] for column in COLUMNS} for row in outcome.ranked() if row["seeds"]]
+        rows = [shown(row) for row in outcome.ranked() if row["seeds"]]
         emit(rows, caption=f"FLOPs: {CONVENTION}; reward: accuracy × (FLOPs / target)^-0.07", formats=FORMATS)
     for line in search.sentences():
         note(line)

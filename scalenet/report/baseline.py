@@ -12,6 +12,7 @@ from scalenet.arch.files import write_bytes, write_text
 from scalenet.arch.words import count, percentage, seconds_text
 from scalenet.report.figures import INK, MARKS, MUTED, Plot, figure, legend, style, svg
 from scalenet.report.page import card, page
+from scalenet.search.baseline.status import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,20 +21,6 @@ if TYPE_CHECKING:
     from scalenet.search.baseline.outcome import BaselineOutcome
 
 _KINDS = {"random": "other", "evolution": "tie", "predictor": "best"}
-_COLUMNS = (
-    "name",
-    "by",
-    "training",
-    "flops",
-    "params",
-    "latency",
-    "short",
-    "accuracy",
-    "seeds",
-    "reward",
-    "over",
-    "tied",
-)
 
 
 def write_baseline_report(outcome: BaselineOutcome, folder: Path) -> Path:
@@ -103,12 +90,11 @@ def expected_best(
 
 def _members(outcome: BaselineOutcome) -> str:
     """Return the table of members, the best first."""
-    rows = outcome.ranked()
-    columns = [name for name in _COLUMNS if name in rows[0]] if rows else _COLUMNS
-    head = "".join(f"<th>{escape(name)}</th>" for name in columns)
+    rows = [shown(row) for row in outcome.ranked()]
+    head = "".join(f"<th>{escape(name)}</th>" for name in (rows[0] if rows else ()))
     body = []
     for row in rows:
-        cells = "".join(f"<td>{escape(_text(name, row[name]))}</td>" for name in columns)
+        cells = "".join(f"<td>{escape(_text(name, value))}</td>" for name, value in row.items())
         body.append(f"<tr>{cells}</tr>\n")
     return f'<table class="numbers">\n<thead><tr>{head}</tr></thead>\n<tbody>\n{"".join(body)}</tbody>\n</table>\n'
 

@@ -11,15 +11,18 @@ from scalenet.search.progress import Counted, Ended, at_work, time_left
 from scalenet.search.queue.pace import Pace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from scalenet.search.baseline.hunting import BaselineSearch
     from scalenet.search.baseline.outcome import BaselineOutcome
     from scalenet.search.queue.board import Board
     from scalenet.search.queue.jobs import View
 
-COLUMNS = ("name", "by", "training", "flops", "params", "short", "accuracy", "seeds", "reward", "over", "tied")
-"""What tables for people show of a member."""
+COLUMNS = (
+    *("name", "by", "training", "flops", "params", "latency"),
+    *("short", "accuracy", "seeds", "reward", "over", "tied"),
+)
+"""What tables for people show of a member, a latency where there is a table of them."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ class BaselineStatus(Counted):
 
     def rows(self, most: int | None = None) -> list[dict[str, Any]]:
         """Return a row a member for so many of them, those trained to the end first, the best first."""
-        return [{column: row[column] for column in COLUMNS} for row in self.outcome.ranked()[:most]]
+        return [shown(row) for row in self.outcome.ranked()[:most]]
 
     def data(self) -> dict[str, Any]:
         """Return it as JSON has it."""
@@ -93,3 +96,8 @@ class Watch:
         if self.ended.tell(view) and self.pace.is_due:
             with self.pace.timed():
                 self.search.write_tables(self.search.outcome(view))
+
+
+def shown(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what tables for people show of a member's row."""
+    return {column: row[column] for column in COLUMNS if column in row}
