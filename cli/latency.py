@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from scalenet.checks.targets import Target as ModuleTarget
     from scalenet.costs.latency import Latency, Setup
 
-DOUBTFUL = 0.15
-"""How far whole networks may be off their table before another measurement is worth it, as a fraction."""
-
 _space = partial(typer.Option, rich_help_panel="A space")
 
 
@@ -65,12 +62,13 @@ def latency(
     scalenet latency efficientnet_b0 efficientnet_b1
     scalenet latency --space mnasnet --resolution 64 --classes 10 -o latencies.yaml
     """
+    how: dict[str, Any] = {"device": device, "batch": batch, "dtype": dtype, "threads": threads}
+    how |= {"channels_last": channels_last}
+    how |= {name: value for name, value in (("runs", runs), ("warmup", warmup)) if value is not None}
     if space is not None:
         if targets or inputs or compiled:
             raise ScalenetError("--space measures the blocks of a space, as they are", hint="leave out the rest")
-        how = {"device": device, "batch": batch, "dtype": dtype, "threads": threads, "channels_last": channels_last}
-        times_given = {name: value for name, value in (("runs", runs), ("warmup", warmup)) if value is not None}
-        _emit_space(space, resolution, classes, output, how | times_given, json=json)
+        _emit_space(space, resolution, classes, output, how, json=json)
         return
     if not targets:
         raise ScalenetError("no network was named", hint="scalenet latency efficientnet_b0, or --space mnasnet")
@@ -85,9 +83,9 @@ def latency(
     names = [network.name for network in found]
     from scalenet.costs.latency import Setup, latencies
 
-    setup = Setup(device, batch, dtype, threads, runs or 20, warmup or 3, channels_last, compiled)
+    setup = Setup(**how, compiled=compiled)
     with progress(auto_refresh=False) as bar:
-        task = bar.add_task("measuring", total=runs)
+        task = bar.add_task("measuring", total=setup.runs)
         bar.refresh()
         measured = latencies(networks, setup, progress=lambda: bar.update(task, advance=1, refresh=True))
     rows = [_row(name, each, measured[0]) for name, each in zip(names, measured, strict=True)]
@@ -121,7 +119,7 @@ def _emit_space(
         return
     table.save(output)
     note(f"{output}: {table}")
-    if table.error > DOUBTFUL:
+    if table.doubtful:
         note("that is much: measure again while the machine does nothing else")
 
 

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+DOUBTFUL = 0.15
+"""How far whole networks may be off their table before another measurement is worth it, as a fraction."""
+
 Nanoseconds: TypeAlias = Annotated[tuple[Positive, ...], BeforeValidator(as_tuple)]
 
 
@@ -86,6 +89,11 @@ class Latencies(Record):
     def both_ends(self) -> NDArray[np.int64]:
         """What stem and head take together in nanoseconds, [widths of the last stage]."""
         return np.rint(self.ratio * np.array(self.ends, dtype=float)).astype(np.int64)
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether it is worth measuring again, while the machine does nothing else."""
+        return self.error > DOUBTFUL
 
     def __str__(self) -> str:
         how = f"{self.threads} threads, " * (self.device == "cpu")

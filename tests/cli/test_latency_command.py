@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -36,6 +37,15 @@ def test_json_holds_how_it_was_measured(scalenet):
         "channels_last": True,
         "compiled": False,
     }
+
+
+@pytest.mark.parametrize(("words", "runs"), [([], 20), (["--runs", "2"], 2)])
+def test_the_bar_is_as_long_as_there_are_runs(scalenet, monkeypatch, words, runs):
+    bar = MagicMock()
+    bar.return_value.__enter__.return_value = bar
+    monkeypatch.setattr("scalenet_cli.latency.progress", bar)
+    scalenet("latency", "small_resnet", "--resolution", 16, *words)
+    assert bar.add_task.call_args.kwargs["total"] == bar.update.call_count == runs
 
 
 @pytest.mark.parametrize(
