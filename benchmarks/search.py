@@ -40,19 +40,22 @@ import pandas as pd
 import yaml
 
 from scalenet.search.answer.finding import Finding, Trained, find, row_means
-from scalenet.search.answer.forecast import better_forecast, forecast, training_noise, trainings_of
+from scalenet.search.answer.forecast import better_forecast, forecast, trainings_of
 from scalenet.search.answer.margins import reach
+from scalenet.search.answer.noise import training_noise
 from scalenet.search.answer.ranking import agreement, look_error, rank
 from scalenet.search.answer.variances import shrink
-from scalenet.search.rungs.pilot import BUDGET
+from scalenet.search.rungs.pilot import epochs_of
 from scalenet.search.rungs.race import ERROR as RACE_ERROR
-from scalenet.search.rungs.race import SHARE, Training, finding_of, next_round, race, spent, with_result
+from scalenet.search.rungs.race import SHARE, Training, finding_of, next_round, race, run, spent, with_result
 from scalenet.search.rungs.schedule import halving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
+
+    from scalenet.search.rungs.race import Race
 
 TABLES = Path(__file__).parent / "tables"
 COLUMNS = (
@@ -80,6 +83,10 @@ class World(Protocol):
         """Return what is known of the noise of a full training, in points, after a pilot."""
         ...
 
+    def foreseen(self, beforehand: float) -> float:
+        """Return what the judge takes it to be before it is measured, which follows from it for simulated truths."""
+        ...
+
     def draw(self, random: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return tables (candidates × SEEDS) of short and of full trainings."""
         ...
@@ -98,8 +105,9 @@ class Simulation:
     their truths at a tenth of the budget correlate with those at the full one.
 
     The noise of the best is `best_noise` times that of the others, of the form of a t with `tail` degrees of freedom;
-    a share `collapse` of the trainings loses 15 points on the way. Candidates that are `equal` differ by nothing. They
-    are on a triangle of so many `divisions`, or those of quarters that are in the grid `small`.
+    a share `collapse` of the trainings loses 15 points on the way. Noise is `surprising` times what is foreseen.
+    Candidates that are `equal` differ by nothing. They are on a triangle of so many `divisions`, or those of quarters
+    that are in the grid `small`.
     """
 
     spread: float = 1.5
@@ -109,6 +117,7 @@ class Simulation:
     best_noise: float = 1.0
     tail: float | None = None
     collapse: float = 0.0
+    surprising: float = 1.0
     equal: bool = False
     seed_effect: float = 0.3
     divisions: int = 4
@@ -135,7 +144,11 @@ class Simulated:
 
     def noise_beforehand(self, random: np.random.Generator) -> float:
         """Return the noise, off by about as much as what is foreseen on recorded tables."""
-        return self.how.noise * math.exp(OFF * random.normal())
+        return self.how.noise / self.how.surprising * math.exp(OFF * random.normal())
+
+    def foreseen(self, beforehand: float) -> float:
+        """Return what was known beforehand."""
+        return beforehand
 
     def draw(self, random: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return accuracy = candidate + seed + noise; a long training's noise is a little like its short one's."""
@@ -187,11 +200,16 @@ class Recorded:
             [np.sqrt(shrink(own.var(axis=1), np.full(len(own), seeds - 1.0)).variances) for own in self.left]
         )
         self.noise = self.sizes[1][:, None]
-        self.early = rows[(rows.kind == "full") & (rows.epoch == BUDGET)].accuracy.to_numpy()
+        pilot = epochs_of(int(epochs["full"]))
+        self.early = rows[(rows.kind == "full") & (rows.epoch == pilot)].accuracy.to_numpy()
 
     def noise_beforehand(self, random: np.random.Generator) -> float:
         """Return it by the number of held-out images, at the accuracy of a training after as long as a pilot's."""
         return 100 * training_noise(self.held_out, float(random.choice(self.early)))
+
+    def foreseen(self, beforehand: float) -> float:  # noqa: ARG002 - as simulated
+        """Return it by the number of held-out images, at the accuracy of the trainings to the end."""
+        return 100 * training_noise(self.held_out, float(self.truth.mean()) / 100)
 
     def draw(self, random: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return trainings made of candidates' means and residuals of any candidate, scaled to those of its own."""
@@ -241,11 +259,12 @@ def searches(world: World, random: np.random.Generator, at_a_time: int) -> Itera
     for seeds in (2, 3, EXHAUSTIVE, 8):
         yield f"exhaustive, {seeds} seeds", exhaustive(world, full, seeds, noise)
     yield from raced(world, short, full, noise, at_a_time)
+    yield blind(world, short, full, noise, at_a_time)
 
 
 def exhaustive(world: World, full: NDArray[np.float64], seeds: int, noise: float) -> Row:
     """Train all candidates to the end with so many seeds."""
-    trained = _trained(world)
+    trained = _trained(world, noise)
     trained.full[:, :seeds] = full[:, :seeds]
     finding = find(trained, error=look_error(0))
     count = len(world.shares)
@@ -258,7 +277,7 @@ def halved(world: World, short: NDArray[np.float64], full: NDArray[np.float64], 
     budget, count = round(1 / world.ratio), len(world.shares)
     schedule = halving(count, seeds=range(EXHAUSTIVE), budget=budget, factor=budget)
     first, last = schedule.rungs
-    trained = _trained(world)
+    trained = _trained(world, noise)
     few = len(first.seeds)
     trained.short[:, :few] = short[:, :few]
     kept = np.argsort(-short[:, :few].mean(axis=1), kind="stable")[: last.keep]
@@ -279,16 +298,15 @@ def raced(
     world: World, short: NDArray[np.float64], full: NDArray[np.float64], noise: float, at_a_time: int
 ) -> Iterator[tuple[str, Row]]:
     """Race to each cap; a race to a larger one goes on from there."""
-    trained, count, budget = _trained(world), len(world.shares), round(10 / world.ratio)
+    trained, count = _trained(world, noise), len(world.shares)
     whole, seen = EXHAUSTIVE * count, list[tuple[int, Finding]]()
     for cap in CAPS:
-        own = {"budget": budget, "seeds": EXHAUSTIVE, "at_a_time": at_a_time, "most": SEEDS}
-        asked = race(count, share=None if cap == SHARE else cap, **own)
+        asked = _race(world, cap, at_a_time)
         while wanted := next_round(asked, trained):
             for training in wanted:
                 trained = with_result(trained, training, _score(training, short, full))
             if trained.seeds.any():
-                known = finding_of(asked, trained)
+                known = finding_of(trained)
                 seen.append((int(trained.seeds.sum()), known))
         ends, finding = seen[-1]
         early, then = next(one for one in seen if one[0] >= ends / 2)
@@ -300,15 +318,35 @@ def raced(
         yield f"{'as shipped: ' * shipped}race, {100 * cap:.0f} %", row
         if shipped:
             trainings = int(trainings_of(asked, count) + 1e-9)
-            yield from omniscient(world, full, trainings, f"oracle, {100 * cap:.0f} %")
+            yield from omniscient(world, full, trainings, noise, f"oracle, {100 * cap:.0f} %")
 
 
-def omniscient(world: World, full: NDArray[np.float64], trainings: int, name: str) -> Iterator[tuple[str, Row]]:
+def blind(
+    world: World, short: NDArray[np.float64], full: NDArray[np.float64], noise: float, at_a_time: int
+) -> tuple[str, Row]:
+    """Race to the usual cap where nothing says beforehand how noisy trainings are."""
+    asked = _race(world, SHARE, at_a_time)
+    trained = run(asked, replace(_trained(world, noise), foreseen=None), lambda one: _score(one, short, full))
+    finding = finding_of(trained)
+    found = finding.winner, finding.bound, finding.tied, finding.expected
+    share = spent(trained) / EXHAUSTIVE / len(world.shares)
+    return f"race, {100 * SHARE:.0f} %, noise unknown", Row(share, *found, math.nan, math.nan, finding.misled)
+
+
+def _race(world: World, cap: float, at_a_time: int) -> Race:
+    """Return the product's race to a share of all trainings; to the usual one where it is that."""
+    budget, share = round(10 / world.ratio), None if cap == SHARE else cap
+    return race(len(world.shares), budget=budget, seeds=EXHAUSTIVE, share=share, at_a_time=at_a_time, most=SEEDS)
+
+
+def omniscient(
+    world: World, full: NDArray[np.float64], trainings: int, noise: float, name: str
+) -> Iterator[tuple[str, Row]]:
     """Train each candidate to the end as often as somebody allots who knows truth and noise; judged knowing the noise,
     and by the judge.
     """
     counts = allotted(world.truth, world.noise[:, 0], trainings)
-    trained = _trained(world)
+    trained = _trained(world, noise)
     for candidate, seeds in enumerate(counts):
         trained.full[candidate, :seeds] = full[candidate, :seeds]
     share = trainings / EXHAUSTIVE / len(counts)
@@ -347,9 +385,10 @@ def _score(training: Training, short: NDArray[np.float64], full: NDArray[np.floa
     return float((full if training.full else short)[training.candidate, training.seed])
 
 
-def _trained(world: World) -> Trained:
+def _trained(world: World, noise: float) -> Trained:
     nothing = np.full((len(world.shares), SEEDS), np.nan)
-    return Trained(world.shares, nothing.copy(), nothing, world.ratio, np.zeros(len(nothing), dtype=bool))
+    out = np.zeros(len(nothing), dtype=bool)
+    return Trained(world.shares, nothing.copy(), nothing, world.ratio, out, foreseen=world.foreseen(noise))
 
 
 def pair(make: Callable[..., World], at_a_time: int, seed: int) -> list[tuple[str, NDArray[np.float64]]]:
@@ -425,6 +464,8 @@ def worlds() -> dict[str, Callable[..., World]]:
         "short and long have nothing in common, as in the grid `small`": replace(apart, small=True),
         "noise = spread": replace(plain, noise=1.5),
         "noise = 2 × spread": replace(plain, noise=3.0),
+        "noise half of what is foreseen": replace(plain, surprising=0.5),
+        "noise twice what is foreseen": replace(plain, surprising=2.0),
         "best 2 × noisier": replace(plain, best_noise=2.0),
         "best 4 × noisier": replace(plain, best_noise=4.0),
         "heavy tails": replace(plain, tail=3.0),

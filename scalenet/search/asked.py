@@ -12,7 +12,6 @@ from scalenet.arch.factory import Factory
 from scalenet.arch.quantities import parse_amounts
 from scalenet.arch.words import duration, number, seconds_text
 from scalenet.costs.network import cost
-from scalenet.search.answer.noise import rounding_noise
 from scalenet.search.answer.sentences import fold_sentence, pilot_sentence, unequal
 from scalenet.search.answer.trainings import cost_spread
 from scalenet.search.evaluators import Table, the_evaluator
@@ -121,11 +120,11 @@ class Asked(Setting):
         )
 
     def _schedule_of(self, images: Images | None) -> Schedule | Race:
-        """Return the schedule on these images, none of which is worth less than one in a race."""
+        """Return the schedule on these images, which say how noisy the trainings of a race are."""
         schedule = self.schedule()
         if images is None or isinstance(schedule, Schedule):
             return schedule
-        return schedule.changed(least=rounding_noise(1 / images.validation))
+        return schedule.changed(held_out=images.validation)
 
     def lines(self) -> Iterator[str]:
         """Yield what lies in the folder of images, how many candidates there are, and where the other points went."""

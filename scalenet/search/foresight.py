@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scalenet.search.answer.forecast import LIKELY, forecast, training_noise
+from scalenet.search.answer.forecast import LIKELY, forecast
+from scalenet.search.answer.noise import training_noise
 from scalenet.search.answer.sentences import blunt_sentence, forecast_sentence
 
 if TYPE_CHECKING:

@@ -141,7 +141,7 @@ class Study:
         """End a race with what is trained: what runs and waits is dropped."""
         race = self.plan.schedule
         assert isinstance(race, Race)
-        cap = spent(tabled(shares_of(self.facts), race, view.scores))
+        cap = spent(tabled(shares_of(self.facts), race, view.scores, race.held_out))
         self.plan = self.plan.changed(schedule=race.changed(cap=cap))
         self.board.cut(self._aim(), as_data(self.plan))
         write_plan(self.folder, self.plan)

@@ -43,6 +43,7 @@ class Trained:
 
     `shares` has each candidate's shares of depth, width and resolution. `short` and `full` are scores at the two
     budgets, `ratio` is the short one over the full one. Of candidates that are `out` a training diverged or failed.
+    `least` and `foreseen` are the smallest credible noise and the one to expect, as for the judge.
     """
 
     shares: NDArray[np.float64]
@@ -50,6 +51,8 @@ class Trained:
     full: NDArray[np.float64]
     ratio: float
     out: NDArray[np.bool_]
+    least: float = 0.0
+    foreseen: float | None = None
 
     @property
     def seeds(self) -> NDArray[np.int64]:
@@ -59,7 +62,7 @@ class Trained:
 
     def _bytes(self) -> tuple[object, ...]:
         tables = (self.shares, self.short, self.full, self.out)
-        return self.full.shape, self.ratio, *(table.tobytes() for table in tables)
+        return self.full.shape, self.ratio, self.least, self.foreseen, *(table.tobytes() for table in tables)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Trained) and self._bytes() == other._bytes()
@@ -100,15 +103,14 @@ class Finding:
 
 
 @lru_cache(maxsize=4)
-def find(trained: Trained, *, error: float = ERROR, least: float = 0.0, winner: int | None = None) -> Finding:
+def find(trained: Trained, *, error: float = ERROR, winner: int | None = None) -> Finding:
     """Judge candidates by their trainings to the end, of which one at least is finished, and the others by the surface.
 
-    `error`, `least` and `winner` are as for the judge.
+    `error` and `winner` are as for the judge.
     """
     out = trained.out
-    full = np.where(out[:, None], np.nan, trained.full)
-    verdict = _judged(full, error, least, winner)
-    unjudged = ~out & np.isnan(full).all(axis=1)
+    verdict = _judged(trained, error, winner)
+    unjudged = ~out & (trained.seeds == 0)
     over = np.where(out, np.inf, verdict.over)
     tied = out | verdict.tied
     known = ~out & ~np.isnan(trained.short).all(axis=1)
@@ -117,9 +119,9 @@ def find(trained: Trained, *, error: float = ERROR, least: float = 0.0, winner: 
 
     inside = _surfaced(trained, verdict.winner)
     alone = suspected(verdict, trained.seeds) & known
-    sound = np.where(verdict.collapsed | alone[:, None], np.nan, full)
+    sound = np.where(verdict.collapsed | (out | alone)[:, None], np.nan, trained.full)
     surface = fit_surface(
-        trained.shares[inside], trained.short[inside], sound[inside], ratio=trained.ratio, least=least
+        trained.shares[inside], trained.short[inside], sound[inside], ratio=trained.ratio, least=trained.least
     )
     place = int(np.flatnonzero(inside == verdict.winner)[0])
     far = reach(max(2, int((~out).sum())), math.inf, error) / math.sqrt(2)
@@ -161,11 +163,12 @@ def together(looks: Sequence[Finding]) -> Finding:
     return replace(last, over=over, tied=~told)
 
 
-def _judged(full: NDArray[np.float64], error: float, least: float, winner: int | None) -> Verdict:
+def _judged(trained: Trained, error: float, winner: int | None) -> Verdict:
     """Return what the judge says of those with a training; he compares each with each, and they may be few of many."""
+    full = np.where(trained.out[:, None], np.nan, trained.full)
     seen = np.flatnonzero((~np.isnan(full)).any(axis=1))
     place = None if winner is None else int(np.searchsorted(seen, winner))
-    own = judge(full[seen], error=error, least=least, winner=place)
+    own = judge(full[seen], error=error, least=trained.least, foreseen=trained.foreseen, winner=place)
 
     def spread(values: NDArray[Any], nothing: object) -> NDArray[Any]:
         found = np.full((len(full), *values.shape[1:]), nothing, dtype=values.dtype)

@@ -1,8 +1,8 @@
 """What the bound will be at the end, said before anything is trained and, better, after every round.
 
 The bound of a finished search is nearly a multiple of the noise of one training: which one follows from how much is
-trained. The noise is not known beforehand. What is known is how many images are held out: an accuracy p on n of them is
-off by √(p (1 − p) / n), and trainings differ beside that. What is measured later replaces it bit by bit.
+trained. The noise is foreseen from the number of held-out images (see `noise`). What is measured later replaces it bit
+by bit.
 The constants are those of replayed searches (docs/search.md).
 """
 
@@ -13,18 +13,13 @@ from typing import TYPE_CHECKING
 
 from scalenet.search.answer.judge import ERROR
 from scalenet.search.answer.margins import reach
+from scalenet.search.answer.noise import WORTH
 from scalenet.search.rungs.race import FIRST, FIRST_SEEDS, Race
 from scalenet.search.rungs.schedule import LEAST_KEPT
 
 if TYPE_CHECKING:
     from scalenet.search.answer.judge import Verdict
     from scalenet.search.rungs.schedule import Schedule
-
-AS_GOOD_AS = 9000
-"""Held-out images whose noise is that of training itself: more images do not help beyond it."""
-
-UNKNOWN = 0.5
-"""The accuracy at which noise is largest, where no accuracy is known."""
 
 LIKELY = 0.05
 """Differences of accuracy beyond which candidates of equal cost seldom lie: the best and the worst of each recorded
@@ -38,14 +33,6 @@ trainings that it falls with.
 WHOLE, HALVED = 0.85, 9.0
 """The bound where all are trained to the end, relative to the range of equal candidates, and where three are in the
 last rung, both in noises of a mean over its seeds."""
-
-_PRIOR = 4.0  # degrees of freedom that the number of held-out images is worth
-
-
-def training_noise(held_out: int, accuracy: float | None = None) -> float:
-    """Return about the noise of one training's accuracy, by how many images are held out."""
-    p = UNKNOWN if accuracy is None else accuracy
-    return math.sqrt(p * (1 - p) * (1 / held_out + 1 / AS_GOOD_AS))
 
 
 def trainings_of(race: Race, candidates: int, share: float = 1.0) -> float:
@@ -81,7 +68,7 @@ def better_forecast(
     `noise` is what was known beforehand. It counts less with every training whose noise is measured, and the further
     the race is, the more counts the bound as it is. None where nothing is known of either.
     """
-    known = [] if noise is None else [(noise, _PRIOR)]
+    known = [] if noise is None else [(noise, WORTH)]
     if verdict.freedom > 0 and not math.isnan(verdict.noise):
         known.append((verdict.noise, verdict.freedom))
     if not known:

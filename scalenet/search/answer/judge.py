@@ -7,18 +7,21 @@ largest of these is the bound. Both hold together but for the `error`, where nob
 1984: multiple comparisons with the best).
 
 Candidates' noise may differ. Variances are drawn to a common one (see `variances`), and where a candidate's own is
-larger, its 5 % quantile of t counts instead of the common range: the protection from the one noisy candidate.
+larger, its 5 % quantile of t counts instead of the common range: the protection from the one noisy candidate. Few
+trainings may look alike by chance, and then tell candidates apart that are not: where noise is foreseen, it counts as
+the variance of one candidate more.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from scalenet.search.answer.layout import fit
 from scalenet.search.answer.margins import reach
+from scalenet.search.answer.noise import WORTH
 from scalenet.search.answer.variances import Shrunk, noisier, pooled, shrink
 
 if TYPE_CHECKING:
@@ -88,17 +91,23 @@ class Verdict:
 
 
 def judge(
-    table: NDArray[np.float64], *, error: float = ERROR, least: float = 0.0, winner: int | None = None
+    table: NDArray[np.float64],
+    *,
+    error: float = ERROR,
+    least: float = 0.0,
+    foreseen: float | None = None,
+    winner: int | None = None,
 ) -> Verdict:
     """Judge candidates (rows) by their trainings to the end (one a seed, nan where there is none).
 
     At least one training is needed. `least` is the standard deviation below which no noise is credible, such as that of
-    rounding to one held-out image. The winner is the highest mean, or who is given, one with trainings.
+    rounding to one held-out image; `foreseen` is what one training's is expected to be, None where nothing is. The
+    winner is the highest mean, or who is given, one with trainings.
     """
     gone = collapsed(table)
     sound = np.where(gone, np.nan, table)
     plain = fit(sound)
-    noise = _noise(plain, least, float(np.nanmax(np.abs(sound))))
+    noise = _noise(plain, least, foreseen, float(np.nanmax(np.abs(sound))))
     if noise is None:
         means, margin = plain.means, np.full((len(table), len(table)), np.inf)
         off = np.full(len(table), np.inf)
@@ -150,7 +159,7 @@ def _upper_medians(table: NDArray[np.float64]) -> NDArray[np.float64]:
     return medians
 
 
-def _noise(layout: Layout, least: float, size: float) -> Shrunk | None:
+def _noise(layout: Layout, least: float, foreseen: float | None, size: float) -> Shrunk | None:
     """Return the variances of one training; None where the table, with scores up to this `size`, does not tell them."""
     freedom, variances = layout.freedom, layout.variances()
     total = float(freedom.sum())
@@ -161,8 +170,12 @@ def _noise(layout: Layout, least: float, size: float) -> Shrunk | None:
         everywhere = np.ones(len(freedom))
         by_chance = total < AGREEING and not least
         return None if by_chance else Shrunk(least**2 * everywhere, total * everywhere)
-    found = shrink(variances, freedom)
-    return replace(found, variances=np.maximum(found.variances, max(least**2, common / _SPREAD)))
+    if foreseen is None:
+        found = shrink(variances, freedom)
+    else:
+        found = shrink(np.append(variances, foreseen**2), np.append(freedom, WORTH))
+    drawn = np.maximum(found.variances, max(least**2, common / _SPREAD))
+    return Shrunk(drawn[: len(variances)], found.freedom[: len(variances)])
 
 
 def _off(table: NDArray[np.float64], noise: Shrunk) -> NDArray[np.float64]:

@@ -1,4 +1,7 @@
-"""Noise: how far a training's score lies off by chance, measured or from the number of held-out images."""
+"""Noise: how far a training's score lies off by chance, measured or from the number of held-out images.
+
+An accuracy p on n images is off by √(p (1 − p) / n), and trainings differ beside that.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,15 @@ import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+AS_GOOD_AS = 9000
+"""Held-out images whose noise is that of training itself: more images do not help beyond it."""
+
+UNKNOWN = 0.5
+"""The accuracy at which noise is largest, where no accuracy is known."""
+
+WORTH = 4.0
+"""Degrees of freedom that the number of held-out images is worth, as if so many trainings had told it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +57,12 @@ def counting_noise(accuracies: NDArray[np.float64], image: float | None) -> Nois
     """Return the noise that follows from the number of held-out images, each `image` of a score; else inf."""
     mean = float(accuracies.mean())
     return Noise(math.inf if image is None else math.sqrt(mean * (1 - mean) * image), math.inf)
+
+
+def training_noise(held_out: int, accuracy: float | None = None) -> float:
+    """Return about the noise of one training's accuracy, by how many images are held out."""
+    p = UNKNOWN if accuracy is None else accuracy
+    return math.sqrt(p * (1 - p) * (1 / held_out + 1 / AS_GOOD_AS))
 
 
 def rounding_noise(image: float | None) -> float:

@@ -14,9 +14,9 @@ from scalenet.arch.convention import CONVENTION
 from scalenet.arch.errors import RunError
 from scalenet.search.answer.coefficients import Coefficients, Evidence, Piloted, Round, Separation, Tie, Tried
 from scalenet.search.answer.finding import find, together
-from scalenet.search.answer.forecast import better_forecast, forecast, training_noise
+from scalenet.search.answer.forecast import better_forecast, forecast
 from scalenet.search.answer.judged import rank_race, told
-from scalenet.search.answer.noise import rounding_noise
+from scalenet.search.answer.noise import training_noise
 from scalenet.search.answer.ranking import agreement, look_error, rank
 from scalenet.search.answer.trainings import cost_spread, shares_of, tabled
 from scalenet.search.queue.jobs import ENDED, State
@@ -126,10 +126,7 @@ class Outcome:
         judged = ~trained.out & (trained.seeds > 0)
         if not judged.any():
             return None
-        images = self.plan.images
-        factor = max(self.view.aim.factors.values())
-        least = rounding_noise(None if images is None else factor / images.validation)
-        return find(trained, error=look_error(tie_rounds), least=least, winner=winner if judged[winner] else None)
+        return find(trained, error=look_error(tie_rounds), winner=winner if judged[winner] else None)
 
     @property
     def _tie_rounds(self) -> int:
@@ -188,11 +185,10 @@ class Outcome:
     @property
     def _found(self) -> Finding:
         """What a race says so far; RunError where nobody was trained to the end."""
-        race, trained = self.schedule, self._trained
-        assert isinstance(race, Race)
+        trained = self._trained
         if not (trained.seeds[~trained.out] > 0).any():
             raise RunError(self._why_none([1] if trained.out.all() and not self.failed else []))
-        return finding_of(race, trained)
+        return finding_of(trained)
 
     @cached_property
     def _trained(self) -> Trained:
@@ -208,7 +204,8 @@ class Outcome:
     def _tabled(self, keys: Iterable[Key]) -> Trained:
         """Return those of some trainings that are finished."""
         scores = {key: self.view.scores[key] for key in keys if key in self.view.scores}
-        return tabled(shares_of(self.candidates), self.schedule, scores)
+        held_out = None if self.plan.images is None else self.plan.images.validation
+        return tabled(shares_of(self.candidates), self.schedule, scores, held_out)
 
     @cached_property
     def _places(self) -> dict[str, int]:

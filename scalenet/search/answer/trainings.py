@@ -9,6 +9,7 @@ import numpy as np
 
 from scalenet.scaling.rules import doublings
 from scalenet.search.answer.finding import Trained
+from scalenet.search.answer.noise import rounding_noise, training_noise
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,11 +33,12 @@ def tabled(
     shares: Mapping[str, Sequence[float] | NDArray[np.float64]],
     schedule: Schedule | Race,
     scores: Mapping[Key, float | None],
+    held_out: int | None,
 ) -> Trained:
     """Return the finished trainings at a schedule's first and last budget.
 
     A score of None is a training that diverged or failed; its candidate is out. Where the budgets are one there are no
-    short trainings.
+    short trainings. The number of `held_out` images says what noise to expect, at the mean of the trainings to the end.
     """
     places = {name: place for place, name in enumerate(shares)}
     columns = {seed: column for column, seed in enumerate(schedule.seeds)}
@@ -54,7 +56,16 @@ def tabled(
         full=tables[last],
         ratio=1.0 if first == last else (first or 1) / (last or 1),
         out=out,
+        least=0.0 if held_out is None else rounding_noise(1 / held_out),
+        foreseen=None if held_out is None else _foreseen(tables[last], held_out),
     )
+
+
+def _foreseen(full: NDArray[np.float64], held_out: int) -> float | None:
+    """Return the noise to expect of a training to the end; None before the first of them."""
+    known = full[~np.isnan(full)]
+    half = 0.5 / held_out  # an image: no accuracy is sure to be 0 or 1
+    return training_noise(held_out, min(max(float(known.mean()), half), 1 - half)) if len(known) else None
 
 
 def _nothing(candidates: int, seeds: int) -> NDArray[np.float64]:

@@ -14,7 +14,6 @@ from scalenet.arch.errors import ScalenetError
 from scalenet.arch.spec import Architecture
 from scalenet.arch.words import count, duration, number
 from scalenet.costs.network import cost
-from scalenet.search.answer.noise import rounding_noise
 from scalenet.search.baseline.plan import BaselinePlan
 from scalenet.search.evaluators import the_evaluator
 from scalenet.search.keeping import size_of
@@ -84,8 +83,8 @@ class BaselineAsked(Setting):
     def plan(self, judges: Judges) -> BaselinePlan:
         """Return all that results follow from."""
         images = judges.images(self)
-        least = 0.0 if images is None else rounding_noise(1 / images.validation)
-        race = self.hunt.race.changed(at_a_time=len(judges.evaluators), least=least)
+        held_out = None if images is None else images.validation
+        race = self.hunt.race.changed(at_a_time=len(judges.evaluators), held_out=held_out)
         hunt = self.hunt.changed(race=race)
         return BaselinePlan(
             schema="scalenet-baseline-search/1",

@@ -54,7 +54,7 @@ class BaselineOutcome:
         trained = self.standing.trained
         if not len(self.standing.names) or not (trained.seeds[~trained.out] > 0).any():
             return None
-        return finding_of(self.hunt.race, trained)
+        return finding_of(trained)
 
     @property
     def winner(self) -> str | None:

@@ -67,7 +67,7 @@ def raced(race: Race, shares: Shares, scores: Mapping[Key, float | None], begun:
     names = tuple(shares)
     seeds = set(race.seeds)
     chosen = [key for key in begun if key[0] in shares and key[1] in seeds and key[2] in race.budgets]
-    trained = tabled(shares, race, scores)
+    trained = tabled(shares, race, scores, race.held_out)
     ended = all(key in scores for key in chosen)
     new = [_key(race, names, one) for one in next_round(race, trained)] if ended else []
     over = ended and not new

@@ -186,7 +186,7 @@ def standing(hunt: Hunt, scores: Mapping[Key, float | None], begun: Sequence[Key
     factors = {name: hunt.factor(one) for name, one in zip(names, flops, strict=True)}
     scored = {key: None if score is None else score * factors[key[0]] for key, score in scores.items()}
     places = dict(zip(names, members.features(array), strict=True)) if names else {}
-    return Standing(hunt, names, tabled(places, hunt.race, scored))
+    return Standing(hunt, names, tabled(places, hunt.race, scored, hunt.race.held_out))
 
 
 def next_trainings(found: Standing) -> list[tuple[str, int, bool, str | None]]:
@@ -250,7 +250,7 @@ def _finals(found: Standing) -> list[Training]:
     judged = np.flatnonzero((trained.seeds > 0) & ~trained.out)
     if not len(judged):
         return []
-    finding = finding_of(found.hunt.race, trained)
+    finding = finding_of(trained)
     best = judged[np.argsort(-finding.expected[judged], kind="stable")]
     chosen = list(dict.fromkeys([finding.winner, *best.tolist()]))[:FINALISTS]
     if found.control is not None and trained.seeds[found.control]:

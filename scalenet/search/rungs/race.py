@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from scalenet.search.answer.finding import Finding
     from scalenet.search.rungs.schedule import Key
 
-ERROR = 0.02
-"""How often a look may err. It is looked at after every round: with 3 % a look, bounds hold in 95 % of searches, by
-replay (docs/search.md) and not by proof."""
+ERROR, BLIND_ERROR = 0.04, 0.02
+"""How often a look may err, where it is foreseen how noisy trainings are, and where only few trainings tell. It is
+looked at after every round: that bounds hold in 95 % of searches is by replay (docs/search.md) and not by proof."""
 
 FIRST = 3
 """Candidates that are trained to the end before the race, the best of the short trainings by the surface."""
@@ -79,8 +79,8 @@ class Race(Record):
     `exhaustive` what all candidates to the end with all seeds would be, both in trainings to the end. The race stops
     early when no candidate can be better than the winner by more than `within`, in the scores' units, or when
     `time_limit`, in seconds, would not hold another round; the cap is then what was trained. `at_a_time` is how many
-    trainings a round has. A candidate gets seeds from `first_seed` on, at most `most` of them. `least` is the smallest
-    credible noise, as for the judge.
+    trainings a round has. A candidate gets seeds from `first_seed` on, at most `most` of them. `held_out` is how many
+    images accuracies are counted on, None where only the evaluator knows.
     """
 
     short: Positive
@@ -92,7 +92,7 @@ class Race(Record):
     at_a_time: Positive = 1
     first_seed: Annotated[int, Field(ge=0)] = 0
     most: Positive = 50
-    least: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    held_out: Positive | None = None
 
     @property
     def budgets(self) -> tuple[int, int]:
@@ -207,7 +207,7 @@ def _first(race: Race, trained: Trained, running: NDArray[np.int64]) -> list[Tra
     else:
         short = np.where(trained.out[:, None], np.nan, trained.short)
         nothing = np.full_like(trained.full, np.nan)
-        means = fit_surface(trained.shares, short, nothing, ratio=trained.ratio, least=race.least).means
+        means = fit_surface(trained.shares, short, nothing, ratio=trained.ratio, least=trained.least).means
         chosen = running[np.argsort(-means[running], kind="stable")[:FIRST]]
     seeds = min(FIRST_SEEDS, race.most)
     wanted = [Training(int(candidate), seed, True) for seed in range(seeds) for candidate in chosen]
@@ -218,7 +218,7 @@ def _raced(race: Race, trained: Trained) -> list[Training]:
     """Return a round of the race."""
     chosen: list[Training] = []
     for place in range(race.at_a_time):
-        finding = finding_of(race, trained)
+        finding = finding_of(trained)
         training = _suspected(race, trained, finding) or _doubted(trained, finding)
         if training is None:
             if place == 0 and finding.bound <= race.within:
@@ -231,9 +231,9 @@ def _raced(race: Race, trained: Trained) -> list[Training]:
     return chosen
 
 
-def finding_of(race: Race, trained: Trained) -> Finding:
+def finding_of(trained: Trained) -> Finding:
     """Return what the trainings of a race say, of which one at least went to the end."""
-    return find(trained, error=ERROR, least=race.least)
+    return find(trained, error=BLIND_ERROR if trained.foreseen is None else ERROR)
 
 
 def _suspected(race: Race, trained: Trained, finding: Finding) -> Training | None:

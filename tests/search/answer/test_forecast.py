@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scalenet.search.answer.finding import Trained, find
-from scalenet.search.answer.forecast import better_forecast, forecast, training_noise, trainings_of
+from scalenet.search.answer.forecast import better_forecast, forecast, trainings_of
+from scalenet.search.answer.noise import training_noise
 from scalenet.search.rungs.race import finding_of, race, run
 from scalenet.search.rungs.schedule import halving
 
@@ -94,7 +95,7 @@ def test_replayed_races_end_near_their_forecasts():
         nothing = np.full((15, 16), np.nan)
         begun = Trained(SHARES, nothing, nothing, 0.2, np.zeros(15, dtype=bool))
         some = run(own.changed(cap=3 + trainings_of(own, 15) / 2), begun, result)
-        then, bound = finding_of(own, some), finding_of(own, run(own, begun, result)).bound
+        then, bound = finding_of(some), finding_of(run(own, begun, result)).bound
         halfway = better_forecast(own, 15, 1.0, verdict=then.verdict, bound=then.bound, trained=int(some.seeds.sum()))
         assert halfway is not None
         right += 0.5 <= bound / forecast(own, 15, 1.0) <= 2

@@ -95,6 +95,22 @@ def test_noise_is_at_least_what_is_credible():
     assert verdict.bound > 0.01
 
 
+def test_noise_that_is_foreseen_makes_bounds_closer_and_none_too_close_by_chance():
+    tables = [drawn([0] * 6, 1, 2, seed=seed) for seed in range(200)]
+    blind, seeing = ([judge(table, foreseen=foreseen) for table in tables] for foreseen in (None, 1.0))
+    unknown, known = (np.array([verdict.bound for verdict in verdicts]) for verdicts in (blind, seeing))
+    assert known.mean() < 0.95 * unknown.mean()
+    assert known.std() < 0.8 * unknown.std()
+    assert np.mean([verdict.tied[0] for verdict in seeing]) >= 0.93  # of 200; 95 % is promised
+
+
+def test_many_trainings_outweigh_what_was_foreseen():
+    few, many = drawn([0] * 6, 1, 2), drawn([0] * 6, 1, 200)
+    changes = [judge(table, foreseen=1.5).bound / judge(table).bound for table in (few, many)]
+    assert changes[0] > 1.1
+    assert 1 <= changes[1] < 1.02
+
+
 def test_a_single_candidate_has_nobody_above_it():
     assert judge(np.array([[0.5, 0.6]])).bound == 0
     assert judge(np.array([[0.5]])).bound == 0

@@ -36,13 +36,13 @@ def raced(**options):
     return Race(short=2, budget=10, exhaustive=4 * COUNT, **options)
 
 
-def untrained():
+def untrained(foreseen=None):
     nothing = np.full((COUNT, SEEDS), np.nan)
-    return Trained(SHARES, nothing, nothing, RATIO, np.zeros(COUNT, dtype=bool))
+    return Trained(SHARES, nothing, nothing, RATIO, np.zeros(COUNT, dtype=bool), foreseen=foreseen)
 
 
-def raced_to(cap, truth):
-    return finding_of(raced(cap=cap), run(raced(cap=cap), untrained(), truth))
+def raced_to(cap, truth, foreseen=None):
+    return finding_of(run(raced(cap=cap), untrained(foreseen), truth))
 
 
 class Truth:
@@ -82,7 +82,7 @@ def test_then_one_at_a_time_whoever_may_be_better_by_most_or_the_winner():
     trained = untrained()
     for wanted in found:
         if len(wanted) == 1:
-            finding = finding_of(raced(cap=20), trained)
+            finding = finding_of(trained)
             over = finding.over.copy()
             over[finding.winner] = -1
             assert wanted[0].candidate in {finding.winner, int(over.argmax())}
@@ -121,7 +121,7 @@ def test_a_round_follows_from_those_before_whoever_finishes_first(seed, random):
 def test_it_ends_where_nothing_can_be_better_by_more_than_was_asked_for():
     truth = Truth(1)
     asked, all_of_it = (run(raced(cap=60, within=within, most=SEEDS), untrained(), truth) for within in (2.0, 0.0))
-    assert finding_of(raced(cap=60), asked).bound <= 2
+    assert finding_of(asked).bound <= 2
     assert np.isnan(asked.full).sum() > np.isnan(all_of_it.full).sum()
 
 
@@ -176,7 +176,7 @@ def test_a_candidate_of_which_a_training_failed_gets_no_further_and_ties_without
         return None if training.candidate == best and training.full else truth(training)
 
     trained = run(raced(cap=16), untrained(), result)
-    finding = finding_of(raced(cap=16), trained)
+    finding = finding_of(trained)
     assert trained.out.tolist() == [place == best for place in range(COUNT)]
     assert finding.tied[best]
     assert np.isfinite(finding.bound)
@@ -187,16 +187,16 @@ def test_a_candidate_of_which_a_training_failed_gets_no_further_and_ties_without
 def test_an_only_training_that_collapsed_says_nothing_and_another_one_follows_at_once():
     truth = Truth(1)
     trained = run(raced(cap=16, most=SEEDS), untrained(), truth)
-    sound = finding_of(raced(cap=16), trained)
+    sound = finding_of(trained)
     unlucky = int(np.flatnonzero((trained.seeds == 1) & (sound.over > 0))[0])
     trained.full[unlucky, 0] -= 40
-    finding = finding_of(raced(cap=16), trained)
+    finding = finding_of(trained)
     assert finding.over[unlucky] > 0
     assert finding.bound < 2 * sound.bound
 
     chosen = next_round(raced(cap=17, most=SEEDS, within=10.0), trained)
     assert chosen == (Training(unlucky, 1, True),)
-    verdict = finding_of(raced(cap=17), with_result(trained, chosen[0], truth(chosen[0]))).verdict
+    verdict = finding_of(with_result(trained, chosen[0], truth(chosen[0]))).verdict
     assert np.argwhere(verdict.collapsed).tolist() == [[unlucky, 0]]
 
 
@@ -209,20 +209,23 @@ def test_where_all_but_one_failed_it_wins_and_where_all_did_nobody_is_trained():
     assert run(raced(cap=16), untrained(), lambda _: None).out.all()
 
 
-def test_bounds_hold_by_replay():
-    held = []
+def test_bounds_hold_by_replay_and_are_closer_where_the_noise_is_foreseen():
+    held, bounds = [], []
     for seed in range(20):
         truth = Truth(seed)
-        finding = raced_to(14, truth)
-        held.append(truth.means.max() - truth.means[finding.winner] <= finding.bound)
+        found = [raced_to(14, truth, foreseen) for foreseen in (None, 1.0)]
+        held += [truth.means.max() - truth.means[finding.winner] <= finding.bound for finding in found]
+        bounds.append([finding.bound for finding in found])
     assert np.mean(held) >= 0.95
+    unknown, foreseen = np.mean(bounds, axis=0)
+    assert foreseen < unknown
 
 
 @pytest.mark.parametrize("within", [0.0, 3.0])
 def test_where_short_trainings_mislead_they_leave_nobody_out(within):
     truth = Truth(3, noise=0.3, short=-1)
     trained = run(raced(cap=30, within=within, most=SEEDS), untrained(), truth)
-    finding = finding_of(raced(cap=30), trained)
+    finding = finding_of(trained)
     assert finding.agreement < DOUBTED
     assert not finding.unjudged.any()
     assert finding.tied[truth.means.argmax()]
@@ -230,14 +233,14 @@ def test_where_short_trainings_mislead_they_leave_nobody_out(within):
 
 def test_where_short_trainings_tell_they_may_leave_candidates_out():
     trained = run(raced(cap=30, most=SEEDS), untrained(), Truth(3, noise=0.3))
-    finding = finding_of(raced(cap=30), trained)
+    finding = finding_of(trained)
     assert finding.agreement > DOUBTED
     assert (finding.unjudged & ~finding.tied).any()
 
 
 def test_those_never_trained_to_the_end_are_bounded_by_the_surface():
     trained = run(raced(cap=12), untrained(), Truth(5))
-    finding = finding_of(raced(cap=16), trained)
+    finding = finding_of(trained)
     assert finding.unjudged.tolist() == (trained.seeds == 0).tolist()
     assert finding.unjudged.any()
     assert np.isinf(finding.verdict.over[finding.unjudged]).all()
