@@ -90,7 +90,7 @@ def main() -> None:
     options.add_argument("--optimizer", default="rmsprop", choices=["rmsprop", "adamw"])
     command = begin(options.parse_args())
     task, optimizer = command.task, command.options.optimizer
-    best, _ = command.best_rate(optimizer)
+    best, _ = command.best_rate(EPOCHS, optimizer)
     wanted = list(trainings(task, best, optimizer))
     records = command.train(wanted)
     found = {

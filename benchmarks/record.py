@@ -3,9 +3,9 @@
     python benchmarks/record.py TASK [--data FOLDER] [--device cuda] [--processes 16]
 
 Writes `benchmarks/tables/TASK.csv.xz`, a row an epoch of a training, and `TASK.yaml` beside it, which says what was
-trained and on what. It trains as `scalenet grid-search` does, with the recipe `search`, at half the rate that is best
-for the baseline in short trainings (`--rate` gives another). Trainings are kept in `runs/tables/TASK.jsonl`, and the
-same command goes on from there. `kind` is `full`, or `short` for trainings by the same recipe in a fifth of the epochs.
+trained and on what. It trains as `scalenet grid-search` does, with the recipe `search`, at the rate of a pilot of the
+baseline (`--rate` gives another). Trainings are kept in `runs/tables/TASK.jsonl`, and the same command goes on from
+there. `kind` is `full`, or `short` for trainings by the same recipe in a fifth of the epochs.
 Prints a row of Markdown about the table. Tasks: see `benchmarks/tables/tasks.py`.
 """
 
@@ -19,10 +19,11 @@ import pandas as pd
 import yaml
 from scipy.stats import spearmanr
 from tables.command import begin, parser
-from tables.tasks import HERE, PILOT_EPOCHS, half, shares, table
+from tables.tasks import HERE, shares, table
 
 from scalenet._version import __version__
 from scalenet.costs.formula import cost
+from scalenet.search.rungs.pilot import epochs_of, two_digits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -73,7 +74,7 @@ def description(task: Task, rate: float, losses: Mapping[float, float], records:
         "candidates": {"number": len(costs), "least_flops": min(costs), "most_flops": max(costs)},
         "recipe": {"name": "search", "epochs": task.epochs, "learning_rate": rate},
         "pilot": {
-            "epochs": PILOT_EPOCHS,
+            "epochs": epochs_of(task.epochs),
             "losses": {f"{tried:.3g}": round(loss, 4) for tried, loss in sorted(losses.items())},
         },
         "trainings": dict(Counter(record["kind"] for record in records)),
@@ -112,12 +113,12 @@ def _noise(table: pd.DataFrame) -> float:
 def main() -> None:
     """Train what is left and write the table."""
     options = parser(__doc__)
-    options.add_argument("--rate", type=float, help="learning rate, instead of half the baseline's best")
+    options.add_argument("--rate", type=float, help="learning rate, instead of the pilot's")
     command = begin(options.parse_args())
     task = command.task
-    best, losses = command.best_rate()
-    rate = command.options.rate or half(best)
-    print(f"{task.name}: best rate of the baseline {best:.3g}; the table is recorded at {rate:.3g}", flush=True)
+    best, losses = command.best_rate(task.epochs)
+    rate = command.options.rate or two_digits(best)
+    print(f"{task.name}: recorded at a learning rate of {rate:g}", flush=True)
     records = command.train(table(task, rate))
     found = curves(task, records)
     found.to_csv(HERE / f"{task.name}.csv.xz", index=False)

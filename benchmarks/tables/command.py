@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scalenet.search.rungs.pilot import fitted_rate
+from scalenet.search.rungs.pilot import epochs_of, fitted_rate
 from tables.tasks import PILOT_RATES, TASKS, Task, beyond, mean_losses, pilot
 from tables.trainings import train_all
 
@@ -38,14 +38,14 @@ class Command:
             seconds=options.seconds,
         )
 
-    def best_rate(self, optimizer: str = "rmsprop") -> tuple[float, dict[float, float]]:
-        """Return the baseline's best rate in short trainings, and the mean loss at each rate tried.
+    def best_rate(self, length: int, optimizer: str = "rmsprop") -> tuple[float, dict[float, float]]:
+        """Return the baseline's best rate in a pilot for trainings of such a length, and each rate's mean loss.
 
         Where the best one tried lies at an end, one more is tried beyond it.
         """
         rates, losses = PILOT_RATES, dict[float, float]()
         while True:
-            losses |= mean_losses(self.train(pilot(self.task, rates, optimizer)))
+            losses |= mean_losses(self.train(pilot(self.task, epochs_of(length), rates, optimizer)))
             more = beyond(losses, factor=3)
             if more is None:
                 return fitted_rate(losses), losses

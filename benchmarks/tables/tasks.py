@@ -37,7 +37,7 @@ SHORTER = 5
 WITHIN = 0.02
 """The largest deviation of a candidate's FLOPs from what all shall cost, as a share of it."""
 
-PILOT_EPOCHS, PILOT_SEEDS = 2, 2
+PILOT_SEEDS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,10 +145,10 @@ PILOT_RATES = tuple(round(0.002 * 3.0**power, 9) for power in (-1, 0, 1))
 """A factor of three apart, around the recipe's."""
 
 
-def pilot(task: Task, rates: Sequence[float] = PILOT_RATES, optimizer: str = "rmsprop") -> Iterator[Wanted]:
-    """Yield short trainings of the baseline at some rates."""
+def pilot(task: Task, epochs: int | None, rates: Sequence[float], optimizer: str) -> Iterator[Wanted]:
+    """Yield trainings of the baseline at some rates."""
     for seed, rate in product(range(PILOT_SEEDS), rates):
-        recipe = task.recipe(rate, epochs=PILOT_EPOCHS, changes={"optimizer.kind": optimizer})
+        recipe = task.recipe(rate, epochs=epochs, changes={"optimizer.kind": optimizer})
         yield task.wanted("pilot", task.baseline, recipe, seed)
 
 
@@ -158,11 +158,6 @@ def beyond(losses: Mapping[float, float], *, factor: float) -> float | None:
     if best not in {rates[0], rates[-1]}:
         return None
     return round(best / factor if best == rates[0] else best * factor, 9)
-
-
-def half(rate: float) -> float:
-    """Return half a rate to three digits, the common rate of all candidates."""
-    return float(f"{rate / 2:.3g}")
 
 
 def mean_losses(records: Sequence[Mapping[str, Any]]) -> dict[float, float]:
