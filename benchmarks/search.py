@@ -1,6 +1,6 @@
 """Which strategy gives STEP 1 the most useful answer for the least training?
 
-    python benchmarks/search.py [--searches 40] [--only NAME] [--processes N]
+    python benchmarks/search.py [--searches 20] [--only NAME] [--processes N]
 
 Replays searches, with the product's own judge, surface and race, on simulated truths and on recorded tables
 (`benchmarks/tables`). Every row is so many searches in pairs: the two of a pair search one truth with other seeds.
@@ -487,7 +487,7 @@ def worlds() -> dict[str, Callable[..., World]]:
 def main() -> None:
     """Replay, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--searches", type=int, default=40, help="searches a row")
+    parser.add_argument("--searches", type=int, default=20, help="searches a row")
     parser.add_argument("--first", type=int, default=0, help="seed of the first pair")
     parser.add_argument("--at-a-time", type=int, default=1, help="trainings in a round of the race")
     parser.add_argument("--only", metavar="WORDS", help="worlds whose names have one of these words: cifar10,smooth")
