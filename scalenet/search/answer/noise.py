@@ -68,3 +68,8 @@ def training_noise(held_out: int, accuracy: float | None = None) -> float:
 def rounding_noise(image: float | None) -> float:
     """Return the standard deviation of rounding to a whole number of held-out images, each `image` of a score."""
     return 0.0 if image is None else image / math.sqrt(12)
+
+
+def images_of(rounding: float) -> int:
+    """Return of how many held-out images the noise of rounding to one is this."""
+    return round(1 / (rounding * math.sqrt(12)))

@@ -16,14 +16,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from scalenet.arch.options import Positive
 from scalenet.arch.records import Record
 from scalenet.search.answer.finding import Trained, find, suspected
+from scalenet.search.answer.noise import images_of
 from scalenet.search.answer.surface import fit_surface
 
 if TYPE_CHECKING:
@@ -93,6 +94,15 @@ class Race(Record):
     first_seed: Annotated[int, Field(ge=0)] = 0
     most: Positive = 50
     held_out: Positive | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_a_former_plan(cls, data: Any) -> Any:
+        """Read a race that has the deviation of rounding to one image where the number of images is now."""
+        if not isinstance(data, dict) or "least" not in data:
+            return data
+        others, least = {name: value for name, value in data.items() if name != "least"}, data["least"]
+        return {**others, "held_out": images_of(least) if least else None}
 
     @property
     def budgets(self) -> tuple[int, int]:

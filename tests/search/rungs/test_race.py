@@ -45,6 +45,13 @@ def raced_to(cap, truth, foreseen=None):
     return finding_of(run(raced(cap=cap), untrained(foreseen), truth))
 
 
+@pytest.mark.parametrize("images", [24, 5000, None])
+def test_a_race_that_was_begun_with_the_noise_of_rounding_is_read(images):
+    own = raced(cap=20, held_out=images)
+    former = {name: value for name, value in own.model_dump().items() if name != "held_out"}
+    assert Race.model_validate({**former, "least": 0.0 if images is None else 1 / images / 12**0.5}) == own
+
+
 class Truth:
     """Accuracies in points of a smooth surface, with noise 1 at the full budget."""
 
