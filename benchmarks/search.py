@@ -17,6 +17,8 @@ Prints Markdown for docs/search.md, and the seeds it drew from:
 - misled: how often a race says that short trainings say little of long ones, and in brackets how often its bound held
   then.
 
+Where noise is `unknown`, nothing is foreseen of it, as of evaluators that do not say how many images they hold out.
+
 The oracle knows what candidates are worth and how noisy they are, and allots as many trainings to the end as the race
 has, one at least to each candidate, so that the bound is least. Its row is that of somebody who knows the noise also
 when he judges; the other one, `judged`, that of the judge, who measures it. It is no limit to those that leave out whom

@@ -99,9 +99,10 @@ class Race(Record):
     @classmethod
     def _of_a_former_plan(cls, data: Any) -> Any:
         """Read a race that has the deviation of rounding to one image where the number of images is now."""
-        if not isinstance(data, dict) or "least" not in data:
+        least = data.get("least") if isinstance(data, dict) else None
+        if not isinstance(least, float):
             return data
-        others, least = {name: value for name, value in data.items() if name != "least"}, data["least"]
+        others = {name: value for name, value in data.items() if name != "least"}
         return {**others, "held_out": images_of(least) if least else None}
 
     @property

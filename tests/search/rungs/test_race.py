@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scalenet.arch.errors import ScalenetError
 from scalenet.search.answer.finding import Trained, find
 from scalenet.search.rungs.race import (
     DOUBTED,
@@ -50,6 +51,11 @@ def test_a_race_that_was_begun_with_the_noise_of_rounding_is_read(images):
     own = raced(cap=20, held_out=images)
     former = {name: value for name, value in own.model_dump().items() if name != "held_out"}
     assert Race.model_validate({**former, "least": 0.0 if images is None else 1 / images / 12**0.5}) == own
+
+
+def test_a_rounding_that_is_no_number_is_refused():
+    with pytest.raises(ScalenetError, match="least"):
+        raced(cap=20, least="0.1")
 
 
 class Truth:
