@@ -53,10 +53,12 @@ def own_noise(table: NDArray[np.float64]) -> Noise | None:
     return Noise(float(table.std(ddof=1)), table.size - 1) if table.size > 1 else None
 
 
-def counting_noise(accuracies: NDArray[np.float64], image: float | None) -> Noise:
-    """Return the noise that follows from the number of held-out images, each `image` of a score; else inf."""
-    mean = float(accuracies.mean())
-    return Noise(math.inf if image is None else math.sqrt(mean * (1 - mean) * image), math.inf)
+def foreseen_noise(accuracies: NDArray[np.float64], held_out: int | None) -> float | None:
+    """Return what the noise of one of these trainings is expected to be; None where nothing tells."""
+    if held_out is None or not accuracies.size:
+        return None
+    half = 0.5 / held_out  # an image: no accuracy is sure to be 0 or 1
+    return training_noise(held_out, min(max(float(accuracies.mean()), half), 1 - half))
 
 
 def training_noise(held_out: int, accuracy: float | None = None) -> float:

@@ -21,14 +21,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scalenet.search.answer.margins import reach
-from scalenet.search.answer.noise import counting_noise, own_noise, residual_noise, rounding_noise
+from scalenet.search.answer.noise import Noise, foreseen_noise, own_noise, residual_noise, rounding_noise
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
-
-    from scalenet.search.answer.noise import Noise
 
 CONFIDENCE = 0.95
 
@@ -74,7 +72,7 @@ class Ranking:
     such that all rungs together keep to 95 %, and `noise` the standard deviation of one training there.
     `seed_correlation` is the mean Spearman correlation between the rankings of two seeds in the first rung, which has
     all candidates (those of the last lie close together, and say little of the search); None with one seed or two
-    candidates. With a single seed `noise` and `margin` come from the number of held-out images alone and are too small.
+    candidates. With one seed `noise` and `margin` are not measured but foreseen from the number of held-out images.
     """
 
     standings: tuple[Standing, ...]
@@ -178,11 +176,17 @@ def _layouts(
             plain = np.array(list(rung.values()), dtype=np.float64)
             weights = np.array([1.0 if factors is None else factors[name] for name in rung])
             table, image = plain * weights[:, None], None if held_out is None else float(weights.max()) / held_out
-            unmeasured = layouts[-1].noise if layouts else counting_noise(plain, image)
+            unmeasured = layouts[-1].noise if layouts else _foreseen(plain, held_out, float(weights.max()))
             found = measured(table) if image is not None else _credible(measured(table))
             noise = (found or unmeasured).at_least(rounding_noise(image))
             layouts.append(_layout(number, tuple(rung), plain, table, noise, error))
     return layouts
+
+
+def _foreseen(accuracies: NDArray[np.float64], held_out: int | None, factor: float) -> Noise:
+    """Return the noise to expect of scores, accuracies times a factor; infinite where nothing tells."""
+    found = foreseen_noise(accuracies, held_out)
+    return Noise(math.inf if found is None else factor * found, math.inf)
 
 
 def _credible(noise: Noise | None) -> Noise | None:

@@ -213,7 +213,7 @@ def _doubts(outcome: Outcome, evidence: Evidence) -> Iterator[str]:
     elif evidence.interval is None:
         yield "with one seed nothing is known of the noise: every candidate may be as good; take more --seeds"
     elif evidence.seeds == 1 and not isinstance(outcome.plan.schedule, Race):  # others' seeds tell it in a race
-        yield "with one seed the noise of training is not known: ± and margin are only those of the number of images"
+        yield "with one seed noise is not measured: ± and margin are foreseen from the number of images"
     elif outcome.ranking.noise == 0 and evidence.candidates > 1:
         yield "seeds make no difference between candidates: does the evaluator use them?"
     images = outcome.plan.images

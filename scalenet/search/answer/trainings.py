@@ -9,7 +9,7 @@ import numpy as np
 
 from scalenet.scaling.rules import doublings
 from scalenet.search.answer.finding import Trained
-from scalenet.search.answer.noise import rounding_noise, training_noise
+from scalenet.search.answer.noise import foreseen_noise, rounding_noise
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,22 +50,16 @@ def tabled(
             out[places[name]] |= score is None
             if budget in tables and score is not None:
                 tables[budget][places[name], columns[seed]] = score
+    full = tables[last]
     return Trained(
         shares=np.array(list(shares.values())),
         short=_nothing(len(places), len(columns)) if first == last else tables[first],
-        full=tables[last],
+        full=full,
         ratio=1.0 if first == last else (first or 1) / (last or 1),
         out=out,
         least=0.0 if held_out is None else rounding_noise(1 / held_out),
-        foreseen=None if held_out is None else _foreseen(tables[last], held_out),
+        foreseen=foreseen_noise(full[~np.isnan(full)], held_out),
     )
-
-
-def _foreseen(full: NDArray[np.float64], held_out: int) -> float | None:
-    """Return the noise to expect of a training to the end; None before the first of them."""
-    known = full[~np.isnan(full)]
-    half = 0.5 / held_out  # an image: no accuracy is sure to be 0 or 1
-    return training_noise(held_out, min(max(float(known.mean()), half), 1 - half)) if len(known) else None
 
 
 def _nothing(candidates: int, seeds: int) -> NDArray[np.float64]:
