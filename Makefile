@@ -11,7 +11,7 @@ help: ## show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
 
 run: .venv/ready ## STEP 1 on rendered images (a few minutes), then STEP 2 with what it found; goes on where it stopped
-	$(SCALENET) grid-search --seeds 3 -o $(RUN)
+	$(SCALENET) grid-search -o $(RUN)
 	$(SCALENET) scale --base $(RUN)/base.yaml --coefficients $(RUN)/coefficients.yaml --flops 2x,4x,8x --tolerance 0.02 -o $(RUN)/family --force
 	$(SCALENET) verify $(RUN)/family/*.yaml
 

@@ -57,7 +57,7 @@ def rates(best: float) -> list[float]:
 
 def trainings(task: Task, best: float, optimizer: str = "rmsprop") -> Iterator[Wanted]:
     """Yield the trainings of a task, seed by seed."""
-    changes = {"optimizer.kind": optimizer}
+    changes = {"optimizer.kind": optimizer, "evaluate_every": 0}
     for seed, rate, network in product(range(SEEDS), rates(best), networks(task).values()):
         yield task.wanted("rates", network, task.recipe(rate, epochs=EPOCHS, changes=changes), seed)
 

@@ -314,7 +314,7 @@ def raced(
         early, then = next(one for one in seen if one[0] >= ends / 2)
         halfway = better_forecast(asked, count, noise, verdict=then.verdict, bound=then.bound, trained=early)
         expected = forecast(asked, count, noise), math.nan if halfway is None else halfway
-        shipped = cap == SHARE and asked.cap <= whole / 2
+        shipped = cap == SHARE and asked.cap < whole
         found = finding.winner, finding.bound, finding.tied, finding.expected
         row = Row(spent(trained) / whole, *found, *expected, finding.misled)
         yield f"{'as shipped: ' * shipped}race, {100 * cap:.0f} %", row

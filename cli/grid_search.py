@@ -117,7 +117,7 @@ def grid_search(
         _long(
             min=1,
             help="Train so many times fewer candidates in each rung, for so many times longer; 1: all to the end.  "
-            "[default: a race, or 1 where that saves less than half]",
+            "[default: a race, or 1 where that saves nothing]",
         ),
     ] = None,
     spend: Annotated[

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from scalenet.arch.config import BudgetRule, SharesRay, as_record
 from scalenet.costs.formula import cost
 from scalenet.scaling.scaler import load, scale_by
+from scalenet.search.setting import EMBEDDED_HELD_OUT, EMBEDDED_IMAGES
 from scalenet.search.space.candidates import enumerate_candidates
 from scalenet.search.space.grids import Grid
 from scalenet.training.data import embedded_splits, read
@@ -123,8 +124,8 @@ TASKS = {
             name="embedded-small_resnet",
             base="small_resnet",
             resolution=22,
-            train=8000,
-            held_out=4000,
+            train=EMBEDDED_IMAGES,
+            held_out=EMBEDDED_HELD_OUT,
             epochs=5,
             embedded=True,
         ),

@@ -57,7 +57,7 @@ class Asked(Setting):
         return self.found.candidates
 
     def schedule(self) -> Schedule | Race:
-        """Return who is trained with how many seeds for how long: unless asked for, a race where that saves half.
+        """Return who is trained with how many seeds for how long: unless asked for, a race where that saves anything.
 
         Where no training can be shorter than another there is no race, and candidates are halved where that saves half.
         """
@@ -68,7 +68,7 @@ class Asked(Setting):
             halving(candidates, seeds=seeds, budget=self.budget, factor=factor) for factor in (1, asked or FACTOR)
         )
         if raced is not None:
-            return raced if self.request.races or raced.cap <= raced.exhaustive / 2 else exhaustive
+            return raced if self.request.races or raced.cap < raced.exhaustive else exhaustive
         saves = spent(halved, candidates) <= spent(exhaustive, candidates) / 2
         return halved if asked or saves else exhaustive
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     Bar = Callable[[str, int, int | None], None]
     """Hears what takes a while, how much of it is done, and of how much, where that is known."""
 
-EMBEDDED_IMAGES, EMBEDDED_HELD_OUT = 8000, 4000
+EMBEDDED_IMAGES, EMBEDDED_HELD_OUT = 5000, 4000
 """Images that are rendered to train on, unless there are to be fewer, and to be held out."""
 
 _RECIPE = "search"

@@ -73,7 +73,7 @@ def epochs_of(budget: int | None, steps: float = math.inf) -> int | None:
     """Return how long a pilot's training is, for trainings of a budget with so many `steps` an epoch."""
     if budget is None:
         return None
-    return min(budget, max(BUDGET, math.ceil(STEPS / steps), budget // SHARE))
+    return min(budget, max(BUDGET, math.ceil(STEPS / steps), math.ceil(budget / SHARE)))
 
 
 def around(rate: float) -> tuple[float, ...]:
