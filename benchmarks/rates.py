@@ -3,9 +3,9 @@
     python benchmarks/rates.py TASK --data FOLDER [--optimizer adamw] [--device cuda] [--processes 16]
 
 The baseline, the three single dimensions and a mixture at twice and four times its cost are trained by the search's
-recipe with four seeds at five rates a factor of two apart, the second highest of them the pilot's (the baseline's best
-in two epochs), and at the recipe's own rate. Trainings are kept in `runs/tables/TASK.jsonl`, and the same command goes
-on from there; with `--seconds 0` it tells what is known. Prints Markdown: best rates by a parabola in log rate; the
+recipe with four seeds (`--seeds`) at five rates a factor of two apart, the second highest of them that of a pilot of
+the baseline, and at the recipe's own rate. Trainings are kept in `runs/tables/TASK.jsonl`, and the same command goes on
+from there; with `--seconds 0` it tells what is known. Prints Markdown: best rates by a parabola in log rate; the
 accuracy, in percent, at the best rate tried, and by how many points others are below it.
 """
 
@@ -55,10 +55,10 @@ def rates(best: float) -> list[float]:
     return sorted({round(best * 2.0**power, 9) for power in (-3, -2, -1, 0, 1)} | {RECIPE_RATE})
 
 
-def trainings(task: Task, best: float, optimizer: str = "rmsprop") -> Iterator[Wanted]:
+def trainings(task: Task, best: float, optimizer: str, seeds: int) -> Iterator[Wanted]:
     """Yield the trainings of a task, seed by seed."""
     changes = {"optimizer.kind": optimizer, "evaluate_every": 0}
-    for seed, rate, network in product(range(SEEDS), rates(best), networks(task).values()):
+    for seed, rate, network in product(range(seeds), rates(best), networks(task).values()):
         yield task.wanted("rates", network, task.recipe(rate, epochs=EPOCHS, changes=changes), seed)
 
 
@@ -88,10 +88,11 @@ def main() -> None:
     """Train what is left and print the tables."""
     options = parser(__doc__)
     options.add_argument("--optimizer", default="rmsprop", choices=["rmsprop", "adamw"])
+    options.add_argument("--seeds", type=int, default=SEEDS, help="seeds of each network at each rate, two at least")
     command = begin(options.parse_args())
     task, optimizer = command.task, command.options.optimizer
     best, _ = command.best_rate(EPOCHS, optimizer)
-    wanted = list(trainings(task, best, optimizer))
+    wanted = list(trainings(task, best, optimizer, command.options.seeds))
     records = command.train(wanted)
     found = {
         name: [one for one in records if one["network"] == network.name] for name, network in networks(task).items()
