@@ -19,8 +19,9 @@ import scalenet
 from scalenet.arch.errors import RunError, ScalenetError
 from scalenet.search.answer.ranking import rank
 from scalenet.search.asked import ask
+from scalenet.search.plan import Images
 from scalenet.search.queue.board import Board
-from scalenet.search.request import Request
+from scalenet.search.request import Request, recorded
 from scalenet.search.rungs.race import Race
 from scalenet.search.rungs.schedule import halving
 
@@ -363,6 +364,14 @@ def test_candidates_race_where_that_saves_anything_and_are_halved_where_they_are
     assert nothing_to_save.schedule() == halving(7, seeds=range(2), budget=5, factor=1)
     asked = ask(Request(base="small_resnet", grid="small", halving=5))
     assert asked.schedule() == halving(7, seeds=range(4), budget=5, factor=5)
+
+
+@pytest.mark.parametrize("data", [None, "photographs"])
+def test_a_search_goes_on_with_as_many_rendered_images_as_it_began_with(data):
+    asked = ask(Request(base="small_resnet", grid="small"))
+    begun = Images(name="embedded", digest="", train=8000, validation=4000, classes=16, chance=1 / 16)
+    again = Request.again(recorded(replace(asked.request, data=data)), asked.plan(begun))
+    assert again.images == (8000 if data is None else None), "a folder's are drawn as they were"
 
 
 def test_a_race_may_be_asked_for_where_it_is_not_usual():
