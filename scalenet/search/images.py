@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scalenet.search.plan import Images
-from scalenet.search.setting import EMBEDDED_HELD_OUT, EMBEDDED_IMAGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,11 +26,11 @@ def read_images(setting: Setting, copies: int, *, say: Callable[[str], None], ba
     from scalenet.training.folds import check_folds  # noqa: PLC0415
     from scalenet.training.sources import native_size  # noqa: PLC0415
 
-    limit, source = setting.limit, setting.source
+    source = setting.source
     largest = max(max(model.size) for model in setting.models)
     if source is None:
         size = rendered_size(largest)
-        return embedded_splits(size=size, train=limit or EMBEDDED_IMAGES, validation=EMBEDDED_HELD_OUT)
+        return embedded_splits(size=size, train=setting.train_images(), validation=setting.held_out())
     splits = read(
         setting.selection,
         size=min(largest, native_size(source)),

@@ -176,8 +176,6 @@ class Request:
         if plan.recipe is not None:
             own |= {"recipe": plan.recipe} | dict.fromkeys(("changes", "epochs", "batch_size"))
             own["learning_rate"] = plan.recipe.optimizer.lr if plan.pilot is None else None
-        if plan.images is not None and recorded.get("data") is None:
-            own["images"] = plan.images.train  # rendered, which may have been more or fewer then
         return cls(**{**recorded, **own})
 
 

@@ -140,9 +140,13 @@ class Setting(ABC):
         return replace(self, fitted=fitted)
 
     def as_begun(self, images: Images | None) -> Self:
-        """Return this with as many images as a run has that was begun and left them to its time limit."""
+        """Return this with as many images as a run has that was begun and left them to its time limit, or rendered as
+        many as was usual then.
+        """
         if images is None or self.request.images not in (None, images.fitted):
             return self
+        if self.source is None and images.fitted is None:
+            return replace(self, request=replace(self.request, images=images.train))
         return replace(self, fitted=images.fitted)
 
     @cached_property

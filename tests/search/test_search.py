@@ -21,9 +21,10 @@ from scalenet.search.answer.ranking import rank
 from scalenet.search.asked import ask
 from scalenet.search.plan import Images
 from scalenet.search.queue.board import Board
-from scalenet.search.request import Request, recorded
+from scalenet.search.request import Request
 from scalenet.search.rungs.race import Race
 from scalenet.search.rungs.schedule import halving
+from scalenet.studies.asked import ask as ask_study
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -360,18 +361,24 @@ def test_candidates_race_where_that_saves_anything_and_are_halved_where_they_are
         assert isinstance(raced, Race)
         assert raced.cap < raced.exhaustive == 4 * len(asked.candidates)
     assert len(few.candidates) == 7
+    assert many.schedule().exhaustive > 56
     nothing_to_save = ask(Request(base="small_resnet", grid="small", seeds=2))
     assert nothing_to_save.schedule() == halving(7, seeds=range(2), budget=5, factor=1)
     asked = ask(Request(base="small_resnet", grid="small", halving=5))
     assert asked.schedule() == halving(7, seeds=range(4), budget=5, factor=5)
 
 
-@pytest.mark.parametrize("data", [None, "photographs"])
-def test_a_search_goes_on_with_as_many_rendered_images_as_it_began_with(data):
-    asked = ask(Request(base="small_resnet", grid="small"))
+@pytest.mark.parametrize("images", [None, 6000])
+def test_what_is_gone_on_with_renders_as_many_images_as_it_began_with(monkeypatch, images):
+    monkeypatch.setattr("scalenet.search.setting.EMBEDDED_IMAGES", 7000)
+    search = ask(Request(base="small_resnet", images=images))
+    baseline = scalenet.baseline_search(flops="5M", images=images, say=None).asked
+    study = ask_study("methods", search.request, say=Mock())
     begun = Images(name="embedded", digest="", train=8000, validation=4000, classes=16, chance=1 / 16)
-    again = Request.again(recorded(replace(asked.request, data=data)), asked.plan(begun))
-    assert again.images == (8000 if data is None else None), "a folder's are drawn as they were"
+    for asked in (search, baseline, study):
+        assert asked.train_images() == (images or 7000)
+        again = asked.in_time(Mock(images=begun), say=Mock())
+        assert again.train_images() == (images or 8000), "who asks for another number gets that"
 
 
 def test_a_race_may_be_asked_for_where_it_is_not_usual():
@@ -383,16 +390,17 @@ def test_a_race_may_be_asked_for_where_it_is_not_usual():
     assert timed.time_limit == 900
 
 
-@pytest.mark.parametrize("images", [None, 5000])
+@pytest.mark.parametrize("images", [None, 8000])
 def test_a_time_limit_that_holds_no_answer_takes_fewer_images_unless_their_number_was_asked_for(monkeypatch, images):
+    monkeypatch.setattr("scalenet.search.setting.EMBEDDED_IMAGES", 8000)
     monkeypatch.setattr("scalenet.search.speed.seconds_an_image", lambda *_, **__: 0.01)
-    search = ask(Request(base="small_resnet", images=images, time_limit="12min", workers=1))
-    baseline = scalenet.baseline_search(flops="5M", images=images, time_limit="25min", workers=1, say=None)
+    search = ask(Request(base="small_resnet", images=images, time_limit="20min", workers=1))
+    baseline = scalenet.baseline_search(flops="5M", images=images, time_limit="40min", workers=1, say=None)
     for asked in (search, baseline.asked):
         said: list[str] = []
         if images is None:
             found = asked.in_time(None, say=said.append)
-            assert re.match(r"[\d,]+0 of 5,000 images to train on, which is what the time holds: --images ", said[0])
+            assert re.match(r"\d,\d00 of 8,000 images to train on, which is what the time holds: --images ", said[0])
             assert (found.budget, found.train_images()) == (5, found.fitted)
         else:
             with pytest.raises(ScalenetError, match="the trainings that an answer needs take about"):

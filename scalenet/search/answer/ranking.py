@@ -175,8 +175,9 @@ def _layouts(
         if rung:
             plain = np.array(list(rung.values()), dtype=np.float64)
             weights = np.array([1.0 if factors is None else factors[name] for name in rung])
-            table, image = plain * weights[:, None], None if held_out is None else float(weights.max()) / held_out
-            unmeasured = layouts[-1].noise if layouts else _foreseen(plain, held_out, float(weights.max()))
+            table, most = plain * weights[:, None], float(weights.max())
+            image = None if held_out is None else most / held_out
+            unmeasured = layouts[-1].noise if layouts else _foreseen(plain, held_out, most)
             found = measured(table) if image is not None else _credible(measured(table))
             noise = (found or unmeasured).at_least(rounding_noise(image))
             layouts.append(_layout(number, tuple(rung), plain, table, noise, error))
