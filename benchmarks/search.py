@@ -290,7 +290,7 @@ def halved(world: World, short: NDArray[np.float64], full: NDArray[np.float64], 
     winner, expected = int(ranking.winner.name), np.zeros(count)
     for standing in ranking.standings:
         expected[int(standing.name)] = -standing.rank
-    finding = find(trained, error=look_error(0), winner=winner)
+    finding = find(trained, error=look_error(0), winner=winner, doubted=True)
     share = (few * count * world.ratio + EXHAUSTIVE * len(kept)) / count / EXHAUSTIVE
     foreseen = forecast(schedule, count, noise)
     return Row(share, winner, finding.bound, finding.tied, expected, foreseen)

@@ -332,7 +332,7 @@ def test_one_seed_of_an_evaluator_says_nothing_of_the_noise(tiny, tmp_path):
     write_table(tmp_path, "name,accuracy_seed0", *rows)
     done = search(tiny, tmp_path / "a run", "--evaluate", "table:known.csv", "--seeds", "1")
     assert f"--base '{tmp_path}/a run/base.yaml'" in done.stderr, "as a shell takes it"
-    assert "2 of the other 2 candidates are not distinguishable" in done.stderr
+    assert "none of the other 2 candidates can be told from it" in done.stderr
     assert "nothing is known of the noise" in done.stderr
     assert "margin" not in yaml.safe_load((tmp_path / "a run" / "coefficients.yaml").read_text())["evidence"]
 
@@ -413,7 +413,7 @@ def test_a_single_candidate_is_as_sure_as_its_mean_over_seeds(tiny, tmp_path):
     done = search(tiny, tmp_path / "run", "--grid", "one.yaml", "--evaluate", "table:known.csv", "--seeds", "2")
     assert "90.50 ± 6.35 %" in done.stderr  # 12.7 standard errors of 0.5 points
     assert "there was no other candidate" in done.stderr
-    assert "not distinguishable" not in done.stderr
+    assert "told from it" not in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -103,10 +103,10 @@ class Finding:
 
 
 @lru_cache(maxsize=4)
-def find(trained: Trained, *, error: float = ERROR, winner: int | None = None) -> Finding:
+def find(trained: Trained, *, error: float = ERROR, winner: int | None = None, doubted: bool = False) -> Finding:
     """Judge candidates by their trainings to the end, of which one at least is finished, and the others by the surface.
 
-    `error` and `winner` are as for the judge.
+    `error` and `winner` are as for the judge, `doubted` as for the surface: a race trains whom it doubts instead.
     """
     out = trained.out
     verdict = _judged(trained, error, winner)
@@ -121,7 +121,12 @@ def find(trained: Trained, *, error: float = ERROR, winner: int | None = None) -
     alone = suspected(verdict, trained.seeds) & known
     sound = np.where(verdict.collapsed | (out | alone)[:, None], np.nan, trained.full)
     surface = fit_surface(
-        trained.shares[inside], trained.short[inside], sound[inside], ratio=trained.ratio, least=trained.least
+        trained.shares[inside],
+        trained.short[inside],
+        sound[inside],
+        ratio=trained.ratio,
+        least=trained.least,
+        doubted=doubted,
     )
     place = int(np.flatnonzero(inside == verdict.winner)[0])
     far = reach(max(2, int((~out).sum())), math.inf, error) / math.sqrt(2)

@@ -30,7 +30,7 @@ RACED, POWER = 2.0, 0.75
 trainings that it falls with.
 """
 
-WHOLE, HALVED = 0.85, 9.0
+WHOLE, HALVED = 0.85, 12.0
 """The bound where all are trained to the end, relative to the range of equal candidates, and where three are in the
 last rung, both in noises of a mean over its seeds."""
 

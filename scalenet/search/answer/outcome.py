@@ -126,7 +126,8 @@ class Outcome:
         judged = ~trained.out & (trained.seeds > 0)
         if not judged.any():
             return None
-        return find(trained, error=look_error(tie_rounds), winner=winner if judged[winner] else None)
+        known = winner if judged[winner] else None
+        return find(trained, error=look_error(tie_rounds), winner=known, doubted=True)
 
     @property
     def _tie_rounds(self) -> int:

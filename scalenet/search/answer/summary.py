@@ -177,10 +177,12 @@ def _others(evidence: Evidence) -> str:
     within = "" if evidence.margin is None else f" (within {100 * evidence.margin:.2f} points{where}, 95 %)"
     ties = len(evidence.ties)
     if others == 1:
-        return f"the other candidate is {'not ' * ties}distinguishable from it{within}"
+        return f"the other candidate {'cannot be' if ties else 'is'} told from it{within}"
     if not ties:
         return f"all other {others} candidates are told from it{within}"
-    return f"{ties} of the other {others} candidates {'is' if ties == 1 else 'are'} not distinguishable from it{within}"
+    if ties == others:
+        return f"none of the other {others} candidates can be told from it{within}: any may be the best"
+    return f"{ties} of the other {others} candidates cannot be told from it{within}"
 
 
 def _spent(evidence: Evidence) -> str:

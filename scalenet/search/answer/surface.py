@@ -50,10 +50,11 @@ MEASURED = 2.5
 """Degrees of freedom from which on noise is measured."""
 
 _FLAT = 100.0  # variance of a budget's mean, relative to that of candidates: next to nothing is known of it
-_KEPT = 5  # hypotheses of each spread that the answer is made of; the others have next to no weight
+_KEPT = 5  # hypotheses of each group that the answer is made of; the others have next to no weight
 
 CREDIBLE = 0.1
-"""Likelihood of a spread, relative to the likeliest, from which on it may be the true one."""
+"""Likelihood of a spread, relative to the likeliest, from which on it may be the true one; so of an agreement, where
+that is doubted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,8 @@ class Surface:
     """What is expected of candidates at the full budget.
 
     `means` are relative to the mean of those trained to the end, or of all where none was. `agreement` is the expected
-    correlation between the two budgets. The other fields are those of single hypotheses, with their `weights`.
+    correlation between the two budgets. The other fields are those of single hypotheses, with their `weights`; those
+    of one of the `groups` have a spread in common, and where agreement is doubted an agreement.
     """
 
     means: NDArray[np.float64]
@@ -69,20 +71,20 @@ class Surface:
     weights: NDArray[np.float64]
     each: NDArray[np.float64]
     covariances: NDArray[np.float64]
-    spreads: NDArray[np.int64]
+    groups: NDArray[np.int64]
 
     def reach(self, candidate: int, errors: float) -> NDArray[np.float64]:
-        """Return how far above a candidate each may lie, so many standard errors off, by the worst credible spread.
+        """Return how far above a candidate each may lie, so many standard errors off, by the worst credible group.
 
         How much candidates differ at the full budget is hardly known where few were trained to the end. A mean over
         spreads would take sides.
         """
-        groups = np.unique(self.spreads)
-        likely = np.array([self.weights[self.spreads == group].max() for group in groups])
+        groups = np.unique(self.groups)
+        likely = np.array([self.weights[self.groups == group].max() for group in groups])
         ahead, within = self._ahead(candidate)
         found = []
         for group in groups[likely >= CREDIBLE * likely.max()]:
-            inside = self.spreads == group
+            inside = self.groups == group
             weights = self.weights[inside] / self.weights[inside].sum()
             mean = weights @ ahead[inside]
             deviation = np.sqrt(weights @ (within[inside] + (ahead[inside] - mean) ** 2))
@@ -156,12 +158,14 @@ def fit_surface(
     *,
     ratio: float,
     least: float = 0.0,
+    doubted: bool = False,
 ) -> Surface:
     """Fit the surface to tables of short and full trainings (candidates × seeds, nan where there is none).
 
     `shares` has a row a candidate: its shares of depth, width and resolution, or other coordinates of such a scale.
     `ratio` is the short budget over the full one. At least two candidates need a short training. `least` is the
-    smallest credible noise, as for the judge.
+    smallest credible noise, as for the judge. Where agreement is `doubted`, because the few that went on hardly tell
+    it, the worst that is credible counts (see `Surface.reach`).
     """
     known = _by_short(shares.tobytes(), shares.shape, short.tobytes(), short.shape, least)
     axes = np.meshgrid(np.arange(len(known.likely)), AGREEMENTS, SPREADS, indexing="ij")
@@ -178,8 +182,9 @@ def fit_surface(
     root, white = _whitened(covariances, budget.centred - means[:, who], noises)
     likely = known.likely[place] + _log_densities(root, white)
 
-    group = np.arange(len(place)) % len(SPREADS)
-    kept = np.concatenate([_likeliest(likely, np.flatnonzero(group == one)) for one in range(len(SPREADS))])
+    groups = len(SPREADS) * (len(AGREEMENTS) if doubted else 1)
+    group = np.arange(len(place)) % groups
+    kept = np.concatenate([_likeliest(likely, np.flatnonzero(group == one)) for one in range(groups)])
     weights = np.exp(likely[kept] - likely[kept].max())
     weights /= weights.sum()
     prior = kernels[of_kernel[kept]] * spreads[kept, None, None]
