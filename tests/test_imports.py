@@ -87,6 +87,7 @@ def place(file: Path) -> str:
     return file.relative_to(ROOT).as_posix()
 
 
+@cache
 def parsed(file: Path) -> ast.Module:
     return ast.parse(file.read_text(encoding="utf-8"))
 
@@ -122,12 +123,14 @@ def loads_torch(file: Path) -> bool:
     return False
 
 
-def homes(name: str) -> Iterator[Path]:
-    """Yield the files that are run when a name of scalenet is imported."""
-    path = ROOT
+@cache
+def homes(name: str) -> list[Path]:
+    """Return the files that are run when a name of scalenet is imported."""
+    path, found = ROOT, []
     for step in name.split(".")[1:]:
         path /= step
-        yield from (file for file in (path.with_suffix(".py"), path / "__init__.py") if file in FILES)
+        found += [file for file in (path.with_suffix(".py"), path / "__init__.py") if file.exists()]
+    return found
 
 
 @pytest.mark.parametrize("file", FILES, ids=place)
