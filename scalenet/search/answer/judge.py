@@ -42,9 +42,9 @@ TELLING = 3
 """Degrees of freedom beside collapsed trainings from which on they tell the deviation, and trainings of a seed from
 which on they tell its effect."""
 
-FEWEST = 2
+FEWEST, FEW = 2, 3
 """Trainings of a candidate from which on one of them can be told to have collapsed: none comes out far too well by
-chance, so that of two it is the lower one."""
+chance, so that of two it is the lower one. Up to so many, all others are held against the highest."""
 
 MOST_COLLAPSED = 1 / 3
 """The largest part of the degrees of freedom that may have collapsed."""
@@ -104,7 +104,7 @@ def judge(
     rounding to one held-out image; `foreseen` is what one training's is expected to be, None where nothing is. The
     winner is the highest mean, or who is given, one with trainings.
     """
-    gone = collapsed(table)
+    gone = collapsed(table, foreseen)
     sound = np.where(gone, np.nan, table)
     plain = fit(sound)
     noise = _noise(plain, least, foreseen, float(np.nanmax(np.abs(sound))))
@@ -123,11 +123,12 @@ def judge(
     return Verdict(best, means, over, tied, off, float(deviation), float(plain.freedom.sum()), noisy, gone)
 
 
-def collapsed(table: NDArray[np.float64]) -> NDArray[np.bool_]:
+def collapsed(table: NDArray[np.float64], foreseen: float | None = None) -> NDArray[np.bool_]:
     """Return which trainings are out of all proportion below the others of their candidate and seed.
 
     Two that collapsed would hide each other in a common deviation. So as many of the lowest residuals count as may be,
-    by the deviation of those above them (Rosner 1983).
+    by the deviation of those above them (Rosner 1983), and by the one that is `foreseen`: of few trainings most may
+    have collapsed.
     """
     known = ~np.isnan(table)
     left = table - _upper_medians(table)[:, None]
@@ -136,11 +137,12 @@ def collapsed(table: NDArray[np.float64]) -> NDArray[np.bool_]:
     several = trainings >= FEWEST
     ordered = np.sort(left[known & several[:, None]])
     freedom = min(int((trainings[several] - 1).sum()), int(np.count_nonzero(ordered)))
-    lowest = np.arange(1, int(freedom * MOST_COLLAPSED) + 1)
-    lowest = lowest[freedom - lowest >= TELLING]
-    rest = freedom - lowest
+    expected, worth = (0.0, 0.0) if foreseen is None else (foreseen, WORTH)
+    lowest = np.arange(1, min(freedom, int((freedom + worth) * MOST_COLLAPSED)) + 1)
+    rest = freedom + worth - lowest
+    lowest, rest = lowest[rest >= TELLING], rest[rest >= TELLING]
     squares = np.cumsum(ordered[::-1] ** 2)[::-1]  # of each residual and those above it
-    deviations = np.sqrt(squares[lowest] / rest)
+    deviations = np.sqrt((squares[lowest] + worth * expected**2) / rest)
     far = np.flatnonzero(ordered[lowest - 1] < -COLLAPSED * (1 + HARDLY_KNOWN / rest) * deviations)
     if not len(far):
         return np.zeros(table.shape, dtype=bool)
@@ -149,12 +151,11 @@ def collapsed(table: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 def _upper_medians(table: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the median of what is known in each row, the higher one of two in the middle; nan where nothing is.
-
-    Of two trainings one that collapsed does not draw it down.
+    """Return the median of what is known in each row, the higher one of two in the middle; of up to three the highest,
+    which those that collapsed do not draw down. nan where nothing is known.
     """
     ordered, known = np.sort(table, axis=1), (~np.isnan(table)).sum(axis=1)  # nan comes last
-    middle = np.minimum(known // 2, table.shape[1] - 1)
+    middle = np.minimum(np.where(known <= FEW, known - 1, known // 2), table.shape[1] - 1)
     medians: NDArray[np.float64] = np.take_along_axis(ordered, middle[:, None], axis=1)[:, 0]
     return medians
 

@@ -167,6 +167,22 @@ def test_collapsed_trainings_do_not_hide_each_other():
     assert np.argwhere(collapsed(table)).tolist() == [[0, 0], [1, 1], [2, 2]]
 
 
+def test_few_trainings_tell_of_a_collapse_where_noise_is_foreseen():
+    draw = np.random.default_rng(4)
+    table = draw.normal(0, 1, (3, 2))
+    table[[0, 2], [1, 0]] -= 20
+    assert not collapsed(table).any(), "nothing tells how noisy trainings are"
+    assert np.argwhere(collapsed(table, foreseen=1.0)).tolist() == [[0, 1], [2, 0]]
+    assert not collapsed(table, foreseen=10.0).any()
+
+
+def test_two_of_three_trainings_may_collapse():
+    draw = np.random.default_rng(5)
+    table = draw.normal(0, 1, (6, 3))
+    table[2, [0, 2]] -= 20
+    assert np.argwhere(collapsed(table)).tolist() == [[2, 0], [2, 2]]
+
+
 def test_steps_of_one_held_out_image_are_no_collapse():
     table = np.full((6, 4), 0.75)
     table[2, 1] -= 1 / 24
@@ -177,6 +193,8 @@ def test_steps_of_one_held_out_image_are_no_collapse():
 def test_few_alarms_where_nothing_collapsed():
     draw = np.random.default_rng(0)
     assert sum(collapsed(draw.normal(0, 1, (8, 4))).any() for _ in range(200)) <= 2
+    for size in ((2, 2), (3, 2), (5, 3), (8, 4)):
+        assert sum(collapsed(draw.normal(0, 2, size), foreseen=1.0).any() for _ in range(200)) <= 2, size
 
 
 def test_a_noisy_candidate_is_told():
