@@ -3,9 +3,9 @@
 The bound (see `answer.finding`) says by how much any candidate may be better than the winner. The next training is the
 one that may narrow it most: another seed of the rival that may be better by most, or of the winner where the rival has
 as many seeds already. This puts trainings where the answer is open, and comes back to candidates that a short training
-misjudged. Where short trainings may say little of long ones, and few candidates are left that only those speak of,
-each of these is trained to the end once: none is left out for a short training that may mislead. A candidate's
-only training to the end that may have collapsed is followed by another at once.
+misjudged. Where short trainings may say little of long ones, and candidates are few, each of them is trained to the
+end once: none is left out for a short training that may mislead. A candidate's only training to the end that may have
+collapsed is followed by another at once.
 
 Trainings are chosen in rounds of so many at a time, one after the other: those chosen before are taken to come out as
 expected. A round follows from the rounds before it alone, whoever finishes first and whoever dies. The race ends at its
@@ -58,9 +58,9 @@ DOUBTED = 0.7
 """Agreement of short and long trainings below which a short one alone leaves no candidate out. It is above what is
 called little, because few trainings to the end do not tell the one from the other."""
 
-FEW, FEW_SHARE = 4, 0.25
-"""How many candidates are trained to the end for that reason: so many, or this share of the trainings to the end that
-there are, if that is more. To train more of them would take from those that may be best."""
+FEW = 8
+"""Candidates up to which all are trained to the end for that reason: a surface through so few others may be smooth, and
+sure, and wrong. Among more it would take from those that may be best, and bounds hold without."""
 
 _MOST = 4  # times the seeds that were asked for, of one candidate
 
@@ -255,11 +255,10 @@ def _suspected(race: Race, trained: Trained, finding: Finding) -> Training | Non
 
 def _doubted(trained: Trained, finding: Finding) -> Training | None:
     """Return the first training to the end of the best candidate that only short ones speak of, where these may say
-    little and few such candidates are left.
+    little and candidates are few.
     """
     left = np.flatnonzero(finding.unjudged)
-    few = max(FEW, FEW_SHARE * trained.seeds.sum())
-    if finding.agreement is None or finding.agreement >= DOUBTED or not 0 < len(left) <= few:
+    if finding.agreement is None or finding.agreement >= DOUBTED or not len(left) or len(trained.out) > FEW:
         return None
     return Training(int(left[np.argmax(finding.expected[left])]), 0, True)
 

@@ -13,6 +13,7 @@ from scalenet.arch.errors import ScalenetError
 from scalenet.search.answer.finding import Trained, find
 from scalenet.search.rungs.race import (
     DOUBTED,
+    FEW,
     FEWEST,
     SHORTER,
     Race,
@@ -37,9 +38,9 @@ def raced(**options):
     return Race(short=2, budget=10, exhaustive=4 * COUNT, **options)
 
 
-def untrained(foreseen=None):
-    nothing = np.full((COUNT, SEEDS), np.nan)
-    return Trained(SHARES, nothing, nothing, RATIO, np.zeros(COUNT, dtype=bool), foreseen=foreseen)
+def untrained(foreseen=None, count=COUNT):
+    nothing = np.full((count, SEEDS), np.nan)
+    return Trained(SHARES[:count], nothing, nothing, RATIO, np.zeros(count, dtype=bool), foreseen=foreseen)
 
 
 def raced_to(cap, truth, foreseen=None):
@@ -235,13 +236,24 @@ def test_bounds_hold_by_replay_and_are_closer_where_the_noise_is_foreseen():
 
 
 @pytest.mark.parametrize("within", [0.0, 3.0])
-def test_where_short_trainings_mislead_they_leave_nobody_out(within):
+def test_of_few_candidates_none_is_left_out_where_short_trainings_mislead(within):
     truth = Truth(3, noise=0.3, short=-1)
-    trained = run(raced(cap=30, within=within, most=SEEDS), untrained(), truth)
+    trained = run(raced(cap=30, within=within, most=SEEDS), untrained(count=FEW), truth)
     finding = finding_of(trained)
     assert finding.agreement < DOUBTED
     assert not finding.unjudged.any()
-    assert finding.tied[truth.means.argmax()]
+    assert finding.tied[truth.means[:FEW].argmax()]
+
+
+def test_of_more_candidates_some_may_be_and_the_bound_holds():
+    held, unjudged = 0, 0
+    for seed in range(40):
+        truth = Truth(seed, short=-1)
+        finding = raced_to(20, truth, foreseen=1.0)
+        held += truth.means.max() - truth.means[finding.winner] <= finding.bound
+        unjudged += finding.unjudged.sum()
+    assert held >= 38
+    assert unjudged > 0
 
 
 def test_where_short_trainings_tell_they_may_leave_candidates_out():
