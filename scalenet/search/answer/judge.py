@@ -138,9 +138,9 @@ def collapsed(table: NDArray[np.float64], foreseen: float | None = None) -> NDAr
     ordered = np.sort(left[known & several[:, None]])
     freedom = min(int((trainings[several] - 1).sum()), int(np.count_nonzero(ordered)))
     expected, worth = (0.0, 0.0) if foreseen is None else (foreseen, WORTH)
-    lowest = np.arange(1, min(freedom, int((freedom + worth) * MOST_COLLAPSED)) + 1)
-    rest = freedom + worth - lowest
-    lowest, rest = lowest[rest >= TELLING], rest[rest >= TELLING]
+    told = freedom + worth
+    lowest = np.arange(1, int(min(freedom, told * MOST_COLLAPSED, told - TELLING)) + 1)
+    rest = told - lowest
     squares = np.cumsum(ordered[::-1] ** 2)[::-1]  # of each residual and those above it
     deviations = np.sqrt((squares[lowest] + worth * expected**2) / rest)
     far = np.flatnonzero(ordered[lowest - 1] < -COLLAPSED * (1 + HARDLY_KNOWN / rest) * deviations)
@@ -155,7 +155,7 @@ def _upper_medians(table: NDArray[np.float64]) -> NDArray[np.float64]:
     which those that collapsed do not draw down. nan where nothing is known.
     """
     ordered, known = np.sort(table, axis=1), (~np.isnan(table)).sum(axis=1)  # nan comes last
-    middle = np.minimum(np.where(known <= FEW, known - 1, known // 2), table.shape[1] - 1)
+    middle = np.where(known <= FEW, known - 1, known // 2)
     medians: NDArray[np.float64] = np.take_along_axis(ordered, middle[:, None], axis=1)[:, 0]
     return medians
 
