@@ -38,8 +38,15 @@ TARGET = (0.25, 0.25, 0.5)
 class Judge:
     """A smooth truth with noise of one point at the full budget; each training takes its time by a clock of its own."""
 
-    def __init__(self, clock: Clock | None = None, *, stop_at: int | None = None, fails: str | None = None) -> None:
-        self.clock, self.stop_at, self.fails = clock, stop_at, fails
+    def __init__(
+        self,
+        clock: Clock | None = None,
+        *,
+        stop_at: int | None = None,
+        fails: str | None = None,
+        collapses: tuple[str, int] | None = None,
+    ) -> None:
+        self.clock, self.stop_at, self.fails, self.collapses = clock, stop_at, fails, collapses
         self.calls: list[tuple[str, int, int]] = []
 
     def __call__(self, architecture: Any, *, budget: int, seed: int, **_: Any) -> float | None:
@@ -51,6 +58,8 @@ class Judge:
             self.clock.now += budget
         if architecture.name == self.fails and budget > 2:
             return None
+        if (architecture.name, seed) == self.collapses and budget > 2:
+            return 0.1
         coefficients = [float(part[1:]) for part in architecture.name.split("_")[-3:]]
         off = sum((own - best) ** 2 for own, best in zip(doublings(*coefficients), TARGET, strict=True))
         noise = random.Random(f"{architecture.name} {seed} {budget}").gauss(0, 0.01)
@@ -100,6 +109,17 @@ def test_everybody_is_trained_shortly_and_few_to_the_end(searched):
     assert bool(table["tied"][0])
     assert table.loc[table["rung"] == 1, "interval"].isna().all()
     assert (search.folder / "report.html").is_file()
+
+
+def test_a_training_that_broke_down_is_no_part_of_the_mean(searched):
+    best = searched(Judge()).run(say=None).results()["name"][0]
+    search = searched(Judge(collapses=(best, 1)), "broken").run(say=None)
+    found = search.results().set_index("name").loc[best]
+    seeds = [found[f"accuracy_seed{seed}"] for seed in range(int(found["seeds"])) if seed != 1]
+    assert found["accuracy_seed1"] == 0.1
+    assert (found["collapsed"], found["accuracy"]) == (1, pytest.approx(sum(seeds) / len(seeds), abs=1e-5))
+    assert search.answer.evidence.collapsed == 1
+    assert search.results()["accuracy"][0] == search.answer.accuracy
 
 
 def test_a_race_that_was_interrupted_ends_as_one_that_was_not(searched):

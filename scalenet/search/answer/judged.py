@@ -22,13 +22,14 @@ if TYPE_CHECKING:
 def rank_race(finding: Finding, trained: Trained, names: Sequence[str], factors: Mapping[str, float]) -> Ranking:
     """Rank candidates by how they are expected to score at the full budget, the winner of the judge first.
 
-    Scores and accuracies are means over a candidate's own seeds, to the end where it has such. Those that are out have
-    no standing. Only those trained to the end have an interval.
+    Scores and accuracies are means over a candidate's own seeds, to the end where it has such, without trainings that
+    collapsed. Those that are out have no standing. Only those trained to the end have an interval.
     """
     judged = trained.seeds > 0
     trainings = np.where(judged, trained.seeds, (~np.isnan(trained.short)).sum(axis=1))
     scores = np.where(judged, finding.verdict.means, row_means(trained.short))
-    accuracies = np.where(judged, row_means(trained.full), row_means(trained.short))
+    sound = np.where(finding.verdict.collapsed, np.nan, trained.full)
+    accuracies = np.where(judged, row_means(sound), row_means(trained.short))
     noise = finding.verdict.noise
 
     ahead = finding.expected.copy()

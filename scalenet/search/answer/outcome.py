@@ -9,6 +9,8 @@ from functools import cached_property
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from scalenet.arch.config import digest
 from scalenet.arch.convention import CONVENTION
 from scalenet.arch.errors import RunError
@@ -272,14 +274,8 @@ class Outcome:
 
     def best_so_far(self, most: int | None = None) -> list[dict[str, Any]]:
         """Return the rows of the best `most` candidates so far: those of later rungs first, what diverged last."""
-
-        def place(name: str) -> tuple[bool, int, float]:
-            number, rung = self._last(name)
-            entries = [self._entry((name, seed, rung.budget)) for seed in rung.seeds]
-            known = [entry.result.accuracy for entry in entries if entry is not None and entry.result is not None]
-            return None in known, -number, -(_mean(known) or 0.0)
-
-        return [self._row(self.candidates[name]) for name in sorted(self.candidates, key=place)[:most]]
+        rows = [self._row(facts) for facts in self.candidates.values()]
+        return sorted(rows, key=lambda row: (row["diverged"] > 0, -row["rung"], -(row["accuracy"] or 0.0)))[:most]
 
     @cached_property
     def untold(self) -> list[str]:
@@ -510,6 +506,7 @@ class Outcome:
         keys = {seed: (facts.name, seed, rung.budget) for seed in rung.seeds}
         done = {seed: self._accuracy(key) for seed, key in keys.items() if self._ended(key)}
         known = _known_all(done.values())
+        collapsed = {seed for seed in done if keys[seed] in self._collapsed}
         failed = [entry.key for entry in self._own(facts.name) if entry.state is State.failed]
         every = self._seeds
         seconds = sum(entry.result.seconds for entry in self._own(facts.name) if entry.result)
@@ -520,13 +517,27 @@ class Outcome:
             "seeds": len(known),
             "diverged": len(done) - len(known) - len({*keys.values()} & {*failed}),
             "failed": len(failed),
-            "accuracy": _tidy(_mean(done.values())),
+            "collapsed": len(collapsed),
+            "accuracy": _tidy(_mean(value for seed, value in done.items() if seed not in collapsed)),
             "seconds": round(seconds, 2),
         }
         accuracies = {f"accuracy_seed{seed}": _tidy(done.get(seed)) for seed in every}
         unscored = dict.fromkeys(PROXIES) if self.proxies else {}
         scores = self.proxies.get(facts.name, unscored)
         return own | found | accuracies | scores | {"merged": " ".join(facts.merged)}
+
+    @cached_property
+    def _collapsed(self) -> frozenset[Key]:
+        """The trainings of a race that broke down: the means of their candidates leave them out."""
+        schedule = self.schedule
+        if not isinstance(schedule, Race):
+            return frozenset()
+        try:
+            places = np.argwhere(self._found.verdict.collapsed).tolist()
+        except RunError:
+            return frozenset()
+        names = list(self.candidates)
+        return frozenset((names[place], schedule.seeds[column], schedule.budget) for place, column in places)
 
     def _last(self, name: str) -> tuple[int, Rung]:
         """Return the last rung that a candidate has results of and did not fail in, or the first one."""
