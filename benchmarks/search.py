@@ -10,7 +10,8 @@ Prints Markdown for docs/search.md, and the seeds it drew from:
 - regret: points by which the winner lies below the best in truth, in the mean and at the 95th percentile;
 - bound: by how many points a candidate may be better than the winner, as the search says; held: how often none is by
   more (promised: 95 %);
-- ties: other candidates that may be the best; best in: how often the best is the winner or one of them;
+- ties: other candidates that may be the best; best in: how often the best is the winner or one of them, in the mean of
+  those that are equally good;
 - forecast: how often the bound was forecast within a factor of two before a candidate was trained, and in brackets how
   often it was more than twice the forecast; halfway: the same, by the race's forecast after half of its trainings;
 - again: rank correlation of the two searches of a pair; alike: how often each has the other's winner among its ties;
@@ -397,13 +398,14 @@ def pair(make: Callable[..., World], at_a_time: int, seed: int) -> list[tuple[st
     """Search one truth twice with every strategy; return what is shown, in order of the columns."""
     random = np.random.default_rng(seed)
     world = make(random=random)
-    best, found = int(world.truth.argmax()), []
+    best, found = world.truth == world.truth.max(), []
     for (name, one), (_, other) in zip(*(list(searches(world, random, at_a_time)) for _ in range(2)), strict=True):
         again = agreement(one.expected.tolist(), other.expected.tolist())
         alike = bool(one.tied[other.winner] and other.tied[one.winner])
         for row in (one, other):
-            regret = float(world.truth[best] - world.truth[row.winner])
-            shown = [row.trained, regret, row.bound, regret <= row.bound + 1e-9, row.tied.sum() - 1, row.tied[best]]
+            regret = float(world.truth.max() - world.truth[row.winner])
+            shown = [row.trained, regret, row.bound, regret <= row.bound + 1e-9]
+            shown += [row.tied.sum() - 1, row.tied[best].mean()]
             shown += [np.nan if again is None else again, alike]
             shown += [part for one in (row.forecast, row.halfway) for part in _right(one, row.bound)]
             shown.append(row.misled)

@@ -151,8 +151,8 @@ def test_a_finished_race_goes_on_further_and_keeps_what_it_has(searched):
 
 def test_a_race_stops_once_no_candidate_can_be_better_by_more(searched):
     judge, wider = Judge(), Judge()
-    search = searched(judge, within=2.5).run(say=None)
-    assert search.answer.bound <= 0.025
+    search = searched(judge, within=1.5).run(say=None)
+    assert search.answer.bound <= 0.015
     searched(wider, "wider", within=4).run(say=None)
     assert len(wider.full) < len(judge.full) < 38
 

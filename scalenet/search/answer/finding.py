@@ -129,12 +129,13 @@ def find(trained: Trained, *, error: float = ERROR, winner: int | None = None, d
         doubted=doubted,
     )
     place = int(np.flatnonzero(inside == verdict.winner)[0])
-    far = reach(max(2, int((~out).sum())), math.inf, error) / math.sqrt(2)
+    by_surface = unjudged | alone
+    far = reach(1 + max(1, int(by_surface.sum())), math.inf, error) / math.sqrt(2)  # all of them against the winner
     most = np.full(len(out), np.nan)
     most[inside] = surface.reach(place, far)
     most = np.where(np.isnan(most), np.nanmax(most), most)  # no better than the best of those inside
-    over = np.where(unjudged | alone, np.maximum(most, 0), over)
-    tied = np.where(unjudged | alone, most > 0, tied)
+    over = np.where(by_surface, np.maximum(most, 0), over)
+    tied = np.where(by_surface, most > 0, tied)
     expected = np.full(len(out), surface.means.min())
     expected[inside] = surface.means
     return Finding(

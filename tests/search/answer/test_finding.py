@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
 from scalenet.search.answer.finding import MOST, Trained, find
+from scalenet.search.answer.judge import ERROR
+from scalenet.search.answer.margins import reach
+from scalenet.search.answer.surface import fit_surface
 
 
 def halved(count, kept=3, *, seed=0, misleading=False):
@@ -46,6 +51,15 @@ def test_a_bound_is_for_the_winner_that_is_given():
     assert other.winner == others[-1]
     assert other.over[other.winner] == 0
     assert other.over[find(trained).winner] > 0
+
+
+@pytest.mark.parametrize("kept", [2, 5])
+def test_those_never_trained_to_the_end_are_bounded_together(kept):
+    trained, _ = halved(12, kept)
+    finding = find(trained)
+    surface = fit_surface(trained.shares, trained.short, trained.full, ratio=trained.ratio)
+    over = surface.reach(finding.winner, reach(1 + 12 - kept, math.inf, ERROR) / math.sqrt(2))
+    assert finding.over[finding.unjudged] == pytest.approx(np.maximum(over, 0)[finding.unjudged])
 
 
 def test_without_short_trainings_those_never_trained_to_the_end_are_not_bounded():
