@@ -106,7 +106,7 @@ def grid_search(
     ] = None,
     rates: Rates = None,
     epochs: Annotated[
-        int | None, _long(min=1, help="Epochs of each training, or {budget}.  [default: the recipe's]")
+        int | None, _long(min=1, help="Epochs of a training to the end, or {budget}.  [default: the recipe's]")
     ] = None,
     seeds: Annotated[int, _long(min=1, help="Seeds of each candidate that is trained to the end.")] = Request.seeds,
     seed: Annotated[
@@ -122,7 +122,10 @@ def grid_search(
     ] = None,
     spend: Annotated[
         float | None,
-        _long(metavar="SHARE", help="Train this share of what all candidates to the end take.  [default: 0.35]"),
+        _long(
+            metavar="SHARE",
+            help="Train this share of what all candidates to the end take.  [default: 0.35, or 18 to the end]",
+        ),
     ] = None,
     within: Annotated[
         float | None,

@@ -97,6 +97,21 @@ def test_the_answer_names_ties_the_bound_and_the_noise(searched):
     assert "one short training varies by" in said
 
 
+def test_a_training_that_broke_down_is_left_out(searched, tmp_path):
+    best = members(searched).iloc[0]["name"]
+
+    def broken(architecture: Architecture, *, budget: int, seed: int, **others: Any) -> float:
+        gone = (architecture.name, budget, seed) == (best, 10, 1)
+        return 0.01 if gone else judge(architecture, budget=budget, seed=seed, **others)
+
+    search = asked(tmp_path / "broken", broken).run(say=None)
+    jobs = pd.read_csv(search.folder / "jobs.csv")
+    own = jobs[(jobs["name"] == best) & (jobs["budget"] == 10)]["accuracy"]
+    assert own.min() == 0.01
+    assert members(search).set_index("name").loc[best, "accuracy"] == pytest.approx(own[own > 0.01].mean(), abs=1e-5)
+    assert "left out, because they broke down: 1 training" in search.outcome().sentences()
+
+
 def test_the_report_has_the_plot_beside_chance_and_all_members(searched):
     page = (searched.folder / "report.html").read_text()
     assert ">chance<" in page

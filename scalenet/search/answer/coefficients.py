@@ -21,7 +21,8 @@ class Tie(Record):
 
     By `over` its score may be better than the winner's, at 95 %; None where nothing is known of that.
 
-    It was in this many rungs, and its accuracy is the mean over `seeds` in the last of them. With `seeds_to_part` more
+    It was in this many rungs, and its accuracy is the mean over `seeds` in the last of them (in a race without those
+    that broke down). With `seeds_to_part` more
     seeds for both, a difference as it was measured would tell it from the winner; None where that takes very many.
     Where a training of it failed before it had any, nothing is known of it.
     """
@@ -82,28 +83,28 @@ class Piloted(Record):
 class Evidence(Record):
     """What the answer rests on.
 
-    `accuracy` is the winner's mean over `seeds` as `evaluate` measured it: held-out top-1 on `data` for `train`.
-    Candidates were ranked by `objective` (see `Objective`); where that is not the accuracy itself,
-    `score` is the winner's. No candidate was above the `ceilings`, or slower than `latency` in seconds on the machine
-    that began the search. `interval` is for comparing scores on these images and seeds at 95 %, not for the accuracy
-    on other images; that of a single candidate is for its mean over seeds. `margin` is how far below the winner's score
-    that of the best may lie in the last rung, where that is the same for all. Neither is there where nothing is known
-    of the noise. No candidate scores better than the winner by more than `bound`, at 95 %, as the trainings to the end
-    say; `unjudged` candidates had none, and are bounded by what short trainings and their neighbours say (see
-    `scalenet.search.answer.finding`).
-    `forecast` is what the bound was expected to be, by the pilot and the number of held-out images, before a candidate
-    was trained. `agreement` is the correlation of short trainings with long ones that was found there, `noisier` and
-    `collapsed` are how many candidates have more noise than the others, and how many trainings broke down and were left
-    out of the bound. `cost_spread` is by how much the dearest candidate costs more than the cheapest, a fraction, and
-    `cost_correlation` the rank correlation of FLOPs with what was ranked. `seed_correlation`
-    is the mean rank correlation between seeds, `diverged` how many candidates were left out because a training of
-    theirs diverged, and `failed` of how many one failed: they are ranked by the rungs before, or tie. `proxies` are
-    the rank correlations of training-free scores with the accuracies of this search. `flops_ratio` is the winner's, and
-    `target` the grid's product; with a `tolerance` the winner was brought to it by closed-loop rounding, and is not
-    what φ = 1 gives. `rungs` say how the trainings were spent, `spent` how much that was in units of the budget
-    (epochs, or trainings where they have none), and `exhaustive` what every candidate at the full budget would have
-    taken, the pilot's not counted. `learning_rate` is that of all candidates, which the `pilot` found where there is
-    one; it is missing where only the evaluator knows it.
+    `accuracy` is the winner's mean over `seeds` as `evaluate` measured it, in a race without trainings that broke down:
+    held-out top-1 on `data` for `train`. Candidates were ranked by `objective` (see `Objective`); where that is not the
+    accuracy itself, `score` is the winner's. No candidate was above the `ceilings`, or slower than `latency` in seconds
+    on the machine that began the search. `interval` is for comparing scores on these images and seeds at 95 %, not for
+    the accuracy on other images; that of a single candidate is for its mean over seeds. `margin` is how far below the
+    winner's score that of the best may lie in the last rung, where that is the same for all. Neither is there where
+    nothing is known of the noise. No candidate scores better than the winner by more than `bound`, at 95 %, as the
+    trainings to the end say; `unjudged` candidates had none, and are bounded by what short trainings and their
+    neighbours say (see `scalenet.search.answer.finding`). `forecast` is what the bound was expected to be, by the pilot
+    and the number of held-out images, before a candidate was trained. `agreement` is the correlation of short trainings
+    with long ones that was found there, `noisier` and `collapsed` are how many candidates have more noise than the
+    others, and how many trainings broke down and were left out of the bound, in a race of the means as well.
+    `cost_spread` is by how much the dearest candidate costs more than the cheapest, a fraction, and `cost_correlation`
+    the rank correlation of FLOPs with what was ranked. `seed_correlation` is the mean rank correlation between seeds,
+    `diverged` how many candidates were left out because a training of theirs diverged, and `failed` of how many one
+    failed: they are ranked by the rungs before, or tie. `proxies` are the rank correlations of training-free scores
+    with the accuracies of this search. `flops_ratio` is the winner's, and `target` the grid's product; with a
+    `tolerance` the winner was brought to it by closed-loop rounding, and is not what φ = 1 gives. `rungs` say how the
+    trainings were spent, `spent` how much that was in units of the budget (epochs, or trainings where they have none),
+    and `exhaustive` what every candidate at the full budget would have taken, the pilot's not counted. `learning_rate`
+    is that of all candidates, which the `pilot` found where there is one; it is missing where only the evaluator knows
+    it.
     """
 
     base: str

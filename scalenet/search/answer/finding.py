@@ -205,6 +205,11 @@ def _surfaced(trained: Trained, winner: int) -> NDArray[np.int64]:
     return np.sort(np.append(chosen, winner))
 
 
+def long_means(trained: Trained, finding: Finding) -> NDArray[np.float64]:
+    """Return the mean of each candidate's trainings to the end but for those that collapsed; nan without any."""
+    return row_means(np.where(finding.verdict.collapsed, np.nan, trained.full))
+
+
 def row_means(table: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the mean of what is known in each row; nan where nothing is."""
     known = ~np.isnan(table)

@@ -40,7 +40,12 @@ def bound_sentences(evidence: Evidence) -> Iterator[str]:
         has = "has" if evidence.noisier == 1 else "have"
         yield f"{number(evidence.noisier, 'candidate')} {has} more noise than the others: take more --seeds to be sure"
     if evidence.collapsed:
-        yield f"left out, because they broke down: {number(evidence.collapsed, 'training')}"
+        yield left_out(evidence.collapsed)
+
+
+def left_out(trainings: int) -> str:
+    """Say how many trainings broke down."""
+    return f"left out, because they broke down: {number(trainings, 'training')}"
 
 
 def unit_of(*, scored: bool) -> str:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from scalenet.arch.errors import RunError
 from scalenet.arch.words import count, number, percentage, seconds_text
-from scalenet.search.answer.finding import DISAGREEING, row_means
-from scalenet.search.answer.sentences import about, unit_of
+from scalenet.search.answer.finding import DISAGREEING, long_means, row_means
+from scalenet.search.answer.sentences import about, left_out, unit_of
 from scalenet.search.rungs.hunt import Standing, reward_factor, standing
 from scalenet.search.rungs.race import finding_of
 
@@ -79,7 +79,8 @@ class BaselineOutcome:
             return []
         members = self.hunt.members()
         costs = members.costs(members.array(names))
-        short, full = row_means(trained.short), row_means(trained.full)
+        short = row_means(trained.short)
+        full = row_means(trained.full) if finding is None else long_means(trained, finding)
         rows = []
         for place, name in enumerate(names):
             own = costs[place]
@@ -219,6 +220,8 @@ class BaselineOutcome:
         else:
             yield "by how much a trained member may be better is not known: more --seeds, or more time, tell"
         yield "of members that were never trained nothing is promised"
+        if collapsed := int(finding.verdict.collapsed.sum()):
+            yield left_out(collapsed)
         if out:
             yield f"of the {number(out, 'member')} that failed or diverged nothing is said"
         if finding.agreement is not None and finding.agreement < DISAGREEING:

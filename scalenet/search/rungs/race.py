@@ -2,7 +2,7 @@
 
 The bound (see `answer.finding`) says by how much any candidate may be better than the winner. The next training is the
 one that may narrow it most: another seed of the rival that may be better by most, or of the winner where the rival has
-as many seeds already. This puts trainings where the answer is open, and comes back to candidates that a short training
+more seeds already. This puts trainings where the answer is open, and comes back to candidates that a short training
 misjudged. Where short trainings may say little of long ones, and candidates are few, each of them is trained to the
 end once: none is left out for a short training that may mislead. A candidate's only training to the end that may have
 collapsed is followed by another at once.
@@ -149,9 +149,9 @@ def race(
 ) -> Race:
     """Return the race of so many candidates, to a budget of at least 2.
 
-    It trains a `share` of what all candidates to the end with so many `seeds` take: SHARE, but no less than FEWEST to
-    the end, or all of it where it ends by what it finds or by the clock; whatever is asked for, as much as an answer
-    needs.
+    It trains a `share` of what all candidates to the end with so many `seeds` take: unless it is given, SHARE, but no
+    less than FEWEST to the end, or all of it where it ends by what it finds or by the clock; whatever is asked for, as
+    much as an answer needs.
     """
     exhaustive, short = candidates * seeds, max(1, budget // SHORTER)
     everybody = candidates * short / budget
