@@ -22,9 +22,8 @@ class Tie(Record):
     By `over` its score may be better than the winner's, at 95 %; None where nothing is known of that.
 
     It was in this many rungs, and its accuracy is the mean over `seeds` in the last of them (in a race without those
-    that broke down). With `seeds_to_part` more
-    seeds for both, a difference as it was measured would tell it from the winner; None where that takes very many.
-    Where a training of it failed before it had any, nothing is known of it.
+    that broke down). With `seeds_to_part` more seeds for both, a difference as it was measured would tell it from the
+    winner; None where that takes very many. Where a training of it failed before it had any, nothing is known of it.
     """
 
     alpha: Multiplier

@@ -274,8 +274,15 @@ class Outcome:
 
     def best_so_far(self, most: int | None = None) -> list[dict[str, Any]]:
         """Return the rows of the best `most` candidates so far: those of later rungs first, what diverged last."""
-        rows = [self._row(facts) for facts in self.candidates.values()]
-        return sorted(rows, key=lambda row: (row["diverged"] > 0, -row["rung"], -(row["accuracy"] or 0.0)))[:most]
+
+        def place(name: str) -> tuple[bool, int, float]:
+            number, rung = self._last(name)
+            keys = [(name, seed, rung.budget) for seed in rung.seeds]
+            entries = [self._entry(key) for key in keys]
+            known = [entry.result.accuracy for entry in entries if entry is not None and entry.result is not None]
+            return None in known, -number, -(self._sound_mean(keys) or 0.0)
+
+        return [self._row(self.candidates[name]) for name in sorted(self.candidates, key=place)[:most]]
 
     @cached_property
     def untold(self) -> list[str]:
@@ -506,7 +513,6 @@ class Outcome:
         keys = {seed: (facts.name, seed, rung.budget) for seed in rung.seeds}
         done = {seed: self._accuracy(key) for seed, key in keys.items() if self._ended(key)}
         known = _known_all(done.values())
-        collapsed = {seed for seed in done if keys[seed] in self._collapsed}
         failed = [entry.key for entry in self._own(facts.name) if entry.state is State.failed]
         every = self._seeds
         seconds = sum(entry.result.seconds for entry in self._own(facts.name) if entry.result)
@@ -517,8 +523,8 @@ class Outcome:
             "seeds": len(known),
             "diverged": len(done) - len(known) - len({*keys.values()} & {*failed}),
             "failed": len(failed),
-            "collapsed": len(collapsed),
-            "accuracy": _tidy(_mean(value for seed, value in done.items() if seed not in collapsed)),
+            "collapsed": len(self._collapsed.intersection(keys.values())),
+            "accuracy": _tidy(self._sound_mean(keys.values())),
             "seconds": round(seconds, 2),
         }
         accuracies = {f"accuracy_seed{seed}": _tidy(done.get(seed)) for seed in every}
@@ -529,15 +535,16 @@ class Outcome:
     @cached_property
     def _collapsed(self) -> frozenset[Key]:
         """The trainings of a race that broke down: the means of their candidates leave them out."""
-        schedule = self.schedule
-        if not isinstance(schedule, Race):
-            return frozenset()
-        try:
-            places = np.argwhere(self._found.verdict.collapsed).tolist()
-        except RunError:
-            return frozenset()
-        names = list(self.candidates)
-        return frozenset((names[place], schedule.seeds[column], schedule.budget) for place, column in places)
+        schedule, names = self.schedule, list(self.candidates)
+        if isinstance(schedule, Race):
+            with suppress(RunError):
+                places = np.argwhere(self._found.verdict.collapsed).tolist()
+                return frozenset((names[place], schedule.seeds[column], schedule.budget) for place, column in places)
+        return frozenset()
+
+    def _sound_mean(self, keys: Iterable[Key]) -> float | None:
+        """Return the mean accuracy of those trainings that are known and did not break down."""
+        return _mean(self._accuracy(key) for key in keys if key not in self._collapsed)
 
     def _last(self, name: str) -> tuple[int, Rung]:
         """Return the last rung that a candidate has results of and did not fail in, or the first one."""
