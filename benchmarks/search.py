@@ -285,9 +285,11 @@ def halved(world: World, short: NDArray[np.float64], full: NDArray[np.float64], 
     trained.short[:, :few] = short[:, :few]
     kept = np.argsort(-short[:, :few].mean(axis=1), kind="stable")[: last.keep]
     trained.full[kept, :EXHAUSTIVE] = full[kept, :EXHAUSTIVE]
+    tables = trained.short[:, :few], trained.sound[kept, :EXHAUSTIVE]
     rungs = [{str(place): short[place, :few].tolist() for place in range(count)}]
     rungs.append({str(place): full[place, :EXHAUSTIVE].tolist() for place in kept})
-    ranking = rank(rungs, held_out=None)
+    means = [dict(zip(rung, row_means(table).tolist(), strict=True)) for rung, table in zip(rungs, tables, strict=True)]
+    ranking = rank(rungs, means=means, held_out=None)
     winner, expected = int(ranking.winner.name), np.zeros(count)
     for standing in ranking.standings:
         expected[int(standing.name)] = -standing.rank

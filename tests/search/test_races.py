@@ -111,15 +111,18 @@ def test_everybody_is_trained_shortly_and_few_to_the_end(searched):
     assert (search.folder / "report.html").is_file()
 
 
-def test_a_training_that_broke_down_is_no_part_of_the_mean(searched):
-    best = searched(Judge()).run(say=None).results()["name"][0]
-    search = searched(Judge(collapses=(best, 1)), "broken").run(say=None)
+@pytest.mark.parametrize("how", [{}, {"seeds": 3, "halving": 1}, {"seeds": 3, "halving": 5}])
+def test_a_training_that_broke_down_is_no_part_of_the_mean(searched, how):
+    best = searched(Judge(), **how).run(say=None).results()["name"][0]
+    search = searched(Judge(collapses=(best, 1)), "broken", **how).run(say=None)
     found = search.results().set_index("name").loc[best]
     seeds = [found[f"accuracy_seed{seed}"] for seed in range(int(found["seeds"])) if seed != 1]
     assert found["accuracy_seed1"] == 0.1
     assert (found["collapsed"], found["accuracy"]) == (1, pytest.approx(sum(seeds) / len(seeds), abs=1e-5))
     assert search.answer.evidence.collapsed == 1
     assert search.results()["accuracy"][0] == search.answer.accuracy
+    if how:
+        assert search.results()["name"][0] == best, "ranked by the trainings that did not break down"
 
 
 def test_a_race_that_was_interrupted_ends_as_one_that_was_not(searched):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scalenet.search.answer.judge import ERROR, judge
+from scalenet.search.answer.judge import ERROR, collapsed, judge
 from scalenet.search.answer.margins import reach
 from scalenet.search.answer.surface import fit_surface
 
@@ -59,6 +59,16 @@ class Trained:
         """How many trainings to the end each candidate has."""
         found: NDArray[np.int64] = (~np.isnan(self.full)).sum(axis=1)
         return found
+
+    @property
+    def collapsed(self) -> NDArray[np.bool_]:
+        """Which trainings to the end broke down, by candidate and seed."""
+        return collapsed(np.where(self.out[:, None], np.nan, self.full), self.foreseen)
+
+    @property
+    def sound(self) -> NDArray[np.float64]:
+        """The trainings to the end, nan as well for those that broke down."""
+        return np.where(self.collapsed, np.nan, self.full)
 
     def _bytes(self) -> tuple[object, ...]:
         tables = (self.shares, self.short, self.full, self.out)
@@ -203,11 +213,6 @@ def _surfaced(trained: Trained, winner: int) -> NDArray[np.int64]:
     others = running[running != winner]
     chosen = others[np.argsort(-means[others], kind="stable")[: MOST - 1]]
     return np.sort(np.append(chosen, winner))
-
-
-def long_means(trained: Trained, finding: Finding) -> NDArray[np.float64]:
-    """Return the mean of each candidate's trainings to the end but for those that collapsed; nan without any."""
-    return row_means(np.where(finding.verdict.collapsed, np.nan, trained.full))
 
 
 def row_means(table: NDArray[np.float64]) -> NDArray[np.float64]:

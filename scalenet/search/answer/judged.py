@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scalenet.search.answer.finding import long_means, row_means
+from scalenet.search.answer.finding import row_means
 from scalenet.search.answer.margins import reach
 from scalenet.search.answer.noise import Noise
 from scalenet.search.answer.ranking import Ranking, Standing, TieRound, look_error
@@ -28,7 +28,7 @@ def rank_race(finding: Finding, trained: Trained, names: Sequence[str], factors:
     judged = trained.seeds > 0
     trainings = np.where(judged, trained.seeds, (~np.isnan(trained.short)).sum(axis=1))
     scores = np.where(judged, finding.verdict.means, row_means(trained.short))
-    accuracies = np.where(judged, long_means(trained, finding), row_means(trained.short))
+    accuracies = np.where(judged, row_means(trained.sound), row_means(trained.short))
     noise = finding.verdict.noise
 
     ahead = finding.expected.copy()

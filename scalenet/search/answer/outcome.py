@@ -96,13 +96,17 @@ class Outcome:
         tables = self._finished()
         out = {name for table in tables for name, row in table.items() if None in row}
         sound = [{name: _known_all(row) for name, row in table.items() if name not in out} for table in tables]
+        means = [
+            {name: self._sound_mean((name, seed, rung.budget) for seed in rung.seeds) or 0.0 for name in table}
+            for (rung, _), table in zip(self.rungs, sound, strict=False)
+        ]
         gone = [number for number, table in enumerate(tables, start=1) if table and not sound[number - 1]]
         if gone or not (sound and sound[0]):
             raise RunError(self._why_none(gone))
         images = self.plan.images
         held_out = None if images is None else images.validation
         planned = sum(rung.names is None for rung in schedule.rungs)
-        return rank(sound, held_out=held_out, factors=dict(self.view.aim.factors), planned=planned)
+        return rank(sound, means=means, held_out=held_out, factors=dict(self.view.aim.factors), planned=planned)
 
     @cached_property
     def finding(self) -> Finding | None:
@@ -534,13 +538,11 @@ class Outcome:
 
     @cached_property
     def _collapsed(self) -> frozenset[Key]:
-        """The trainings of a race that broke down: the means of their candidates leave them out."""
-        schedule, names = self.schedule, list(self.candidates)
-        if isinstance(schedule, Race):
-            with suppress(RunError):
-                places = np.argwhere(self._found.verdict.collapsed).tolist()
-                return frozenset((names[place], schedule.seeds[column], schedule.budget) for place, column in places)
-        return frozenset()
+        """The trainings to the end that broke down: the means of their candidates leave them out."""
+        trained, names, seeds = self._trained, list(self.candidates), self.schedule.seeds
+        _, budget = self.schedule.budgets
+        places = np.argwhere(trained.collapsed).tolist()
+        return frozenset((names[place], seeds[column], budget) for place, column in places)
 
     def _sound_mean(self, keys: Iterable[Key]) -> float | None:
         """Return the mean accuracy of those trainings that are known and did not break down."""

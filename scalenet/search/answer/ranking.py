@@ -16,6 +16,7 @@ import math
 from bisect import bisect_left
 from dataclasses import dataclass
 from itertools import combinations
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -110,6 +111,7 @@ def rank(
     rungs: Sequence[Mapping[str, Sequence[float]]],
     *,
     held_out: int | None,
+    means: Sequence[Mapping[str, float]] | None = None,
     factors: Mapping[str, float] | None = None,
     planned: int | None = None,
 ) -> Ranking:
@@ -118,11 +120,14 @@ def rank(
     A rung has the accuracies of its entrants, one a seed, in the same order of seeds. All candidates are in the first
     one, and those of which a training diverged in none. `held_out` is the number of images that each accuracy (a
     fraction) was counted on; where it is not known either, one seed says nothing of the noise, and the margin is
-    infinite. `factors` by candidate multiply accuracies before they are ranked. `planned` is how many rungs the search
-    was begun with, those that are yet to come included; the others are tie rounds. By default there are none.
+    infinite. `means` are those of each rung, where some of its trainings broke down and count in none. `factors` by
+    candidate multiply accuracies before they are ranked. `planned` is how many rungs the search was begun with, those
+    that are yet to come included; the others are tie rounds. By default there are none.
     """
     errors = _errors(len(rungs), len(rungs) if planned is None else planned)
-    layouts = _layouts(rungs, held_out, factors, errors)
+    if means is None:
+        means = [{name: fmean(row) for name, row in rung.items()} for rung in rungs]
+    layouts = _layouts(rungs, means, held_out, factors, errors)
     last = {name: number for number, layout in enumerate(layouts) for name in layout.scores}
     order = sorted(last, key=lambda name: (-last[name], -layouts[last[name]].scores[name], name))
     met = {name: _met(layouts, order[0], name) for name in order}
@@ -164,6 +169,7 @@ def _errors(known: int, planned: int) -> list[float]:
 
 def _layouts(
     rungs: Sequence[Mapping[str, Sequence[float]]],
+    means: Sequence[Mapping[str, float]],
     held_out: int | None,
     factors: Mapping[str, float] | None,
     errors: Sequence[float],
@@ -171,7 +177,7 @@ def _layouts(
     """Return what the rungs say, without empty ones: all trainings of a rung may have failed."""
     layouts: list[_Layout] = []
     measured = own_noise if len(rungs[0]) == 1 else residual_noise
-    for number, (rung, error) in enumerate(zip(rungs, errors, strict=False)):
+    for number, (rung, own, error) in enumerate(zip(rungs, means, errors, strict=False)):
         if rung:
             plain = np.array(list(rung.values()), dtype=np.float64)
             weights = np.array([1.0 if factors is None else factors[name] for name in rung])
@@ -180,7 +186,7 @@ def _layouts(
             unmeasured = layouts[-1].noise if layouts else _foreseen(plain, held_out, most)
             found = measured(table) if image is not None else _credible(measured(table))
             noise = (found or unmeasured).at_least(rounding_noise(image))
-            layouts.append(_layout(number, tuple(rung), plain, table, noise, error))
+            layouts.append(_layout(number, {name: own[name] for name in rung}, weights, table, noise, error))
     return layouts
 
 
@@ -198,21 +204,21 @@ def _credible(noise: Noise | None) -> Noise | None:
 
 def _layout(
     number: int,
-    names: Sequence[str],
-    plain: NDArray[np.float64],
+    accuracies: dict[str, float],
+    weights: NDArray[np.float64],
     table: NDArray[np.float64],
     noise: Noise,
     error: float,
 ) -> _Layout:
-    """Return what a rung says, by accuracies and scores, where it may err so often."""
+    """Return what a rung says, by mean accuracies, their weights and a table of scores, where it may err so often."""
     standard_error = noise.deviation / math.sqrt(table.shape[1])
     return _Layout(
         number=number,
-        accuracies=dict(zip(names, plain.mean(axis=1).tolist(), strict=True)),
-        scores=dict(zip(names, table.mean(axis=1).tolist(), strict=True)),
+        accuracies=accuracies,
+        scores={name: mean * weight for (name, mean), weight in zip(accuracies.items(), weights.tolist(), strict=True)},
         seeds=table.shape[1],
         noise=noise,
-        margin=reach(max(2, len(names)), noise.freedom, error) * standard_error,
+        margin=reach(max(2, len(accuracies)), noise.freedom, error) * standard_error,
         interval=interval(noise.freedom) * standard_error,
         correlation=_correlation(table),
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from scalenet.arch.errors import RunError
 from scalenet.arch.words import count, number, percentage, seconds_text
-from scalenet.search.answer.finding import DISAGREEING, long_means, row_means
+from scalenet.search.answer.finding import DISAGREEING, row_means
 from scalenet.search.answer.sentences import about, left_out, unit_of
 from scalenet.search.rungs.hunt import Standing, reward_factor, standing
 from scalenet.search.rungs.race import finding_of
@@ -80,7 +80,7 @@ class BaselineOutcome:
         members = self.hunt.members()
         costs = members.costs(members.array(names))
         short = row_means(trained.short)
-        full = row_means(trained.full) if finding is None else long_means(trained, finding)
+        full = row_means(trained.sound)
         rows = []
         for place, name in enumerate(names):
             own = costs[place]

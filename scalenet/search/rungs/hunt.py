@@ -145,9 +145,9 @@ class Standing:
     @property
     def control(self) -> int | None:
         """The place of the best random member: by trainings to the end, or where none has any by short ones."""
-        out, first = self.trained.out, self.hunt.first
-        for table in (self.trained.full, self.trained.short):
-            means = np.nan_to_num(np.where(out, np.nan, row_means(table)), nan=-np.inf)[:first]
+        trained, first = self.trained, self.hunt.first
+        for table in (trained.sound, trained.short):
+            means = np.nan_to_num(np.where(trained.out, np.nan, row_means(table)), nan=-np.inf)[:first]
             if len(means) and np.isfinite(means).any():
                 return int(np.argmax(means))
         return None
