@@ -4,7 +4,8 @@
 
 Replays searches, with the product's own judge, surface and race, on simulated truths and on recorded tables
 (`benchmarks/tables`). Every row is so many searches in pairs: the two of a pair search one truth with other seeds.
-Prints Markdown for docs/search.md, and the seeds it drew from:
+Prints Markdown, and the seeds it drew from: a table of all rows, for docs/search_measured.md, and a short one of the
+race that is shipped beside the whole grid, for docs/search.md.
 
 - trained: the training spent, of that of all candidates to the end with four seeds, where short ones begin anew;
 - regret: points by which the winner lies below the best in truth, in the mean and at the 95th percentile;
@@ -54,7 +55,7 @@ from scalenet.search.rungs.race import SHARE, Training, finding_of, next_round, 
 from scalenet.search.rungs.schedule import halving
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -65,6 +66,11 @@ COLUMNS = (
     *("world", "strategy", "trained", "regret / 95 %", "bound", "held", "ties", "best in", "again", "alike"),
     *("forecast", "halfway", "misled"),
 )
+BRIEFLY = (
+    *("world", "trained", "bound", "the whole grid's", "of it", "held", "best in", "ties", "the whole grid's"),
+    *("regret", "the whole grid's", "forecast"),
+)
+SHIPPED = "as shipped: "
 SEEDS = 24  # of each candidate in a search, more than any strategy takes
 EXHAUSTIVE = 4
 OFF = 0.2  # deviation of the logarithm of what is known of a simulated truth's noise beforehand
@@ -320,7 +326,7 @@ def raced(
         shipped = cap == SHARE and asked.cap < whole
         found = finding.winner, finding.bound, finding.tied, finding.expected
         row = Row(spent(trained) / whole, *found, *expected, finding.misled)
-        yield f"{'as shipped: ' * shipped}race, {100 * cap:.0f} %", row
+        yield f"{SHIPPED * shipped}race, {100 * cap:.0f} %", row
         if shipped:
             trainings = int(trainings_of(asked, count) + 1e-9)
             yield from omniscient(world, full, trainings, noise, f"oracle, {100 * cap:.0f} %")
@@ -440,6 +446,23 @@ def line(world: str, strategy: str, rows: Sequence[NDArray[np.float64]]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def brief(world: str, rows: Mapping[str, Sequence[NDArray[np.float64]]]) -> str:
+    """Return a line of Markdown about the race that is shipped beside the whole grid."""
+    (shipped,) = (np.array(own) for strategy, own in rows.items() if strategy.startswith(SHIPPED))
+    trained, regret, bound, held, ties, inside, _, _, foreseen, *_ = shipped.mean(axis=0)
+    _, whole_regret, whole_bound, _, whole_ties, *_ = np.mean(rows[f"exhaustive, {EXHAUSTIVE} seeds"], axis=0)
+    cells = (
+        *(world, f"{100 * trained:.0f} %", f"{bound:.2f}", f"{whole_bound:.2f}", f"{bound / whole_bound:.2f} ×"),
+        *(f"{100 * held:.1f}", f"{100 * inside:.1f}", f"{ties:.1f}", f"{whole_ties:.1f}"),
+        *(f"{regret:.2f}", f"{whole_regret:.2f}", f"{100 * foreseen:.0f}"),
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _header(columns: Sequence[str]) -> str:
+    return f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}"
+
+
 def _where(misled: NDArray[np.float64], held: NDArray[np.float64]) -> str:
     """Return how often short trainings are said to mislead, and in how many of those searches the bound held."""
     if np.isnan(misled).any():
@@ -491,7 +514,7 @@ def worlds() -> dict[str, Callable[..., World]]:
 
 
 def main() -> None:
-    """Replay, and print the table."""
+    """Replay, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--searches", type=int, default=20, help="searches a row")
     parser.add_argument("--first", type=int, default=0, help="seed of the first pair")
@@ -501,8 +524,8 @@ def main() -> None:
     asked = parser.parse_args()
     seeds = range(asked.first, asked.first + asked.searches // 2)
     print(f"{asked.searches} searches a row, seeds {seeds[0]} to {seeds[-1]}, {asked.at_a_time} at a time\n")
-    print(f"| {' | '.join(COLUMNS)} |")
-    print(f"|{'---|' * len(COLUMNS)}")
+    print(_header(COLUMNS))
+    briefly = [_header(BRIEFLY)]
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))  # for processes that begin now
     with ProcessPoolExecutor(asked.processes, mp_context=get_context("spawn")) as pool:
         for name, make in worlds().items():
@@ -514,6 +537,8 @@ def main() -> None:
                     rows.setdefault(strategy, []).append(shown)
             for strategy, own in rows.items():
                 print(line(name, strategy, own), flush=True)
+            briefly.append(brief(name, rows))
+    print("", *briefly, sep="\n")
 
 
 if __name__ == "__main__":
