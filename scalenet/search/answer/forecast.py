@@ -3,7 +3,7 @@
 The bound of a finished search is nearly a multiple of the noise of one training: which one follows from how much is
 trained. The noise is foreseen from the number of held-out images (see `noise`). What is measured later replaces it bit
 by bit.
-The constants are those of replayed searches (docs/search.md).
+The constants are those of replayed searches (docs/search_measured.md).
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ roughness, and u at the short and at the full budget correlate by an `agreement`
 agreement and how much spread is not known: each is tried, and weighted by its likelihood.
 
 The surface says whom to train, and how good those may be who were never trained to the end. It never judges those who
-were: by itself its bounds hold too rarely (docs/search.md).
+were: by itself its bounds hold too rarely (docs/search_measured.md).
 """
 
 from __future__ import annotations

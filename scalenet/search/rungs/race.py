@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 
 ERROR, BLIND_ERROR = 0.04, 0.02
 """How often a look may err, where it is foreseen how noisy trainings are, and where only few trainings tell. It is
-looked at after every round: that bounds hold in 95 % of searches is by replay (docs/search.md) and not by proof."""
+looked at after every round: that bounds hold in 95 % of searches is by replay, and not by proof
+(docs/search_measured.md)."""
 
 FIRST = 3
 """Candidates that are trained to the end before the race, the best of the short trainings by the surface."""
