@@ -198,7 +198,7 @@ def _sides(shape: Shape, kernel: Sides, stride: int, padding: Padding, *, ceil: 
 
 
 def _side(size: Count, smooth: bool, kernel: int, stride: int, padding: Padding, ceil: bool) -> Count:
-    if padding == "same" or (padding == "symmetric" and kernel % 2):
+    if padding == "same" or (padding == "symmetric" and kernel % 2 and not ceil):
         if stride == 1:
             return size
         return size / stride if smooth else _divided(size, stride)

@@ -79,7 +79,6 @@ from scalenet.costs.spans import (
     Span,
     any_of,
     chosen_where,
-    larger,
     moving,
     releases,
     together,
@@ -327,7 +326,7 @@ class _Walker:
         convolved = self.matrix(gradient, weights)
         if layer.padding != "same":
             return convolved
-        copy = self.bytes(entering) * larger(_uneven(entering, layer), 0)
+        copy = self.bytes(_uneven(entering, layer))
         forward = (moving(copy), *convolved.forward, moving(0, copy * (not self.training)))
         return replace(convolved, forward=forward)
 
@@ -480,9 +479,9 @@ class _Walker:
         return chosen_where(layer.where, *chosen)
 
 
-def _uneven(shape: Shape, layer: Conv) -> Count:
-    """Return by what share a map grows where `same` padding is copied around it."""
+def _uneven(shape: Shape, layer: Conv) -> Shape:
+    """Return the copy of a map with `same` padding around it; nothing where none is needed."""
     sides = zip((shape.height, shape.width), both(layer.kernel), strict=True)
     tall, wide = (padded(size, kernel, layer.stride, "same") for size, kernel in sides)
-    grown = (shape.height + tall) * (shape.width + wide) / shape.places
-    return grown * ((tall + wide) > 0)
+    copied = 1 * ((tall + wide) > 0)
+    return shape._replace(height=(shape.height + tall) * copied, width=shape.width + wide)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from scalenet.arch.layers import IDENTITY, Attention, Branches, Conv, Norm, Pool, Scale, Sequence, Shuffle
@@ -47,14 +47,15 @@ def test_a_convolution_leaves_the_map_that_its_shape_says(
     side=SIDES,
     kernel=st.integers(1, 5),
     stride=STRIDES,
-    padding=st.integers(0, 1),
+    padding=st.sampled_from([0, 1, "symmetric", "valid"]),
     ceil=st.booleans(),
     kind=st.sampled_from(["max", "avg"]),
 )
+@example(side=16, kernel=3, stride=2, padding="symmetric", ceil=True, kind="max")
 def test_pooling_leaves_the_map_that_its_shape_says(
-    side: int, kernel: int, stride: int, padding: int, ceil: bool, kind: Any
+    side: int, kernel: int, stride: int, padding: Any, ceil: bool, kind: Any
 ) -> None:
-    padding = min(padding, kernel // 2)
+    padding = min(padding, kernel // 2) if isinstance(padding, int) else padding
     layer, shape = Pool(kind, kernel, stride, padding, ceil), Shape(2, side, side)
     try:
         expected = after(layer, shape)
