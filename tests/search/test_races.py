@@ -125,6 +125,12 @@ def test_a_training_that_broke_down_is_no_part_of_the_mean(searched, how):
         assert search.results()["name"][0] == best, "ranked by the trainings that did not break down"
 
 
+def test_a_score_is_the_accuracy_times_what_the_cost_is_worth(searched):
+    table = searched(Judge(), objective="accuracy-flops").run(say=None).results()
+    expected = table["accuracy"] * (table["flops_ratio"] / 2) ** -0.07
+    assert table["score"].to_numpy() == pytest.approx(expected.to_numpy(), abs=2e-5)
+
+
 def test_a_race_that_was_interrupted_ends_as_one_that_was_not(searched):
     whole, parted = Judge(), Judge(stop_at=18)
     expected = searched(whole).run(say=None)

@@ -27,8 +27,7 @@ def rank_race(finding: Finding, trained: Trained, names: Sequence[str], factors:
     """
     judged = trained.seeds > 0
     trainings = np.where(judged, trained.seeds, (~np.isnan(trained.short)).sum(axis=1))
-    scores = np.where(judged, finding.verdict.means, row_means(trained.short))
-    accuracies = np.where(judged, row_means(trained.sound), row_means(trained.short))
+    scores = np.where(judged, row_means(trained.sound), row_means(trained.short))
     noise = finding.verdict.noise
 
     ahead = finding.expected.copy()
@@ -38,7 +37,7 @@ def rank_race(finding: Finding, trained: Trained, names: Sequence[str], factors:
         Standing(
             name=names[place],
             rank=rank,
-            accuracy=float(accuracies[place]) / factors[names[place]],
+            accuracy=float(scores[place]) / factors[names[place]],
             score=float(scores[place]),
             interval=float(finding.verdict.off[place]),
             tied=bool(finding.tied[place]),
