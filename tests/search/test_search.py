@@ -423,3 +423,11 @@ def test_a_time_limit_that_holds_no_answer_takes_fewer_images_unless_their_numbe
 def test_what_no_race_can_be_is_refused_in_one_line(options, said):
     with pytest.raises(ScalenetError, match=re.escape(said)):
         ask(Request(base="small_resnet", grid="small", **options)).schedule()
+
+
+def test_a_share_that_holds_no_answer_is_said():
+    said = "--spend 0.05 is too little for an answer: the race takes 0.26"
+    assert said in [*ask(Request(base="small_resnet", grid="small", spend=0.05)).lines()]
+    assert not [
+        line for line in ask(Request(base="small_resnet", grid="small", spend=0.35)).lines() if "--spend" in line
+    ]

@@ -161,7 +161,7 @@ def _further(study: Study, race: Race) -> str:
     """Return how a race goes on, in words."""
     longer: list[str] = []
     if race.time_limit is None or race.cap >= race.exhaustive:  # it ended by its cap
-        longer += ["--spend", f"{2 * race.cap / race.exhaustive:.2g}"]
+        longer += ["--spend", f"{2 * race.share_of_all:.2g}"]
     if race.time_limit is not None:
         minutes, seconds = race.time_limit / 30, 2 * race.time_limit
         longer += ["--time-limit", f"{minutes:.3g}min" if minutes >= 1 else f"{seconds:.3g}s"]

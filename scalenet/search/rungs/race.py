@@ -116,6 +116,11 @@ class Race(Record):
         """The seeds that a candidate may get, in order."""
         return tuple(range(self.first_seed, self.first_seed + self.most))
 
+    @property
+    def share_of_all(self) -> float:
+        """How much may be trained, of the training of all candidates to the end with all seeds."""
+        return self.cap / self.exhaustive
+
     def share_of(self, units: float) -> float:
         """Return which share of the cap so many units of the budget are, all of it at most."""
         whole = self.budget * self.cap
