@@ -124,10 +124,13 @@ def _show_each(names: list[str], networks: list[Architecture | ModuleTarget], *,
         if isinstance(counts, Problem):
             raise RunError(f"{name}: {counts.message}")
         rows.append({"name": name, **{figure: getattr(counts, figure) for figure in FIGURES}})
+    convention = CONVENTION
+    if given := {", ".join(map(str, module.inputs)) for module in modules if module.inputs}:
+        convention += f"; of modules for the whole --input {' '.join(given)}"
     if json:
-        emit_json({"networks": rows, "convention": CONVENTION})
+        emit_json({"networks": rows, "convention": convention})
     else:
-        emit(rows, caption=f"FLOPs: {CONVENTION}", formats=dict.fromkeys(FIGURES, count))
+        emit(rows, caption=f"FLOPs: {convention}", formats=dict.fromkeys(FIGURES, count))
 
 
 def _memory(model: Model, batch: int | None, fit: str | None, *, training: bool, moments: int) -> dict[str, Any]:

@@ -165,9 +165,12 @@ def scale(
     scalenet scale --base resnet50 --phi 1..4 -o family
     scalenet scale --base resnet50 --flops 8G --params 30M -o budget.yaml
     """
+    from scalenet.arch.errors import ScalenetError
     from scalenet.library import scalings
     from scalenet.scaling.scaler import shortfall
 
+    if json and output == Path("-"):
+        raise ScalenetError("-o - and --json both go to standard output", hint="give one of them, or -o a file")
     texts = {"flops": flops, "params": params, "activations": activations, "memory": memory, "latency": latency}
     numbers = {"alpha": alpha, "beta": beta, "gamma": gamma, "depth": depth, "width": width, "resolution": resolution}
     asked: dict[str, Any] = {

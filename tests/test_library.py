@@ -116,6 +116,14 @@ def test_a_family_is_several_networks() -> None:
     assert scalenet.scale_by("resnet18", phi=1, name="mine").name == "mine"
 
 
+def test_numbers_of_numpy_are_numbers() -> None:
+    costs = scalenet.cost("small_resnet", width=np.array([1.0, 1.5]))
+    assert scalenet.family("small_resnet", phi=np.arange(1, 3)) == scalenet.family("small_resnet", phi=[1, 2])
+    plain = [int(one) for one in costs.flops]
+    assert scalenet.family("small_resnet", flops=costs.flops) == scalenet.family("small_resnet", flops=plain)
+    assert scalenet.scale_by("small_resnet", phi=np.float32(1.5)) == scalenet.scale_by("small_resnet", phi=1.5)
+
+
 def test_coefficients_are_a_file_a_mapping_or_an_answer(tmp_path: Path) -> None:
     numbers = {"alpha": 1.3, "beta": 1.05, "gamma": 1.1}
     lines = [f"{name}: {value}" for name, value in numbers.items()]
@@ -150,6 +158,11 @@ def test_a_budget_that_is_not_met_is_told() -> None:
         ({"shares": (1, 2, 3)}, "add up to 6"),
         ({"alpha": "x"}, "alpha: expected a valid number"),
         ({"sizes": 8}, "sizes without a budget"),
+        ({"phi": 1, "tolerance": 0.3}, "tolerance without a budget"),
+        ({"flops": "2x", "batch": 8}, "batch without a limit of memory or latency"),
+        ({"flops": "2x", "training": True}, "training without a limit of memory"),
+        ({"memory": "2x", "device": "cuda"}, "device without a limit of latency"),
+        ({"phi": []}, "an empty list of values"),
         ({"preset": "efficientnet_b77"}, "did you mean"),
         ({"coefficients": "none.yaml"}, "No such file"),
         ({"flops": "2x", "sizes": "x"}, "sizes"),

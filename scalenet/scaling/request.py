@@ -57,6 +57,14 @@ _AMOUNTS = (
     {"phi"},
 )
 
+_NEEDS = (
+    ({"tolerance", "sizes", "per_stage"}, {*_AMOUNTS[0], "exact"}, "a budget", "flops 4G, or exact and phi 3"),
+    ({"batch"}, {"memory", "latency"}, "a limit of memory or latency", "memory 2GiB, or latency 20ms"),
+    ({"training"}, {"memory"}, "a limit of memory", "memory 2GiB"),
+    ({"device"}, {"latency"}, "a limit of latency", "latency 20ms"),
+)
+"""What says how a limit is met, the limits that it is for, what these are called, and examples."""
+
 
 class How(TypedDict, total=False):
     """How `scale_by` and `family` scale: in one direction, and so far. Directions are
@@ -132,7 +140,7 @@ class Request:
         """Refuse what says in two ways how to scale, or how far, and what is of budgets where there is none."""
         if self.rule not in RULES:
             raise UnknownNameError("rule", str(self.rule), RULES, listing=f"known: {', '.join(RULES)}")
-        given = {one.name for one in fields(self) if getattr(self, one.name) != one.default}
+        given = {one.name for one in fields(self) if _differs(getattr(self, one.name), one.default)}
         complete = [way & given for way in _WAYS[:2] if way & given]
         for ways in (_WAYS, (*complete, *_AMOUNTS)):
             chosen = [sorted(way & given)[0] for way in ways if way & given]
@@ -140,11 +148,10 @@ class Request:
                 raise ScalenetError(f"{' and '.join(chosen)} exclude each other", hint="give one of them")
         if self.exact and (_AMOUNTS[0] & given or complete):
             raise ScalenetError("exact goes with phi: its target is 2^φ times the baseline's FLOPs")
-        of_budgets = sorted({"sizes", "per_stage"} & given)
-        if of_budgets and not (self.exact or _AMOUNTS[0] & given or self.rule == "tiny"):
-            raise ScalenetError(
-                f"{' and '.join(of_budgets)} without a budget", hint="give one: flops 4G, or exact and phi 3"
-            )
+        for options, limits, what, example in _NEEDS:
+            alone = sorted(options & given)
+            if alone and not (limits & given or (self.rule == "tiny" and "exact" in limits)):
+                raise ScalenetError(f"{' and '.join(alone)} without {what}", hint=f"give one: {example}")
 
     def capped(self) -> bool:
         """Return whether a count is limited beside the latency."""
@@ -244,9 +251,26 @@ def _binding(base: Architecture, budget: BudgetRule, rounding: Rounding) -> Budg
     return binding(base.network, budget, rounding)
 
 
+def _several(value: Any) -> bool:
+    return isinstance(value, Iterable) and not isinstance(value, str)
+
+
+def _differs(value: Any, default: Any) -> bool:
+    """Return whether a value is another than the default; several are, and are not compared one by one."""
+    return _several(value) or bool(value != default)
+
+
 def _listed(value: Any) -> list[Any]:
-    """Return one value, or all of several, as a list; a text is one."""
-    return list(value) if isinstance(value, Iterable) and not isinstance(value, str) else [value]
+    """Return one value, or all of several, as a list; a text is one, and numbers of NumPy are plain ones."""
+    value = _plain(value)
+    found = [_plain(one) for one in value] if _several(value) else [value]
+    if not found:
+        raise ScalenetError("an empty list of values says nothing of how far to scale", hint="give one value or more")
+    return found
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def _read(value: Amount, own: int, *, in_bytes: bool = False) -> list[int]:

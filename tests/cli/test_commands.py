@@ -65,6 +65,7 @@ def test_cost_of_several_has_a_row_each_and_modules_are_measured(scalenet, tmp_p
     (tmp_path / "mine.py").write_text("from torch import nn\n\n\ndef net():\n    return nn.Conv2d(3, 8, 3)\n")
     result = scalenet("cost", "resnet18", "mine:net", "--input", "1x3x10x12", "--json")
     assert [row["flops"] for row in json.loads(result.stdout)["networks"]] == [1814073344, 8 * 27 * 8 * 10]
+    assert json.loads(result.stdout)["convention"].endswith("batch 1; of modules for the whole --input 1x3x10x12")
     missing = scalenet("cost", "mine:net")
     assert (missing.exit_code, "to count one module, give its --input" in missing.stderr) == (2, True)
     assert scalenet("cost", "mine:net", "--input", "1x4x10x12").exit_code == 3
@@ -149,6 +150,8 @@ def test_a_family_is_a_folder_of_configs_and_a_table(scalenet, tmp_path):
 def test_a_dash_writes_yaml_to_stdout(scalenet):
     result = scalenet("scale", "--phi", "0.5", "-o", "-")
     assert yaml.safe_load(result.stdout)["name"] == "efficientnet_b0_phi0.5"
+    both = scalenet("scale", "--phi", "0.5", "-o", "-", "--json")
+    assert (both.exit_code, both.stdout) == (2, "")
 
 
 def test_scaling_says_why_it_missed(scalenet):
