@@ -76,8 +76,22 @@ def _of_config_file(found: Found, library: str, name: str) -> Recognised:
     architecture = load(name)
     for one in LIBRARIES if library == AUTO else (library,):
         if could_be(one, architecture.model, found.tensors):
-            return Recognised(one, architecture, f"{one} {architecture.name}", None)
+            return Recognised(one, architecture, f"{one} {architecture.name}", *_by_files(found))
     raise ScalenetError(f"{found.place}: tensors are not named as those of {name}", hint="name the library with --from")
+
+
+def _by_files(found: Found) -> tuple[Expected | None, tuple[str, ...], tuple[str, ...]]:
+    """Return the images and the classes that the files beside weights say, and what of it is doubted."""
+    place = f"{found.place}/config.json"
+    if "model_type" in found.config:
+        processor = as_record(hub.Processor, found.processor, f"{found.place}/preprocessor_config.json")
+        images, doubt = images_of_processor(processor)
+        return images, labels_of(as_record(hub.HubConfig, found.config, place)), () if doubt is None else (doubt,)
+    if "architecture" in found.config:
+        config = as_record(hub.TimmConfig, found.config, place)
+        names = config.label_names or config.pretrained_cfg.label_names or ()
+        return images_of_timm(config.pretrained_cfg), tuple(map(str, names)), ()
+    return None, (), ()
 
 
 def _of_transformers(found: Found) -> Recognised:
@@ -86,9 +100,8 @@ def _of_transformers(found: Found) -> Recognised:
     if config.quantization_config:
         raise ScalenetError(f"{place}: a quantised network", hint="give its weights in single precision")
     model = model_of(found.config, place)
-    processor = as_record(hub.Processor, found.processor, f"{found.place}/preprocessor_config.json")
-    images, doubt = images_of_processor(processor)
-    doubts = [] if doubt is None else [doubt]
+    images, labels, told = _by_files(found)
+    doubts = [*told]
     if config.model_type == "convnext":
         eps = as_record(hub.ConvNext, found.config, place).layer_norm_eps
         if eps != _EPS:
@@ -97,7 +110,7 @@ def _of_transformers(found: Found) -> Recognised:
     source = f"huggingface {config.name_or_path or config.model_type}"
     if images is not None:
         model = model.at(images.size)
-    return Recognised("huggingface", Architecture(name, model), source, images, labels_of(config), tuple(doubts))
+    return Recognised("huggingface", Architecture(name, model), source, images, labels, tuple(doubts))
 
 
 _EPS = 1e-6
@@ -115,8 +128,7 @@ def _of_timm_hub(found: Found) -> Recognised:
     row = next((row for row in counterparts() if (row.library, row.name) == ("timm", name)), None)
     if row is None:
         raise _unknown(name, "timm")
-    images = images_of_timm(pretrained)
-    labels = tuple(map(str, config.label_names or pretrained.label_names or ()))
+    images, labels, _ = _by_files(found)
     tag = f".{pretrained.tag}" if pretrained.tag else ""
     return Recognised("timm", _as_theirs(row, images), f"timm {name}{tag}", images, labels)
 

@@ -263,6 +263,11 @@ def _preset(base: Architecture, rule: PresetRule, rounding: Rounding) -> _Scaled
     published = preset(rule.name)
     own = registry.load(published.base).model
     if base.model.with_classes(own.head.classes) != own:
+        if base.name == published.base:
+            raise ScalenetError(
+                f"preset {rule.name} is of {base.name} as it is published",
+                hint="leave out what changes it, such as an input size",
+            )
         raise ScalenetError(f"preset {rule.name} belongs to {published.base}, not to {base.name}")
     resolution = published.resolution / base.model.size[0]
     asked = Multipliers(published.depth, published.width, resolution)

@@ -225,6 +225,7 @@ def test_grids_are_listed_and_printed_to_be_copied(scalenet, tmp_path):
         (["scale", "--phi", "0..1.5"], "is not a number or a range"),
         (["scale", "--preset", "efficientnet_b9"], "did you mean 'efficientnet_b"),
         (["scale", "--base", "resnet50", "--preset", "efficientnet_b1"], "belongs to efficientnet_b0"),
+        (["scale", "--preset", "efficientnet_b1", "--input-size", "100"], "is of efficientnet_b0 as it is published"),
         (["scale", "--rounding", "nearst"], "did you mean 'nearest'"),
         (["scale", "--shares", "1,1,1"], "not to 1"),
         (["scale", "--shares", "1,1"], "not three numbers"),

@@ -264,12 +264,14 @@ def of_the_hub(kind: str, tmp_path: Path) -> tuple[nn.Module, Path]:
 @pytest.mark.parametrize("kind", HUB)
 def test_a_folder_of_hugging_face_says_what_its_network_is(tmp_path: Path, kind: str) -> None:
     network, folder = of_the_hub(kind, tmp_path)
-    found = scalenet.import_weights(folder, tmp_path / "run", say=None)
+    alone = scalenet.import_weights(folder, tmp_path / "run", say=None)
+    described = scalenet.import_weights(folder, tmp_path / "again", name=alone.folder / "config.yaml", say=None)
     batch, expected = images(network)
-    assert torch.equal(found.module()(batch), expected)
-    record = found.preprocessing
-    assert (record.size, record.resize, record.interpolation, record.mean) == (32, 40, "bicubic", (0.5, 0.5, 0.5))
-    assert read_trained(found.folder).about.plan.classes == ("cat", "dog", "owl")
+    for found in (alone, described):
+        assert torch.equal(found.module()(batch), expected)
+        record = found.preprocessing
+        assert (record.size, record.resize, record.interpolation, record.mean) == (32, 40, "bicubic", (0.5, 0.5, 0.5))
+        assert read_trained(found.folder).about.plan.classes == ("cat", "dog", "owl")
 
 
 @pytest.mark.parametrize(

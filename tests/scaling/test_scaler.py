@@ -349,7 +349,7 @@ def test_a_base_of_another_digest_is_refused() -> None:
 
 def test_a_preset_is_refused_for_a_network_that_only_has_its_bases_name() -> None:
     other = Architecture("efficientnet_b0", scalenet.scale(B0, width=0.5).model)
-    with pytest.raises(ScalenetError, match="belongs to efficientnet_b0"):
+    with pytest.raises(ScalenetError, match="is of efficientnet_b0 as it is published"):
         scale_by(other, PresetRule(name="efficientnet_b1"))
 
 
