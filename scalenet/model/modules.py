@@ -64,10 +64,17 @@ class SameConv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """Return a map of ⌈side / stride⌉ pixels a side."""
         sides = zip(x.shape[-2:], self.kernel_size, self.stride, strict=True)
-        tall, wide = (int(padded(size, kernel, stride, "same")) for size, kernel, stride in sides)
-        if tall or wide:
+        tall, wide = (_missing(size, kernel, stride) for size, kernel, stride in sides)
+        if isinstance(tall, torch.SymInt) or isinstance(wide, torch.SymInt) or tall or wide:
             x = functional.pad(x, (wide // 2, wide - wide // 2, tall // 2, tall - tall // 2))
         return super().forward(x)
+
+
+def _missing(size: int, kernel: int, stride: int) -> int:
+    """Return by how many pixels a side is padded; of a side that an export leaves free the expression of it."""
+    if isinstance(size, torch.SymInt):
+        return cast("int", torch.sym_max((-(-size // stride) - 1) * stride + kernel - size, 0))
+    return int(padded(size, kernel, stride, "same"))
 
 
 class LayerNorm2d(nn.LayerNorm):

@@ -79,8 +79,10 @@ def test_a_program_gives_the_outputs_of_the_trained_network(trained: Path, tmp_p
     assert texts["scalenet.weights"] == read_trained(trained).digest
 
 
-def test_the_size_may_be_free_and_drawn_weights_stay_as_drawn(tmp_path: Path) -> None:
-    found = scalenet.export(tiny(tmp_path, LITTLE), tmp_path, to="torch-export", dynamic="batch,size", say=None)
+@pytest.mark.parametrize("padding", ["", "\n  padding: same"])
+def test_the_size_may_be_free_and_drawn_weights_stay_as_drawn(tmp_path: Path, padding: str) -> None:
+    text = LITTLE.replace("activation: relu", f"activation: relu{padding}")
+    found = scalenet.export(tiny(tmp_path, text), tmp_path, to="torch-export", dynamic="batch,size", say=None)
     assert {shape[2:] for shape in found.shapes} == {(32, 32), (64, 96), (45, 39)}
     torch.manual_seed(0)
     own = scalenet.build(tmp_path / "tiny.yaml").eval()
