@@ -11,11 +11,14 @@ from scalenet.arch.convention import MATRIX_OPERATORS
 from scalenet.checks.amounts import METRICS, percent, shown, step
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+    from typing import TypeAlias
 
     from scalenet.checks.amounts import Metric
-    from scalenet.checks.lock import TargetCost
-    from scalenet.checks.project import Gate
+    from scalenet.checks.lock import StageCost, TargetCost
+    from scalenet.checks.project import Gate, Increase
+
+    Figures: TypeAlias = Callable[[StageCost], dict[str, int]]
 
 COUNTS: tuple[Metric, ...] = ("flops", "params", "activations")
 
@@ -46,8 +49,12 @@ class Change:
     after: TargetCost
 
     def __bool__(self) -> bool:
-        asked = (self.before.input, self.before.accepted) != (self.after.input, self.after.accepted)
-        return bool(self.metrics or self.moves or asked)
+        return bool(self.metrics or self.moves or self.is_asked_otherwise)
+
+    @property
+    def is_asked_otherwise(self) -> bool:
+        """Whether another input is measured, or another list of operators accepted."""
+        return (self.before.input, self.before.accepted) != (self.after.input, self.after.accepted)
 
     @property
     def metrics(self) -> dict[Metric, tuple[int, int]]:
@@ -60,10 +67,16 @@ class Change:
     @property
     def moves(self) -> list[Move]:
         """The operators that moved by stage, the largest move first; where none did, parameters and activations."""
-        return self._moves(operators=True) or self._moves(operators=False)
+        return self._moves(_operators) or self._moves(_counts)
 
-    def _moves(self, *, operators: bool) -> list[Move]:
-        old, new = (_figures(cost, operators=operators) for cost in (self.before, self.after))
+    @property
+    def moved_in_stages(self) -> set[str]:
+        """The counts that moved in any stage; FLOPs do where any of fvcore's operators does."""
+        moved = {move.operator for move in self._moves(_counts)}
+        return moved | {"flops"} if self._moves(_operators) else moved
+
+    def _moves(self, figures: Figures) -> list[Move]:
+        old, new = (_by_stage(cost, figures) for cost in (self.before, self.after))
         moves = [Move(*key, old.get(key, 0), new.get(key, 0)) for key in {**old, **new}]
         return sorted((move for move in moves if move.delta), key=lambda move: (-abs(move.delta), move.stage))
 
@@ -95,14 +108,16 @@ class Change:
         return ": ".join(text for text in (totals or "totals as before", moves) if text)
 
 
-def _figures(cost: TargetCost, *, operators: bool) -> dict[tuple[str, str], int]:
-    return {
-        (name, what): count
-        for name, stage in cost.stages.items()
-        for what, count in (
-            stage.operators if operators else {"params": stage.params, "activations": stage.activations}
-        ).items()
-    }
+def _operators(stage: StageCost) -> dict[str, int]:
+    return stage.operators
+
+
+def _counts(stage: StageCost) -> dict[str, int]:
+    return {metric: getattr(stage, metric) for metric in COUNTS}
+
+
+def _by_stage(cost: TargetCost, figures: Figures) -> dict[tuple[str, str], int]:
+    return {(name, what): count for name, stage in cost.stages.items() for what, count in figures(stage).items()}
 
 
 def _counted(cost: TargetCost) -> int:
@@ -121,11 +136,17 @@ def _value(value: Any) -> str:
 
 
 def is_drift(name: str, change: Change, gates: Iterable[Gate]) -> bool:
-    """Return whether a cost is not the locked one: exactly, or where tolerances are set for it, beyond those."""
-    tolerances = {gate.metric: gate.tolerance for gate in gates if gate.tolerance and fnmatchcase(name, gate.target)}
-    beyond = [
-        metric
+    """Return whether a cost is not the locked one.
+
+    A count with tolerances is where its total is beyond the strictest of them; its stages are not compared then. All
+    else is exact.
+    """
+    tolerances: dict[Metric, list[Increase]] = {}
+    for gate in gates:
+        if gate.tolerance and fnmatchcase(name, gate.target):
+            tolerances.setdefault(gate.metric, []).append(gate.tolerance)
+    beyond = any(
+        abs(after - before) > min((one.above(before) for one in tolerances.get(metric, ())), default=0)
         for metric, (before, after) in change.metrics.items()
-        if metric not in tolerances or abs(after - before) > tolerances[metric].above(before)
-    ]
-    return bool(beyond) if tolerances else bool(change)
+    )
+    return beyond or change.is_asked_otherwise or bool(change.moved_in_stages - tolerances.keys())

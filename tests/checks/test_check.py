@@ -146,6 +146,59 @@ def test_a_tolerance_lets_a_metric_move_that_far_and_no_further(locked: Folder) 
     assert locked.check().exit_code == 1
 
 
+def swapped_in_the_lock(folder: Folder, *counts: str) -> None:
+    """Let two stages of ResNet-18 have each other's counts in the lock file: its totals stay as they are."""
+    data = json.loads((folder.path / "scalenet.lock.json").read_text())
+    one, other = (data["targets"][R18]["stages"][stage] for stage in ("stages.0", "stages.1"))
+    for count in counts:
+        one[count], other[count] = other[count], one[count]
+    folder.write("scalenet.lock.json", json.dumps(data))
+
+
+NOISY = '{metric = "latency", max = "10s", tolerance = {percent = 50}}'
+LOOSE = {metric: f'{{metric = "{metric}", tolerance = {{percent = 50}}}}' for metric in ("flops", "params", "memory")}
+
+
+@pytest.mark.parametrize(
+    ("counts", "gate", "code"),
+    [
+        (["operators"], NOISY, 1),
+        (["operators"], LOOSE["memory"], 1),
+        (["operators"], LOOSE["params"], 1),
+        (["operators"], LOOSE["flops"], 0),
+        (["operators", "params"], LOOSE["flops"], 1),
+        (["activations"], NOISY, 1),
+        (["params"], LOOSE["flops"], 1),
+        (["params"], LOOSE["params"], 0),
+    ],
+)
+def test_a_tolerance_loosens_the_stages_of_its_own_count_alone(
+    locked: Folder, counts: list[str], gate: str, code: int
+) -> None:
+    gates(locked, gate)
+    assert locked.check().exit_code == 0
+    swapped_in_the_lock(locked, *counts)
+    assert locked.check().exit_code == code
+
+
+def test_no_tolerance_loosens_the_input_and_what_is_accepted(locked: Folder) -> None:
+    gates(locked, NOISY, *LOOSE.values(), '{metric = "activations", tolerance = {percent = 50}}')
+    text = (locked.path / "scalenet.lock.json").read_text()
+    for asked in ('"input": ["1x3x112x448"]', '"accepted": ["mean"],\n  "input": ["1x3x224x224"]'):
+        locked.write("scalenet.lock.json", text.replace('"input": ["1x3x224x224"]', asked))
+        said = locked.check()
+        assert (said.exit_code, "failed: 2 not as locked" in said.stdout) == (1, True)
+
+
+def test_of_several_tolerances_the_strictest_holds(locked: Folder) -> None:
+    locked.edit(R18, "classes: 1000", "classes: 1500")
+    others = [LOOSE["flops"], '{metric = "activations", tolerance = {percent = 1}}']
+    strict, loose = '{target = "nets/*", metric = "params", tolerance = {percent = 0.5}}', LOOSE["params"]
+    for params, code in (([loose], 0), ([strict, loose], 1), ([loose, strict], 1)):
+        gates(locked, *params, *others)
+        assert locked.check().exit_code == code
+
+
 def test_limits_are_printed_with_value_limit_and_headroom(locked: Folder) -> None:
     gates(
         locked,
