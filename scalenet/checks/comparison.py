@@ -93,9 +93,10 @@ class Change:
 
     @property
     def only_convention(self) -> bool:
-        """Whether it is the same work, counted otherwise: a pooling as a `mean`, a linear layer as a convolution."""
+        """Whether each stage does the same work, counted otherwise: a pooling as a `mean`, a linear layer as a conv."""
         others = {move.operator for move in self.moves} - {*MATRIX_OPERATORS, "adaptive_avg_pool2d"}
-        return not self.metrics and bool(self.moves) and not others
+        same_work = not (self.metrics or self._moves(_counts) or self.is_asked_otherwise)
+        return same_work and bool(self.moves) and not others
 
     @property
     def summary(self) -> str:

@@ -149,8 +149,9 @@ def test_a_tolerance_lets_a_metric_move_that_far_and_no_further(locked: Folder) 
 def swapped_in_the_lock(folder: Folder, *counts: str) -> None:
     """Let two stages of ResNet-18 have each other's counts in the lock file: its totals stay as they are."""
     data = json.loads((folder.path / "scalenet.lock.json").read_text())
-    one, other = (data["targets"][R18]["stages"][stage] for stage in ("stages.0", "stages.1"))
+    stages = [data["targets"][R18]["stages"][stage] for stage in ("stages.0", "stages.1")]
     for count in counts:
+        one, other = (stage if count in stage else stage["operators"] for stage in stages)
         one[count], other[count] = other[count], one[count]
     folder.write("scalenet.lock.json", json.dumps(data))
 
@@ -162,11 +163,11 @@ LOOSE = {metric: f'{{metric = "{metric}", tolerance = {{percent = 50}}}}' for me
 @pytest.mark.parametrize(
     ("counts", "gate", "code"),
     [
-        (["operators"], NOISY, 1),
-        (["operators"], LOOSE["memory"], 1),
-        (["operators"], LOOSE["params"], 1),
-        (["operators"], LOOSE["flops"], 0),
-        (["operators", "params"], LOOSE["flops"], 1),
+        (["conv"], NOISY, 1),
+        (["conv"], LOOSE["memory"], 1),
+        (["conv"], LOOSE["params"], 1),
+        (["conv"], LOOSE["flops"], 0),
+        (["conv", "params"], LOOSE["flops"], 1),
         (["activations"], NOISY, 1),
         (["params"], LOOSE["flops"], 1),
         (["params"], LOOSE["params"], 0),
@@ -188,6 +189,20 @@ def test_no_tolerance_loosens_the_input_and_what_is_accepted(locked: Folder) -> 
         locked.write("scalenet.lock.json", text.replace('"input": ["1x3x224x224"]', asked))
         said = locked.check()
         assert (said.exit_code, "failed: 2 not as locked" in said.stdout) == (1, True)
+
+
+def test_a_linear_layer_as_a_convolution_is_a_change_of_convention(locked: Folder) -> None:
+    locked.edit("scalenet.lock.json", '"linear": 512000', '"conv": 512000')
+    (line,) = lines(locked.check().stdout, R18)
+    assert "a change of convention alone, no less and no more work" in line
+
+
+@pytest.mark.parametrize("counts", [["conv"], ["conv", "params", "activations"]])
+def test_work_that_went_to_another_stage_is_no_change_of_convention(locked: Folder, counts: list[str]) -> None:
+    swapped_in_the_lock(locked, *counts)
+    said, data = locked.check().stdout, json.loads(locked.check("--json").stdout)
+    assert lines(said, R18) == [f"{R18}: totals as before: stages.0 conv +51.4 M, stages.1 conv −51.4 M"]
+    assert [target["only_convention"] for target in data["targets"]] == [False, False]
 
 
 def test_of_several_tolerances_the_strictest_holds(locked: Folder) -> None:
