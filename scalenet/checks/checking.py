@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -15,6 +14,7 @@ from scalenet.checks.limits import Budget, Guarded, budgets, stages, timed
 from scalenet.checks.lock import Lock, NewerLockError, TargetCost, parse_lock, read_lock
 from scalenet.checks.measuring import measure_targets
 from scalenet.checks.outcome import Report, Result, Status
+from scalenet.checks.patterns import matches
 from scalenet.checks.renames import Renames, Sources, find_renames
 from scalenet.checks.targets import ASKED_WRONGLY, NOT_LOCKED, Problem, Target
 
@@ -145,7 +145,7 @@ def _earlier(project: Project, base: str, problems: list[Problem]) -> _Base:
 def _limited(name: str, project: Project) -> tuple[Metric, ...]:
     """Return what is measured only where a limit asks for it, and does of this target, by any name that it had."""
     names = (name, project.settings.was.get(name, name))
-    gates = [gate for gate in project.settings.gates if any(fnmatchcase(one, gate.target) for one in names)]
+    gates = [gate for gate in project.settings.gates if any(matches(one, gate.target) for one in names)]
     return tuple({gate.metric for gate in gates} & {"memory", "latency"})
 
 
@@ -244,8 +244,8 @@ def _idle_gates(gates: Iterable[Gate], names: Iterable[str], costs: Costs) -> It
     """Yield a problem for each gate that no target or no stage matches: it guards nothing."""
     for number, gate in enumerate(gates):
         place = f"[tool.scalenet]: gates[{number}]"
-        matches = [cost for target, cost in costs if fnmatchcase(target.name, gate.target)]
-        if not any(fnmatchcase(name, gate.target) for name in names):
+        guarded = [cost for target, cost in costs if matches(target.name, gate.target)]
+        if not any(matches(name, gate.target) for name in names):
             yield Problem("", f"{place}: no target is called {gate.target!r}", ASKED_WRONGLY)
-        elif matches and not any(fnmatchcase(stage, gate.stage or "*") for cost in matches for stage in cost.stages):
+        elif guarded and not any(matches(stage, gate.stage or "*") for cost in guarded for stage in cost.stages):
             yield Problem("", f"{place}: no stage is called {gate.stage!r}", ASKED_WRONGLY)

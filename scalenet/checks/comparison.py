@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from scalenet.arch.comparison import differences
 from scalenet.arch.convention import MATRIX_OPERATORS
 from scalenet.checks.amounts import METRICS, percent, shown, step
+from scalenet.checks.patterns import matches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -144,7 +144,7 @@ def is_drift(name: str, change: Change, gates: Iterable[Gate]) -> bool:
     """
     tolerances: dict[Metric, list[Increase]] = {}
     for gate in gates:
-        if gate.tolerance and fnmatchcase(name, gate.target):
+        if gate.tolerance and matches(name, gate.target):
             tolerances.setdefault(gate.metric, []).append(gate.tolerance)
     beyond = any(
         abs(after - before) > min((one.above(before) for one in tolerances.get(metric, ())), default=0)

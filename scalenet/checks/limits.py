@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from scalenet.arch.config import as_record
 from scalenet.arch.spec import Model
 from scalenet.checks.amounts import METRICS, shown_as
+from scalenet.checks.patterns import matches
 from scalenet.checks.targets import NOT_MEASURED, Problem
 from scalenet.costs.memory import memory
 
@@ -38,12 +38,12 @@ class Guarded:
 
     def matches(self, gate: Gate) -> bool:
         """Return whether a limit is one of this target, by its name or by what that was."""
-        return any(fnmatchcase(name, gate.target) for name in (self.name, self.was) if name)
+        return any(matches(name, gate.target) for name in (self.name, self.was) if name)
 
     def may_be_new(self, stage: str) -> bool:
         """Return whether the project file accepts that the target, or its stage, has no base."""
         places = (self.name, f"{self.name} {stage}")
-        return any(fnmatchcase(place, pattern) for place in places for pattern in self.new)
+        return any(matches(place, pattern) for place in places for pattern in self.new)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ def timed(target: Guarded, latency: tuple[int, int], gates: Iterable[Gate]) -> I
 
 def stages(cost: TargetCost, gate: Gate) -> list[str]:
     """Return the stages that a gate names."""
-    return [stage for stage in cost.stages if fnmatchcase(stage, gate.stage or "*")]
+    return [stage for stage in cost.stages if matches(stage, gate.stage or "*")]
 
 
 def _before(target: Guarded, stage: str, metric: Metric) -> int | None:

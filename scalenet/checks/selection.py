@@ -15,7 +15,7 @@ from scalenet.checks.targets import Problem, Target, described_target, find_targ
 from scalenet.scaling.scaler import find_config
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from scalenet.scaling.scaler import Network
 
@@ -56,7 +56,7 @@ def select(
     own_names = tuple(chosen)
     wrong: list[Problem] = []
     for name in names:
-        matches = [] if inputs else [target for target in listed if _is_called(target, name)]
+        matches = [] if inputs else _called(name, listed, project.folder)
         if not matches:
             entry = ModuleTarget(module=name, input=tuple(inputs)) if inputs else name
             matches, more = find_targets([entry], project.folder)
@@ -66,8 +66,12 @@ def select(
     return Selection(list(chosen.values()), wrong, words, all_names)
 
 
-def _is_called(target: Target, name: str) -> bool:
-    return target.name == name or fnmatchcase(target.name, name)
+def _called(name: str, targets: Iterable[Target], folder: Path) -> list[Target]:
+    """Return the target of this very name, or if there is none, nor a file, those that match it as a pattern."""
+    exact = [target for target in targets if target.name == name]
+    if exact or (registry.is_path(name) and (folder / name).exists()):
+        return exact
+    return [target for target in targets if fnmatchcase(target.name, name)]
 
 
 def _where_targets_are(project: Project) -> str:

@@ -106,7 +106,8 @@ def _targets(entry: str | ModuleTarget, folder: Path, problems: list[Problem]) -
 
 def _files(pattern: str, folder: Path, problems: list[Problem]) -> Iterator[Target]:
     try:
-        files = sorted(folder.glob(os.path.relpath(folder / pattern, folder)))
+        relative = os.path.relpath(folder / pattern, folder)
+        files = [folder / relative] if (folder / relative).exists() else sorted(folder.glob(relative))
     except (IndexError, ValueError, OSError):  # `./`, `**.yaml`, a name without end
         raise ScalenetError("no pattern of files", hint="write configs/*.yaml, or **/*.yaml") from None
     if not files:

@@ -295,6 +295,19 @@ def test_a_name_that_is_not_listed_is_a_target_by_itself(locked: Folder) -> None
     assert "mobilenet_v2: new: FLOPs 301 M" in result.stdout
 
 
+def test_a_file_is_called_by_its_very_name_before_a_pattern(folder: Folder) -> None:
+    (folder.path / R18).rename(folder.path / "nets/net[1].yaml")
+    (folder.path / B0).rename(folder.path / "nets/net1.yaml")
+    assert "nets/net[1].yaml: new" in folder.run("lock", "nets/net[1].yaml").stdout
+    gates(folder, '{target = "nets/net[1].yaml", max = "9G"}')
+    named = folder.check("nets/net[1].yaml")
+    assert (named.exit_code, named.stdout.splitlines()[0]) == (0, "1 target unchanged")
+    assert len(lines(named.stdout, "ok  nets/net[1].yaml")) == 1
+    assert len(lines(folder.check("nets/net[12].yaml").stdout, "nets/net1.yaml: new")) == 1
+    folder.write("pyproject.toml", '[tool.scalenet]\ntargets = ["nets/net1.yaml"]\n')
+    assert folder.check("nets/net[1].yaml").stdout.splitlines()[0] == "1 target unchanged"
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
