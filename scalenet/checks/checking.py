@@ -70,6 +70,7 @@ def check(
         place=place_in_repository(project.folder),
         untimed=tuple(target.name for target, _ in costs if "latency" in target.limited and not target.latency),
         folder=project.folder,
+        new=project.settings.new,
     )
 
 

@@ -42,8 +42,7 @@ class Guarded:
 
     def may_be_new(self, stage: str) -> bool:
         """Return whether the project file accepts that the target, or its stage, has no base."""
-        places = (self.name, f"{self.name} {stage}")
-        return any(matches(place, pattern) for place in places for pattern in self.new)
+        return any(exempts(pattern, self.name, stage) for pattern in self.new)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +131,11 @@ def timed(target: Guarded, latency: tuple[int, int], gates: Iterable[Gate]) -> I
                 yield Problem(target.name, message, NOT_MEASURED)
             else:
                 yield Budget(target.name, "", "latency", "max", median, limit)
+
+
+def exempts(pattern: str, target: str, stage: str) -> bool:
+    """Return whether an entry of `new` lets a target, or its stage, be without a base."""
+    return any(matches(place, pattern) for place in (target, f"{target} {stage}"))
 
 
 def stages(cost: TargetCost, gate: Gate) -> list[str]:

@@ -43,7 +43,8 @@ class Report:
 
     `words` are those of the command that chose the targets. `unclear` are new targets that may be one of several gone
     ones. `bare` is whether the base has no lock file at all. `folder` is the project's, `place` the same from the
-    repository's top; `untimed` are targets whose latency is limited and was not measured.
+    repository's top; `untimed` are targets whose latency is limited and was not measured. `new` are the
+    project's patterns of what needs no base.
     """
 
     words: tuple[str, ...]
@@ -58,6 +59,7 @@ class Report:
     place: str = "."
     untimed: tuple[str, ...] = ()
     folder: Path = field(default_factory=Path)
+    new: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """Return what `scalenet check` prints: what changed, the limits, the verdict, the command that accepts."""

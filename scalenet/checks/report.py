@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from scalenet.arch.plain import plain
 from scalenet.checks.amounts import METRICS, percent, shown_as
 from scalenet.checks.comparison import COUNTS, field_text
+from scalenet.checks.limits import exempts
 from scalenet.checks.targets import ASKED_WRONGLY, NOT_LOCKED, NOT_MEASURED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence, Sized
 
     from scalenet.checks.limits import Budget
     from scalenet.checks.outcome import Report, Result
@@ -32,6 +33,7 @@ def lines(report: Report, folder: str = ".") -> Iterator[str]:
     if report.untimed:
         yield f"latency of {counted(report.untimed, 'target')} left out by --fast"
     yield from limits(report)
+    yield from exemptions(report)
     yield from map(problem_text, report.problems)
     yield verdict(report)
     if command := report.accepting(folder):
@@ -46,6 +48,18 @@ def limits(report: Report) -> Iterator[str]:
     yield from (f"{budget.state}  {budget.summary}" for budget in report.budgets if budget not in missing)
     if missing:
         yield f"NO BASE  {counted(missing, 'limit')} by max_increase: no {report.lock.name} at {report.base}"
+
+
+def exemptions(report: Report) -> Iterator[str]:
+    """Yield how many targets each entry of `new` exempts, and that one had better go which exempts none of all."""
+    whole = report.base and not (report.words or report.skipped or report.problems)
+    bare = [budget for budget in report.budgets if budget.limit is None]
+    for pattern in report.new:
+        names = {budget.target for budget in bare if exempts(pattern, budget.target, budget.stage)}
+        if names:
+            yield f"new = [{quoted(pattern)}] exempts {counted(names, 'target')} without a base from max_increase"
+        elif whole:
+            yield f"new = [{quoted(pattern)}] exempts nothing: take it out, for it would exempt later targets"
 
 
 def without_base(report: Report) -> str:
@@ -115,7 +129,7 @@ def verdict(report: Report) -> str:
     return f"failed: {', '.join(f'{len(items)} {words}' for words, items in said.items() if items)}"
 
 
-def counted(items: Sequence[object], noun: str) -> str:
+def counted(items: Sized, noun: str) -> str:
     """Return how many there are: 1 target, 2 targets."""
     return f"{len(items)} {noun}{'' if len(items) == 1 else 's'}"
 
@@ -142,7 +156,7 @@ def markdown(report: Report, name: str | None = None, *, longest: int = 60_000) 
     held = [budget.summary for budget in report.budgets if budget.ok]
     sections = [
         ("", rows, [*_changed_rows(changed, report), *_limit_rows(changed, report)]),
-        ("", [], [f"- {_code(problem_text(problem))}" for problem in report.problems]),
+        ("", [], [f"- {_code(text)}" for text in (*exemptions(report), *map(problem_text, report.problems))]),
         ("", ["What moved:", ""], [line for result in changed for line in _moves(result)]),
         ("Limits that hold", [], [f"- {_code(text)}" for text in held]),
         ("Unchanged", [], [f"- {_code(result.name)}" for result in report.of("unchanged")]),

@@ -87,7 +87,23 @@ def test_a_base_without_a_lock_file_is_one_line_for_all_its_limits(branch: Folde
     assert re.fullmatch(r"NO BASE  2 limits by max_increase: no scalenet.lock.json at main \([0-9a-f]{7}\)", lines[1])
     assert lines[-1] == 'accept in [tool.scalenet]: new = ["*"]'
     project(branch, 'new = ["*"]')
-    assert branch.check("--base", "main").exit_code == 0
+    said = branch.check("--base", "main")
+    assert said.exit_code == 0
+    assert 'new = ["*"] exempts 2 targets without a base from max_increase\n' in said.stdout
+
+
+def test_an_entry_of_new_that_was_left_in_is_told_before_and_while_it_exempts_others(branch: Folder) -> None:
+    project(branch, 'new = ["*"]')
+    idle = 'new = ["*"] exempts nothing: take it out, for it would exempt later targets'
+    assert idle in branch.check("--base", "main", "--report", "markdown=report.md").stdout.splitlines()
+    assert f"- `{idle}`" in (branch.path / "report.md").read_text().splitlines()
+    assert "exempts" not in branch.check().stdout + branch.check(R18, "--base", "main").stdout
+    branch.write("nets/new.yaml", dumps(scalenet.load("mobilenet_v2")))
+    branch.lock()
+    said = branch.check("--base", "main", "--report", "markdown=report.md")
+    exempted = 'new = ["*"] exempts 1 target without a base from max_increase'
+    assert (said.exit_code, exempted in said.stdout.splitlines()) == (0, True)
+    assert f"- `{exempted}`" in (branch.path / "report.md").read_text().partition("<details>")[0].splitlines()
 
 
 def test_a_lock_file_that_moved_with_its_project_is_still_the_base(
