@@ -37,21 +37,26 @@ def plain_errors(command: Callable[P, T]) -> Callable[P, T]:
         except KeyboardInterrupt:
             _leave("interrupted", None, INTERRUPTED)
         except Exception as error:
-            if os.environ.get("SCALENET_DEBUG") == "1":
-                raise
-            from scalenet.arch.errors import PlainError, RunError, one_line
-
-            if isinstance(error, PlainError):
-                _leave(error.message, error.hint, FAILED if isinstance(error, RunError) else ASKED_WRONGLY)
-            if isinstance(error, OSError):
-                _leave(*_of_system(error))
-            if _lacks_memory(error):
-                _leave(f"not enough memory: {one_line(error)}", "ask for less at once", FAILED)
-            if isinstance(error, OverflowError):
-                _leave("a number is too large", "SCALENET_DEBUG=1 shows where", ASKED_WRONGLY)
-            _leave(one_line(error), "SCALENET_DEBUG=1 shows where", FAILED)
+            _leave(*told(error))
 
     return wrapped
+
+
+def told(error: Exception) -> tuple[str, str | None, int]:
+    """Return what an error says in one line, a next step, and the exit code; with SCALENET_DEBUG=1 raise it."""
+    if os.environ.get("SCALENET_DEBUG") == "1":
+        raise error
+    from scalenet.arch.errors import PlainError, RunError, one_line
+
+    if isinstance(error, PlainError):
+        return error.message, error.hint, FAILED if isinstance(error, RunError) else ASKED_WRONGLY
+    if isinstance(error, OSError):
+        return _of_system(error)
+    if _lacks_memory(error):
+        return f"not enough memory: {one_line(error)}", "ask for less at once", FAILED
+    if isinstance(error, OverflowError):
+        return "a number is too large", "SCALENET_DEBUG=1 shows where", ASKED_WRONGLY
+    return one_line(error), "SCALENET_DEBUG=1 shows where", FAILED
 
 
 _TOO_LARGE = ("can't allocate memory", "Storage size calculation overflowed")

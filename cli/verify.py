@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .errors import ASKED_WRONGLY, NO, plain_errors
+from .errors import NO, plain_errors, told
 from .options import Json
 from .output import emit_json, emit_lines
 
@@ -18,17 +18,20 @@ def verify(
 ) -> None:
     """Rebuild, re-measure and re-scale configs; exit 1 with a line for each difference."""
     import scalenet
-    from scalenet.arch.errors import ConfigError, ScalenetError
+    from scalenet.arch.errors import ConfigError
 
     results, code = [], 0
     for file in files:
+        error = None
         try:
-            differences, error = scalenet.verify(file), None
+            differences = scalenet.verify(file)
+            says = NO if differences else 0
         except ConfigError as wrong:
-            differences, error = [wrong.message.removeprefix(f"{file}:")], None
-        except ScalenetError as wrong:
-            differences, error = [], str(wrong)
-        code = max(code, ASKED_WRONGLY if error else NO if differences else 0)
+            differences, says = [wrong.message.removeprefix(f"{file}:")], NO
+        except Exception as wrong:
+            message, hint, says = told(wrong)
+            differences, error = [], f"{message} ({hint})" if hint else message
+        code = max(code, says)
         results.append({"file": file, "ok": not (differences or error), "differences": differences, "error": error})
         if not json:
             for line in [f"error: {error}"] if error else differences or ["ok"]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from scalenet.arch.comparison import differences
 from scalenet.arch.config import as_data
-from scalenet.arch.errors import ScalenetError
+from scalenet.arch.errors import PlainError, ScalenetError, one_line
 from scalenet.arch.factory import Factory
 from scalenet.costs.network import cost_record, counted
 from scalenet.scaling.rounding import rounding_set
@@ -41,8 +41,10 @@ def _measured(model: Buildable) -> Iterator[str]:
         return
     try:
         measurement = measured(model)
-    except (RuntimeError, MemoryError) as error:
-        yield f"model: cannot be built and measured: {' '.join(str(error).split())}"
+    except PlainError:
+        raise
+    except Exception as error:
+        yield f"model: cannot be built and measured: {one_line(error)}"
         return
     yield from disagreements(model, measurement)
 

@@ -328,6 +328,36 @@ def test_verify_says_no_to_numbers_that_cannot_be(scalenet, tmp_path):
         assert len(result.stdout.splitlines()) >= 1
 
 
+ONE_PIXEL = """\
+schema: scalenet/1
+name: one_pixel
+baseline: {rounding: fine}
+model:
+  resolution: 8
+  channels: 3
+  activation: relu
+  norm: {kind: groupnorm, groups: 1, eps: 1.0e-05}
+  stem: {kind: conv, width: 1, kernel: 3, stride: 2}
+  stages:
+  - {block: basic, depth: 1, width: 1, stride: 4, kernel: 3}
+  head: {kind: linear, classes: 16}
+  regularization: {dropout: 0.0, drop_path: 0.0}
+  initialization: resnet
+"""
+
+
+def test_verify_tells_of_each_file_whatever_is_wrong_with_others(scalenet, tmp_path):
+    path = tmp_path / "one_pixel.yaml"
+    path.write_text(ONE_PIXEL)
+    assert scalenet("cost", path).exit_code == 0
+    result = scalenet("verify", path, "x" * 300 + ".yaml", "small_resnet", "--json")
+    built, named, good = json.loads(result.stdout)
+    assert result.exit_code == 2
+    assert "model: cannot be built and measured: ValueError: Expected more than 1 value" in built["differences"][0]
+    assert "File name too long" in named["error"]
+    assert good["ok"]
+
+
 def test_a_file_in_the_place_of_a_folder_is_asked_wrongly(scalenet, tmp_path):
     (tmp_path / "file.yaml").write_text("kept")
     for words in (["scale", "--phi", "1..2"], ["grid-search"]):
