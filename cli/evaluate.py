@@ -101,7 +101,7 @@ def _write_confusion(path: Path, found: Evaluation) -> None:
 def _answer(found: Evaluation, *, per_class: bool, json: bool) -> None:
     whole = {"images": len(found), **found.figures()}
     if json:
-        emit_json({**whole, "classes": found.by_class(), "found": found.found})
+        emit_json({**whole, "classes": found.by_class(), "found": found.found, "remarks": [*found.remarks]})
     else:
         rows = found.by_class() if per_class else [whole]
         hidden = ("top5",) if found.top5 is None else ()

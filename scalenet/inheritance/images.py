@@ -40,7 +40,7 @@ def sample(about: About, source: Source | None, *, size: int, note: Callable[[st
         count = sample_size(training.images.train)
         return embedded_splits(train=count, validation=1, size=rendered_size(size)).train  # type: ignore[return-value]
     total = sum(map(len, source.train.values()))
-    seed = 0 if training is None else training.seed
+    seed = 0 if training is None else training.drawn_by
     fraction = HELD_OUT if training is None else training.images.drawn or HELD_OUT
     chosen = select(source, seed=seed, limit=sample_size(total), fraction=fraction)
     found, skipped = read_part(

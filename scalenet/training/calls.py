@@ -181,8 +181,9 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate trained weights, a file or the folder of a training, on images as `train` takes them.
 
-    `part` is `held-out` or `all` images, by default those held out, where there are some. `resolution` and `crop`, the
-    central share of the side, are the training's unless given.
+    `part` is `held-out` or `all` images, by default those held out, where there are some: the data's own, or those that
+    the training drew, where these are the images that it drew from. `resolution` and `crop`, the central share of the
+    side, are the training's unless given.
     """
     hear = say or hush
     if part not in (None, *PARTS):
@@ -191,6 +192,12 @@ def evaluate(
         raise ScalenetError(f"crop {crop:g} is no share of the side", hint="give a number above 0, up to 1")
     trained = checkpoint if isinstance(checkpoint, Trained) else read_trained(_path(checkpoint, "weights"))
     source = _source(data, layout, hear)
+    remarks: list[str] = []
+
+    def note(line: str) -> None:
+        remarks.append(line)
+        hear(line)
+
     scores = runs.evaluate(
         trained,
         source,
@@ -200,9 +207,10 @@ def evaluate(
         strict=strict,
         device=usable_device(device),
         workers=decoders(workers),
-        note=hear,
+        note=note,
     )
-    found = Evaluation(scores, trained.about.plan.classes, None if source is None else source.data())
+    listing = None if source is None else source.data()
+    found = Evaluation(scores, trained.about.plan.classes, listing, tuple(remarks))
     for line in found.doubts():
         hear(line)
     return found

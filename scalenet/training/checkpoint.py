@@ -105,6 +105,11 @@ class Plan(Record):
         """Whose weights these are."""
         return f"trained on {self.images.name}"
 
+    @property
+    def drawn_by(self) -> int:
+        """The seed that draws which images are for what."""
+        return self.seed if self.images.drawn_by is None else self.images.drawn_by
+
     def differences(self, other: Plan) -> list[str]:
         """Return the keys that differ, but for the name of the images, which may lie elsewhere now."""
         one, two = (_flat(as_data(plan)) for plan in (self, other))

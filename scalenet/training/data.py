@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from scalenet.training.decoding import DataError, decode, some
+from scalenet.training.decoding import DataError, decode, digests_of, some
 from scalenet.training.embedded import CLASS_NAMES, render
 from scalenet.training.memory import check_memory
 from scalenet.training.selection import Selection, minival_size
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from scalenet.training.decoding import File, Files
     from scalenet.training.preprocessing import Interpolation
     from scalenet.training.sources import Source
+
+CONTENTS, SIZES = "contents", "sizes"
+"""What a digest of images is of, beside their names."""
 
 _CHUNK = 64
 
@@ -138,8 +141,8 @@ def read(
         digests += contents
     minival = sets[2] if selection.minival else None
     splits = _splits(sets[0], sets[1], minival, classes=source.classes, name=source.name, skipped=tuple(skipped))
-    names = _names(selection, [digest.hex() for digest in digests])
-    return replace(splits, names=f"contents-{names}", drawn=selection.drawn, found=source.data(), spare=selection.spare)
+    names = _names(selection, CONTENTS, digests)
+    return replace(splits, names=names, drawn=selection.drawn, found=source.data(), spare=selection.spare)
 
 
 def read_part(
@@ -184,7 +187,7 @@ def stream(selection: Selection, *, strict: bool = False) -> Splits:
     if strict:
         source.check_whole()
     sets = [stream_part(part, source, strict=strict) for part in selection.parts()]
-    names = "sizes-" + _names(selection, [str(file.size()) for part in sets for file in part.files])
+    names = names_of(selection, SIZES)
     return Splits(
         sets[0],
         sets[1],
@@ -204,6 +207,12 @@ def stream_part(part: Files, source: Source, *, strict: bool = False) -> FileSet
     files = _labelled(part)
     labels = torch.tensor([label for _, label in files])
     return FileSet(source.root, tuple(file for file, _ in files), labels, strict)
+
+
+def names_of(selection: Selection, kind: str) -> str:
+    """Return `Splits.names` of images that are not read: by their `CONTENTS` as `read` has it, or by their `SIZES`."""
+    files = [file for part in selection.parts() for file, _ in _labelled(part)]
+    return _names(selection, kind, digests_of(files) if kind == CONTENTS else [file.size() for file in files])
 
 
 def chance(images: Splits | Selection) -> float:
@@ -268,16 +277,16 @@ def _splits(
     return Splits(train, validation, classes, name, f"sha256:{digest.hexdigest()}", skipped, minival)
 
 
-def _names(selection: Selection, contents: Sequence[str]) -> str:
+def _names(selection: Selection, kind: str, contents: Sequence[bytes | int]) -> str:
     """Return a digest of the names of classes and files, in their order, and of what says what is in each file."""
-    source, told = selection.source, iter(contents)
+    source, told = selection.source, (one.hex() if isinstance(one, bytes) else one for one in contents)
     digest = hashlib.sha256("\0".join(source.classes).encode())
     for part in selection.parts():
         for file, label in _labelled(part):
             line = f"{file.label(source.root)}\0{file.offset}\0{next(told)}\0{label}\n"
             digest.update(line.encode(errors="surrogateescape"))
         digest.update(b"\n")
-    return f"sha256:{digest.hexdigest()}"
+    return f"{kind}-sha256:{digest.hexdigest()}"
 
 
 def _labelled(files: Files) -> list[tuple[File, int]]:

@@ -195,7 +195,7 @@ def decode(
 
     def read(place: int) -> None:
         content = files[place].content()
-        digests[place] = hashlib.blake2b(content, digest_size=16).digest()
+        digests[place] = _digest(content)
         with _opened(files[place], content) as opened, _turn(opened):
             pixels[place] = centre(opened, (size, size), 1.0, interpolation)
 
@@ -215,6 +215,19 @@ def decode(
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return Decoded(pixels, dict(sorted(skipped.items())), tuple(digests))
+
+
+def digests_of(files: Sequence[File]) -> list[bytes]:
+    """Return the digest of each file that `decode` gives, without decoding it; empty of one that cannot be read."""
+
+    def digest(file: File) -> bytes:
+        try:
+            return _digest(file.content())
+        except (OSError, DataError):
+            return b""
+
+    with ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)) as pool:
+        return list(pool.map(digest, files))
 
 
 def short_side(file: File) -> int | None:
@@ -257,6 +270,10 @@ def _opened(file: File, content: bytes | None = None) -> Image.Image:
         if (file.content() if content is None else content).startswith(_POINTERS):
             raise DataError("stands for an image of git-lfs or git-annex that was not fetched") from None
         raise
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=16).digest()
 
 
 def _turn(opened: Image.Image) -> AbstractContextManager[object]:

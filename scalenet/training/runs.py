@@ -26,6 +26,7 @@ from scalenet.training.memory import fits
 from scalenet.training.numerics import memory_format
 from scalenet.training.preprocessing import before_crop
 from scalenet.training.progress import DivergedError
+from scalenet.training.redrawing import doubts, drawn_again
 from scalenet.training.scoring import score
 from scalenet.training.selection import HELD_OUT, select
 from scalenet.training.sources import Source, find_source, native_size
@@ -181,8 +182,9 @@ def evaluate(
     """Evaluate trained weights on the images of a folder, or on the embedded held-out images.
 
     `part` is `held-out` or `all` images; unless given, the held-out ones where the data have some or where this
-    training drew some from data of that name, and else all. Resolution and crop are the training's unless given. The
-    labels of the scores are those of the training's classes.
+    training drew some from these very images, and else all. Resolution and crop are the training's unless given. The
+    labels of the scores are those of the training's classes. `note` hears which images these are, and whether the
+    network may have been trained on some.
     """
     about, plan = trained.about, trained.about.plan
     size, crop = resolution or plan.config.network.size, test_crop or plan.crop
@@ -259,7 +261,7 @@ def _evaluation_images(
     unknown = [name for name in source.classes if name not in plan.classes]
     if unknown:
         raise ScalenetError(f"{source.root}: classes that {trained.place} was not trained on: {some(unknown)}")
-    found = _part(source, training, part, note)
+    found = _part(source, trained, part, note)
     files = {name: found.get(name, []) for name in plan.classes}
     size = min(size, native_size(source))
     cached = training is not None and training.images.cached
@@ -268,20 +270,22 @@ def _evaluation_images(
     return stream_part(files, source, strict=strict), []
 
 
-def _part(source: Source, plan: Plan | None, part: str | None, note: Callable[[str], None]) -> Files:
-    """Return the images that are asked for, of a training's plan if there was one, and say which they are."""
-    drawn = None if plan is None or source.held_out is not None else plan.images.drawn
-    again = plan is not None and drawn is not None and (part == "held-out" or source.name == plan.images.name)
-    if part == "all" or (source.held_out is None and not again):
+def _part(source: Source, trained: Trained, part: str | None, note: Callable[[str], None]) -> Files:
+    """Return the images that are asked for, and say which they are; raise ScalenetError where none were held out."""
+    again = None if part == "all" else drawn_again(source, trained.about.training)
+    if part != "all" and source.held_out is not None:
+        chosen, which = source.held_out, "the held-out"
+    elif again is not None:
+        chosen, which = again.validation, "the held-out (drawn again)"
+    elif part == "held-out":
+        raise ScalenetError(
+            f"{source.root}: has no held-out images, and is not what {trained.place} drew its own from",
+            hint="--part all evaluates all of them",
+        )
+    else:
         parts = [source.train, source.held_out or {}]
         chosen, which = {name: [file for one in parts for file in one.get(name, [])] for name in source.classes}, "all"
-    elif again:
-        assert plan is not None
-        assert drawn is not None
-        seed = plan.seed if plan.images.drawn_by is None else plan.images.drawn_by
-        chosen, which = select(source, seed=seed, fraction=drawn).validation, "the held-out (drawn again)"
-    else:
-        assert source.held_out is not None
-        chosen, which = source.held_out, "the held-out"
     note(f"{sum(map(len, chosen.values()))} images: {which} ones of {source.name}")
+    for line in [] if part == "all" or again is not None else doubts(source, trained):
+        note(line)
     return chosen

@@ -91,11 +91,16 @@ class Scores:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What trained weights said of images: `scores` of each, the names of `classes`, and what lay in their folder."""
+    """What trained weights said of images: `scores` of each, the names of `classes`, and what lay in their folder.
+
+    `remarks` say which images these are, which of them could not be read, and whether the weights may have been trained
+    on some.
+    """
 
     scores: Scores
     classes: tuple[str, ...]
     found: dict[str, Any] | None = None
+    remarks: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Return the number of images."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,10 @@ from typer.testing import CliRunner
 import scalenet
 from scalenet.exchange.runtimes import calls, onnx_files, programs
 from scalenet.exchange.runtimes.quantizing import Int8Accuracy, find_parts
-from scalenet.training.checkpoint import read_trained
+from scalenet.training.checkpoint import Images, Plan, read_trained
+from scalenet.training.recipe import load_recipe
 from scalenet.training.scoring import Scores
+from scalenet.training.selection import select
 from scalenet.training.sources import find_source
 
 if TYPE_CHECKING:
@@ -190,6 +193,19 @@ def test_ranges_and_accuracies_are_of_other_images(trained: Path, images: Path) 
     names = [{file.path for file in part.decoded.images.files} for part in _feeds(parts)]
     assert [len(one) for one in names] == [256, 36]
     assert not names[0] & names[1]
+
+
+def test_accuracies_of_a_searchs_network_are_of_what_the_search_held_out(trained: Path, images: Path) -> None:
+    one, source = read_trained(trained), find_source(images)
+    drawn = Images(name="-", digest="-", train=324, validation=36, minival=0, cached=True, drawn=0.1, drawn_by=7)
+    config, recipe = one.about.plan.config, load_recipe("small_images")
+    plan = Plan(
+        schema="scalenet-training/1", config=config, recipe=recipe, images=drawn, classes=CLASSES, seed=3, init=None
+    )
+    parts = find_parts(replace(one, about=one.about.changed(plan=plan)), source, workers=0)
+    held_out = select(source, seed=7, fraction=0.1).validation
+    measured: Any = parts.measured
+    assert set(measured.decoded.images.files) == {file for found in held_out.values() for file in found}
 
 
 def _feeds(parts: Any) -> Iterator[Any]:

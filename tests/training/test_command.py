@@ -100,6 +100,42 @@ def test_evaluation_of_other_images_sizes_crops_and_checkpoints(trained, tiny):
     assert [line["class"] for line in rows(other.stdout)] == ["dark", "light"]
 
 
+def test_held_out_images_are_drawn_again_from_the_images_of_the_training_alone(trained, tiny, tmp_path):
+    output, row = trained
+    copy = shutil.copytree(tiny / "images", tmp_path / "renamed")
+    done = run(tiny, "evaluate", output, "--data", copy, "--json")
+    assert json.loads(done.stdout)["remarks"] == ["12 images: the held-out (drawn again) ones of renamed"]
+    assert json.loads(done.stdout)["top1"] == float(row["top1"])
+
+    changed = shutil.copytree(copy, tmp_path / "images")
+    (changed / "dark" / "000.png").unlink()
+    done = run(tiny, "evaluate", output, "--data", changed, "--json")
+    all_, doubt = json.loads(done.stdout)["remarks"]
+    assert all_ == "119 images: all ones of images"
+    assert "may have been trained on some of these: images is not what it was then (images.digest differ)" in doubt
+    assert doubt in done.stderr
+    refused = run(tiny, "evaluate", output, "--data", changed, "--part", "held-out")
+    assert refused.returncode == 2
+    assert "images: has no held-out images, and is not what " in refused.stderr
+    assert "--part all evaluates all of them" in refused.stderr
+
+
+def test_they_are_drawn_again_also_of_a_part_with_a_minival_and_of_data_with_broken_files(tiny, tmp_path):
+    data = shutil.copytree(tiny / "images", tmp_path / "images")
+    words = ["train", "net.yaml", "--data", data, *FAST, "--epochs", "1", "--set", "minival=8", "--seed", "3"]
+    limited = ["--images", "64", "--cache", "none", "--workers", "0", "-o", tmp_path / "limited"]
+    assert run(tiny, *words, *limited).returncode == 0
+    (data / "dark" / "001.png").write_bytes(b"no image")
+    assert run(tiny, *words, "-o", tmp_path / "broken").returncode == 0
+    done = run(tiny, "evaluate", tmp_path / "broken", "--data", data)
+    assert "12 images: the held-out (drawn again) ones of images" in done.stderr
+    done = run(tiny, "evaluate", tmp_path / "limited", "--data", data)
+    assert "120 images: all ones of images" in done.stderr
+    shutil.copy(tiny / "images" / "dark" / "001.png", data / "dark")
+    done = run(tiny, "evaluate", tmp_path / "limited", "--data", data)
+    assert "12 images: the held-out (drawn again) ones of images" in done.stderr
+
+
 def test_the_same_command_again_trains_nothing_and_says_the_same(trained, tiny):
     output, row = trained
     weights = (output / "model.safetensors").read_bytes()

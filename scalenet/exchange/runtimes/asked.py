@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from scalenet.arch.errors import ScalenetError, UnknownNameError
 from scalenet.arch.files import check_place
 from scalenet.exchange.runtimes.quantizing import EMBEDDED, find_parts
+from scalenet.training.redrawing import doubts, drawn_again
 from scalenet.training.sources import told_source
 
 if TYPE_CHECKING:
@@ -57,4 +58,7 @@ def find_images(subject: Subject, calibrate: Any, layout: Any, workers: int, hea
     parts = find_parts(subject.trained, source, workers=workers)
     counts = len(parts.calibration.labels), len(parts.measured.labels)
     hear(f"ranges by {counts[0]} images to train on, accuracies on {counts[1]} held-out ones")
+    if source is not None and drawn_again(source, subject.trained.about.training) is None:
+        for line in doubts(source, subject.trained):
+            hear(line)
     return parts

@@ -154,7 +154,7 @@ def _files(trained: Trained, source: Source) -> tuple[Images, Images]:
     unknown = [name for name in source.classes if name not in plan.classes]
     if unknown:
         raise ScalenetError(f"{source.root}: classes that {trained.place} was not trained on: {some(unknown)}")
-    seed, drawn = (plan.seed, plan.images.drawn) if isinstance(plan, Plan) else (0, None)
+    seed, drawn = (plan.drawn_by, plan.images.drawn) if isinstance(plan, Plan) else (0, None)
     chosen = select(source, seed=seed, fraction=drawn or HELD_OUT)
 
     def part(files: Files, most: int, stream: int) -> Images:
