@@ -22,7 +22,7 @@ from scalenet.studies import latex
 from scalenet.studies.maps import interval, names_apart
 from scalenet.training.calls import decoders, train
 from scalenet.training.checkpoint import Trained, read_trained
-from scalenet.training.data import stakes
+from scalenet.training.data import CONTENTS, names_of, stakes
 from scalenet.training.progress import DivergedError
 from scalenet.training.recipe import asked_recipe
 from scalenet.training.selection import HELD_OUT, select
@@ -215,7 +215,7 @@ def transfer(
     trained = [one if isinstance(one, Trained) else read_trained(one) for one in models]
     if not trained:
         raise ScalenetError("no model is given", hint="give the folder of a training, or of an import")
-    sources = _sources(data, held_out, hear)
+    sources, digests = _sources(data, held_out, hear)
     names = names_apart(trained)
     known = {name: one.about.plan.config.network for name, one in zip(names, trained, strict=True)}
     params = {name: params_of_body(network) for name, network in known.items()}
@@ -227,6 +227,7 @@ def transfer(
         "schema": "scalenet-transfer/1",
         "models": {name: one.digest for name, one in zip(names, trained, strict=True)},
         "data": [source.name for source in sources],
+        "digests": digests,
         "recipe": as_data(base),
         "learning_rates": [*rates],
         "weight_decays": [*decays],
@@ -256,11 +257,13 @@ def params_of_body(network: Buildable) -> int:
     return int(3 * two - 2 * three)
 
 
-def _sources(data: Sequence[str | Path], held_out: float, hear: Callable[[str], None]) -> list[Source]:
-    """Return the images of each folder, with held-out ones: its own, or a share that is drawn once."""
+def _sources(
+    data: Sequence[str | Path], held_out: float, hear: Callable[[str], None]
+) -> tuple[list[Source], dict[str, str]]:
+    """Return the images of each folder, with held-out ones: its own, or a share that is drawn once; and digests."""
     if not data:
         raise ScalenetError("no images are given", hint="give a folder of images with --data")
-    found = []
+    found, digests = list[Source](), dict[str, str]()
     for one in data:
         source = find_source(Path(one))
         chosen = select(source, seed=0, fraction=held_out)
@@ -268,12 +271,13 @@ def _sources(data: Sequence[str | Path], held_out: float, hear: Callable[[str], 
         if source.held_out is None:
             source = replace(source, train=chosen.train, held_out=chosen.validation)
         found.append(source)
+        digests[source.name] = names_of(chosen, CONTENTS)
     twice = [name for name, count in Counter(source.name for source in found).items() if count > 1]
     if twice:
         raise ScalenetError(
             f"two folders of images are called {twice[0]}", hint="rename one, or compare them one by one"
         )
-    return found
+    return found, digests
 
 
 def _begin(folder: Path, plan: dict[str, Any], *, force: bool) -> None:
@@ -284,11 +288,19 @@ def _begin(folder: Path, plan: dict[str, Any], *, force: bool) -> None:
     file, text = folder / RESULTS.record, strict_yaml.dump(plan)
     if RESULTS.recorded(folder) is None:
         write_text(file, text)
-    elif (before := read_text(file, str(file))) != text:
+        return
+    before = read_text(file, str(file))
+    if "\ndigests:" not in before:  # of an earlier version, which knew images by their folder's name
+        text = strict_yaml.dump({key: value for key, value in plan.items() if key != "digests"})
+    if before != text:
         lines = zip(before.splitlines(), text.splitlines(), strict=False)
         old, new = next(((old.strip(), new.strip()) for old, new in lines if old != new), ("more", "less"))
+        what = f"{old!r} there, {new!r} here"
+        if old.startswith("digests:"):
+            others = [name for name, digest in plan["digests"].items() if digest not in old]
+            what = f"images.digest of {', '.join(others or plan['data'])} differ"
         hint = "give another folder with -o, or begin anew with --force"
-        raise ScalenetError(f"{folder} holds another transfer: {old!r} there, {new!r} here", hint=hint)
+        raise ScalenetError(f"{folder} holds another transfer: {what}", hint=hint)
 
 
 class _Work:

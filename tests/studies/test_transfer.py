@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,24 @@ def test_another_transfer_is_not_mixed_in(whole: Any, place: Path) -> None:
             say=None,
             **{**OPTIONS, "epochs": 2},
         )
+
+
+def test_results_of_other_images_of_the_same_name_are_not_taken(whole: Any, place: Path, tmp_path: Path) -> None:
+    models = [place / "small", place / "large"]
+    other = shutil.copytree(place / "three", tmp_path / "three")
+    options: dict[str, Any] = {"folder": tmp_path / "kept", "say": None, **OPTIONS}
+    shutil.copytree(place / "whole", tmp_path / "kept")
+    moved = scalenet.transfer(models, [place / "two", other], **options)
+    assert moved.table() == scalenet.transfer(models, [place / "two", place / "three"], **options).table()
+    shutil.copy(other / "train" / "black" / "001.png", other / "train" / "black" / "000.png")
+    with pytest.raises(scalenet.ScalenetError, match=r"holds another transfer: images\.digest of three differ"):
+        scalenet.transfer(models, [place / "two", other], **options)
+
+    record = tmp_path / "kept" / "transfer.yaml"
+    lines = record.read_text().splitlines(keepends=True)
+    record.write_text("".join(line for line in lines if not line.startswith("digests:")))  # as it was before
+    former = scalenet.transfer(models, [place / "two", other], **options)
+    assert former.table() == moved.table()
 
 
 def test_ratios_and_their_means_are_as_the_papers() -> None:
