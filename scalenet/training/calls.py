@@ -20,7 +20,7 @@ from scalenet.training.checkpoint import Trained, read_trained
 from scalenet.training.data import stakes
 from scalenet.training.devices import usable_device
 from scalenet.training.distributed import world
-from scalenet.training.folder import discard, recorded_plan
+from scalenet.training.folder import recorded_plan
 from scalenet.training.recipe import Recipe, asked_recipe
 from scalenet.training.runs import PARTS, Reading
 from scalenet.training.scoring import Evaluation
@@ -146,8 +146,6 @@ def train(
         for line in splits.skipped:
             hear(f"skipped {line}")
         hear(f"{stakes(splits)}; in {place}")
-        if force and here.leads:
-            discard(place)
         row = runs.train(
             architecture,
             splits,
@@ -158,6 +156,7 @@ def train(
             workers=decoding,
             init=weights,
             every=every,
+            force=force,
             command=command,
             tell=progress or hush,
             report=epoch or hush,

@@ -59,6 +59,8 @@ RESULTS = Results(
 )
 """The files of a training."""
 
+_ELSEWHERE = "give another folder with -o, or start afresh with --force"
+
 _DRAW_EVERY = 10.0
 """Seconds between pictures of the curves, which take a few tenths of one; the end has one too."""
 
@@ -103,16 +105,16 @@ class Folder(Listener):
         plan: Plan,
         *,
         every: int,
+        force: bool,
         tell: Callable[[Progress], None],
         report: Callable[[dict[str, float]], None],
     ) -> None:
-        """Open a folder for a plan, or raise ScalenetError where it holds another one."""
+        """Open a folder for a plan, or raise ScalenetError where it holds another one, unless `force` discards that."""
         self.folder, self.plan, self.every, self.tell, self.report = folder, plan, every, tell, report
-        self.drawn = time.monotonic()
-        before = recorded_plan(folder)
+        self.force, self.drawn = force, time.monotonic()
+        before = None if force else recorded_plan(folder)
         if before is not None and (changed := plan.differences(before)) and not plan.extends(before):
-            hint = "give another folder with -o, or start afresh with --force"
-            raise ScalenetError(f"{folder} holds another training: {some(changed)} differ", hint=hint)
+            raise ScalenetError(f"{folder} holds another training: {some(changed)} differ", hint=_ELSEWHERE)
 
     def begin(
         self,
@@ -122,9 +124,18 @@ class Folder(Listener):
         found: dict[str, Any] | None = None,
         note: Callable[[str], None],
     ) -> None:
-        """Write what the training is, if this process leads, and go back to the newest sound checkpoint."""
+        """Go back to the newest sound checkpoint, and write what the training is, if this process leads.
+
+        Raise ScalenetError, and write nothing, where there are checkpoints and none is of use.
+        """
+        if not self.force:
+            self._restore(training, note)
         if training.world.leads:
+            if self.force:
+                discard(self.folder)
             _write_plan(self.folder, training, self.plan, command=command, found=found)
+
+    def _restore(self, training: Training, note: Callable[[str], None]) -> None:
         damaged: list[ScalenetError] = []
         for file in checkpoints(self.folder / "checkpoints"):
             try:
@@ -137,7 +148,7 @@ class Folder(Listener):
             note(f"going on after step {training.step} of {training.steps}")
             return
         if damaged:
-            raise damaged[0]
+            raise ScalenetError(damaged[0].message, hint=_ELSEWHERE)
 
     def step(self, training: Training, progress: Progress) -> None:
         """Write a checkpoint now and then, and where a longer training would part; an epoch's last step has its own."""

@@ -124,6 +124,7 @@ def train(
     workers: int = 0,
     init: Trained | None = None,
     every: int = 1000,
+    force: bool = False,
     command: str = "",
     tell: Callable[[Progress], None] = hush,
     report: Callable[[dict[str, float]], None] = hush,
@@ -131,11 +132,12 @@ def train(
 ) -> dict[str, Any]:
     """Train a network in a folder, from its newest checkpoint if it has one, and return the row of its results.
 
-    `init` are weights to start from. A checkpoint is written `every` so many steps and after each epoch. The process
-    that leads calls `report` with each epoch's record.
+    `init` are weights to start from. A checkpoint is written `every` so many steps and after each epoch. `force`
+    discards another training in the folder, once nothing speaks against this one. The process that leads calls `report`
+    with each epoch's record.
     """
     plan = training_plan(architecture, splits, recipe, seed=reading.seed, init=init)
-    keeper = Folder(folder, plan, every=every, tell=tell, report=report)
+    keeper = Folder(folder, plan, every=every, force=force, tell=tell, report=report)
     with torch.random.fork_rng():
         torch.manual_seed(reading.seed)
         network = build(plan.config.network)

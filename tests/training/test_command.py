@@ -151,6 +151,10 @@ def test_what_is_asked_wrongly_trains_nothing_and_discards_nothing(trained, tiny
     words = ["train", "net.yaml", *FAST, "--epochs", "1", "--force", "-o"]
     assert run(tiny, *words, output, "--data", "nowhere").returncode == 2
     assert run(tiny, *words, output, "--data", "images", "--init", "nowhere").returncode == 2
+    other = tmp_path / "other.yaml"
+    other.write_text((tiny / "net.yaml").read_text().replace("width: 4", "width: 8"))
+    refused = run(tiny, "train", other, *words[2:], output, "--data", "images", "--init", trained[0])
+    assert (refused.returncode, "another network" in refused.stderr) == (2, True)
     assert {path: path.read_bytes() for path in output.rglob("*") if path.is_file()} == before
     assert run(tiny, *words, tmp_path / "two", "--data", "images", "--data", "nowhere").returncode == 2
     assert not (tmp_path / "two").exists()

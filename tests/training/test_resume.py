@@ -160,6 +160,18 @@ def test_a_training_that_parts_from_the_start_is_another(tiny: Path, tmp_path: P
         train(tiny, tmp_path, recipe=change(RECIPE, [("epochs", 3)]))
 
 
+def test_a_shorter_training_that_parted_before_all_checkpoints_is_refused_and_writes_nothing(
+    tiny: Path, tmp_path: Path
+) -> None:
+    train(tiny, tmp_path, recipe=change(CONSTANT, [("epochs", 3)]))
+    for file in checkpoints(tmp_path / "checkpoints")[1:]:
+        file.unlink()
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(ScalenetError, match="is of step 18; trainings of 3 and 2 epochs are alike up to step 9"):
+        train(tiny, tmp_path, recipe=CONSTANT)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
 def test_only_damaged_checkpoints_are_an_error(tiny: Path, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         train(tiny, tmp_path, every=2, stop=6)
