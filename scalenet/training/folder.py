@@ -177,10 +177,8 @@ class Folder(Listener):
         return f"the newest checkpoint, {found[0].name}, is from before it" if found else "no checkpoint is older"
 
     def _keep(self, training: Training) -> None:
-        if not training.sound:
-            return  # an older checkpoint is worth more
         state = training.state()
-        if training.world.leads:
+        if training.world.leads and state.sound:  # else an older checkpoint is worth more
             about = _about(training, self.plan)
             write_checkpoint(self.folder / "checkpoints", training.step, state, about, alike=self.plan.alike)
 

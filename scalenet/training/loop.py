@@ -98,7 +98,7 @@ class Training:
         """Train what is left and evaluate; the caller's random numbers are left alone.
 
         On the CPU the result is the same bit for bit for one seed, thread count and library version, stopped in
-        between or not. Raise `DivergedError` when the loss is not finite.
+        between or not. Raise `DivergedError` when the loss is not finite, or in the end a weight or statistic.
         """
         listener = listener or Listener()
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
@@ -109,6 +109,9 @@ class Training:
                 self._epoch(listener)
             statistics_images = self.judge.finish(self.step)
             scores = self.judge.score(self.module, self.inputs.validation)
+        for name, value in self.module.state_dict().items():
+            if not bool(value.isfinite().all()):
+                raise self._diverged(self.step, f"{name} has values that are not finite")
         best = self.judge.best
         return Outcome(
             scores=scores,
@@ -134,11 +137,6 @@ class Training:
     def images(self) -> int:
         """The number of training images seen, repetitions counted."""
         return self.step * self.inputs.batch_size
-
-    @property
-    def sound(self) -> bool:
-        """Whether all weights are finite; after a step too large they are not, before the next loss says so."""
-        return all(bool(parameter.isfinite().all()) for parameter in self.module.parameters())
 
     def glimpse(self) -> float:
         """Return the top-1 of the weights as they are on some held-out images; see `Judge.glimpse`."""
@@ -216,10 +214,11 @@ class Training:
 
     def _check_finite(self, loss: float) -> None:
         if not math.isfinite(loss):
-            raise DivergedError(
-                f"training diverged at step {self.step + 1} of {self.steps}: the loss is {loss}; "
-                f"try a learning rate below {self.recipe.optimizer.lr:g}"
-            )
+            raise self._diverged(self.step + 1, f"the loss is {loss}")
+
+    def _diverged(self, step: int, why: str) -> DivergedError:
+        advice = f"try a learning rate below {self.recipe.optimizer.lr:g}"
+        return DivergedError(f"training diverged at step {step} of {self.steps}: {why}; {advice}")
 
     def _parallel(self) -> nn.Module:
         if self.world.size == 1:

@@ -29,6 +29,12 @@ class State:
     numbers: dict[str, Any]
     place: str = "the state"
 
+    @property
+    def sound(self) -> bool:
+        """Whether all weights are finite, and all statistics; after a step too large some are not."""
+        parts = ("weights/", "average/", "best/", "judged/")
+        return all(bool(value.isfinite().all()) for name, value in self.tensors.items() if name.startswith(parts))
+
     def step(self, batches: int) -> int:
         """Return the number of steps taken, of epochs of so many."""
         self.check_numbers()
@@ -48,7 +54,7 @@ class State:
         wanted = module.state_dict()
         for part in parts:
             if (wrong := mismatch(below(self.tensors, part), wanted)) is not None:
-                raise ScalenetError(f"{self.place}: {part.rstrip('./')} of another network: {wrong}")
+                raise ScalenetError(f"{self.place}: {part.rstrip('./')} that cannot be used: {wrong}")
 
 
 @dataclass

@@ -99,6 +99,14 @@ def test_a_training_that_diverges_is_no_fault_of_the_user(tiny: Path, tmp_path: 
         )
 
 
+@pytest.mark.parametrize(("epochs", "said"), [(1, "running_var has values that are not finite"), (2, "loss is nan")])
+def test_statistics_that_are_not_finite_are_never_kept(tiny: Path, tmp_path: Path, epochs: int, said: str) -> None:
+    options = {**QUICK, "batch_size": 36, "learning_rate": 1e6, "changes": {"average": None, "minival": 0}}
+    with pytest.raises(RunError, match=rf"diverged at step .*{said}; try .*\(no checkpoint is older\)"):
+        scalenet.train(tiny / "net.yaml", tiny / "images", folder=tmp_path, say=None, **{**options, "epochs": epochs})
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [({"part": "al"}, "did you mean 'all'"), ({"crop": 3}, "crop 3 is no share"), ({"resolution": 0}, "resolution")],

@@ -168,5 +168,5 @@ def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(tiny: Path, tm
     write_state(newest, State(other, numbers), texts["about"])
     notes: list[str] = []
     resumed = train(tiny, tmp_path / "cut", note=notes.append)
-    assert f"{newest}: weights of another network: no tensor {CONV}" in notes[0]
+    assert f"{newest}: weights that cannot be used: no tensor {CONV}" in notes[0]
     assert {**resumed, "seconds": 0} == {**whole, "seconds": 0}

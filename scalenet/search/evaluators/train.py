@@ -165,7 +165,10 @@ class _Keeper(Listener):
         sweep(self.file.parent, self.file.name)
 
     def _keep(self, training: Training) -> None:
-        if time.monotonic() - self.kept < self.every or not training.sound:  # an older checkpoint is worth more
+        if time.monotonic() - self.kept < self.every:
             return
-        write_state(self.file, training.state(), self.about)
+        state = training.state()
+        if not state.sound:  # an older checkpoint is worth more
+            return
+        write_state(self.file, state, self.about)
         self.kept = time.monotonic()
