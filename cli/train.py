@@ -251,4 +251,6 @@ def _answer(rows: list[dict[str, Any]], name: str, *, json: bool, lines: bool) -
     hidden = ["best_epoch", "statistics_images"]
     if all(row.get("top5") is None for row in rows):
         hidden.append("top5")
+    if not any(row.get("seen") for row in rows):
+        hidden.append("seen")
     emit_json(rows) if json else emit(plain, title=name, formats=formats, hidden=hidden)

@@ -120,7 +120,8 @@ def _answer(found: Transfers, *, json: bool) -> None:
     shares = ("accuracy", "interval", "gain_interval")
     ratios = {"params": count, "params_ratio": times, "flops_ratio": times}
     formats = dict.fromkeys(shares, percentage) | {"gain": points} | ratios
-    emit(found.table(), formats=formats, hidden=("seeds", "flops"), caption=_CAPTION)
+    hidden = ("seeds", "flops") if any(found.seen.values()) else ("seeds", "flops", "seen")
+    emit(found.table(), formats=formats, hidden=hidden, caption=_CAPTION)
     first, *others = found.means()
     for row in others:
         what = f"the errors of {first['model']} (geometric mean over data sets)"

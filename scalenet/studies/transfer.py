@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +25,9 @@ from scalenet.training.checkpoint import Trained, read_trained
 from scalenet.training.data import CONTENTS, names_of, stakes
 from scalenet.training.progress import DivergedError
 from scalenet.training.recipe import asked_recipe
+from scalenet.training.redrawing import seen_of, told_seen
 from scalenet.training.selection import HELD_OUT, select
-from scalenet.training.sources import Source, find_source
+from scalenet.training.sources import find_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
     from scalenet.arch.spec import Buildable
     from scalenet.training.recipe import Recipe
+    from scalenet.training.selection import Selection
+    from scalenet.training.sources import Source
 
 RESULTS = Results("transfer", "transfer.yaml", ("transfer.*", "trainings.jsonl"))
 RATES = (1 / 3, 1.0, 3.0)
@@ -70,7 +73,8 @@ class Transfers:
     A row has `data`, `model`, `learning_rate`, `weight_decay`, `seed` (None where it chose the other two), `accuracy`
     (top-1 on held-out images; None where it diverged), and for those that chose `loss` on the part of the training
     images that choose. `params` are those of each model without its classifier, as the paper counts them (footnote of
-    Table 5), and `flops` those for one image.
+    Table 5), and `flops` those for one image. `seen` is how many of a data set's held-out images a model was trained on
+    before, None where it had other images.
     """
 
     models: tuple[str, ...]
@@ -78,6 +82,7 @@ class Transfers:
     params: dict[str, int]
     flops: dict[str, int]
     trainings: tuple[dict[str, Any], ...]
+    seen: dict[tuple[str, str], int | None] = field(default_factory=dict)
 
     def accuracies(self, data: str, model: str) -> dict[int, float]:
         """Return top-1 by seed; a training that diverged is right by chance alone, and counts as 0."""
@@ -109,6 +114,7 @@ class Transfers:
             "gain": None if model == first else gain,
             "gain_interval": None if model == first else gain_half,
             "seeds": len(seeds),
+            "seen": self.seen.get((data, model)),
             "params": self.params[model],
             "params_ratio": self.params[first] / self.params[model],
             "flops": self.flops[model],
@@ -215,7 +221,8 @@ def transfer(
     trained = [one if isinstance(one, Trained) else read_trained(one) for one in models]
     if not trained:
         raise ScalenetError("no model is given", hint="give the folder of a training, or of an import")
-    sources, digests = _sources(data, held_out, hear)
+    selections = _selections(data, held_out, hear)
+    sources = [_with_held_out(one) for one in selections]
     names = names_apart(trained)
     known = {name: one.about.plan.config.network for name, one in zip(names, trained, strict=True)}
     params = {name: params_of_body(network) for name, network in known.items()}
@@ -227,7 +234,7 @@ def transfer(
         "schema": "scalenet-transfer/1",
         "models": {name: one.digest for name, one in zip(names, trained, strict=True)},
         "data": [source.name for source in sources],
-        "digests": digests,
+        "digests": {one.name: names_of(one, CONTENTS) for one in selections},
         "recipe": as_data(base),
         "learning_rates": [*rates],
         "weight_decays": [*decays],
@@ -235,6 +242,12 @@ def transfer(
         "held_out": held_out,
     }
     _begin(place, plan, force=force)
+    seen = dict[tuple[str, str], int | None]()
+    for chosen in selections:
+        for name, one in zip(names, trained, strict=True):
+            seen[chosen.name, name] = seen_of(chosen, one.about.training)
+            for line in told_seen(seen[chosen.name, name], chosen, one):
+                hear(line)
     options = {"images": images, "device": device, "workers": decoders(workers)}
     work = _Work(
         place, base, options, hear, total=len(trained) * len(sources) * (len(settings) + at_least(1, seeds=seeds))
@@ -248,6 +261,7 @@ def transfer(
         params=params,
         flops=flops,
         trainings=tuple(work.rows(names, sources, seeds)),
+        seen=seen,
     )
 
 
@@ -257,27 +271,24 @@ def params_of_body(network: Buildable) -> int:
     return int(3 * two - 2 * three)
 
 
-def _sources(
-    data: Sequence[str | Path], held_out: float, hear: Callable[[str], None]
-) -> tuple[list[Source], dict[str, str]]:
-    """Return the images of each folder, with held-out ones: its own, or a share that is drawn once; and digests."""
+def _selections(data: Sequence[str | Path], held_out: float, hear: Callable[[str], None]) -> list[Selection]:
+    """Return the images of each folder, with held-out ones: its own, or a share that is drawn once."""
     if not data:
         raise ScalenetError("no images are given", hint="give a folder of images with --data")
-    found, digests = list[Source](), dict[str, str]()
+    found = []
     for one in data:
-        source = find_source(Path(one))
-        chosen = select(source, seed=0, fraction=held_out)
-        hear(stakes(chosen))
-        if source.held_out is None:
-            source = replace(source, train=chosen.train, held_out=chosen.validation)
-        found.append(source)
-        digests[source.name] = names_of(chosen, CONTENTS)
-    twice = [name for name, count in Counter(source.name for source in found).items() if count > 1]
+        found.append(select(find_source(Path(one)), seed=0, fraction=held_out))
+        hear(stakes(found[-1]))
+    twice = [name for name, count in Counter(chosen.name for chosen in found).items() if count > 1]
     if twice:
         raise ScalenetError(
             f"two folders of images are called {twice[0]}", hint="rename one, or compare them one by one"
         )
-    return found, digests
+    return found
+
+
+def _with_held_out(chosen: Selection) -> Source:
+    return replace(chosen.source, train=chosen.train, held_out=chosen.validation)
 
 
 def _begin(folder: Path, plan: dict[str, Any], *, force: bool) -> None:

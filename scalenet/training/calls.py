@@ -22,6 +22,7 @@ from scalenet.training.devices import usable_device
 from scalenet.training.distributed import world
 from scalenet.training.folder import recorded_plan
 from scalenet.training.recipe import Recipe, asked_recipe
+from scalenet.training.redrawing import seen_of, told_seen
 from scalenet.training.runs import PARTS, Reading
 from scalenet.training.scoring import Evaluation
 from scalenet.training.selection import HELD_OUT
@@ -43,8 +44,9 @@ if TYPE_CHECKING:
 class TrainingResult:
     """What came of a training, on its held-out images; `folder` has the weights, curves and the model card.
 
-    `train` and `held_out` are numbers of images. `top1` and `top5` are shares, the last one None where there are five
-    classes or fewer; `loss` is the mean cross-entropy in nats. `found` is what lay in the folder of images.
+    `train` and `held_out` are numbers of images; `seen` is how many of the held-out ones the weights that it started
+    from were trained on, None where they had other images. `top1` and `top5` are shares, the last one None where there
+    are five classes or fewer; `loss` is the mean cross-entropy in nats. `found` is what lay in the folder of images.
     """
 
     folder: Path
@@ -52,6 +54,7 @@ class TrainingResult:
     classes: int
     train: int
     held_out: int
+    seen: int | None
     top1: float | None
     top5: float | None
     loss: float | None
@@ -146,6 +149,12 @@ def train(
         for line in splits.skipped:
             hear(f"skipped {line}")
         hear(f"{stakes(splits)}; in {place}")
+        seen = None
+        if weights is not None and source is not None:
+            selection = runs.drawn(source, chosen, reading)
+            seen = seen_of(selection, weights.about.training)
+            for line in told_seen(seen, selection, weights):
+                hear(line)
         row = runs.train(
             architecture,
             splits,
@@ -155,6 +164,7 @@ def train(
             world=here,
             workers=decoding,
             init=weights,
+            seen=seen,
             every=every,
             force=force,
             command=command,

@@ -48,8 +48,8 @@ central {crop:g} of the image is evaluated. `config.yaml` describes the network,
 
 ## Limits
 
-{doubts}The figures hold for these held-out images and one seed. {chosen} Nothing was done to find out how the network
-treats images of other sources, or groups of people that the images show.
+{doubts}{seen}The figures hold for these held-out images and one seed. {chosen} Nothing was done to find out how the
+network treats images of other sources, or groups of people that the images show.
 
 ## Classes
 
@@ -85,6 +85,7 @@ def model_card(about: About, plan: Plan, row: dict[str, Any], doubts: Sequence[s
         seed=plan.seed,
         statistics=_statistics(row["statistics_images"]),
         doubts="".join(f"**{literal(line[0].upper() + line[1:])}.** " for line in doubts),
+        seen=_seen(row),
         chosen=(
             f"Epoch {row['best_epoch']} was chosen on other images."
             if row["best_epoch"]
@@ -104,6 +105,13 @@ def _figures(row: dict[str, Any]) -> str:
     if row["top5"] is not None:
         lines.append(f"| top-5 | {100 * row['top5']:.2f} % |")
     return "\n".join(lines)
+
+
+def _seen(row: dict[str, Any]) -> str:
+    if not row["seen"]:
+        return ""
+    share = f"{row['seen']:,} of the {row['held_out']:,} held-out images"
+    return f"**{share} were training images of the weights that it started from.** "
 
 
 def _statistics(images: int) -> str:

@@ -104,6 +104,7 @@ class Folder(Listener):
         folder: Path,
         plan: Plan,
         *,
+        seen: int | None,
         every: int,
         force: bool,
         tell: Callable[[Progress], None],
@@ -111,7 +112,7 @@ class Folder(Listener):
     ) -> None:
         """Open a folder for a plan, or raise ScalenetError where it holds another one, unless `force` discards that."""
         self.folder, self.plan, self.every, self.tell, self.report = folder, plan, every, tell, report
-        self.force, self.drawn = force, time.monotonic()
+        self.seen, self.force, self.drawn = seen, force, time.monotonic()
         before = None if force else recorded_plan(folder)
         if before is not None and (changed := plan.differences(before)) and not plan.extends(before):
             raise ScalenetError(f"{folder} holds another training: {some(changed)} differ", hint=_ELSEWHERE)
@@ -168,8 +169,8 @@ class Folder(Listener):
         """Write the weights and the model card; return the training's row of results."""
         if training.world.leads:
             self._draw(training)
-            _write_outcome(self.folder, training, self.plan, outcome)
-        return _row(self.plan, outcome)
+            _write_outcome(self.folder, training, self.plan, outcome, self.seen)
+        return _row(self.plan, outcome, self.seen)
 
     def newest(self) -> str:
         """Say which checkpoint there is to go back to."""
@@ -226,12 +227,12 @@ def _write_log(folder: Path, training: Training) -> None:
     write_text(folder / "log.csv", text.getvalue())
 
 
-def _write_outcome(folder: Path, training: Training, plan: Plan, outcome: Outcome) -> None:
+def _write_outcome(folder: Path, training: Training, plan: Plan, outcome: Outcome, seen: int | None = None) -> None:
     scores = {name: value for name, value in outcome.scores.figures().items() if value is not None}
     about = _about(training, plan).changed(scores=scores)
     doubts = outcome.scores.doubts(plan.classes)
     write_text(folder / "preprocessing.json", about.preprocessing.text())
-    write_text(folder / "MODEL_CARD.md", model_card(about, plan, _row(plan, outcome), doubts))
+    write_text(folder / "MODEL_CARD.md", model_card(about, plan, _row(plan, outcome, seen), doubts))
     write_weights(folder / "model.safetensors", training.module.state_dict(), about)
 
 
@@ -266,13 +267,14 @@ def _environment(training: Training, command: str) -> dict[str, Any]:
     }
 
 
-def _row(plan: Plan, outcome: Outcome) -> dict[str, Any]:
+def _row(plan: Plan, outcome: Outcome, seen: int | None) -> dict[str, Any]:
     scores = outcome.scores
     return {
         "data": plan.images.name,
         "classes": len(plan.classes),
         "train": plan.images.train,
         "held_out": len(scores),
+        "seen": seen,
         **scores.figures(),
         "epochs": len(outcome.curve),
         "best_epoch": outcome.best_epoch,

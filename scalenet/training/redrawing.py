@@ -39,6 +39,24 @@ def drawn_again(source: Source, plan: Plan | None) -> Selection | None:
     return None
 
 
+def seen_of(chosen: Selection, plan: Plan | None) -> int | None:
+    """Return how many of the held-out images a training was trained on, or None where it had other images."""
+    before = drawn_again(chosen.source, plan)
+    if before is None:
+        return None
+    used = {file for part in (before.train, before.minival or {}) for found in part.values() for file in found}
+    return sum(file in used for found in chosen.validation.values() for file in found)
+
+
+def told_seen(count: int | None, chosen: Selection, trained: Trained) -> list[str]:
+    """Say how many of the held-out images weights were trained on, if any were."""
+    if not count:
+        return []
+    held_out = sum(map(len, chosen.validation.values()))
+    share = f"{count:,} of the {held_out:,} held-out images of {chosen.name}"
+    return [f"{share} were training images of {trained.place}, so that accuracies are too good"]
+
+
 def doubts(source: Source, trained: Trained) -> list[str]:
     """Say that weights may have been trained on a source's images, of which nothing can be drawn again.
 

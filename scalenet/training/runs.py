@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from scalenet.training.progress import Progress
     from scalenet.training.recipe import Recipe
     from scalenet.training.scoring import Scores
+    from scalenet.training.selection import Selection
 
 Cache: TypeAlias = Literal["auto", "memory", "none"]
 Part: TypeAlias = Literal["held-out", "all"]
@@ -96,9 +97,7 @@ def read_images(
         limit = {} if reading.images is None else {"train": reading.images}
         return embedded_splits(size=rendered_size(size), minival=recipe.minival, **limit)
     source = data if isinstance(data, Source) else find_source(data)
-    selection = select(
-        source, seed=reading.seed, limit=reading.images, fraction=reading.held_out, minival=recipe.minival
-    )
+    selection = drawn(source, recipe, reading)
     size = min(size, native_size(source))
     # As read, and once more at the network's resolution; each process of this machine has its own.
     copies = 2 * int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
@@ -113,6 +112,11 @@ def read_images(
     )
 
 
+def drawn(source: Source, recipe: Recipe, reading: Reading) -> Selection:
+    """Return which images of a source a training has for what."""
+    return select(source, seed=reading.seed, limit=reading.images, fraction=reading.held_out, minival=recipe.minival)
+
+
 def train(
     architecture: Architecture,
     splits: Splits,
@@ -123,6 +127,7 @@ def train(
     world: World = SINGLE,
     workers: int = 0,
     init: Trained | None = None,
+    seen: int | None = None,
     every: int = 1000,
     force: bool = False,
     command: str = "",
@@ -132,12 +137,12 @@ def train(
 ) -> dict[str, Any]:
     """Train a network in a folder, from its newest checkpoint if it has one, and return the row of its results.
 
-    `init` are weights to start from. A checkpoint is written `every` so many steps and after each epoch. `force`
-    discards another training in the folder, once nothing speaks against this one. The process that leads calls `report`
-    with each epoch's record.
+    `init` are weights to start from, and `seen` is how many held-out images they were trained on, where that is known.
+    A checkpoint is written `every` so many steps and after each epoch. `force` discards another training in the folder,
+    once nothing speaks against this one. The process that leads calls `report` with each epoch's record.
     """
     plan = training_plan(architecture, splits, recipe, seed=reading.seed, init=init)
-    keeper = Folder(folder, plan, every=every, force=force, tell=tell, report=report)
+    keeper = Folder(folder, plan, seen=seen, every=every, force=force, tell=tell, report=report)
     with torch.random.fork_rng():
         torch.manual_seed(reading.seed)
         network = build(plan.config.network)

@@ -14,7 +14,12 @@ from noisy_images import write_images
 import scalenet
 from scalenet.arch.config import Config, load_config
 from scalenet.studies.transfer import Transfers, params_of_body
-from scalenet.training.checkpoint import About, Imported, write_weights
+from scalenet.training.checkpoint import About, Imported, read_trained, write_weights
+from scalenet.training.data import stream
+from scalenet.training.recipe import load_recipe
+from scalenet.training.runs import training_plan
+from scalenet.training.selection import select
+from scalenet.training.sources import find_source
 
 NETWORK = """\
 schema: scalenet/1
@@ -147,6 +152,22 @@ def test_results_of_other_images_of_the_same_name_are_not_taken(whole: Any, plac
     record.write_text("".join(line for line in lines if not line.startswith("digests:")))  # as it was before
     former = scalenet.transfer(models, [place / "two", other], **options)
     assert former.table() == moved.table()
+
+
+def test_held_out_images_that_a_model_was_trained_on_before_are_counted(place: Path, tmp_path: Path) -> None:
+    known, source = read_trained(place / "small"), find_source(place / "two")
+    recipe = load_recipe("small_images")
+    splits = stream(select(source, seed=1))
+    plan = training_plan(scalenet.load(place / "net.yaml"), splits, recipe, seed=1)
+    network = scalenet.build(plan.config)
+    write_weights(tmp_path / "model.safetensors", network.state_dict(), known.about.changed(plan=plan))
+    said = list[str]()
+    options: dict[str, Any] = {**OPTIONS, "learning_rates": [0.01], "seeds": 1, "say": said.append}
+    found = scalenet.transfer([tmp_path], [place / "two"], folder=tmp_path / "kept", **options)
+    first, second = (select(source, seed=seed).validation for seed in (0, 1))
+    seen = sum(file not in second[name] for name, files in first.items() for file in files)
+    assert found.table()[0]["seen"] == seen > 0
+    assert f"{seen} of the 6 held-out images of two were training images of {tmp_path}" in said[1]
 
 
 def test_ratios_and_their_means_are_as_the_papers() -> None:

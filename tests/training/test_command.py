@@ -18,6 +18,9 @@ from safetensors.torch import load_file
 from scalenet_cli.main import app
 from typer.testing import CliRunner
 
+from scalenet.training.selection import select
+from scalenet.training.sources import find_source
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -197,6 +200,20 @@ def test_flags_come_before_the_environment_and_that_before_the_file(tiny, tmp_pa
     recipe = yaml.safe_load((tmp_path / "recipe.yaml").read_text())
     assert (recipe["name"], recipe["epochs"]) == ("small_images", 1)
     assert (recipe["optimizer"]["lr"], recipe["optimizer"]["momentum"]) == (0.03, 0.5)
+
+
+def test_held_out_images_that_the_weights_to_start_from_were_trained_on_are_counted(trained, tiny, tmp_path):
+    words = ["train", "net.yaml", "--init", trained[0], "--epochs", "1", "--batch-size", "64", "--json"]
+    part = ["--data", "images", "--seed", "1"]
+    done = run(tiny, *words, *part, "-o", tmp_path / "other")
+    seen = json.loads(done.stdout)[0]["seen"]
+    first, second = (select(find_source(tiny / "images"), seed=seed).validation for seed in (0, 1))
+    assert seen == sum(file not in first[name] for name, found in second.items() for file in found) > 0
+    assert f"{seen} of the 12 held-out images of images were training images of {trained[0]}" in done.stderr
+    assert f"**{seen} of the 12 held-out images were training" in (tmp_path / "other" / "MODEL_CARD.md").read_text()
+    done = run(tiny, *words, "--data", "images", "-o", tmp_path / "same")
+    assert json.loads(done.stdout)[0]["seen"] == 0
+    assert "were training images" not in done.stderr + (tmp_path / "same" / "MODEL_CARD.md").read_text()
 
 
 def test_fine_tuning_on_several_data_sets_gives_a_table(trained, tiny, tmp_path):
