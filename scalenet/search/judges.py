@@ -49,8 +49,13 @@ class Judges:
 
 
 def find_judges(setting: Setting, *, say: Callable[[str], None], bar: Bar) -> Judges:
-    """Return what judges networks; scalenet's own training reads its images, and `say` hears how many there are."""
+    """Return what judges networks; scalenet's own training reads its images.
+
+    `say` hears how many there are, or what of a function may change unnoticed.
+    """
     devices = setting.workers()
+    if isinstance(setting.evaluator, Given) and (line := setting.evaluator.unnoticed()):
+        say(line)
     if setting.evaluator is not None:
         return Judges([setting.evaluator] * len(devices), environments(setting.device(), len(devices)))
     from scalenet.training.data import stakes  # noqa: PLC0415

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 from pydantic import Field, model_validator
 
@@ -20,9 +20,16 @@ from scalenet.search.space.objective import Objective
 from scalenet.training.recipe import Recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable
 
     from scalenet.arch.spec import Buildable
+
+
+class Sourced(Protocol):
+    """A plan, as far as it says what an evaluator's results follow from."""
+
+    evaluate: str
+    sources: dict[str, str]
 
 
 class Images(Record):
@@ -51,9 +58,9 @@ class Plan(Record):
     `rounding` is the baseline's own. `evaluate` is the evaluator, as text; images and recipe are those of scalenet's
     own trainings. The learning rate is what the `pilot` finds; without one it is the recipe's, or `learning_rate` for
     other evaluators that are told it. `sources` are digests of what an evaluator is made of: a table, a function's
-    module, a command's own files. `candidates` are the digests of the networks by name; `versions` those of scalenet
-    and torch. A search may get another schedule, another goal and a grid of the same candidates later: each result
-    belongs to one candidate, one seed and one budget. `search` is the mark that the search has in its database.
+    module or parts, a command's own files. `candidates` are the digests of the networks by name; `versions` those of
+    scalenet and torch. A search may get another schedule, another goal and a grid of the same candidates later: each
+    result belongs to one candidate, one seed and one budget. `search` is the mark that the search has in its database.
     """
 
     schema_: Literal["scalenet-search/1"] = Field(alias="schema")
@@ -83,9 +90,7 @@ class Plan(Record):
             data.get("recipe", {}).pop("epochs", None)  # each training has its own
             data["pilot"] = data.get("pilot", {}).get("rates")  # its seeds and budget stay those it began with
         found = [key for key in Plan.model_fields if mine.get(key) != theirs.get(key) and key not in _FREE]
-        if "sources" in found:
-            found[found.index("sources")] = changed_contents(self.sources, other.sources)
-        return found + ["latency"] * (self.objective.latency != other.objective.latency)
+        return by_source(found, self, other) + ["latency"] * (self.objective.latency != other.objective.latency)
 
     @property
     def baseline(self) -> Architecture:
@@ -121,11 +126,21 @@ def recorded(data: dict[str, Any], place: str) -> Plan:
         ) from None
 
 
-def changed_contents(sources: Mapping[str, str], others: Mapping[str, str]) -> str:
-    """Return which sources have other digests, in words."""
-    names = sorted({*sources, *others})
-    changed = [name for name in names if sources.get(name) != others.get(name)]
-    return f"the contents of {' and '.join(changed)}"
+def by_source(keys: Iterable[str], mine: Sourced, before: Sourced) -> list[str]:
+    """Return the keys in which plans differ, with `sources` in words.
+
+    An earlier version recorded less of what a function is made of: what it did not know makes no difference.
+    """
+    names, ending = {*mine.sources, *before.sources}, f" of {mine.evaluate}"
+    if _some_end(mine.sources, ending) and not _some_end(before.sources, ending):
+        names = mine.sources.keys() & before.sources.keys()
+    changed = sorted(name for name in names if mine.sources.get(name) != before.sources.get(name))
+    words = {"sources": [f"the contents of {' and '.join(changed)}"] if changed else []}
+    return [word for key in keys for word in words.get(key, [key])]
+
+
+def _some_end(names: Iterable[str], ending: str) -> bool:
+    return any(name.endswith(ending) for name in names)
 
 
 _FREE = ("grid", "objective", "schedule", "search")

@@ -14,7 +14,7 @@ from scalenet.arch.spec import Architecture, Model
 from scalenet.costs.network import cost
 from scalenet.scaling.rules import tidy
 from scalenet.scaling.scaler import applied
-from scalenet.search.plan import Images, changed_contents
+from scalenet.search.plan import Images, by_source
 from scalenet.search.rungs.pilot import Pilot
 from scalenet.studies.definition import Definition
 from scalenet.training.recipe import Recipe
@@ -91,9 +91,7 @@ class Plan(Record):
         """Raise ScalenetError where the results of another plan are not those of this one."""
         mine, theirs = as_data(self), as_data(other)
         changed = [key for key in type(self).model_fields if mine.get(key) != theirs.get(key) and key != "seeds"]
-        if "sources" in changed:
-            changed[changed.index("sources")] = changed_contents(self.sources, other.sources)
-        if changed:
+        if changed := by_source(changed, self, other):
             raise ScalenetError(
                 f"{place}: holds another study: {', '.join(changed)} differ",
                 hint=hint,

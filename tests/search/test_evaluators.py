@@ -620,3 +620,12 @@ def test_a_functions_digest_has_the_files_of_its_folder_that_it_imports(tmp_path
     assert function.sources() == before
     (tmp_path / "pack" / "blocks.py").write_text("depth = 2\n")
     assert {name for name, digest in function.sources().items() if before[name] != digest} == {"pack/blocks.py"}
+
+
+def test_the_digest_of_a_modules_partial_or_object_is_that_of_its_module(functions):
+    (functions / "judges.py").write_text("import functools\njudge = functools.partial(max, 0.5)\n")
+    function = Function("judges:judge", str(functions))
+    before = function.sources()
+    assert set(before) == {"judges.py of judges:judge"}
+    (functions / "judges.py").write_text("import functools\njudge = functools.partial(max, 0.6)\n")
+    assert function.sources() != before

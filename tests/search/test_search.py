@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import runpy
 import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock
 
@@ -19,6 +22,7 @@ import scalenet
 from scalenet.arch.errors import RunError, ScalenetError
 from scalenet.search.answer.ranking import rank
 from scalenet.search.asked import ask
+from scalenet.search.evaluators import Given
 from scalenet.search.plan import Images
 from scalenet.search.queue.board import Board
 from scalenet.search.request import Request
@@ -272,6 +276,135 @@ def test_a_changed_function_is_told_before_its_results_are_mixed(tiny, tmp_path)
     other.__qualname__ = judge.__qualname__
     with pytest.raises(ScalenetError, match=r"the contents of .*judge differ"):
         asked(tiny, tmp_path, other).run(say=None)
+
+
+SCALE = 1.0
+
+
+def scaled(architecture: Any, *, scale: float = 0.5, **_: Any) -> float:
+    return 0.5 * scale
+
+
+def other(architecture: Any, **_: Any) -> float:
+    return 0.6
+
+
+def halved(value: float) -> float:
+    return 0.5 * value
+
+
+def closed(scale: Any) -> Callable[..., float]:
+    def judge(architecture: Any, **_: Any) -> float:
+        return 0.5 * scale["of all"][0](1)
+
+    return judge
+
+
+class Scaled:
+    """An object that knows how often it was called."""
+
+    def __init__(self, scale: float) -> None:
+        self.scale, self.calls = scale, 0
+
+    def __call__(self, *_: Any, **__: Any) -> float:
+        self.calls += 1
+        return 0.5 * self.scale
+
+    def method(self, *_: Any, **__: Any) -> float:
+        return halved(SCALE * self.scale)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda scale: partial(scaled, scale=scale), "scale of functools:partial"),
+        (lambda scale: partial(scaled if scale == 1 else other), "other of functools:partial"),
+        (lambda scale: closed({"of all": [partial(pow, scale)]}), "scale of .*closed.<locals>.judge"),
+        (Scaled, "scale of .*:Scaled"),
+        (lambda scale: Scaled(scale).method, "scale of .*:Scaled.method"),
+        (lambda scale: lambda *_, own=scale, **__: 0.5 * own, "own of .*<lambda>"),
+        (lambda scale: (lambda *_, **__: 0.5, lambda *_, **__: 0.6)[scale == 1], "the code of .*<lambda>"),
+    ],
+)
+def test_a_function_with_other_values_is_told_before_its_results_are_mixed(tiny, tmp_path, make, said):
+    judge = make(1)
+    asked(tiny, tmp_path, judge).run(say=None)
+    assert Given(judge).sources() == Given(make(1)).sources()
+    with pytest.raises(ScalenetError, match=rf"the contents of .*{said}.* differ"):
+        asked(tiny, tmp_path, make(2)).run(say=None)
+
+
+def test_global_values_and_functions_of_its_module_are_a_functions_too(tiny, tmp_path, monkeypatch):
+    judge = Scaled(1).method
+    asked(tiny, tmp_path, judge).run(say=None)
+    for name, value in (("SCALE", 0.9), ("halved", lambda value: 0.4 * value)):
+        with monkeypatch.context() as changed:
+            changed.setitem(globals(), name, value)
+            with pytest.raises(ScalenetError, match=rf"the contents of {name} of .*:Scaled.method differ"):
+                asked(tiny, tmp_path, judge).run(say=None)
+    assert asked(tiny, tmp_path, judge).run(say=None).status().finished
+
+
+def test_what_a_function_is_made_of_has_the_same_digests_in_every_process(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(ANYTHING)
+    sources = runpy.run_path(str(script), run_name="__main__")["sources"]
+    assert set(sources) == {
+        "__main__:judge",
+        *(f"{name} of __main__:judge" for name in ("where", "options", "helper", "sqrt", "names")),
+    }
+    apart = subprocess.check_output([sys.executable, script], env={**os.environ, "PYTHONHASHSEED": "1"})
+    assert json.loads(apart) == sources
+
+
+def test_a_lambda_is_known_by_its_own_text_and_not_by_what_stands_beside_it():
+    one = {"evaluate": lambda *_, **__: 0.5, "seeds": 2}
+    same = {"evaluate": lambda *_, **__: 0.5, "seeds": [lambda: lambda: 0.5, 3]}
+    assert Given(one["evaluate"]).sources() == Given(same["evaluate"]).sources()
+
+
+ANYTHING = """
+import json
+from functools import partial
+from math import sqrt
+from pathlib import Path
+from scalenet.search.evaluators import Given
+names = ["a", None, 2.5, True]
+def helper(value):
+    return judge, value
+def judge(architecture, *, where=Path("there"), options={"one": (1, partial(helper, sqrt)), "two": b"2"}, **_):
+    return helper(sqrt(len(names)))
+sources = Given(judge).sources()
+print(json.dumps(sources))
+"""
+
+
+def test_what_of_a_function_may_change_unnoticed_is_said_once(tiny, tmp_path):
+    said: list[str] = []
+    images, calls = object(), []
+
+    def judge(architecture: Any, **_: Any) -> float:
+        calls.append(architecture.name)
+        return 0.5 if images else 0.6
+
+    asked(tiny, tmp_path, judge).run(say=said.append)
+    (line,) = [line for line in said if "unnoticed" in line]
+    assert "judge: a change of calls, images goes unnoticed" in line
+    assert len(calls) == 6
+    assert asked(tiny, tmp_path, judge).run(say=None).status().finished
+    assert Given(closed({})).unnoticed() is None
+
+
+@pytest.mark.parametrize("judge", [partial(scaled, scale=1), Scaled(1), lambda *_, **__: 0.5, closed({})])
+def test_searches_that_earlier_versions_began_go_on(tiny, tmp_path, monkeypatch, judge):
+    """They recorded nothing but the text of a function, and the whole statement that a lambda stands in."""
+    text = {name: digest for name, digest in Given(judge).sources().items() if " of " not in name}
+    before = text or ({"tests:<lambda>": "sha256:0"} if hasattr(judge, "__name__") else {})
+    with monkeypatch.context() as earlier:
+        earlier.setattr(Given, "sources", lambda _: before)
+        asked(tiny, tmp_path, judge).begin(say=None)
+    asked(tiny, tmp_path, judge).begin(say=None)
+    assert scalenet.open_search(tmp_path / "run").plan.sources == Given(judge).sources()
 
 
 JUDGES = """

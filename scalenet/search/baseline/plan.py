@@ -9,7 +9,7 @@ from pydantic import Field
 from scalenet.arch.config import Multiplier, as_data, as_record
 from scalenet.arch.errors import ScalenetError
 from scalenet.arch.records import Record
-from scalenet.search.plan import Images
+from scalenet.search.plan import Images, by_source
 from scalenet.search.rungs.hunt import Hunt
 from scalenet.training.recipe import Recipe
 
@@ -41,7 +41,7 @@ class BaselinePlan(Record):
     def differences(self, other: BaselinePlan) -> list[str]:
         """Return what differs so that the results of one plan are not those of the other."""
         mine, theirs = _compared(self), _compared(other)
-        return [name for name, value in mine.items() if theirs.get(name) != value]
+        return by_source([name for name, value in mine.items() if theirs.get(name) != value], self, other)
 
 
 def _compared(plan: BaselinePlan) -> Mapping[str, Any]:

@@ -53,7 +53,7 @@ def find_evaluator(text: str) -> Evaluator:
     """Return the evaluator of `table:FILE`, `package.module:function`, or a command with placeholders."""
     if text.startswith("table:"):
         return Table(Path(text.removeprefix("table:")).absolute())
-    if re.fullmatch(r"__main__:.+|[\w.]+:.*<.+>.*", text):
+    if re.fullmatch(r"__main__:.+|functools:partial|[\w.]+:.*<.+>.*", text):
         raise ScalenetError(
             f"{text} is a function of a script or a notebook", hint="that goes on with it; `search results` reads it"
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import inspect
 import sys
-import textwrap
 import time
 import traceback
 from contextlib import chdir
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from scalenet.arch.errors import PlainError, RunError, ScalenetError, one_line
 from scalenet.arch.factory import Factory
 from scalenet.search.evaluators.base import Report, Result, check_rates, fingerprint, fraction
+from scalenet.search.evaluators.contents import CODE, Contents, called, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -50,9 +50,13 @@ class Function:
     def sources(self) -> dict[str, str]:
         """Return digests of the function's module and of those in its folder that it imports, however far.
 
-        Comments and layout make no difference.
+        Of what is no function, such as a partial, the module is the one that it is found in. Comments and layout make
+        no difference.
         """
-        return _digests(self._found(), Path(self.folder))
+        found, folder = self._found(), Path(self.folder)
+        place = self.path.partition(":")[0]
+        others = _files(sys.modules[place], folder)
+        return _digests(found, folder) or {f"{name} of {self}": digest for name, digest in others.items()}
 
     def evaluate(self, job: Job, tell: Tell) -> Result:
         """Call the function; the traceback of what it raises goes to `log.txt` in the job's folder."""
@@ -87,20 +91,25 @@ class Given:
     function: Callable[..., Any]
 
     def __str__(self) -> str:
-        name = getattr(self.function, "__qualname__", type(self.function).__name__)
-        return f"{getattr(self.function, '__module__', '?')}:{name}"
+        return called(self.function)
 
     def check(self, jobs: Sequence[Job]) -> None:
         """Refuse jobs without a budget, and rates that the function does not take."""
         _check(jobs, self.function, str(self))
 
     def sources(self) -> dict[str, str]:
-        """Return a digest of the function's source, where there is one."""
-        try:
-            source = inspect.getsource(self.function)
-        except (OSError, TypeError):
-            return {}
-        return {str(self): _code_digest(textwrap.dedent(source))}
+        """Return digests of what the function is made of, as far as it can be told; its own by its name."""
+        named = inspect.isfunction(self.function) and not hasattr(self.function, "__wrapped__")
+        own = {CODE: str(self)} if named and self.function.__name__ != "<lambda>" else {}
+        parts = Contents(self.function).parts
+        return {own.get(name, f"{name} of {self}"): fingerprint(text.encode()) for name, text in parts.items()}
+
+    def unnoticed(self) -> str | None:
+        """Return what of the function may change without being noticed, in words; None where nothing may."""
+        names = sorted(Contents(self.function).unknown)
+        if not names:
+            return None
+        return f"{self}: a change of {', '.join(names)} goes unnoticed: take another folder after one"
 
     def evaluate(self, job: Job, tell: Tell) -> Result:
         """Call the function; the traceback of what it raises goes to `log.txt` in the job's folder."""
@@ -111,12 +120,21 @@ def _digests(function: Callable[..., Any], folder: Path) -> dict[str, str]:
     """Return digests of a function's or class's module and of those in a folder that it imports, however far."""
     function = inspect.unwrap(function)
     written = inspect.isfunction(function) or inspect.isclass(function)
-    source = inspect.getsourcefile(function) if written else None
+    return _files(function, folder) if written else {}
+
+
+def _files(one: Callable[..., Any] | ModuleType, folder: Path) -> dict[str, str]:
+    """Return digests of the file that something is written in and of those in a folder that it imports."""
+    try:
+        source = inspect.getsourcefile(one)
+    except TypeError:  # built in
+        source = None
     if source is None:
         return {}
     first = Path(source)
     digests = {first.name: _code_digest(first.read_text(encoding="utf-8"))}
-    for file in _imported(first, function.__module__, folder):
+    module = one.__name__ if inspect.ismodule(one) else one.__module__
+    for file in _imported(first, module, folder):
         digests[file.relative_to(folder).as_posix()] = _code_digest(file.read_text(encoding="utf-8"))
     return digests
 
@@ -215,8 +233,8 @@ def _names(file: Path, module: str) -> set[str]:
 def _code_digest(source: str) -> str:
     """Return a digest of what code does, without its comments and its layout."""
     try:
-        source = ast.unparse(ast.parse(source))
-    except SyntaxError:  # an expression within another one, such as a lambda
+        source = plain(source)
+    except SyntaxError:
         source = " ".join(source.split())
     return fingerprint(source.encode())
 
