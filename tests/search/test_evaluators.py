@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
+import math
 import os
 import shutil
 import signal
@@ -15,13 +16,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import commands
+import numpy as np
 import pytest
+import torch
 import yaml
 from commands import SCALENET
 
 from scalenet.arch.config import load_config
 from scalenet.arch.errors import RunError, ScalenetError
-from scalenet.search.evaluators import Command, Function, Job, Report, Result, Table, find_evaluator
+from scalenet.search.evaluators import Command, Function, Given, Job, Report, Result, Table, find_evaluator
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "own_trainer"
 PYTHON = sys.executable
@@ -185,6 +188,18 @@ def test_a_function_that_raises_is_one_line_and_its_traceback_is_kept(job, funct
 def test_a_report_that_is_no_fraction_is_told_as_the_jobs(job, functions):
     with pytest.raises(RunError, match=r"^tiny_a2_b1_g1 seed 1: report\(1\): accuracy 55 is not a fraction .*log\.txt"):
         evaluate(Function("judges:percent", str(functions)), job)
+
+
+@pytest.mark.parametrize(
+    "none", [math.nan, np.float64("nan"), np.float32("nan"), np.array(math.nan), torch.tensor(math.nan), None]
+)
+def test_every_number_that_is_none_is_a_training_that_diverged(job, none):
+    given = Given(lambda *_, report, **__: report(1, none) or none)
+    result, (report,) = evaluate(given, job)
+    assert (result.accuracy, report.accuracy) == (None, None)
+    for wrong in (torch.tensor([0.5, 0.6]), math.inf, 10**400, "nan", True):
+        with pytest.raises(RunError, match="is not a fraction between 0 and 1"):
+            evaluate(Given(lambda *_, wrong=wrong, **__: wrong), job)
 
 
 def write_table(tmp_path: Path, *rows: str) -> Table:

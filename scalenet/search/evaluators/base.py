@@ -107,9 +107,9 @@ class Evaluator(Protocol):
 
 def fraction(value: Any, place: str) -> float | None:
     """Return an accuracy; None and NaN are trainings that diverged; raise RunError for what is not a fraction."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return None
     share = number(value)
+    if value is None or (share is not None and math.isnan(share)):
+        return None
     if share is None or not 0 <= share <= 1:
         raise RunError(f"{place}: accuracy {value!r} is not a fraction between 0 and 1")
     return share
@@ -119,7 +119,7 @@ def number(value: Any) -> float | None:
     """Return a number as a float, None for what is none."""
     try:
         return None if isinstance(value, bool | str) else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # the last by a tensor of several
         return None
 
 
