@@ -24,6 +24,7 @@ from commands import SCALENET
 
 from scalenet.arch.config import load_config
 from scalenet.arch.errors import RunError, ScalenetError
+from scalenet.costs.network import cost
 from scalenet.search.evaluators import Command, Function, Given, Job, Report, Result, Table, find_evaluator
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "own_trainer"
@@ -259,6 +260,20 @@ def test_a_table_of_one_budget_or_none_serves_jobs_without_one(job, tmp_path):
     several = write_table(tmp_path, "name,budget,accuracy_seed1", "tiny_a2_b1_g1,9,0.5", "x,1,0.5")
     with pytest.raises(ScalenetError, match="it has budgets 9; --epochs asks for one"):
         several.check([replace(job, budget=None)])
+
+
+def test_a_table_of_another_network_is_told_by_its_costs(job, tmp_path):
+    own = cost(job.config.architecture())
+    flops, params, rows = f"{own.flops}", f"{own.params}", "name,seed,accuracy,flops,params"
+    for right in (f"{flops},{params}", ",", f"{flops}.0,", ",0.2M", "0.01,1e3"):
+        write_table(tmp_path, rows, f"tiny_a2_b1_g1,1,0.5,{right}", "other,1,0.5,3,4").check([job])
+    for wrong, said in (
+        (f"{own.flops + 1},", f"{own.flops + 1:,} flops, this one has {own.flops:,} .take a table of this network"),
+        (f"{flops},7", f"7 params, this one has {own.params:,} .*without its column params it is taken"),
+    ):
+        table = write_table(tmp_path, rows, f"tiny_a2_b1_g1,0,0.5,{flops},", f"tiny_a2_b1_g1,1,0.5,{wrong}")
+        with pytest.raises(ScalenetError, match=rf"known\.csv:3: results of another tiny_a2_b1_g1: {said}"):
+            table.check([job])
 
 
 def test_a_table_as_spreadsheets_write_it_is_read(job, tmp_path):

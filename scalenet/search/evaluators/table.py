@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from scalenet.arch.errors import RunError, ScalenetError, nearest
 from scalenet.arch.files import read_text
+from scalenet.costs.network import cost
 from scalenet.search.evaluators.base import Result, check_rates, fingerprint, fraction
 
 if TYPE_CHECKING:
@@ -28,15 +29,18 @@ class Table:
     """Known results: a CSV file with the columns name, seed, accuracy, or the `candidates.csv` of a search.
 
     With a column `budget` each row speaks for that budget only; where all have the same, also for jobs without one. An
-    empty accuracy is a training that diverged.
+    empty accuracy is a training that diverged. Columns `flops` and `params` say whose results they are, where a cell is
+    a whole number: `costs` has them by name, with the place of each.
     """
 
     file: Path
     rows: dict[Key, float | None] = field(init=False)
+    costs: dict[str, list[tuple[str, str, int]]] = field(init=False)
 
     def __post_init__(self) -> None:
         """Read the file."""
         lines = io.StringIO(read_text(self.file, str(self.file)), newline="")
+        object.__setattr__(self, "costs", {})
         try:
             rows = self._read(csv.DictReader(lines))
         except csv.Error as error:  # a cell without end, a null character
@@ -49,7 +53,7 @@ class Table:
         return {self.file.name: fingerprint(json.dumps(known).encode())}
 
     def check(self, jobs: Sequence[Job]) -> None:
-        """Refuse jobs that the table has no results of, and those at a learning rate: a table knows of none."""
+        """Refuse jobs that the table has no results of or those of another network, and those at a learning rate."""
         check_rates(jobs, takes=False, needs=False, what=f"{self.file}")
         missing = [job for job in jobs if self._key(job) not in self.rows]
         if missing:
@@ -66,6 +70,20 @@ class Table:
             raise ScalenetError(
                 f"{self.file}: no {wanted}; {len(missing)} of {len(jobs)} results are missing", hint=hint
             )
+        for job in {job.candidate: job for job in jobs}.values():
+            self._check_costs(job)
+
+    def _check_costs(self, job: Job) -> None:
+        """Refuse results of another network by the same name."""
+        known = self.costs.get(job.candidate, [])
+        own = (job.config.cost or cost(job.config.architecture())) if known else None
+        for place, column, there in known:
+            here = getattr(own, column)
+            if here != there:
+                hint = f"take a table of this network; without its column {column} it is taken as it is"
+                raise ScalenetError(
+                    f"{place}: results of another {job.candidate}: {there:,} {column}, this one has {here:,}", hint=hint
+                )
 
     def evaluate(self, job: Job, tell: Tell) -> Result:  # noqa: ARG002 - as the others
         """Return the known result."""
@@ -95,6 +113,8 @@ class Table:
             if row.get("rung") == _PILOT:
                 continue
             place = f"{self.file}:{reader.line_num}"
+            figures = ((column, re.fullmatch(r"([0-9]{1,18})(\.0*)?", row.get(column) or "")) for column in _COSTS)
+            self.costs.setdefault(row["name"], []).extend((place, name, int(one[1])) for name, one in figures if one)
             for key, accuracy in _results(row, wide, place):
                 if rows.setdefault(key, accuracy) != accuracy:
                     same = f"{key[0]} seed {key[1]}" + ("" if key[2] is None else f" with budget {key[2]}")
@@ -102,6 +122,7 @@ class Table:
         return rows
 
 
+_COSTS = ("flops", "params")
 _PILOT = "0"
 """The rung of a search's trainings that are no candidate's."""
 
