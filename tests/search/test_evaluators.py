@@ -22,10 +22,12 @@ import torch
 import yaml
 from commands import SCALENET
 
+import scalenet
 from scalenet.arch.config import load_config
 from scalenet.arch.errors import RunError, ScalenetError
 from scalenet.costs.network import cost
 from scalenet.search.evaluators import Command, Function, Given, Job, Report, Result, Table, find_evaluator
+from scalenet.search.queue import board, crew
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "own_trainer"
 PYTHON = sys.executable
@@ -346,6 +348,19 @@ def test_workers_that_end_by_themselves_do_not_lack_memory(tiny, functions):
     assert "died with exit code 7" in done.stderr
     assert "others before it too" in done.stderr
     assert "memory" not in done.stderr
+
+
+def test_a_candidate_that_kills_its_workers_fails_and_the_others_are_trained(tiny, functions, monkeypatch):
+    """Its two seeds kill one worker after the other, more than a search bears where several candidates do."""
+    (functions / "judges.py").write_text(
+        "import os\ndef judge(architecture, **_):\n    return os._exit(7) if '_a2_' in architecture.name else 0.5\n"
+    )
+    monkeypatch.chdir(functions)
+    monkeypatch.setattr(board, "DEATHS", 3)
+    monkeypatch.setattr(crew, "_DEATHS", 1)
+    options = {"grid": tiny / "grid.yaml", "evaluate": "judges:judge", "epochs": 1, "seeds": 2, "halving": 1}
+    search = scalenet.grid_search(tiny / "net.yaml", **options, folder="run", say=None).run(workers=2, say=None)
+    assert list(search.results().set_index("name")["failed"][["tiny_a2_b1_g1", "tiny_a1_b1_g1.5"]]) == [2, 0]
 
 
 def test_a_search_whose_command_fails_ends_with_one_line_and_begins_nothing(tiny, tmp_path):

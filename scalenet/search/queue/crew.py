@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from scalenet.search.evaluators import Evaluator
     from scalenet.search.queue.board import Board
-    from scalenet.search.queue.jobs import View
+    from scalenet.search.queue.jobs import Entry, View
     from scalenet.search.queue.worker import Task
 
 _CONTEXT = multiprocessing.get_context("forkserver")
@@ -45,7 +45,7 @@ def work(board: Board, tasks: Sequence[Task], *, look: Callable[[View], None], s
             if not crew.at_work():
                 glance.now()
                 return
-            board.find_dead()
+            crew.dead += board.find_dead()
             glance.now_and_then()
             crew.wait(min(_POLL, board.grace / 4))
         glance.now()
@@ -91,6 +91,8 @@ class _Crew:
         self.board, self.say = board, say
         self.workers: list[_Worker] = []
         self.died, self.done = 0, 0
+        self.at: set[str | None] = set()
+        self.dead: list[Entry] = []
 
     def start(self, tasks: Sequence[Task]) -> None:
         """Start a worker for each task; a server that has imported what they need once is forked for each."""
@@ -141,14 +143,20 @@ class _Crew:
                     self.board.leave(worker.name)
 
     def _bury(self, worker: _Worker) -> None:
-        """Take a dead worker's job; raise RunError where one after the other died, and nothing was done between."""
+        """Take a dead worker's job; raise RunError where one after the other died, and nothing was done between.
+
+        Where all were at one candidate it is to blame, and its jobs fail by themselves.
+        """
         done = self.board.count_done()
-        self.died, self.done = (1, done) if done > self.done else (self.died + 1, self.done)
-        taken = self.board.bury(worker.name)
+        if done > self.done:
+            self.died, self.done, self.at = 0, done, set()
+        taken = self.board.bury(worker.name) or [entry for entry in self.dead if entry.worker == worker.name]
+        self.died += 1
+        self.at |= {entry.key[0] for entry in taken} or {None}
         jobs = ", ".join(entry.job for entry in taken) or "no job"
         code = worker.process.exitcode
         how = f"worker {worker.name} died with exit code {code}, at {jobs}"
-        if self.died > _DEATHS:
+        if self.died > _DEATHS and (len(self.at) > 1 or None in self.at):
             hint = "is there enough memory? take fewer --workers" if code == -signal.SIGKILL else None
             raise RunError(f"{how}; others before it too", hint=hint)
         self.say(f"{how}; another one takes over")
