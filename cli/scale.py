@@ -248,10 +248,12 @@ def _write(configs: list[Config], output: Path | None, *, force: bool) -> None:
     if output == Path("-"):
         sys.stdout.write("---\n".join(dumps(config) for config in configs))
         return
-    device = output.exists() and not (output.is_file() or output.is_dir())
-    folder = len(configs) > 1 or output.is_dir() or not (output.suffix or device)
+    suffix, there = output.suffix, output.exists() and not output.is_dir()  # a file, or a device
+    folder = len(configs) > 1 or output.is_dir() or not (suffix in (".yaml", ".yml") or there)
     if folder and output.is_file():
         raise ScalenetError(f"{output}: is a file", hint="several configs go into a folder")
+    if len(configs) == 1 and folder and suffix[1:].isalpha() and not output.is_dir():
+        raise ScalenetError(f"{output}: configs are YAML", hint="end a file's name with .yaml, a folder's with none")
     paths = [output / f"{config.name}.yaml" if folder else output for config in configs]
     if len(set(paths)) < len(paths):
         raise ScalenetError("two of the values of phi give files of one name", hint="write each value once")

@@ -221,6 +221,7 @@ def test_grids_are_listed_and_printed_to_be_copied(scalenet, tmp_path):
         (["scale", "--preset", "efficientnet_b3", "--alpha", "3"], "preset and alpha exclude each other"),
         (["scale", "--coefficients", "x.yaml", "--beta", "1"], "coefficients and beta exclude each other"),
         (["scale", "--phi", "1,1.0", "-o", "family"], "write each value once"),
+        (["scale", "--phi", "1", "-o", "one.json"], "configs are YAML"),
         (["scale", "--phi", "1...3"], "is not a number or a range"),
         (["scale", "--phi", "0..1.5"], "is not a number or a range"),
         (["scale", "--preset", "efficientnet_b9"], "did you mean 'efficientnet_b"),
