@@ -279,6 +279,7 @@ def test_a_changed_function_is_told_before_its_results_are_mixed(tiny, tmp_path)
 
 
 SCALE = 1.0
+BEGAN = time.time()
 
 
 def scaled(architecture: Any, *, scale: float = 0.5, **_: Any) -> float:
@@ -343,6 +344,15 @@ def test_global_values_and_functions_of_its_module_are_a_functions_too(tiny, tmp
             with pytest.raises(ScalenetError, match=rf"the contents of {name} of .*:Scaled.method differ"):
                 asked(tiny, tmp_path, judge).run(say=None)
     assert asked(tiny, tmp_path, judge).run(say=None).status().finished
+
+
+def test_what_its_module_computes_does_not_keep_a_search_from_going_on():
+    def judge(*_: Any, **__: Any) -> float:
+        return SCALE + BEGAN
+
+    given = Given(judge)
+    assert [name for name in given.sources() if "SCALE" in name or "BEGAN" in name] == [f"SCALE of {given}"]
+    assert given.unnoticed() == f"{given}: a change of BEGAN goes unnoticed: take another folder after one"
 
 
 def test_what_a_function_is_made_of_has_the_same_digests_in_every_process(tmp_path):

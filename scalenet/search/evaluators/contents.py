@@ -22,19 +22,10 @@ CODE = "the code"
 _NAMED = (FunctionType, BuiltinFunctionType, type)
 _BEGINNING = ("__init__", "__new__", "__post_init__")
 _CHANGING = {
-    "add",
-    "append",
-    "appendleft",
-    "clear",
-    "discard",
-    "extend",
-    "insert",
-    "pop",
-    "popitem",
-    "popleft",
-    "remove",
+    *("add", "append", "appendleft", "clear", "discard", "extend", "insert", "pop", "popitem", "popleft", "remove"),
+    *("reverse", "setdefault", "sort", "update"),
 }
-_CHANGING |= {"reverse", "setdefault", "sort", "update"}
+"""Methods that change what they are called on."""
 
 
 class Contents:
@@ -110,15 +101,21 @@ class Contents:
         return None
 
     def _globals(self, function: FunctionType) -> dict[str, Any]:
-        """Return the global values that a function of this module reads; of other modules' functions the name alone."""
+        """Return the global values that a function of this module reads; of other modules' functions the name alone.
+
+        Values that the module computes, such as the time, may be others in each process: they are not told.
+        """
         if function.__module__ != self._home:
             return {}
-        found = {name: function.__globals__[name] for name in _names(function.__code__) & function.__globals__.keys()}
-        return {
+        read = {name: function.__globals__[name] for name in _names(function.__code__) & function.__globals__.keys()}
+        found = {
             name: called(value) if isinstance(value, _NAMED) and value.__module__ != self._home else value
-            for name, value in sorted(found.items())
+            for name, value in sorted(read.items())
             if not isinstance(value, ModuleType) and not name.startswith("__")
         }
+        computed = {name for name in _computed(function.__code__) & found.keys() if not callable(found[name])}
+        self.unknown |= computed
+        return {name: value for name, value in found.items() if name not in computed}
 
 
 def _is_elsewhere(value: Any, home: str | None) -> bool:
@@ -213,6 +210,34 @@ def _names(code: CodeType) -> set[str]:
     return own.union(*map(_names, inner))
 
 
+def _computed(code: CodeType) -> set[str]:
+    """Return the names that the file of this code gives values to which it does not write down."""
+    try:
+        lines, _ = inspect.findsource(code)
+        left: list[ast.AST] = [*ast.parse("".join(lines)).body]
+    except (OSError, TypeError, SyntaxError):
+        return set()
+    found = set()
+    while left:
+        node = left.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
+            continue
+        written = isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None and _is_literal(node.value)
+        if not written:
+            left += ast.iter_child_nodes(node)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+    return found
+
+
+def _is_literal(node: ast.expr) -> bool:
+    try:
+        ast.literal_eval(node)
+    except ValueError:
+        return False
+    return True
+
+
 def _defaults(function: FunctionType) -> dict[str, Any]:
     """Return the values that a function's arguments have by default."""
     values, code = function.__defaults__ or (), function.__code__
@@ -230,7 +255,7 @@ def _cells(function: FunctionType) -> dict[str, Any]:
 
 
 def _attributes(one: object, classes: Sequence[type]) -> dict[str, Any]:
-    """Return an object's own attributes, and those that its classes have slots for."""
+    """Return an object's own attributes and those that its classes have slots for, without private ones."""
     slots = [name for kind in classes for name in getattr(kind, "__slots__", ()) if hasattr(one, name)]
     found = getattr(one, "__dict__", {}) | {name: getattr(one, name) for name in slots}
-    return {name: value for name, value in found.items() if not name.startswith("__")}
+    return {name: value for name, value in found.items() if not name.startswith("_")}
