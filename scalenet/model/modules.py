@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import operator
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-from scalenet.arch.shapes import padded
+from scalenet.arch import shapes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,17 +64,17 @@ class SameConv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """Return a map of ⌈side / stride⌉ pixels a side."""
         sides = zip(x.shape[-2:], self.kernel_size, self.stride, strict=True)
-        tall, wide = (_missing(size, kernel, stride) for size, kernel, stride in sides)
+        tall, wide = (padded(size, kernel, stride, "same") for size, kernel, stride in sides)
         if isinstance(tall, torch.SymInt) or isinstance(wide, torch.SymInt) or tall or wide:
             x = functional.pad(x, (wide // 2, wide - wide // 2, tall // 2, tall - tall // 2))
         return super().forward(x)
 
 
-def _missing(size: int, kernel: int, stride: int) -> int:
+def padded(size: int, kernel: int, stride: int, padding: Literal["same"]) -> int:
     """Return by how many pixels a side is padded; of a side that an export leaves free the expression of it."""
     if isinstance(size, torch.SymInt):
         return cast("int", torch.sym_max((-(-size // stride) - 1) * stride + kernel - size, 0))
-    return int(padded(size, kernel, stride, "same"))
+    return int(shapes.padded(size, kernel, stride, padding))
 
 
 class LayerNorm2d(nn.LayerNorm):

@@ -200,7 +200,7 @@ def _variable(node: ast.AST) -> str:
     """Return the name of the variable, or of the attribute of `self`, that something is in."""
     while isinstance(node, ast.Subscript):
         node = node.value
-    return ast.unparse(node).removeprefix("self.")
+    return ast.unparse(node).removeprefix("self.").partition(".")[0]
 
 
 def _names(code: CodeType) -> set[str]:
