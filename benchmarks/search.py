@@ -443,7 +443,7 @@ def line(world: str, strategy: str, rows: Sequence[NDArray[np.float64]]) -> str:
         *(f"{correlation:.2f}", f"{100 * alike.mean():.0f}", foreseen, halfway),
         _where(misled, held),
     )
-    return f"| {' | '.join(cells)} |"
+    return _row(cells)
 
 
 def brief(world: str, rows: Mapping[str, Sequence[NDArray[np.float64]]]) -> str:
@@ -456,11 +456,15 @@ def brief(world: str, rows: Mapping[str, Sequence[NDArray[np.float64]]]) -> str:
         *(f"{100 * held:.1f}", f"{100 * inside:.1f}", f"{ties:.1f}", f"{whole_ties:.1f}"),
         *(f"{regret:.2f}", f"{whole_regret:.2f}", f"{100 * foreseen:.0f}"),
     )
-    return f"| {' | '.join(cells)} |"
+    return _row(cells)
 
 
 def _header(columns: Sequence[str]) -> str:
-    return f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}"
+    return f"{_row(columns)}\n|{'---|' * len(columns)}"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def _where(misled: NDArray[np.float64], held: NDArray[np.float64]) -> str:

@@ -155,9 +155,10 @@ class Asked(Setting):
             yield said
         if self.pilot is not None:
             yield pilot_sentence(self.pilot)
-        spend, schedule = self.request.spend, self.schedule()
-        if spend is not None and isinstance(schedule, Race) and schedule.share_of_all > spend + 0.005:
-            yield f"--spend {spend:g} is too little for an answer: the race takes {schedule.share_of_all:.2f}"
+        if (spend := self.request.spend) is not None:
+            schedule = self.schedule()
+            if isinstance(schedule, Race) and schedule.share_of_all > spend + 0.005:
+                yield f"--spend {spend:g} is too little for an answer: the race takes {schedule.share_of_all:.2f}"
         if self.request.keep_models:
             yield size_of([candidate.cost.params for candidate in self.candidates])
 

@@ -58,7 +58,8 @@ def find_images(subject: Subject, calibrate: Any, layout: Any, workers: int, hea
     parts = find_parts(subject.trained, source, workers=workers)
     counts = len(parts.calibration.labels), len(parts.measured.labels)
     hear(f"ranges by {counts[0]} images to train on, accuracies on {counts[1]} held-out ones")
-    if source is not None and drawn_again(source, subject.trained.about.training) is None:
-        for line in doubts(source, subject.trained):
+    lines = [] if source is None else doubts(source, subject.trained)
+    if source is not None and lines and drawn_again(source, subject.trained.about.training) is None:
+        for line in lines:
             hear(line)
     return parts

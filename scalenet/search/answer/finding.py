@@ -61,9 +61,14 @@ class Trained:
         return found
 
     @property
+    def running(self) -> NDArray[np.float64]:
+        """The trainings to the end of candidates that are not out, nan elsewhere."""
+        return np.where(self.out[:, None], np.nan, self.full)
+
+    @property
     def collapsed(self) -> NDArray[np.bool_]:
         """Which trainings to the end broke down, by candidate and seed."""
-        return collapsed(np.where(self.out[:, None], np.nan, self.full), self.foreseen)
+        return collapsed(self.running, self.foreseen)
 
     @property
     def sound(self) -> NDArray[np.float64]:
@@ -181,7 +186,7 @@ def together(looks: Sequence[Finding]) -> Finding:
 
 def _judged(trained: Trained, error: float, winner: int | None) -> Verdict:
     """Return what the judge says of those with a training; he compares each with each, and they may be few of many."""
-    full = np.where(trained.out[:, None], np.nan, trained.full)
+    full = trained.running
     seen = np.flatnonzero((~np.isnan(full)).any(axis=1))
     place = None if winner is None else int(np.searchsorted(seen, winner))
     own = judge(full[seen], error=error, least=trained.least, foreseen=trained.foreseen, winner=place)

@@ -51,10 +51,9 @@ class Contents:
         if isinstance(one, MethodType):
             return self._of(one.__func__) | self._of_object(one.__self__)
         if isinstance(one, FunctionType):
-            code = {CODE: code_of(one)}
-            if code[CODE] is None:
-                code = {f"{CODE} of {one.__qualname__}": None}
-            return self._read(code, {**_defaults(one), **_cells(one), **self._globals(one)})
+            code = code_of(one)
+            name = f"{CODE} of {one.__qualname__}" if code is None else CODE
+            return self._read({name: code}, {**_defaults(one), **_cells(one), **self._globals(one)})
         wrapped = getattr(one, "__wrapped__", None)
         return self._of_object(one) if wrapped is None else self._of(wrapped)
 

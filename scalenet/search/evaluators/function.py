@@ -54,9 +54,10 @@ class Function:
         no difference.
         """
         found, folder = self._found(), Path(self.folder)
-        place = self.path.partition(":")[0]
-        others = _files(sys.modules[place], folder)
-        return _digests(found, folder) or {f"{name} of {self}": digest for name, digest in others.items()}
+        if known := _digests(found, folder):
+            return known
+        module = sys.modules[self.path.partition(":")[0]]
+        return {f"{name} of {self}": digest for name, digest in _files(module, folder).items()}
 
     def evaluate(self, job: Job, tell: Tell) -> Result:
         """Call the function; the traceback of what it raises goes to `log.txt` in the job's folder."""
