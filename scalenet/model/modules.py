@@ -73,7 +73,10 @@ class SameConv2d(nn.Conv2d):
 def padded(size: int, kernel: int, stride: int, padding: Literal["same"]) -> int:
     """Return by how many pixels a side is padded; of a side that an export leaves free the expression of it."""
     if isinstance(size, torch.SymInt):
-        return cast("int", torch.sym_max((-(-size // stride) - 1) * stride + kernel - size, 0))
+        if kernel == 1:
+            return 0
+        missing = ((size + stride - 1) // stride - 1) * stride + kernel - size  # ONNX rounds quotients towards zero
+        return cast("int", missing if kernel >= stride else torch.sym_max(missing, 0))
     return int(shapes.padded(size, kernel, stride, padding))
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
-from elsewhere import CLASSES, trained_folder
+from elsewhere import CLASSES, TINY, trained_folder
 from PIL import Image
 from scalenet_cli.main import app
 from typer.testing import CliRunner
@@ -96,10 +96,14 @@ def test_a_file_says_whose_it_is_and_nothing_of_the_machine(trained: Path, tmp_p
     assert (found.opset, found.ir) == (model.opset_import[0].version, model.ir_version)
 
 
-def test_batch_and_size_are_really_free(trained: Path, tmp_path: Path) -> None:
-    found = scalenet.export(trained, tmp_path, dynamic="batch,size", say=None)
+@pytest.mark.parametrize("stem", ["kernel: 7, stride: 2", "kernel: 3, stride: 4"])
+@pytest.mark.parametrize("padding", ["", "\n  padding: same"])
+def test_batch_and_size_are_really_free(padding: str, stem: str, tmp_path: Path) -> None:
+    text = TINY.replace("activation: relu", f"activation: relu{padding}").replace("kernel: 7, stride: 2", stem)
+    trained = trained_folder(tmp_path, text)
+    found = scalenet.export(trained, tmp_path / "free.onnx", dynamic="batch,size", say=None)
     own = scalenet.exchange.runtimes.subject.find_subject(trained).network
-    for shape in ((1, 3, 32, 32), (9, 3, 41, 57)):
+    for shape in ((1, 3, 32, 32), (9, 3, 41, 57), *((1, 3, 40 + side, 59 - side) for side in range(8))):
         images = torch.randn(shape)
         with torch.no_grad():
             torch.testing.assert_close(run(found.float32.file, images), own(images), rtol=1e-3, atol=1e-4)

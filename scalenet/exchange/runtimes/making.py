@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from scalenet.arch.errors import ScalenetError
 from scalenet.exchange.runtimes import onnx_files, programs
 from scalenet.exchange.runtimes.compared import BATCHES, compare
-from scalenet.model.modules import Position, SameConv2d
+from scalenet.model.modules import Position
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,9 +39,6 @@ def check_network(subject: Subject, axes: Axes, to: str) -> None:
     """Refuse a network that cannot have this form."""
     if axes.size and any(isinstance(layer, Position) for layer in subject.network.modules()):
         raise ScalenetError(f"{subject.name} adds a number a place: its size is fixed", hint="--dynamic batch")
-    if axes.size and to == "onnx" and any(isinstance(layer, SameConv2d) for layer in subject.network.modules()):
-        hint = "--dynamic batch, or --to torch-export"
-        raise ScalenetError(f"{subject.name} pads as TensorFlow does: its size is fixed in ONNX", hint=hint)
     if to == "onnx":
         onnx_files.check_size(subject.network)
 
