@@ -42,14 +42,6 @@ from .transfer import transfer
 from .verify import verify
 from .weights import app as weights
 
-app = typer.Typer(
-    name="scalenet",
-    help="Compound model scaling for ConvNets, after EfficientNet (Tan & Le 2019).",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDEST},
-)
 _COMMANDS = (
     grid_search,
     baseline_search,
@@ -77,10 +69,10 @@ _COMMANDS = (
     recipes,
     schema,
 )
-for _command in _COMMANDS:
-    app.command(cls=Command)(_command)
-app.add_typer(search, name="search")
-app.add_typer(weights, name="weights")
+_BY_NAME = {command.__name__.replace("_", "-"): command for command in _COMMANDS} | {
+    "search": search,
+    "weights": weights,
+}
 
 
 UsageError: Any = typer.BadParameter.__bases__[0]  # what Typer raises where a command line is wrong
@@ -92,13 +84,35 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
     """Compound model scaling for ConvNets, after EfficientNet (Tan & Le 2019)."""
+
+
+def application(wanted: str = "") -> typer.Typer:
+    """Return the command line, with `wanted` alone where it is a command: the options of each take time to read."""
+    found = typer.Typer(
+        name="scalenet",
+        help="Compound model scaling for ConvNets, after EfficientNet (Tan & Le 2019).",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDEST},
+    )
+    found.callback()(root)
+    for name, command in _BY_NAME.items():
+        if wanted not in _BY_NAME or wanted == name:
+            if isinstance(command, typer.Typer):
+                found.add_typer(command, name=name)
+            else:
+                found.command(name, cls=Command)(command)
+    return found
+
+
+app = application()
 
 
 def main() -> None:
@@ -115,7 +129,7 @@ def main() -> None:
 
 def _run() -> int:
     try:
-        return app(prog_name="scalenet", standalone_mode=False) or 0
+        return application(*sys.argv[1:2])(prog_name="scalenet", standalone_mode=False) or 0
     except UsageError as error:
         context = error.ctx
         if context is not None and error.message == context.get_help():  # nothing was asked

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 import torch
+import typer.testing
 from hypothesis import settings
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ settings.register_profile("reproducible", deadline=None, derandomize=True, max_e
 settings.register_profile("explore", deadline=None, max_examples=400)
 settings.load_profile("reproducible")
 
+typer.testing._get_command = functools.cache(typer.testing._get_command)  # the options of all take time to read
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that tests start: each core has a test to run
 
