@@ -25,7 +25,7 @@ Padding: TypeAlias = "Literal['symmetric', 'same', 'valid'] | Sides"
 
 
 IN_PLACE = frozenset({"relu", "relu6", "silu", "hardswish", "hardsigmoid"})
-"""Activations that can work in place, as they do on what the layer before them has just made."""
+"""Activations that can work in place, as they do where `is_made_anew`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,3 +256,8 @@ class Network:
 def both(sides: Sides) -> tuple[int, int]:
     """Return height and width."""
     return (sides, sides) if isinstance(sides, int) else sides
+
+
+def is_made_anew(layer: Layer) -> bool:
+    """Return whether an activation behind this layer works in place: a layer norm gives a view, where it costs more."""
+    return isinstance(layer, Conv | Linear) or (isinstance(layer, Norm) and layer.kind != "layernorm")

@@ -7,14 +7,17 @@ when:
 - The images, all the time: the caller holds them.
 - An operator holds its input until it has written its output. So does a sequence, a gate, a residual block, a stage:
   its input stays until it returns, for Python's frames refer to it. The stem's output so stays through all stages.
-- An activation after a convolution, a normalisation or a linear layer works in place; flattening allocates nothing.
+- An activation after a convolution, a linear layer or a normalisation (but a layer norm) works in place; flattening
+  allocates nothing.
 - A residual block holds its input, the main path's output, the projection's and their sum; stochastic depth two copies
   more of the main path's output. A gate holds its input, the gate's values and their product. Maps that are put one
   behind the other are copied, and all there until they are.
 - Max pooling makes indices (8 bytes an output), which inference throws away at once. A layer normalisation copies what
-  it normalises, shuffling too, attention holds the scores of all places with all others twice.
+  it normalises unless its channels come last in memory, as behind another one; shuffling copies too. Attention holds
+  the scores of all places with all others twice, and copies queries, keys and values of several images.
 
-In training autograd keeps, until the operator's own backward pass has run: the input of convolutions, linear layers,
+In training autograd keeps, until the operator's own backward pass has run: the input of convolutions (with its padding
+where that is TensorFlow's), linear layers,
 normalisations (and their two statistics a channel), max pooling (and its indices) and products (both factors); the
 output of relu and sigmoid; the input of other activations, which in place is a copy; dropout's mask. Backward, an
 operator holds the gradient of its output until it has made those of its input and of its parameters. The gradient that
@@ -27,7 +30,7 @@ stochastic depth (a byte an image), the allocator's rounding and fragmentation, 
 
 Training is followed within 0.2 % of what PyTorch allocates in chains, residual and dense blocks; where more than two
 paths are added, or split ones put together, which gradients are there at once is followed less closely: within 1 % in
-ShuffleNetV2, 2 % in RepVGG, 4 % in Inception-v3.
+ShuffleNetV2, 2 % in RepVGG and SqueezeNet, 4 % in Inception-v3, 7 % in MnasNet blocks with a pooled shortcut.
 
 A stage's repeated blocks are alike, so their levels rise and fall by equal steps, and the highest is in the first or
 the last of them: numbers may be arrays, depths included.
@@ -68,6 +71,7 @@ from scalenet.arch.layers import (
     Sequence,
     Shuffle,
     both,
+    is_made_anew,
 )
 from scalenet.arch.shapes import Shape, after, entering_paths, joined, padded, passed, shape_of
 from scalenet.arch.spec import Architecture, Dimensions, Model, layer_tree
@@ -208,7 +212,7 @@ class _Walker:
         self.parameters: Count = 0
         self.buffers: Count = 0
         self.shape = shape_of(network)
-        self.input_needs_gradient = False
+        self.input_needs_gradient = self.channels_last = False
         self.peak = self.map + self.step(network).peak
 
     @property
@@ -312,23 +316,27 @@ class _Walker:
                 return self.learned(layer.channels, multiplied=True)
             case Position():
                 return self.learned(layer.channels * layer.height * layer.width, multiplied=False)
-            case Shuffle() | Scale():
+            case Shuffle():
+                self.channels_last = False
+                return Passed((moving(self.map),), (moving(self.map, self.map),))
+            case Scale():
                 return Passed((moving(self.map),), (moving(self.map, self.map),))
             case Attention():
-                return self.attention(layer, entering)
+                return self.attention(layer)
         raise ScalenetError(f"{type(layer).__name__}: a layer of an unknown kind has no known memory")
 
     def conv(self, layer: Conv, entering: Shape) -> Passed:
         tall, wide = both(layer.kernel)
         weights = layer.out_channels * (layer.group_width * (tall * wide) + layer.bias)
-        gradient = self.bytes(entering) if self.input_needs_gradient else 0
-        self.input_needs_gradient = True
-        convolved = self.matrix(gradient, weights)
+        needed, self.input_needs_gradient = self.input_needs_gradient, True
+        gradient = self.bytes(entering) * needed
         if layer.padding != "same":
-            return convolved
-        copy = self.bytes(_uneven(entering, layer))
+            return self.matrix(gradient, weights)
+        copy = self.bytes(_uneven(entering, layer))  # in training it is kept instead of what enters
+        convolved = self.matrix(copy * needed + gradient * (copy == 0), weights)
         forward = (moving(copy), *convolved.forward, moving(0, copy * (not self.training)))
-        return replace(convolved, forward=forward)
+        backward = (*convolved.backward, moving(0, copy), moving(gradient * (copy > 0), copy * needed))
+        return replace(convolved, forward=forward, backward=backward, keeps_input=self.training & (copy == 0))
 
     def matrix(self, entering: Count, weights: Count) -> Passed:
         backward = moving(entering + self.trainable(weights), self.map)
@@ -339,12 +347,16 @@ class _Walker:
         if layer.kind == "batchnorm":
             statistics, copy = 2 * layer.channels * self.element, cast("Count", 0)
             self.buffers = self.buffers + (statistics + _INDEX) * self.times
+            passing = statistics * self.training
         else:
-            each_image = layer.groups if layer.kind == "groupnorm" else self.shape.places
-            statistics, copy = 2 * self.batch * self.element * each_image, self.map * (layer.kind == "layernorm")
+            places = layer.groups if layer.kind == "groupnorm" else self.shape.places
+            passing = statistics = 2 * self.batch * self.element * places
+            copy = self.map * (layer.kind == "layernorm" and not self.channels_last)
+            self.channels_last = self.channels_last or layer.kind == "layernorm"
         kept = statistics * self.training
         backward = moving(self.map + gradients, self.map + kept)
-        return Passed((moving(self.map + kept + copy, copy),), (backward,), keeps_input=self.training)
+        forward = moving(self.map + passing + copy, passing - kept + copy)
+        return Passed((forward,), (backward,), keeps_input=self.training)
 
     def trainable(self, count: Count) -> Count:
         """Note parameters, and return the bytes of their gradients."""
@@ -373,12 +385,21 @@ class _Walker:
         backward = moving(self.map * multiplied + gradients, self.map * multiplied)
         return Passed((moving(self.map),), (backward,), keeps_input=self.training and multiplied)
 
-    def attention(self, layer: Attention, entering: Shape) -> Passed:
+    def attention(self, layer: Attention) -> Passed:
+        """Queries, keys and values of several images are copied to be multiplied, and kept instead of what enters."""
+        self.channels_last = False
         scores = self.batch * self.element * layer.heads * self.shape.places**2
-        kept = (scores + self.map) * self.training
-        forward = moving(2 * scores + 2 * self.map + kept, 2 * scores + self.map)
-        backward = moving(2 * scores + self.bytes(entering), 2 * scores + self.map + kept)
-        return Passed((forward,), (backward,), keeps_input=self.training)
+        several = self.batch > 1
+        copy, kept = self.map * several, self.training
+        forward = moving(2 * scores + self.map + copy * (1 + 2 * kept), scores * (2 - kept) + copy * (1 - kept))
+        backward = (
+            moving(self.map + scores, self.map + copy),
+            moving(2 * scores, 3 * scores),
+            moving(scores, scores),
+            moving(2 * self.map, scores + 2 * copy),
+            moving(3 * self.map, 3 * self.map),
+        )
+        return Passed((forward,), backward, keeps_input=kept and not several)
 
     def drop(self) -> Passed:
         """Return stochastic depth: a product with the mask, and a quotient."""
@@ -395,25 +416,31 @@ class _Walker:
     def sequence(self, layer: Sequence) -> Passed:
         """An activation works in place on what the layer before it has just made, as in `scalenet.model.builder`."""
         inner = [one for _, one in layer.layers]
-        fresh = [False, *(isinstance(one, Conv | Norm | Linear) for one in inner)]
+        fresh = [False, *map(is_made_anew, inner)]
         return self.chain([partial(self.visit, one, in_place=new) for one, new in zip(inner, fresh, strict=False)])
 
     def branches(self, layer: Branches) -> Passed:
         """Return paths side by side, and how they are joined."""
-        entering = self.shape
+        entering, order = self.shape, self.channels_last
         parts = entering_paths(layer, entering)
-        paths, shapes = [], []
+        paths, shapes, orders = [], [], []
         for (_, path), part in zip(layer.paths, parts, strict=True):
-            self.shape = part
+            self.shape, self.channels_last = part, order
             paths.append(self.path(path))
             shapes.append(self.shape)
+            orders.append(self.channels_last)
         self.shape = joined(layer, shapes)
+        self.channels_last = all(orders) if layer.join == "concat" else orders[0]
         whole = self.bytes(entering)
         if layer.join == "multiply":
             return self.multiplied(layer, whole, paths, shapes)
         join = self.added if layer.join == "add" else self.put_together
-        act = self.activation(layer.activation.kind, in_place=layer.join == "add") if layer.activation else None
-        return join(paths, [self.bytes(shape) for shape in shapes], whole, act or Passed(alias=True))
+        act = Passed(alias=True)
+        if layer.activation:
+            act = self.activation(layer.activation.kind, in_place=layer.join == "add")
+        free, later = (NOTHING, NOTHING) if act.alias else releases(self.map, kept=False, used=act.keeps_input)
+        act = replace(act, forward=(*act.forward, free), backward=(*act.backward, later))
+        return join(paths, [self.bytes(shape) for shape in shapes], whole, act)
 
     def path(self, layer: Layer) -> Passed:
         """Return one of the paths; the identity makes nothing."""

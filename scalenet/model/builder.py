@@ -236,7 +236,7 @@ def _sequence(layer: layers.Sequence, drop_path: float) -> nn.Sequential:
             built[name] = _activation(inner, inplace=fresh)
         else:
             built[name] = _module(inner, drop_path=drop_path)
-        fresh = isinstance(inner, layers.Conv | layers.Norm | layers.Linear)
+        fresh = layers.is_made_anew(inner)
     return nn.Sequential(built)
 
 

@@ -96,6 +96,48 @@ def test_activations_gates_dropout_and_stochastic_depth_are_followed(
     assert memory(model, batch=3, training=training).peak == pytest.approx(found, rel=1e-3)
 
 
+OPTIONS = {
+    "mbconv": {"se": 0.25},
+    "mnas_conv": {"skip": "pool"},
+    "regnet": {"group_width": 8, "se": 0.25},
+    "transformer": {"head_width": 8},
+}
+NEAR = {"mnas_conv": 0.07, "fire": 0.02, "dense": 0.015}
+"""How far training of some blocks is followed, where others are within 0.01."""
+
+
+@pytest.mark.parametrize("padding", [None, "same"])
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+@pytest.mark.parametrize("norm", ["batchnorm", "layernorm"])
+@pytest.mark.parametrize(
+    "block",
+    [
+        *("basic", "bottleneck", "convnext", "dense", "fire", "fused_mbconv", "inception_resnet_b", "mbconv"),
+        *("mnas_conv", "regnet", "repvgg", "separable", "separated", "shuffle", "transformer", "vgg", "xception"),
+    ],
+)
+def test_any_norm_activation_and_padding_of_any_block_is_followed(
+    block: str, norm: str, activation: str, padding: str | None
+) -> None:
+    stage = {"block": block, "depth": 2, "width": 16, "stride": 1, **OPTIONS.get(block, {})}
+    model = Model.model_validate(
+        {
+            "resolution": 32,
+            "activation": activation,
+            "norm": {"kind": norm},
+            **({"padding": padding} if padding else {}),
+            "stem": {"kind": "conv", "width": 16, "kernel": 3, "stride": 1},
+            "stages": [stage, {**stage, "width": 32, "stride": 2}],
+            "head": {"kind": "linear", "classes": 10},
+        }
+    )
+    for batch in (1, 3):
+        found = allocated(model, batch=batch).between_kernels
+        assert memory(model, batch=batch).peak == pytest.approx(found, rel=1e-6)
+    found = allocated(model, batch=3, training=True).between_kernels
+    assert memory(model, batch=3, training=True).peak == pytest.approx(found, rel=NEAR.get(block, 0.01))
+
+
 def bright(slot: Slot) -> Sequence:
     """A convolution and a sigmoid, which PyTorch runs out of place: the peak is there."""
     return Sequence(
