@@ -258,3 +258,19 @@ def test_no_race_of_a_table_asks_for_what_it_does_not_have(searched, tmp_path):
     )  # fmt: skip
     with pytest.raises(ScalenetError, match="with budget 2"):
         search.run(say=None)
+
+
+def test_a_race_of_a_table_that_has_no_more_says_what_goes_on(searched, tmp_path):
+    known = tmp_path / "known.csv"
+    judge = Judge()
+    rows = ["name,seed,budget,accuracy"]
+    for name in searched(judge, seeds=2).candidates()["name"]:
+        rows += [f"{name},{seed},{budget},{0.7 + 0.01 * seed}" for seed in (0, 1) for budget in (2, 10)]
+    known.write_text("\n".join(rows))
+    search = scalenet.grid_search(
+        "small_resnet", resolution=32, classes=10, grid=THIRDS, evaluate=f"table:{known}", epochs=10, seeds=2,
+        spend=2, folder=tmp_path / "table",
+    )  # fmt: skip
+    said = " ".join(search.run(say=None).answer.sentences)
+    assert "all 2 seeds of those that tie are trained: scalenet search resume" in said
+    assert "--spend" not in said

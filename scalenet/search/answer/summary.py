@@ -136,7 +136,7 @@ def _ties(study: Study, evidence: Evidence) -> list[str]:
     lines = [_others(evidence)]
     race = study.plan.schedule
     if isinstance(race, Race) and evidence.ties:
-        lines.append(_further(study, race))
+        lines.append(_further(study, race, evidence))
     elif dropped:
         how = "without evidence: --more-seeds trains them to the end"
         lines.append(f"{dropped} of them {'was' if dropped == 1 else 'were'} dropped in an earlier rung, {how}")
@@ -157,8 +157,10 @@ def _ties(study: Study, evidence: Evidence) -> list[str]:
     return lines
 
 
-def _further(study: Study, race: Race) -> str:
+def _further(study: Study, race: Race, evidence: Evidence) -> str:
     """Return how a race goes on, in words."""
+    if all(tie.seeds == race.most for tie in evidence.ties):  # no share of the training would give them another one
+        return f"all {race.most} seeds of those that tie are trained: {study.command('resume', '--more-seeds', '2')}"
     longer: list[str] = []
     if race.time_limit is None or race.cap >= race.exhaustive:  # it ended by its cap
         longer += ["--spend", f"{2 * race.share_of_all:.2g}"]

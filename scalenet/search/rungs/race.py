@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
+from math import ceil
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import numpy as np
@@ -63,7 +64,7 @@ FEW = 8
 """Candidates up to which all are trained to the end for that reason: a surface through so few others may be smooth, and
 sure, and wrong. Among more it would take from those that may be best, and bounds hold without."""
 
-_MOST = 4  # times the seeds that were asked for, of one candidate
+_MOST = 6  # times the seeds that were asked for, or that a candidate gets in the mean: of one candidate
 
 
 class Training(NamedTuple):
@@ -137,7 +138,7 @@ class Race(Record):
 
     def like(self, other: Race) -> bool:
         """Return whether both were asked for alike: how far they got by the clock, and on which machine, may differ."""
-        own = {"at_a_time": 1, "cap": 0.0} if self.time_limit is not None else {"at_a_time": 1}
+        own = {"at_a_time": 1, "most": 1, **({} if self.time_limit is None else {"cap": 0.0})}
         return self.changed(**own) == other.changed(**own)
 
 
@@ -164,16 +165,17 @@ def race(
     usual = max(SHARE * exhaustive, min(FEWEST + everybody, exhaustive))
     asked = share if share is not None or (within is None and time_limit is None) else 1.0
     least = everybody + FIRST_SEEDS * min(FIRST, candidates)
+    cap = usual if asked is None else max(asked * exhaustive, least)
     return Race(
         short=short,
         budget=budget,
-        cap=usual if asked is None else max(asked * exhaustive, least),
+        cap=cap,
         exhaustive=exhaustive,
         within=within or 0.0,
         time_limit=time_limit,
         at_a_time=at_a_time,
         first_seed=first_seed,
-        most=_MOST * seeds if most is None else most,
+        most=_MOST * max(seeds, ceil(cap / candidates)) if most is None else most,
     )
 
 
@@ -270,14 +272,20 @@ def _doubted(trained: Trained, finding: Finding) -> Training | None:
 
 
 def _widening(race: Race, trained: Trained, finding: Finding) -> Training | None:
-    """Return the training that may narrow the bound most, None where seeds have run out."""
+    """Return the training that may narrow the bound most, or where its seeds have run out what else may be better; None
+    where nothing is left.
+    """
     winner, seeds = finding.winner, trained.seeds
     over = np.where(finding.out, -1.0, finding.over)
     over[winner] = -1
-    rival = int(np.argmax(over))
-    if over[rival] <= 0:
-        return None
-    return _another(race, trained, rival if seeds[rival] <= seeds[winner] else winner)
+    for rival in np.argsort(-over, kind="stable"):
+        if over[rival] <= 0:
+            return None
+        first, second = (rival, winner) if seeds[rival] <= seeds[winner] else (winner, rival)
+        training = _another(race, trained, int(first)) or _another(race, trained, int(second))
+        if training is not None:
+            return training
+    return None
 
 
 def _another(race: Race, trained: Trained, candidate: int) -> Training | None:

@@ -146,6 +146,25 @@ def test_more_training_bounds_more_closely():
     assert all(before > 1.15 * after for before, after in pairwise(means))
 
 
+def test_a_race_spends_what_it_was_asked_to_though_two_candidates_are_all_but_equal():
+    asked = race(7, budget=10, seeds=2, share=4.0)
+    means = np.array([0, 0.01, -5, -5, -5, -5, -5])
+    noise = np.random.default_rng(0).normal(0, 0.5, (7, asked.most))
+    shares = np.random.default_rng(1).dirichlet((1, 1, 1), 7)
+    nothing = np.full((7, asked.most), np.nan)
+    trained = Trained(shares=shares, short=nothing, full=nothing, ratio=0.2, out=np.zeros(7, bool))
+    done = run(asked, trained, lambda one: float(means[one.candidate] + noise[one.candidate, one.seed]))
+    assert asked.cap - 1 < spent(done) <= asked.cap
+
+
+def test_where_the_seeds_of_two_candidates_have_run_out_others_get_theirs():
+    done = run(raced(cap=60, most=4), untrained(), Truth(noise=3.0))
+    finding = finding_of(done)
+    ties = finding.tied & ~finding.out
+    assert (done.seeds == 4).sum() > 2
+    assert spent(done) > 59 or (done.seeds[ties] == 4).all()
+
+
 def test_what_is_spent_is_in_trainings_to_the_end():
     trained = with_result(with_result(untrained(), Training(0, 0, False), 1.0), Training(0, 0, True), 1.0)
     assert spent(trained) == pytest.approx(1.2)
