@@ -94,6 +94,24 @@ def test_the_size_may_be_free_and_drawn_weights_stay_as_drawn(tmp_path: Path, pa
     torch.testing.assert_close(program(inputs), own(inputs))
 
 
+def test_sizes_that_the_file_would_refuse_are_told(tmp_path: Path) -> None:
+    heard: list[str] = []
+    convnext = scalenet.scale("convnext_atto", depth=0.1).at(96)
+    found = scalenet.export(convnext, tmp_path, to="torch-export", dynamic="size", say=heard.append)
+    assert found.least == (64, 64)
+    assert "images have 64×64 pixels or more" in heard[1]
+    program = torch.export.load(found.float32.file).module()
+    assert program(torch.zeros(1, 3, 64, 65)).shape == (1, 1000)
+    with pytest.raises((AssertionError, RuntimeError), match="64"):
+        program(torch.zeros(1, 3, 63, 64))
+
+
+def test_a_size_that_is_free_up_to_a_number_is_refused(tmp_path: Path) -> None:
+    done = run(tiny(tmp_path, LITTLE.replace("32", "8")), "--to", "torch-export", "--dynamic", "size", "-o", tmp_path)
+    assert (done.exit_code, [one.name for one in tmp_path.iterdir()]) == (2, ["tiny.yaml"])
+    assert "takes images of a height from 2 to 8 alone" in done.stderr
+
+
 def test_a_program_of_fixed_axes_says_so(trained: Path, tmp_path: Path) -> None:
     done = run(trained, "--to", "torch-export", "--dynamic", "none", "-o", tmp_path / "fixed.pt2", "--json")
     found = json.loads(done.stdout)

@@ -59,7 +59,8 @@ class Exported:
     """What came of an export.
 
     `difference` is the largest one between outputs of the file and of PyTorch in single precision, in the logits'
-    spread over embedded images, for inputs of all `shapes`. Of a description, whose weights are drawn (`trained` is
+    spread over embedded images, for inputs of all `shapes`; `least` are height and width of the smallest images that
+    the file takes, None where their size is fixed. Of a description, whose weights are drawn (`trained` is
     False), both are compared with weights as training leaves them, which the file does not have. `opset` and `ir` are
     versions of ONNX, None for `torch-export`. `int8` is the quantised file, and `accuracy` what it costs.
     """
@@ -72,6 +73,7 @@ class Exported:
     ir: int | None
     difference: float
     shapes: tuple[tuple[int, ...], ...]
+    least: tuple[int, ...] | None
     float32: ExportedFile
     int8: ExportedFile | None
     accuracy: Int8Accuracy | None
@@ -138,6 +140,7 @@ def export(
         ir=made.ir,
         difference=made.compared.difference,
         shapes=made.compared.shapes,
+        least=made.least,
         float32=files[0],
         int8=files[1] if int8 else None,
         accuracy=accuracy,
@@ -163,7 +166,8 @@ def _outputs(made: Made) -> str:
     shapes = ", ".join("×".join(map(str, shape)) for shape in made.compared.shapes)
     versions = "" if made.opset is None else f"opset {made.opset}, IR {made.ir}: "
     difference = f"{made.compared.difference:.1e} of the logits' spread"
-    return f"{versions}outputs differ by {difference} at most, for inputs of {shapes}"
+    smallest = "" if made.least is None else f"; images have {'×'.join(map(str, made.least))} pixels or more"
+    return f"{versions}outputs differ by {difference} at most, for inputs of {shapes}{smallest}"
 
 
 def _findings(found: Exported, network: nn.Module) -> Iterator[str]:

@@ -26,11 +26,12 @@ _LARGER = ((32, 64), (13, 7))
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """The content of a file, what opens it, and how far its outputs were from the network's."""
+    """The content of a file, what opens it, how far its outputs were from the network's, and the least free size."""
 
     content: bytes
     opened: Callable[[bytes], nn.Module]
     compared: Compared
+    least: tuple[int, ...] | None
     opset: int | None = None
     ir: int | None = None
 
@@ -60,7 +61,8 @@ def make(subject: Subject, axes: Axes, to: str, opset: int | None) -> Made:
         other = opened(file if subject.trained else content())
         compared = compare(subject.network, other, _inputs(subject, axes), batches)
     versions = onnx_files.versions(file) if to == "onnx" else {}
-    return Made(file, opened, compared, **versions)
+    least = tuple(fewest for fewest, _ in programs.sides(program, axes).values())
+    return Made(file, opened, compared, least or None, **versions)
 
 
 def _inputs(subject: Subject, axes: Axes) -> Iterator[Tensor]:

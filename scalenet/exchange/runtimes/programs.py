@@ -26,6 +26,9 @@ _AXES = {"batch": {0: "batch"}, "size": {2: "height", 3: "width"}}
 
 FREE = (*_AXES, "none")
 
+_ANY = 10**9
+"""Pixels of a side that no image has."""
+
 
 @dataclass(frozen=True, slots=True)
 class Axes:
@@ -86,6 +89,21 @@ def _check_free(program: ExportedProgram, axes: Axes) -> None:
     fixed = [name for number, name in axes.names.items() if isinstance(shape[number], int)]
     if fixed:
         raise ScalenetError(f"this network fixes the {fixed[0]} of its images", hint=_next(axes))
+    for name, (least, most) in sides(program, axes).items():
+        if most is not None:
+            raise ScalenetError(f"torch.export takes images of a {name} from {least} to {most} alone", hint=_next(axes))
+
+
+def sides(program: ExportedProgram, axes: Axes) -> dict[str, tuple[int, int | None]]:
+    """Return the least and the most pixels that a program takes, of each side of its images that is free."""
+    images = next(node for node in reversed(program.graph.find_nodes(op="placeholder")))
+    shape = images.meta["val"].shape
+    found = {}
+    for number, name in axes.names.items():
+        if name != "batch":
+            bounds = program.range_constraints[shape[number].node.expr]
+            found[name] = int(bounds.lower), int(bounds.upper) if bounds.upper < _ANY else None
+    return found
 
 
 def saved(program: ExportedProgram, record: dict[str, str]) -> bytes:
@@ -103,10 +121,10 @@ class Program(nn.Module):
         """Load a file."""
         super().__init__()
         with quietly():
-            self.run = torch.export.load(io.BytesIO(content)).module().forward
+            self.run = torch.export.load(io.BytesIO(content)).module().__call__  # with its checks of the input
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the logits of images [N, channels, height, width]."""
+        """Return the logits of images [N, channels, height, width], where the file takes them."""
         logits: Tensor = self.run(images)
         return logits
 
