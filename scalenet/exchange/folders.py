@@ -16,6 +16,7 @@ from torch import nn
 
 from scalenet._version import __version__
 from scalenet.arch import strict_json
+from scalenet.arch.errors import ScalenetError
 from scalenet.arch.layers import both
 from scalenet.costs.formula import cost
 from scalenet.exchange.constructors import huggingface, timm, torchvision
@@ -188,8 +189,18 @@ def _run(text: str, function: str, weights: bytes, library: str = "torch") -> nn
     return network
 
 
-def _processor(record: Preprocessing) -> dict[str, Any]:
+def _side(record: Preprocessing, library: str) -> int:
+    """Return the pixels of a square network's side; others' images are squeezed, which no other library's file says."""
     tall, wide = both(record.size)
+    if tall != wide:
+        hint = "--to torch prepares its images itself"
+        said = f"images of {tall} × {wide} px are squeezed squares, which a folder of {library} cannot say"
+        raise ScalenetError(said, hint=hint)
+    return tall
+
+
+def _processor(record: Preprocessing) -> dict[str, Any]:
+    side = _side(record, "huggingface")
     return {
         "image_processor_type": "BitImageProcessor",
         "do_convert_rgb": True,
@@ -197,7 +208,7 @@ def _processor(record: Preprocessing) -> dict[str, Any]:
         "size": {"shortest_edge": record.resize},
         "resample": int(Image.Resampling[record.interpolation.upper()]),
         "do_center_crop": True,
-        "crop_size": {"height": tall, "width": wide},
+        "crop_size": {"height": side, "width": side},
         "do_rescale": True,
         "rescale_factor": 1 / 255,
         "do_normalize": True,
@@ -208,11 +219,11 @@ def _processor(record: Preprocessing) -> dict[str, Any]:
 
 def _timm_config(about: About) -> dict[str, Any]:
     record = about.preprocessing
-    size = both(record.size)
+    side = _side(record, "timm")
     pretrained = {
         "num_classes": record.classes,
-        "input_size": [3, *size],
-        "crop_pct": math.floor(1e6 * max(size) / record.resize) / 1e6,  # it rounds down what it resizes to
+        "input_size": [3, side, side],
+        "crop_pct": math.floor(1e6 * side / record.resize) / 1e6,  # it rounds down what it resizes to
         "crop_mode": "center",
         "interpolation": record.interpolation,
         "mean": list(record.mean),

@@ -107,8 +107,8 @@ def prepare(images: Tensor) -> Tensor:
     short, (tall, wide) = min(images.shape[-2:]), SIZE
     top, left = (images.shape[-2] - short) // 2, (images.shape[-1] - short) // 2
     square = images[..., top : top + short, left : left + short]
-    large = functional.interpolate(square, (RESIZE, RESIZE), mode="{interpolation}", antialias=True)
-    central = large[..., (RESIZE - tall) // 2 :, (RESIZE - wide) // 2 :][..., :tall, :wide]
+    large = functional.interpolate(square, RESIZE, mode="{interpolation}", antialias=True)
+    central = large[..., (RESIZE[0] - tall) // 2 :, (RESIZE[1] - wide) // 2 :][..., :tall, :wide]
     return (central - torch.tensor(MEAN).view(-1, 1, 1)) / torch.tensor(STD).view(-1, 1, 1)
 
 
@@ -170,7 +170,7 @@ def source_of(config: Config, preprocessing: Preprocessing, *, weights: str) -> 
     )
     functions = [_function(one) for one in made.functions]
     numbers = (
-        f"MEAN = {preprocessing.mean}\nSTD = {preprocessing.std}\nSIZE, RESIZE = {model.size}, {preprocessing.resize}"
+        f"MEAN = {preprocessing.mean}\nSTD = {preprocessing.std}\nSIZE, RESIZE = {model.size}, {preprocessing.squeezed}"
     )
     use = _USE.format(interpolation=preprocessing.interpolation, weights=weights)
     body = "\n\n".join(part.strip("\n") + "\n" for part in (*functions, network, use))

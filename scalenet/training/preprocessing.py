@@ -30,9 +30,9 @@ _NOISE = 1e-6
 class Preprocessing(Record):
     """What becomes of an image before a network sees it.
 
-    The short side is resized to `resize` pixels, of which the centre of `size` is taken: `crop` is their ratio. Then
-    `mean` is subtracted from values between 0 and 1, and the result divided by `std`. `source` says whose weights
-    expect that.
+    The short side is resized to `resize` pixels, of which the centre of `size` is taken: `crop` is their ratio. Where
+    `size` is oblong the square at the centre is squeezed to height and width `squeezed`, as in training. Then `mean` is
+    subtracted from values between 0 and 1, and the result divided by `std`. `source` says whose weights expect that.
     """
 
     size: Resolution
@@ -49,13 +49,20 @@ class Preprocessing(Record):
         return before_crop(max(both(self.size)), self.crop)
 
     @property
+    def squeezed(self) -> tuple[int, int]:
+        """Height and width, in pixels, that the square at an image's centre is resized to before the centre is cut."""
+        tall, wide = both(self.size)
+        return tuple(round(self.resize * side / max(tall, wide)) for side in (tall, wide))  # type: ignore[return-value]
+
+    @property
     def normalization(self) -> Normalization:
         """Mean and standard deviation of each channel, of values from 0 to 255."""
         return tuple(255 * one for one in self.mean), tuple(255 * one for one in self.std)
 
     def data(self) -> dict[str, Any]:
         """Return what files and JSON have, for people and other programs."""
-        return {"size": self.size, "resize": self.resize, **as_data(self)}
+        tall, wide = self.squeezed
+        return {"size": self.size, "resize": self.resize if tall == wide else [tall, wide], **as_data(self)}
 
     def text(self) -> str:
         """Return the text of a file."""

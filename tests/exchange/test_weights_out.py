@@ -7,18 +7,22 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 import torch
-from elsewhere import CLASSES, TINY, drawn, images, loaded, named, tiny
+from elsewhere import CLASSES, TINY, drawn, images, loaded, named, tiny, trained_folder
 from networks import SMALL
+from PIL import Image
 from scalenet_cli.main import app
 from typer.testing import CliRunner
 
 import scalenet
-from scalenet.arch.config import config_of
+from scalenet.arch.config import config_of, dumps
+from scalenet.arch.errors import ScalenetError
 from scalenet.exchange import folders
 from scalenet.exchange.source import source_of
 from scalenet.training.checkpoint import read_trained
+from scalenet.training.decoding import File, read_centre
 from scalenet.training.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
@@ -101,6 +105,30 @@ torch.save((inputs, load()(inputs)), "answer.pt")
     network = read_trained(imported).module().eval()
     torch.testing.assert_close(logits, network(inputs))
     assert (tmp_path / "out" / "classes.txt").read_text().split() == list(CLASSES)
+
+
+@pytest.mark.parametrize("crop", [1.0, 0.8])
+def test_oblong_images_are_prepared_as_they_are_evaluated(crop: float, tmp_path: Path) -> None:
+    model = scalenet.load(tiny(tmp_path)).model.at((40, 56))
+    record = Preprocessing(size=(40, 56), crop=crop, mean=(0, 0, 0), std=(1, 1, 1), classes=3, source="a test")
+    names: dict[str, Any] = {"__name__": "network", "__file__": "network.py"}
+    exec(source_of(config_of(scalenet.Architecture("oblong", model)), record, weights="weights.pt"), names)
+    place = tmp_path / "slope.png"
+    ramp = np.linspace(0, 255, 120 * 90).reshape(90, 120, 1).repeat(3, axis=2)
+    Image.fromarray(ramp.astype(np.uint8)).save(place)
+    evaluated = read_centre(File(str(place)), (40, 56), crop)
+    whole = torch.from_numpy(np.asarray(Image.open(place)).copy()).permute(2, 0, 1)[None] / 255
+    prepared = (255 * names["prepare"](whole)[0]).numpy()
+    assert np.abs(prepared - evaluated.astype(np.float32)).mean() < 1
+    assert record.data()["resize"] == ([40, 56] if crop == 1 else [50, 70])
+
+
+def test_folders_that_cannot_say_how_oblong_images_are_prepared_are_refused(tmp_path: Path) -> None:
+    trained = trained_folder(
+        tmp_path, dumps(scalenet.load("mobilenet_v2").at((40, 56))).replace("classes: 1000", "classes: 3")
+    )
+    with pytest.raises(ScalenetError, match="images of 40 × 56 px are squeezed squares"):
+        scalenet.export_weights(trained, tmp_path / "out", to="huggingface", say=None)
 
 
 def test_a_name_is_no_code(tmp_path: Path) -> None:
