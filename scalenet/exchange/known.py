@@ -52,6 +52,17 @@ class Published:
         return f"{self.name}.{self.weights}"
 
 
+STRANGERS = {
+    "efficientnet_b0": ("efficientnet_blur_b0",),
+    "efficientnet_v2_s": ("efficientnetv2_s",),
+    "resnet18": ("resnetblur18",),
+    "resnet50": ("resnetaa50", "resnetblur50"),
+    "resnet50d": ("resnetaa50d", "resnetblur50d"),
+}
+"""timm's networks (1.0.31) that have the tensors of one of ours, compute something else with them, and are none of
+ours."""
+
+
 @cache
 def counterparts() -> tuple[Counterpart, ...]:
     """Return the networks of other libraries whose tensors one of ours has."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scalenet.arch.config import as_record
@@ -11,7 +12,7 @@ from scalenet.arch.registry import is_path
 from scalenet.arch.spec import Architecture
 from scalenet.exchange import hub
 from scalenet.exchange.configs import images_of_processor, images_of_timm, labels_of, model_of
-from scalenet.exchange.known import counterparts, published
+from scalenet.exchange.known import STRANGERS, counterparts, published
 from scalenet.exchange.matching import agreeing, known_network, mismatch, on_meta, shapes
 from scalenet.exchange.naming import LIBRARIES, TITLES, could_be, names_in
 from scalenet.scaling.scaler import load
@@ -144,7 +145,23 @@ def _of_tensors(found: Found, library: str, name: str | None) -> Recognised:
     rows = [row for row in counterparts() if library in (AUTO, row.library) and plain in ("", row.name)]
     if not rows:
         raise _unknown(plain, library)
-    return _with_images(found, _alike(found, _fitting(found, rows)), weights)
+    fitting = _alike(found, _fitting(found, rows))
+    recognised = _with_images(found, fitting, weights)
+    doubts = () if name else _strangers(found, fitting)
+    return replace(recognised, doubts=(*recognised.doubts, *doubts))
+
+
+def _strangers(found: Found, fitting: Sequence[Counterpart]) -> tuple[str, ...]:
+    """Return a doubt where networks that are not known here have the same tensors; refuse a file that is called so."""
+    names = STRANGERS.get(fitting[0].network, ()) if any(row.library == "timm" for row in fitting) else ()
+    if not names or any(one.is_file(found.digest) for one in published()):
+        return ()
+    for name in names:
+        if Path(found.place).name.lower().startswith(name):
+            said = f"{found.place}: timm's {name} computes something else than {fitting[0].name} with the same tensors"
+            raise ScalenetError(said, hint=f"where it is the latter: --as timm/{fitting[0].name}")
+    what = "has the same tensors, and computes" if len(names) == 1 else "have the same tensors, and compute"
+    return (f"timm's {' and '.join(names)} {what} something else: say with --as that these are none of theirs",)
 
 
 def _fitting(found: Found, rows: Sequence[Counterpart]) -> list[Counterpart]:

@@ -21,6 +21,7 @@ from torch.nn import functional
 from typer.testing import CliRunner
 
 import scalenet
+from scalenet.arch.errors import ScalenetError
 from scalenet.exchange import recognising
 from scalenet.exchange.expected import COLOURS
 from scalenet.exchange.known import imagenet_classes, published
@@ -220,6 +221,22 @@ def test_published_files_are_known_by_their_digest(tmp_path: Path, monkeypatch: 
     assert again.doubts == (
         "images are prepared as for squeezenet1_0.IMAGENET1K_V1; if these are other weights, name them with --as",
     )
+
+
+def test_networks_that_are_not_known_here_and_have_the_same_tensors_are_told(tmp_path: Path) -> None:
+    network, model = drawn(scalenet.build("resnet18")), scalenet.load("resnet18").model
+    torch.save(named(network, model, "timm"), tmp_path / "ours.pth")
+    words: dict[str, Any] = {"mean": MEAN, "std": (0.25, 0.25, 0.25), "say": None}
+    found = scalenet.import_weights(tmp_path / "ours.pth", tmp_path / "run", **words)
+    assert "timm's resnetblur18 has the same tensors, and computes something else" in " ".join(found.doubts)
+    (tmp_path / "ours.pth").rename(tmp_path / "resnetblur18-84f4748f.pth")
+    with pytest.raises(ScalenetError, match="timm's resnetblur18 computes something else than resnet18") as refused:
+        scalenet.import_weights(tmp_path / "resnetblur18-84f4748f.pth", tmp_path / "other", **words)
+    assert refused.value.hint == "where it is the latter: --as timm/resnet18"
+    named_so = scalenet.import_weights(
+        tmp_path / "resnetblur18-84f4748f.pth", tmp_path / "other", name="timm/resnet18", **words
+    )
+    assert not any("resnetblur18" in doubt for doubt in named_so.doubts)
 
 
 HUB: dict[str, tuple[dict[str, Any], str, dict[str, Any]]] = {
