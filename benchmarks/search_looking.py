@@ -78,10 +78,10 @@ def searched(folder: Path, size: int, done: float = 1.0) -> None:
     facts = {one.name: one for one in invented(example.facts(), size)}
     board = Board(database(folder), "search", grace=60)
     plan = planned(example, facts).changed(search=board.token)
-    board.settle(as_data(plan))
     write_plan(folder, plan)
-    board.add_candidates((name, asdict(one), example.config) for name, one in facts.items())
-    board.begin(Aim(schedule=plan.schedule, factors=dict.fromkeys(facts, 1.0)), request={})
+    known = [(name, asdict(one), example.config) for name, one in facts.items()]
+    aim = Aim(schedule=plan.schedule, factors=dict.fromkeys(facts, 1.0))
+    board.begin(aim, plan=as_data(plan), request={}, candidates=known)
     draw, accuracies = np.random.default_rng(0), {name: 0.7 + one.alpha / 1000 for name, one in facts.items()}
     while waiting := board.view().waiting():
         finish(board, waiting[: int(len(waiting) * done)], accuracies, draw)

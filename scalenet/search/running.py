@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from scalenet.search.asked import Asked
     from scalenet.search.queue.board import Place
+    from scalenet.search.queue.presence import Presence
     from scalenet.search.setting import Bar
     from scalenet.search.study import Study
 
@@ -54,9 +55,17 @@ def judges(asked: Asked, ears: Ears) -> Judges:
 
 
 def begin(
-    asked: Asked, judged: Judges, folder: Path, place: Place, ears: Ears, *, more_seeds: int = 0, force: bool = False
+    asked: Asked,
+    judged: Judges,
+    folder: Path,
+    place: Place,
+    ears: Ears,
+    *,
+    more_seeds: int = 0,
+    force: bool = False,
+    here: Presence | None = None,
 ) -> Study:
-    """Begin a search, go on with it or join it; where it is refused nothing is left behind."""
+    """Begin a search, go on with it or join it, and be `here`; where it is refused nothing is left behind."""
     candidates, evaluator = asked.candidates, judged.evaluators[0]
     ready = partial(check, evaluator, folder, candidates)
     plan = asked.plan(judged.images(asked), judged.versions())
@@ -65,7 +74,7 @@ def begin(
     request = {"options": asked.request.recorded(), "directory": str(Path.cwd()), "folder": str(folder.absolute())}
     with made(folder, place):
         study = new_study(folder, plan, candidates, place, place.board(patience=PATIENCE, say=ears.say))
-        study.begin(candidates, more=more_seeds, force=force, ready=ready, say=ears.say, request=request)
+        study.begin(candidates, more=more_seeds, force=force, ready=ready, say=ears.say, request=request, here=here)
     if asked.request.proxies:
         study.score(candidates, scorer(asked, judged.splits, ears.say))
     return study

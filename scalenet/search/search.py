@@ -22,6 +22,7 @@ from scalenet.search.judges import Judges, is_apart
 from scalenet.search.keeping import models_of
 from scalenet.search.queue.database import NoSearchError
 from scalenet.search.queue.jobs import Aim, View
+from scalenet.search.queue.presence import Presence
 from scalenet.search.request import Request
 from scalenet.search.running import Ears, begin, evaluate, expected, judges
 from scalenet.search.status import Status, html_table
@@ -115,8 +116,9 @@ class Search:
         with self._directory():
             asked = self._to_run(workers, device, data, spend=spend, within=within, time_limit=time_limit)
             apart = is_apart(asked, len(asked.workers()), apart)
-            asked, judged, study = self._start(ears, asked, more_seeds)
-            evaluate(study, asked, judged, ears, apart=apart)
+            with Presence(len(asked.workers())) as here:
+                asked, judged, study = self._start(ears, asked, more_seeds, here)
+                evaluate(study, asked, judged, ears, apart=apart)
         self._conclude(ears.say)
         return self
 
@@ -126,7 +128,7 @@ class Search:
         Raise ScalenetError where folder and name are another search's.
         """
         with self._directory():
-            self._start(Ears(say or hush, bar or hush, None), self._to_run(None, None, None), 0)
+            self._start(Ears(say or hush, bar or hush, None), self._to_run(None, None, None))
         return self
 
     def launch(
@@ -355,7 +357,9 @@ class Search:
         begun = Path(self._begun().board.request()["directory"])
         return chdir(begun) if begun.is_dir() else nullcontext()
 
-    def _start(self, ears: Ears, asked: Asked, more_seeds: int) -> tuple[Asked, Judges, Study]:
+    def _start(
+        self, ears: Ears, asked: Asked, more_seeds: int = 0, here: Presence | None = None
+    ) -> tuple[Asked, Judges, Study]:
         """Begin the search, or go on with it, as far as to what trains."""
         check_folder(self.folder)
         begun = None if self._force else recorded_plan(self.folder)
@@ -366,7 +370,7 @@ class Search:
         asked = asked.in_time(begun, say=ears.say)
         judged = judges(asked, ears)
         place = replace(self.place, grace=asked.request.grace)
-        study = begin(asked, judged, self.folder, place, ears, more_seeds=more_seeds, force=self._force)
+        study = begin(asked, judged, self.folder, place, ears, more_seeds=more_seeds, force=self._force, here=here)
         self._study, self._force = study, False
         return asked, judged, study
 

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scalenet.search.evaluators import Evaluator
-    from scalenet.search.queue.board import Board, Place
+    from scalenet.search.queue.board import Board, NewCandidate, Place
     from scalenet.search.queue.jobs import View
+    from scalenet.search.queue.presence import Presence
     from scalenet.search.space.candidates import Candidate
 
 
@@ -53,33 +54,45 @@ class Study:
         ready: Callable[[Plan], None],
         say: Callable[[str], None],
         request: dict[str, Any],
+        here: Presence | None,
     ) -> None:
         """Begin the search, go on with it, or join it; the winner and its ties get `more` seeds.
 
         `ready` raises ScalenetError where a plan cannot be evaluated, and `say` hears of what is left out. The
-        request is recorded with the search. Raise ScalenetError where its name or its folder is another search's,
-        unless `force` discards that, and where others are at it with another plan.
+        request is recorded with the search, and `here` takes part in it. Raise ScalenetError where its name or its
+        folder is another search's, unless `force` discards that, and where others are at it with another plan.
         """
         if force:
             self._discard()
         self.plan = self.plan.changed(search=self.board.token)
         if not force:
             self._check_folder(recorded_plan(self.folder))
-        recorded = self.board.plan()
-        if recorded is not None:
-            self._go_on(plan_of(recorded, self.place.name), more, say)
-            if recorded != as_data(self.plan):
-                self._check_idle("with another schedule or objective")
+        asked = self.plan
+        while True:
+            before, self.plan = self.board.plan(), asked
+            if before is not None:
+                self._go_on(plan_of(before, self.place.name), more, say)
+            other = before not in (None, as_data(self.plan))
+            if other:
+                self.board.check_idle(self.folder, " with another schedule or objective")
                 ready(self.plan)
                 forget_answer(self.folder)
-        self._check_same(plan_of(self.board.settle(as_data(self.plan)), self.place.name), shared=True)
+            known, plan = self._known(candidates), as_data(self.plan)
+            if self.board.begin(
+                self._aim(), plan=plan, before=before, alone=other, request=request, candidates=known, here=here
+            ):
+                break
         write_plan(self.folder, self.plan)
-        self.board.add_candidates((one.name, asdict(self.facts[one.name]), one.config) for one in candidates)
+        sweep(self.folder)
+
+    def _known(self, candidates: Sequence[Candidate]) -> Iterator[NewCandidate]:
+        """Yield what the board is to know of each candidate, and of what the pilot trains."""
+        for one in candidates:
+            yield one.name, asdict(self.facts[one.name]), one.config
         if self.plan.pilot is not None:
             baseline = config_of(self.plan.baseline)
-            self.board.add_candidates((name, {}, baseline) for name in self.plan.pilot.names)
-        sweep(self.folder)
-        self.board.begin(self._aim(), plan=as_data(self.plan), request=request)
+            for name in self.plan.pilot.names:
+                yield name, {}, baseline
 
     def _aim(self) -> Aim:
         objective, target = self.plan.objective, self.plan.grid.product
@@ -95,22 +108,12 @@ class Study:
 
     def _discard(self) -> None:
         """Forget the search and remove its files, unless processes are at it."""
-        self._check_idle()
+        self.board.check_idle(self.folder)
         self.board.remove()
         pilot = self.plan.pilot
         discard(self.folder, {*self.plan.candidates, *(() if pilot is None else pilot.names)})
         self.proxies = {}
         self.board = self.place.board()
-
-    def _check_idle(self, how: str = "") -> None:
-        """Raise ScalenetError where workers are at the search that gave a sign of life since they were killed."""
-        running = self.board.living()
-        if running:
-            jobs = "1 job is" if running == 1 else f"{running} jobs are"
-            raise ScalenetError(
-                " ".join(filter(None, (f"{self.folder}: {jobs} running just now", how))),
-                hint="`scalenet search stop` ends them",
-            )
 
     def _go_on(self, before: Plan, more: int, say: Callable[[str], None]) -> None:
         """Keep the pilot, and how far an earlier schedule went beyond this one; add what is needed for more seeds."""

@@ -21,6 +21,7 @@ from scalenet.search.judges import find_judges, is_apart, train_all
 from scalenet.search.keeping import missing, models_of
 from scalenet.search.queue.database import PATIENCE
 from scalenet.search.queue.jobs import ENDED, Aim
+from scalenet.search.queue.presence import Presence
 from scalenet.search.rungs.schedule import Rung, Schedule
 from scalenet.studies.clock import Clock
 from scalenet.studies.findings import Findings, Training
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from scalenet.search.judges import Judges
-    from scalenet.search.queue.board import Board, Place
+    from scalenet.search.queue.board import Board, NewCandidate, Place
     from scalenet.search.queue.jobs import Entry
     from scalenet.search.setting import Bar
     from scalenet.studies.asked import Asked
@@ -93,15 +94,16 @@ class Study:
         before = None if self._force else self._recorded()
         asked = asked.in_time(before, say=hear)
         judges = find_judges(asked, say=hear, bar=show)
-        board = self._begin(asked, judges, before, hear)
-        view = board.view()
-        clock = None if asked.time_limit is None else Clock(view, len(asked.workers()), asked.time_limit)
-        watch = Watch(self, asked, board, hear, progress, clock)
-        hear(f"{watch.progress(view)}, in {self.folder}")
-        for line in missing(asked, self.folder, view):
-            hear(line)
-        threads = asked.request.threads
-        train_all(board, self.place, self.folder, judges, threads=threads, apart=apart, look=watch, say=hear)
+        with Presence(len(asked.workers())) as here:
+            board = self._begin(asked, judges, before, here, hear)
+            view = board.view()
+            clock = None if asked.time_limit is None else Clock(view, len(asked.workers()), asked.time_limit)
+            watch = Watch(self, asked, board, hear, progress, clock)
+            hear(f"{watch.progress(view)}, in {self.folder}")
+            for line in missing(asked, self.folder, view):
+                hear(line)
+            threads = asked.request.threads
+            train_all(board, self.place, self.folder, judges, threads=threads, apart=apart, look=watch, say=hear)
         self._conclude(board, asked, hear, show)
         return self
 
@@ -184,8 +186,10 @@ class Study:
         file = RESULTS.recorded(self.folder)
         return None if file is None else read_record(Plan, read_text(file, str(file)), str(file))
 
-    def _begin(self, asked: Asked, judges: Judges, before: Plan | None, say: Callable[[str], None]) -> Board:
-        """Begin the study, go on with it or join it; where it is refused nothing is left behind."""
+    def _begin(
+        self, asked: Asked, judges: Judges, before: Plan | None, here: Presence, say: Callable[[str], None]
+    ) -> Board:
+        """Begin the study, go on with it or join it, and be `here`; where it is refused nothing is left behind."""
         sources = judges.evaluators[0].sources()
         for network in asked.models:
             sources |= sources_of(network)
@@ -197,38 +201,40 @@ class Study:
             board = self.place.board(patience=PATIENCE, say=say)
             if self._force:
                 board = self._discarded(board, plan)
-            known = board.plan()
-            if known is not None:
-                plan.check_same(
-                    _plan(known, self.place.name), f"{board.database.place}, {self.place.name!r}", _ANOTHER_NAME
-                )
-                plan = _with_seeds(plan, _plan(known, self.place.name))
-            settled = _plan(board.settle(as_data(plan)), self.place.name)
-            plan.check_same(settled, f"{board.database.place}, {self.place.name!r}", _ANOTHER_NAME)
+            plan = self._settled(board, asked, plan, here)
             write_text(self.folder / "study.yaml", dump(as_data(plan)))
             sweep(self.folder)
-            networks = asked.found.networks
-            board.add_candidates((name, {}, config) for name, config in networks.items())
-            if plan.pilot is not None:
-                names = plan.pilot.names
-                board.add_candidates((name, {}, asked.piloted.changed(name=name)) for name in names)
-            request = {"options": asked.request.recorded(), "folder": str(self.folder.absolute())}
-            board.begin(_aim(plan), plan=as_data(plan), request=request)
         self._plan, self._force = plan, False
         return board
 
+    def _settled(self, board: Board, asked: Asked, plan: Plan, here: Presence) -> Plan:
+        """Begin the study with a plan and the seeds that it has already; return what it was begun with."""
+        known: list[NewCandidate] = [(name, {}, config) for name, config in asked.found.networks.items()]
+        if plan.pilot is not None:
+            known += [(name, {}, asked.piloted.changed(name=name)) for name in plan.pilot.names]
+        request = {"options": asked.request.recorded(), "folder": str(self.folder.absolute())}
+        while True:
+            before = board.plan()
+            if before is not None:
+                other = _plan(before, self.place.name)
+                plan.check_same(other, f"{board.database.place}, {self.place.name!r}", _ANOTHER_NAME)
+                plan = _with_seeds(plan, other)
+            if board.begin(_aim(plan), plan=as_data(plan), before=before, request=request, candidates=known, here=here):
+                return plan
+
     def keep(self, seeds: tuple[int, ...], board: Board) -> None:
         """Leave out the other seeds: what runs and waits of them is dropped."""
+        self.follow(seeds)
+        board.cut(_aim(self.plan), as_data(self.plan))
+        write_text(self.folder / "study.yaml", dump(as_data(self.plan)))
+
+    def follow(self, seeds: tuple[int, ...]) -> None:
+        """Have these seeds, as the board has them."""
         self._plan = self.plan.changed(seeds=seeds)
-        board.cut(_aim(self._plan), as_data(self._plan))
-        write_text(self.folder / "study.yaml", dump(as_data(self._plan)))
 
     def _discarded(self, board: Board, plan: Plan) -> Board:
         """Forget the study and remove its files, unless processes are at it."""
-        if running := board.living():
-            raise ScalenetError(
-                f"{self.folder}: {number(running, 'training')} running just now", hint="stop them first"
-            )
+        board.check_idle(self.folder)
         old = plan
         with suppress(ScalenetError):
             old = self._recorded() or plan

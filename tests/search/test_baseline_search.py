@@ -282,3 +282,18 @@ def test_a_storage_of_many_searches_lists_and_resumes_those_for_baselines(tmp_pa
     assert again.status().finished
     assert (tmp_path / "mine" / "baseline.yaml").is_file()
     assert again.command("resume") == f"scalenet search resume {tmp_path / 'mine'} --storage {storage}"
+
+
+def test_other_trials_are_refused_also_between_two_trainings_of_who_takes_part(tmp_path):
+    refused = list[str]()
+
+    def ask(line: str) -> None:
+        if line.startswith("[3/"):
+            for other in ({"trials": TRIALS + 1}, {"time_limit": 60}, {"force": True}):
+                with pytest.raises(ScalenetError, match="others take part just now") as error:
+                    asked(tmp_path / "search", **other).run(say=None)
+                refused.append(error.value.message)
+
+    search = asked(tmp_path / "search").run(say=ask)
+    assert refused[0] == f"{search.folder}: others take part just now with other trials, seeds or time"
+    assert search.plan.hunt.trials == TRIALS

@@ -12,12 +12,15 @@ import scalenet
 from scalenet.arch.config import as_record
 from scalenet.arch.errors import RunError, ScalenetError
 from scalenet.scaling.rules import doublings
+from scalenet.search.queue.pace import Pace
 from scalenet.search.rungs.race import Race
 from scalenet.search.space.grids import Grid
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from scalenet.search.status import Status
 
 THIRDS = as_record(
     Grid,
@@ -181,6 +184,24 @@ def test_a_race_begins_no_round_that_its_time_does_not_hold(searched, monkeypatc
     assert judge.calls == before
     search.run(time_limit="4min", say=None)
     assert 240 - 10 < clock.now <= 240
+
+
+def test_another_schedule_is_refused_also_between_two_trainings_of_who_takes_part(searched, monkeypatch):
+    monkeypatch.setattr(Pace, "is_due", True)  # it is looked after each training
+    whole, judge, refused = Judge(), Judge(), list[str]()
+    searched(whole, "whole").run(say=None)
+
+    def ask(status: Status) -> None:
+        if not refused and status.done == 3:
+            assert status.running == 0
+            for other in ({"seeds": 5}, {"halving": 1}, {"spend": 0.9}, {"time_limit": 1}, {"force": True}):
+                with pytest.raises(ScalenetError, match="others take part just now") as error:
+                    searched(judge, **other).run(say=None)
+                refused.append(error.value.message)
+
+    search = searched(judge).run(say=None, progress=ask)
+    assert refused[0] == f"{search.folder}: others take part just now with another schedule or objective"
+    assert judge.calls == whole.calls
 
 
 def test_a_race_that_trained_all_it_may_within_its_time_goes_on_as_it_says(searched, monkeypatch):

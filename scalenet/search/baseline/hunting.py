@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scalenet.arch import strict_yaml
-from scalenet.arch.config import as_data, as_record, save
+from scalenet.arch.config import as_data, save
 from scalenet.arch.errors import ScalenetError
 from scalenet.arch.files import write_text
 from scalenet.arch.results import Results
-from scalenet.arch.words import hush, number, tell
+from scalenet.arch.words import hush, tell
 from scalenet.search.baseline.asked import BaselineAsked, ask_baseline
 from scalenet.search.baseline.outcome import NAME, BaselineOutcome
-from scalenet.search.baseline.plan import BaselinePlan, recorded_plan
+from scalenet.search.baseline.plan import BaselinePlan, plan_of, recorded_plan
 from scalenet.search.baseline.request import BaselineRequest
 from scalenet.search.baseline.status import BaselineStatus, Watch
 from scalenet.search.folder import Jobs, command, database, discard_networks, made
@@ -24,6 +24,7 @@ from scalenet.search.judges import find_judges, is_apart, train_all
 from scalenet.search.keeping import missing, models_of, winners
 from scalenet.search.queue.database import PATIENCE
 from scalenet.search.queue.jobs import Aim
+from scalenet.search.queue.presence import Presence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -97,15 +98,16 @@ class BaselineSearch:
         search's, RunError where the first trainings all fail.
         """
         hear = say or hush
-        here = {"workers": workers, "device": device, "data": data, "time_limit": time_limit}
+        changes = {"workers": workers, "device": device, "data": data, "time_limit": time_limit}
         with self._directory():
-            self._ask({name: value for name, value in here.items() if value is not None})
+            self._ask({name: value for name, value in changes.items() if value is not None})
             apart = is_apart(self.asked, len(self.asked.workers()), apart)
             begun = None if self._force else self._recorded()
             asked = self.asked.in_time(begun, say=hear)
             judges = find_judges(asked, say=hear, bar=bar or hush)
-            board = self._begin(asked, judges, hear)
-            self._train(board, asked, judges, apart=apart, say=hear)
+            with Presence(len(judges.evaluators)) as here:
+                board = self._begin(asked, judges, here, hear)
+                self._train(board, asked, judges, apart=apart, say=hear)
         if self.outcome().view.finished:
             hear(f"report: {self.write()}")
         else:
@@ -113,7 +115,13 @@ class BaselineSearch:
         return self
 
     def _train(
-        self, board: Board, asked: BaselineAsked, judges: Judges, *, apart: bool, say: Callable[[str], None]
+        self,
+        board: Board,
+        asked: BaselineAsked,
+        judges: Judges,
+        *,
+        apart: bool,
+        say: Callable[[str], None],
     ) -> None:
         """Train all that is left; KeyboardInterrupt gives back what runs."""
         watch = Watch(self, board, len(judges.evaluators), say)
@@ -230,8 +238,8 @@ class BaselineSearch:
             return None
         return recorded_plan(self.place.board())
 
-    def _begin(self, asked: BaselineAsked, judges: Judges, say: Callable[[str], None]) -> Board:
-        """Begin the search, go on with it or join it; where it is refused nothing is left behind."""
+    def _begin(self, asked: BaselineAsked, judges: Judges, here: Presence, say: Callable[[str], None]) -> Board:
+        """Begin the search, go on with it or join it, and be `here`; where it is refused nothing is left behind."""
         evaluator = judges.evaluators[0]
         plan = asked.plan(judges).changed(sources=evaluator.sources())
         self._check(plan, judges)
@@ -239,22 +247,30 @@ class BaselineSearch:
             board = self.place.board(patience=PATIENCE, say=say)
             if self._force:
                 board = self._discarded(board)
-            before = recorded_plan(board)
-            if before is None:
-                RESULTS.recorded(self.folder)  # refuses files of others
-            else:
-                plan = self._continued(plan, before)
-            plan = plan.changed(search=board.token)
-            settled = as_record(BaselinePlan, board.settle(as_data(plan)), self.place.name)
-            self._refuse(plan, settled)
-            write_text(self.folder / RESULTS.record, strict_yaml.dump(as_data(plan)))
             request = {
                 "options": asked.own.recorded(),
                 "directory": str(Path.cwd()),
                 "folder": str(self.folder.absolute()),
             }
-            board.begin(Aim(schedule=plan.hunt, factors={}), plan=as_data(plan), request=request)
+            plan = self._settled(board, plan.changed(search=board.token), request, here)
+            write_text(self.folder / RESULTS.record, strict_yaml.dump(as_data(plan)))
         return board
+
+    def _settled(self, board: Board, asked: BaselinePlan, request: dict[str, Any], here: Presence) -> BaselinePlan:
+        """Begin the search with a plan, or with what goes on of it; return that."""
+        while True:
+            recorded, before, plan = board.plan(), None, asked
+            if recorded is None:
+                RESULTS.recorded(self.folder)  # refuses files of others
+            else:
+                before = plan_of(recorded, self.place.name)
+                plan = self._continued(plan, before, board)
+            other = before not in (None, plan)
+            if other:
+                board.check_idle(self.folder, " with other trials, seeds or time")
+            aim = Aim(schedule=plan.hunt, factors={})
+            if board.begin(aim, plan=as_data(plan), before=recorded, alone=other, request=request, here=here):
+                return plan
 
     def _check(self, plan: BaselinePlan, judges: Judges) -> None:
         """Raise ScalenetError where the evaluator cannot do the first jobs."""
@@ -265,11 +281,16 @@ class BaselineSearch:
         keys = [(name, seed, budget) for name in names for seed in seeds for budget in plan.hunt.budgets]
         judges.evaluators[0].check([jobs(key) for key in keys])
 
-    def _continued(self, plan: BaselinePlan, before: BaselinePlan) -> BaselinePlan:
-        """Return the plan of a search that goes on: it keeps what it went further in."""
+    def _continued(self, plan: BaselinePlan, before: BaselinePlan, board: Board) -> BaselinePlan:
+        """Return the plan of a search that goes on: it keeps what it went further in, and what its clock left out."""
         mine, theirs = plan.hunt, before.hunt
         trials = max(mine.trials, theirs.trials) if self.asked.own.trials is None else mine.trials
-        changed = plan.changed(hunt=mine.changed(trials=trials, first=theirs.first, batch=theirs.batch))
+        hunt = mine.changed(trials=trials, first=theirs.first, batch=theirs.batch)
+        alike = board.request().get("options", {}).get("trials") == self.asked.own.trials
+        if alike and hunt.race == theirs.race and hunt.time_limit is not None:
+            left = {name: getattr(theirs, name) for name in ("trials", "finals", "finalist_seeds")}
+            hunt = hunt.changed(**left)
+        changed = plan.changed(hunt=hunt)
         self._refuse(changed, before)
         return changed
 
@@ -281,8 +302,7 @@ class BaselineSearch:
             )
 
     def _discarded(self, board: Board) -> Board:
-        if running := board.living():
-            raise ScalenetError(f"{self.folder}: {number(running, 'training')} running just now")
+        board.check_idle(self.folder)
         names = [*board.candidates()]
         board.remove()
         discard_networks(self.folder, names)

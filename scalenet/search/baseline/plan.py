@@ -62,8 +62,11 @@ def is_for_baseline(plan: Mapping[str, Any] | None) -> bool:
 def recorded_plan(board: Board) -> BaselinePlan | None:
     """Return the plan on a board, None where nothing was begun; raise ScalenetError where it is another search's."""
     data = board.plan()
-    if data is None:
-        return None
+    return None if data is None else plan_of(data, board.name)
+
+
+def plan_of(data: Mapping[str, Any], name: str) -> BaselinePlan:
+    """Return the plan that a storage has of that name; raise ScalenetError where it is another search's."""
     if not is_for_baseline(data):
-        raise ScalenetError(f"{board.name}: no search for a baseline", hint="give this one another name")
-    return as_record(BaselinePlan, data, board.name)
+        raise ScalenetError(f"{name}: no search for a baseline", hint="give this one another name")
+    return as_record(BaselinePlan, data, name)

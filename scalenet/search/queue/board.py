@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import uuid4
 
 import sqlalchemy as sql
@@ -21,21 +21,27 @@ from scalenet.arch.errors import RunError, ScalenetError, UnknownNameError
 from scalenet.search.evaluators import Result
 from scalenet.search.queue.database import open_database
 from scalenet.search.queue.jobs import Aim, Entry, State, View
+from scalenet.search.queue.presence import present
 from scalenet.search.queue.processes import lives, this_process
 from scalenet.search.queue.silence import PULSE, Silence
-from scalenet.search.queue.tables import ATTEMPTS, CANDIDATES, CURVES, LONGEST_NAME, SEARCHES
+from scalenet.search.queue.tables import ATTEMPTS, CANDIDATES, CURVES, LONGEST_NAME, RUNS, SEARCHES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from scalenet.search.evaluators import Report
     from scalenet.search.queue.database import Database
+    from scalenet.search.queue.presence import Presence
     from scalenet.search.rungs.schedule import Key
 
 ERRORS, DEATHS = 2, 10
 """So many attempts at a job may fail, and so many of its workers may die without getting further, before it failed."""
 
-_S, _C, _A = SEARCHES.c, CANDIDATES.c, ATTEMPTS.c
+_S, _C, _A, _R = SEARCHES.c, CANDIDATES.c, ATTEMPTS.c, RUNS.c
+
+
+NewCandidate: TypeAlias = "tuple[str, dict[str, Any], Config]"
+"""A candidate that is recorded: its name, facts and config."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +109,6 @@ class Board:
 
     # What is searched
 
-    def settle(self, plan: dict[str, Any]) -> dict[str, Any]:
-        """Record the plan of the search, unless one is recorded; return what is."""
-        self.database.change(self._own().values(plan=plan).where(_S.plan.is_(None)))
-        found: dict[str, Any] = self._column(_S.plan)
-        return found
-
     def plan(self) -> dict[str, Any] | None:
         """Return the plan of the search, None where it was not begun."""
         plan: dict[str, Any] | None = self._column(_S.plan)
@@ -119,20 +119,52 @@ class Board:
         found: dict[str, Any] = self._column(_S.request)
         return found
 
-    def begin(self, aim: Aim, *, plan: dict[str, Any] | None = None, request: dict[str, Any] | None = None) -> None:
-        """Say what is to be evaluated, from now on by all workers, and put it on the board.
+    def begin(
+        self,
+        aim: Aim,
+        *,
+        plan: dict[str, Any] | None = None,
+        before: dict[str, Any] | None = None,
+        alone: bool = False,
+        request: dict[str, Any] | None = None,
+        candidates: Iterable[NewCandidate] = (),
+        here: Presence | None = None,
+    ) -> bool:
+        """Say what is to be evaluated, from now on by all workers, and put it on the board; `here` takes part in it.
 
-        What failed is tried again, unless others are at this search just now; what waits for another aim is taken off.
+        Return False, and change nothing, where the plan is not the one `before` any more, or where it is to be another
+        one for this process `alone` and others take part. What failed is tried again, unless others are at this search
+        just now; what waits for another aim is taken off.
         """
         values = {"aim": as_data(aim), "stopping": False, "plan": plan, "request": request}
-        before = self._column(_S.aim)
-        self.database.change(self._own().values(**{name: value for name, value in values.items() if value is not None}))
-        if before not in (None, values["aim"]):
-            self.database.change(self._open("waiting"))
+        given, rows = {name: value for name, value in values.items() if value is not None}, self._rows(candidates)
+        looked = sql.select(_S.plan, _S.aim).where(_S.id == self.id).with_for_update()
+
+        def work(connection: sql.Connection, _: bool) -> bool:
+            there = connection.execute(looked).first()
+            if there is None:
+                raise self._removed()
+            others = alone and connection.execute(present(self.id)).first()
+            if plan is not None and ((there.plan if there.aim else None) != before or others):
+                return False
+            if rows:
+                connection.execute(self.database.insert(CANDIDATES).on_conflict_do_nothing(), rows)
+            connection.execute(self._own().values(**given))
+            if there.aim not in (None, values["aim"]):
+                connection.execute(self._open("waiting"))
+            if here is not None:
+                here.arrive(connection, self)
+            return True
+
+        if not self.database.transact(work):
+            return False
+        if here is not None:
+            here.begin()
         view = self.view()
         if not any(entry.state is State.running for entry in view.entries.values()):
             self._forgive(view.forgivable())
         self.fill()
+        return True
 
     def redirect(self, aim: Aim, plan: dict[str, Any]) -> None:
         """Say what is to be evaluated from now on; what waits and what runs stays."""
@@ -143,13 +175,15 @@ class Board:
         self.redirect(aim, plan)
         self.database.change(self._open("waiting", "running"))
 
-    def add_candidates(self, candidates: Iterable[tuple[str, dict[str, Any], Config]]) -> None:
-        """Record candidates that are not there: their names, facts and configs."""
-        rows = [
+    def add_candidates(self, candidates: Iterable[NewCandidate]) -> None:
+        """Record candidates that are not there."""
+        self.database.add(CANDIDATES, self._rows(candidates))
+
+    def _rows(self, candidates: Iterable[NewCandidate]) -> list[dict[str, Any]]:
+        return [
             {"search": self.id, "name": name, "place": place, "facts": facts, "config": as_data(config)}
             for place, (name, facts, config) in enumerate(candidates)
         ]
-        self.database.add(CANDIDATES, rows)
 
     def candidates(self) -> dict[str, str]:
         """Return what is known of each candidate by name, as JSON: reading it takes longer than to fetch it."""
@@ -298,18 +332,36 @@ class Board:
             self._die(entry)
         return dead
 
-    def living(self) -> int:
-        """Return how many jobs are being evaluated: by workers of this machine, or that give a sign of life now."""
+    def check_idle(self, where: object, how: str = "") -> None:
+        """Raise ScalenetError where jobs run or processes take part, of this machine or with a sign of life now.
+
+        Processes that are gone take part no longer.
+        """
         self.find_dead()
-        before = {entry.id: entry for entry in self._running()}
-        if any(lives(entry.process) for entry in before.values()):
-            return len(before)
-        looks = 30 if before else 0
+        before = self._signs()
+        if self._alive(before):
+            jobs = sum(kind == "job" for kind, _ in before)
+            are = "1 job is running" if jobs == 1 else f"{jobs} jobs are running" if jobs else "others take part"
+            raise ScalenetError(f"{where}: {are} just now{how}", hint="`scalenet search stop` ends them")
+        gone = RUNS.update().where(_R.id.in_([number for kind, number in before if kind == "run"]))
+        self.database.change(gone.values(beat=None))
+
+    def _signs(self) -> dict[tuple[str, int], tuple[str, int]]:
+        """Return the processes and the counted signs of life of the jobs that run, and of the runs that take part."""
+        jobs = sql.select(_A.id, _A.process, _A.beat).where(_A.search == self.id, _A.state == "running")
+        found = zip(("job", "run"), self.database.rows(jobs, present(self.id)), strict=True)
+        return {(kind, row.id): (row.process, row.beat) for kind, rows in found for row in rows}
+
+    def _alive(self, before: Mapping[tuple[str, int], tuple[str, int]]) -> bool:
+        known = [lives(process) for process, _ in before.values()]
+        if any(known):
+            return True
+        looks = 30 if None in known else 0
         for _ in range(looks):
             time.sleep(3 * PULSE / looks)
-            if any(entry.beat != before[entry.id].beat for entry in self._running() if entry.id in before):
-                return len(before)
-        return 0
+            if any(beat != before[key][1] for key, (_, beat) in self._signs().items() if key in before):
+                return True
+        return False
 
     def view(self, *, curves: bool = False) -> View:
         """Return the jobs and what is to be evaluated, as they are now; with the `curves` of accuracies if asked."""

@@ -84,10 +84,14 @@ class Database:
 
     def former(self) -> list[str]:
         """Return the names of the searches of scalenet 0.1, which kept them otherwise."""
-        if not sql.inspect(self._reader).has_table("studies"):
+        if not self.has("studies"):
             return []
         names = sql.text("SELECT study_name FROM studies")
         return [name for (name,) in self._once(self._reader, lambda connection: connection.execute(names).all())]
+
+    def has(self, table: str) -> bool:
+        """Return whether it has a table."""
+        return sql.inspect(self._reader).has_table(table)
 
     def rows(self, *queries: Any) -> list[Sequence[Any]]:
         """Return the rows of each query, all as of one moment."""

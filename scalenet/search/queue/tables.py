@@ -1,4 +1,4 @@
-"""The tables of searches: what is searched, its candidates, every attempt at a training, and curves.
+"""The tables of searches: what is searched, its candidates, every attempt at a training, curves, and who took part.
 
 An attempt is `waiting`, `running`, `done`, `lost` (its worker died or gave it back; the next attempt follows) or
 `failed` (no other follows). That no attempt is made twice, and no training has two results, are keys of the tables.
@@ -71,6 +71,18 @@ sql.Index(
     unique=True,
     sqlite_where=_DONE,
     postgresql_where=_DONE,
+)
+
+RUNS = sql.Table(
+    "scalenet_runs",
+    METADATA,
+    sql.Column("id", sql.Integer, primary_key=True),
+    sql.Column("search", sql.ForeignKey("scalenet_searches.id", ondelete="CASCADE"), nullable=False, index=True),
+    sql.Column("process", sql.String, nullable=False),  # as its machine tells it from others
+    sql.Column("workers", sql.Integer, nullable=False),
+    sql.Column("beat", sql.Integer),  # signs of life so far; none once it has left
+    sql.Column("seconds", sql.Float, nullable=False),  # for how long the search was at work at the last one
+    sqlite_autoincrement=True,
 )
 
 CURVES = sql.Table(

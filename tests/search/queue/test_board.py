@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scalenet.arch.errors import RunError
+from scalenet.arch.errors import RunError, ScalenetError
 from scalenet.search.evaluators import Report, Result
 from scalenet.search.queue import board as boards
 from scalenet.search.queue.board import Board
@@ -261,7 +261,17 @@ def test_a_process_of_this_machine_that_lives_is_not_robbed_however_silent(url):
     board = begun(url, grace=0.1)
     claim(board)
     assert watch(board, 0.4) == []
-    assert board.living() == 1
+    with pytest.raises(ScalenetError, match=r"^here: 1 job is running just now "):
+        board.check_idle("here")
+
+
+def test_of_two_that_begin_a_search_at_once_the_second_is_told_to_look_again(url):
+    first, second = (Board(url, "search", grace=60) for _ in range(2))
+    assert first.begin(aim(1), plan={"seeds": 1}, request={})
+    assert not second.begin(aim(2), plan={"seeds": 2}, request={})
+    assert (second.plan(), second.view().names) == ({"seeds": 1}, ("c0",))
+    assert second.begin(aim(2), plan={"seeds": 2}, before={"seeds": 1}, request={})
+    assert first.plan() == {"seeds": 2}
 
 
 def test_who_did_not_look_has_watched_nothing():

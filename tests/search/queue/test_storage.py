@@ -138,10 +138,11 @@ def test_many_may_open_one_database_at_once(url):
     assert len({board.id for board in boards}) == 1
 
 
-def test_the_first_to_settle_is_heard_by_all(url):
+def test_one_of_many_begins_a_search_with_its_plan(url):
     board, found, words = Board(url, "search", grace=60), [], iter("abcd")
-    in_threads(4, lambda: found.append(board.settle({"plan": next(words)})["plan"]))
-    assert len(set(found)) == 1
+    aim = Aim(schedule=Schedule(rungs=(Rung(seeds=(0,), budget=1),)), factors={"c0": 1.0})
+    in_threads(4, lambda: found.append(board.begin(aim, plan={"plan": next(words)})))
+    assert sorted(found) == [False, False, False, True]
 
 
 def test_a_queue_is_filled_once_however_many_fill_it(url):
@@ -192,7 +193,8 @@ def test_a_file_locked_for_a_while_is_waited_for(tmp_path):
     lock = locked(tmp_path / "search.db")
     timer = threading.Timer(2.3, lock.rollback)
     timer.start()
-    assert board.settle({"plan": 1}) == {"plan": 1}
+    board.stop()
+    assert board.stopped()
     timer.join()
     lock.close()
 
@@ -279,7 +281,7 @@ def test_a_full_disk_is_said_at_once(tmp_path, no_pause):
     )
     board.database.engine.dispose()
     with pytest.raises(RunError, match=r"database or disk is full .*what is finished is kept"):
-        board.settle({"plan": "x" * 100_000})
+        board.begin(Aim(schedule=Schedule(rungs=(Rung(seeds=(0,), budget=1),)), factors={"c" * 100_000: 1.0}))
 
 
 def test_a_server_that_starts_anew_is_waited_for(postgresql):
