@@ -36,6 +36,14 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
+def time_given(seconds: float) -> str:
+    """Return a time as who gave it wrote it, about: 100 s, 90 min, 8 h."""
+    for unit, name in ((3600, "h"), (60, "min")):
+        if seconds and seconds % unit == 0:
+            return f"{seconds / unit:.0f} {name}"
+    return f"{seconds:.10g} s"
+
+
 def quoted(word: str | Path) -> str:
     """Return a path or another word as a shell takes it."""
     return shlex.quote(str(word))

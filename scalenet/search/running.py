@@ -80,14 +80,14 @@ def begin(
     return study
 
 
-def evaluate(study: Study, asked: Asked, judged: Judges, ears: Ears, *, apart: bool) -> None:
+def evaluate(study: Study, asked: Asked, judged: Judges, ears: Ears, here: Presence, *, apart: bool) -> None:
     """Train all that is left, in processes of their own or in this one; KeyboardInterrupt gives back what runs."""
     workers = len(judged.evaluators)
     view = study.board.view()
     images = None if judged.splits is None else len(judged.splits.train)
     epoch = None if view.done() or view.finished else asked.seconds_an_epoch(images)
     limit = study.plan.schedule.time_limit
-    clock = None if limit is None else Clock(study, view, workers, limit, ears.say)
+    clock = None if limit is None else Clock(study, here, limit, ears.say)
     watch = Watch(study, workers=workers, epoch=epoch, clock=clock, say=ears.say, progress=ears.progress)
     ears.say(f"{watch.status(view)}, in {study.folder}")
     for line in missing(asked, study.folder, view):

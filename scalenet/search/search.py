@@ -22,7 +22,7 @@ from scalenet.search.judges import Judges, is_apart
 from scalenet.search.keeping import models_of
 from scalenet.search.queue.database import NoSearchError
 from scalenet.search.queue.jobs import Aim, View
-from scalenet.search.queue.presence import Presence
+from scalenet.search.queue.presence import Presence, seconds_of
 from scalenet.search.request import Request
 from scalenet.search.running import Ears, begin, evaluate, expected, judges
 from scalenet.search.status import Status, html_table
@@ -118,7 +118,7 @@ class Search:
             apart = is_apart(asked, len(asked.workers()), apart)
             with Presence(len(asked.workers())) as here:
                 asked, judged, study = self._start(ears, asked, more_seeds, here)
-                evaluate(study, asked, judged, ears, apart=apart)
+                evaluate(study, asked, judged, ears, here, apart=apart)
         self._conclude(ears.say)
         return self
 
@@ -164,7 +164,9 @@ class Search:
             return Status(self.name, self._outcome(), len(self._needs_asked().workers()), begun=False)
         outcome = self._outcome()
         workers = max(1, len(outcome.view.running()))
-        return Status(self.name, outcome, workers, stopped=study.board.stopped())
+        limit = outcome.plan.schedule.time_limit
+        left = None if limit is None else max(0.0, limit - seconds_of(study.board, workers))
+        return Status(self.name, outcome, workers, limit=left, stopped=study.board.stopped())
 
     def expected(self) -> list[str]:
         """Return how many images and trainings there are, how long they take here, and what they will tell.

@@ -86,8 +86,7 @@ class Status(Counted):
         race, unit = self.view.aim.schedule, self.epoch if self.view.unit is None else self.view.unit
         if unit is None or not isinstance(race, Race) or race.time_limit is None:
             return 1.0
-        taken = sum(entry.result.seconds for entry in self.view.done() if entry.result is not None) / self.workers
-        left = max(0.0, race.time_limit - taken) if self.limit is None else self.limit
+        left = race.time_limit if self.limit is None else self.limit
         done, _ = self.outcome.spent()
         return race.share_of(done + left * self.workers / unit)
 

@@ -13,7 +13,7 @@ from scalenet._version import __version__
 from scalenet.arch.config import BudgetRule, CompoundRay
 from scalenet.arch.errors import ScalenetError
 from scalenet.arch.factory import Factory
-from scalenet.arch.words import count, duration, number
+from scalenet.arch.words import count, duration, number, time_given
 from scalenet.costs.network import cost
 from scalenet.scaling.factories import UnusedArgumentError
 from scalenet.scaling.rules import PAPER_COEFFICIENTS
@@ -179,12 +179,12 @@ class Asked(Setting):
             fewer = self.with_fewer(limit / one, 1, say)
             if fewer is None:
                 raise ScalenetError(
-                    f"--time-limit {duration(limit)}: one epoch of each network takes about {duration(one)} here",
+                    f"--time-limit {time_given(limit)}: one epoch of each network takes about {duration(one)} here",
                     hint="give more time, fewer --images, or fewer --seeds",
                 )
             asked, epochs = fewer, 1
         more = "" if epochs == own else f" of the recipe's {own}"
-        say(f"{duration(limit)}: {number(epochs, 'epoch')} a training{more}, going by one timed step")
+        say(f"{time_given(limit)}: {number(epochs, 'epoch')} a training{more}, going by one timed step")
         return asked._for(epochs)
 
     def seconds(self) -> float | None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from scalenet.search.queue.jobs import View
+    from scalenet.search.queue.presence import Presence
     from scalenet.studies.plan import Plan
 
 FEWEST = 2
@@ -17,16 +17,15 @@ _MORE = 0.1
 
 
 class Clock:
-    """Says which seeds a study keeps; what earlier runs took counts."""
+    """Says which seeds a study keeps."""
 
-    def __init__(self, view: View, workers: int, limit: float) -> None:
-        seconds = sum(entry.result.seconds for entry in view.entries.values() if entry.result is not None)
-        self.limit, self.began = limit, time.monotonic() - seconds / workers
+    def __init__(self, here: Presence, limit: float) -> None:
+        self.here, self.limit = here, limit
 
     def kept(self, plan: Plan, view: View, needed: float | None) -> tuple[int, ...]:
         """Return the seeds to keep, where the next one takes about so many seconds more."""
         done = [seed for seed in plan.seeds if all((name, seed, plan.budget) in view.scores for name in plan.networks)]
-        left = self.limit * (1 + _MORE) - (time.monotonic() - self.began)
+        left = self.limit * (1 + _MORE) - self.here.seconds
         if needed is None or not FEWEST <= len(done) < len(plan.seeds) or needed <= left:
             return plan.seeds
         return tuple(done)

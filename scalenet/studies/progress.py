@@ -5,17 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from scalenet.arch.words import duration, number
+from scalenet.arch.words import number, time_given
 from scalenet.search.progress import Ended, time_left
+from scalenet.studies.clock import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from scalenet.search.queue.board import Board
     from scalenet.search.queue.jobs import View
+    from scalenet.search.queue.presence import Presence
     from scalenet.search.rungs.schedule import Key
     from scalenet.studies.asked import Asked
-    from scalenet.studies.clock import Clock
     from scalenet.studies.study import Study
 
 
@@ -76,12 +77,13 @@ class Watch:
         study: Study,
         asked: Asked,
         board: Board,
+        here: Presence,
         say: Callable[[str], None],
         progress: Callable[[Progress], object] | None,
-        clock: Clock | None,
     ) -> None:
-        self.study, self.asked, self.board, self.say, self.tell, self.clock = study, asked, board, say, progress, clock
-        self.flops, self.workers = asked.flops(), len(asked.workers())
+        self.study, self.asked, self.board, self.here, self.say, self.tell = study, asked, board, here, say, progress
+        self.clock = None if asked.time_limit is None else Clock(here, asked.time_limit)
+        self.flops = asked.flops()
         self.unit: float | None = None
         self.ended = Ended(say)
         self.rated: bool | None = None
@@ -91,12 +93,12 @@ class Watch:
         if self.unit is None and not view.done() and not view.finished:
             whole = self.asked.seconds()
             work = sum(self.flops.get(key[0], 0) * (key[2] or 1) for key in view.foreseen)
-            self.unit = None if whole is None or not work else whole * self.workers / work
-        return Progress(view, self.flops, self.workers, self.unit)
+            self.unit = None if whole is None or not work else whole * len(self.asked.workers()) / work
+        return Progress(view, self.flops, self.here.workers, self.unit)
 
     def __call__(self, view: View) -> None:
         """Look."""
-        found = Progress(view, self.flops, self.workers, self.unit)
+        found = Progress(view, self.flops, self.here.workers, self.unit)
         if self.rated is None:
             self.rated = view.rate is not None
         self.ended.tell(view, lambda: "" if view.finished else f" · {found.left()}")
@@ -108,8 +110,11 @@ class Watch:
             self.tell(found)
 
     def _look_at_the_clock(self, found: Progress) -> None:
-        """Leave out the seeds that the time limit does not hold."""
-        plan = self.study.plan
+        """Leave out the seeds that the time limit does not hold, and say so whoever's clock has left them out."""
+        plan, aim = self.study.plan, found.view.aim.schedule
+        if set(aim.seeds) != set(plan.seeds):
+            self.study.follow(aim.seeds)
+            self._tell_kept(plan.seeds)
         if self.clock is None or found.view.finished:
             return
         open_ = [key for key in found.view.open() if not found.view.is_pilots(key)]
@@ -117,4 +122,9 @@ class Watch:
         kept = self.clock.kept(plan, found.view, found.seconds_of(coming))
         if kept != plan.seeds:
             self.study.keep(kept, self.board)
-            self.say(f"{duration(self.clock.limit)} hold {number(len(kept), 'seed')} of {len(plan.seeds)}")
+            self._tell_kept(plan.seeds)
+
+    def _tell_kept(self, before: Sequence[int]) -> None:
+        kept, time = len(self.study.plan.seeds), "" if self.clock is None else time_given(self.clock.limit)
+        if kept < len(before):
+            self.say(f"{time or 'the time of another process'} hold {number(kept, 'seed')} of {len(before)}")

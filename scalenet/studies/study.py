@@ -23,7 +23,6 @@ from scalenet.search.queue.database import PATIENCE
 from scalenet.search.queue.jobs import ENDED, Aim
 from scalenet.search.queue.presence import Presence
 from scalenet.search.rungs.schedule import Rung, Schedule
-from scalenet.studies.clock import Clock
 from scalenet.studies.findings import Findings, Training
 from scalenet.studies.folder import DATABASE, RESULTS, discard, sweep
 from scalenet.studies.plan import Plan
@@ -97,8 +96,7 @@ class Study:
         with Presence(len(asked.workers())) as here:
             board = self._begin(asked, judges, before, here, hear)
             view = board.view()
-            clock = None if asked.time_limit is None else Clock(view, len(asked.workers()), asked.time_limit)
-            watch = Watch(self, asked, board, hear, progress, clock)
+            watch = Watch(self, asked, board, here, hear, progress)
             hear(f"{watch.progress(view)}, in {self.folder}")
             for line in missing(asked, self.folder, view):
                 hear(line)

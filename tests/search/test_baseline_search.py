@@ -284,6 +284,42 @@ def test_a_storage_of_many_searches_lists_and_resumes_those_for_baselines(tmp_pa
     assert again.command("resume") == f"scalenet search resume {tmp_path / 'mine'} --storage {storage}"
 
 
+@pytest.mark.parametrize("finished", [False, True])
+def test_the_time_of_earlier_runs_counts_as_long_as_they_took(tmp_path, monkeypatch, finished):
+    whole, parted, said = Timed(), Timed(), list[str]()
+    monkeypatch.setattr("time.monotonic", lambda: whole.now + parted.now)
+    monkeypatch.setattr("time.perf_counter", lambda: 3 * (whole.now + parted.now))  # as of three workers at once
+    search = asked(tmp_path / "whole", whole, time_limit=150).run(say=said.append)
+    assert any(line.endswith("are trained to the end") or "hold another round" in line for line in said)
+    if finished:
+        before = len(whole.calls)
+        search.run(say=None)
+        assert len(whole.calls) == before
+        return
+    parted.stop_at = TRIALS
+    search = asked(tmp_path / "parted", parted, time_limit=150)
+    with pytest.raises(KeyboardInterrupt):
+        search.run(say=None)
+    parted.now += 1000
+    search.run(say=None)
+    assert parted.calls == whole.calls
+
+
+class Timed:
+    """A judge whose trainings take their time by a clock of its own."""
+
+    def __init__(self) -> None:
+        self.now, self.calls, self.stop_at = 0.0, list[tuple[str, int, int]](), -1
+
+    def __call__(self, architecture: Architecture, *, budget: int, seed: int, **others: Any) -> float:
+        if len(self.calls) == self.stop_at:
+            self.stop_at = -1
+            raise KeyboardInterrupt
+        self.calls.append((architecture.name, seed, budget))
+        self.now += budget
+        return judge(architecture, budget=budget, seed=seed, **others)
+
+
 def test_other_trials_are_refused_also_between_two_trainings_of_who_takes_part(tmp_path):
     refused = list[str]()
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import random
+import sqlite3
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -184,6 +186,41 @@ def test_a_race_begins_no_round_that_its_time_does_not_hold(searched, monkeypatc
     assert judge.calls == before
     search.run(time_limit="4min", say=None)
     assert 240 - 10 < clock.now <= 240
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_the_time_of_earlier_runs_counts_as_long_as_they_took(searched, monkeypatch, older):
+    clock, pause = Clock(), 1000.0
+    monkeypatch.setattr("time.monotonic", clock)
+    monkeypatch.setattr("time.perf_counter", clock if older else lambda: 3 * clock.now)  # as of three workers at once
+    whole, parted = Judge(clock), Judge(clock, stop_at=18)
+    searched(whole, time_limit=150).run(say=None)
+    search = searched(parted, "parted", time_limit=150)
+    with pytest.raises(KeyboardInterrupt):
+        search.run(say=None)
+    assert search.status().limit == pytest.approx(150 - sum(budget for *_, budget in parted.calls))
+    if older:  # than the table of who took part
+        with contextlib.closing(sqlite3.connect(search.folder / "search.db")) as connection:
+            connection.execute("DROP TABLE scalenet_runs")
+        assert search.status().limit == pytest.approx(150 - sum(budget for *_, budget in parted.calls))
+    clock.now += pause
+    search.run(say=None)
+    assert parted.calls == whole.calls
+
+
+def test_all_who_take_part_say_that_the_time_is_over(searched, monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr("time.monotonic", clock)
+    monkeypatch.setattr("time.perf_counter", clock)
+    judge, mine, other = Judge(clock), list[str](), list[str]()
+
+    def join(status: Status) -> None:
+        if not other and status.done > 12:
+            searched(judge, time_limit=100).run(say=other.append)
+
+    searched(judge, time_limit=100).run(say=mine.append, progress=join)
+    for said in (mine, other):
+        assert said.count("100 s do not hold another round") == 1
 
 
 def test_another_schedule_is_refused_also_between_two_trainings_of_who_takes_part(searched, monkeypatch):

@@ -205,13 +205,38 @@ def test_seeds_that_a_time_limit_does_not_hold_are_left_out_but_for_two(tmp_path
     monkeypatch.setattr(Pace, "is_due", True)  # these trainings take no time between two looks
     judge, said = Judge(), list[str]()
     study = asked(tmp_path, judge, seeds=5, time_limit=0.001).run(say=said.append)
-    assert "0 s hold 2 seeds of 5" in said
+    assert "0.001 s hold 2 seeds of 5" in said
     assert study.finished
     assert {seed for _, seed in judge.calls} == {0, 1}
     assert set(study.results().seeds) == {2}
     assert scalenet.open_study(study.folder).plan.seeds == (0, 1)
     asked(tmp_path, judge, seeds=3).run(say=None)
     assert len(judge.calls) == len(set(judge.calls)) == 15
+
+
+def test_the_time_of_earlier_runs_counts_as_long_as_they_took(tmp_path, monkeypatch):
+    now = 0.0
+    monkeypatch.setattr(Pace, "is_due", True)
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    monkeypatch.setattr("time.perf_counter", lambda: 3 * now)  # as of three workers at once
+
+    def timed(architecture: Any, **others: Any) -> float:
+        nonlocal now
+        accuracy = judge(architecture, **others)
+        now += 10
+        return accuracy
+
+    kept = []
+    for stop_at in (None, 9):
+        judge = Judge(stop_at=stop_at)
+        (place := tmp_path / str(stop_at)).mkdir()
+        study = asked(place, timed, seeds=5, time_limit=300)
+        if stop_at is not None:
+            with pytest.raises(KeyboardInterrupt):
+                study.run(say=None)
+            now += 1000
+        kept.append(study.run(say=None).plan.seeds)
+    assert kept == [(0, 1, 2, 3)] * 2
 
 
 def test_networks_are_trained_compared_image_by_image_and_kept(tmp_path):
@@ -300,10 +325,10 @@ def test_networks_that_see_more_than_the_images_have_are_refused_unless_asked_fo
 def test_a_time_limit_says_how_many_epochs_or_that_it_is_too_short(tmp_path):
     write_images(tmp_path / "images", {"dark": 90, "light": 160}, 12, size=16)
     options = {"evaluate": "train", "data": tmp_path / "images", "resolution": 16, "epochs": None, "workers": 1}
-    with pytest.raises(ScalenetError, match="--time-limit 0 s: one epoch of each network takes about"):
+    with pytest.raises(ScalenetError, match=r"--time-limit 0\.001 s: one epoch of each network takes about"):
         asked(tmp_path, Judge(), **options, time_limit=0.001).run(say=None)
     said = asked(tmp_path, Judge(), **options, time_limit="3h").expected()
-    assert said[0].startswith("3 h 0 min: ")
+    assert said[0].startswith("3 h: ")
     assert "10 trainings, about" in said[-1]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from scalenet._version import __version__
 from scalenet.arch.errors import ScalenetError
 from scalenet.arch.spec import Architecture
-from scalenet.arch.words import count, duration, number
+from scalenet.arch.words import count, duration, number, time_given
 from scalenet.costs.network import cost
 from scalenet.search.baseline.plan import BaselinePlan
 from scalenet.search.evaluators import the_evaluator
@@ -128,13 +128,13 @@ class BaselineAsked(Setting):
             if fewer is None:
                 least = duration(self._units(2, FEWEST_TRIALS, FEWEST_FINALS) * unit / len(self.workers()))
                 raise ScalenetError(
-                    f"--time-limit {duration(limit)}: the trainings that an answer needs take about {least} here",
+                    f"--time-limit {time_given(limit)}: the trainings that an answer needs take about {least} here",
                     hint="give more time, fewer --images, or fewer --flops",
                 )
             asked = fewer
         epochs, trials, finals = found
         say(
-            f"{duration(limit)}: {number(epochs, 'epoch')} a training to the end, {number(trials, 'member')} "
+            f"{time_given(limit)}: {number(epochs, 'epoch')} a training to the end, {number(trials, 'member')} "
             "for a short one, going by one timed step"
         )
         return asked._with(epochs=epochs, trials=trials, finals=finals)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from scalenet.arch.config import as_data
-from scalenet.arch.words import duration
+from scalenet.arch.words import time_given
 from scalenet.search.baseline.plan import recorded_plan
 from scalenet.search.queue.jobs import Aim
 from scalenet.search.rungs.hunt import standing
@@ -18,38 +17,51 @@ if TYPE_CHECKING:
     from scalenet.search.baseline.plan import BaselinePlan
     from scalenet.search.queue.board import Board
     from scalenet.search.queue.jobs import View
+    from scalenet.search.queue.presence import Presence
     from scalenet.search.rungs.hunt import Hunt, Standing
     from scalenet.search.rungs.schedule import Key
 
 
 class HuntClock:
-    """Looks at rounds as they begin, and at proposals as they end; what earlier runs took counts."""
+    """Looks at rounds as they begin, and at proposals as they end, and says what whoever's clock has ended."""
 
-    def __init__(self, board: Board, view: View, workers: int, say: Callable[[str], None]) -> None:
-        self.board, self.workers, self.say = board, workers, say
-        seconds = sum(entry.result.seconds for entry in view.entries.values() if entry.result is not None)
-        self.began = time.monotonic() - seconds / workers
+    def __init__(self, board: Board, here: Presence, say: Callable[[str], None]) -> None:
+        self.board, self.here, self.say = board, here, say
+        self.hunt: Hunt | None = None
         self.admitted: set[Key] = set()
 
     def __call__(self, view: View) -> View:
         """Look: a round that has begun is trained to its end, and so is the first one of trainings to the end."""
         open_, plan = view.open(), recorded_plan(self.board)
-        if plan is None or plan.hunt.time_limit is None or view.unit is None or not open_:
+        if plan is None or plan.hunt.time_limit is None:
             return view
-        left = (plan.hunt.time_limit - (time.monotonic() - self.began)) * self.workers / view.unit
+        self._tell(plan.hunt)
+        if view.unit is None or not open_:
+            return view
+        left = (plan.hunt.time_limit - self.here.seconds) * self.here.workers / view.unit
         found = standing(plan.hunt, view.scores, _begun(view))
         after = left - view.units_open(open_)
         new = set(open_) - self.admitted
         self.admitted |= new
         if (found.trained.seeds > 0).any():
             return self._ended(plan, found) if new and after < 0 else view
-        last = len(open_) <= self.workers and len(found.names) >= plan.hunt.first
+        last = len(open_) <= self.here.workers and len(found.names) >= plan.hunt.first
         if found.proposing and last and after < _least(plan.hunt):
-            self.say(f"the time holds no more members: the best of {len(found.names)} are trained to the end")
             changed = plan.changed(hunt=plan.hunt.changed(trials=len(found.names)))
             self.board.redirect(Aim(schedule=changed.hunt, factors={}), as_data(changed))
+            self._tell(changed.hunt)
             return self.board.view()
         return view
+
+    def _tell(self, hunt: Hunt) -> None:
+        """Say what of the hunt the clock has left out, this one or another process's."""
+        before, self.hunt = self.hunt, hunt
+        if before in (None, hunt):
+            return
+        if before is not None and hunt.trials < before.trials:
+            self.say(f"the time holds no more members: the best of {hunt.trials} are trained to the end")
+        else:
+            self.say(f"{time_given(hunt.time_limit or 0)} do not hold another round")
 
     def _ended(self, plan: BaselinePlan, found: Standing) -> View:
         """End the hunt with what is trained."""
@@ -57,7 +69,7 @@ class HuntClock:
         short = (hunt.trials + hunt.first) * hunt.ratio
         changed = plan.changed(hunt=hunt.changed(finals=max(0.0, spent(found.trained) - short), finalist_seeds=1))
         self.board.cut(Aim(schedule=changed.hunt, factors={}), as_data(changed))
-        self.say(f"{duration(hunt.time_limit or 0)} do not hold another round")
+        self._tell(changed.hunt)
         return self.board.view()
 
 

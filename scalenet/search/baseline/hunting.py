@@ -107,7 +107,7 @@ class BaselineSearch:
             judges = find_judges(asked, say=hear, bar=bar or hush)
             with Presence(len(judges.evaluators)) as here:
                 board = self._begin(asked, judges, here, hear)
-                self._train(board, asked, judges, apart=apart, say=hear)
+                self._train(board, asked, judges, here, apart=apart, say=hear)
         if self.outcome().view.finished:
             hear(f"report: {self.write()}")
         else:
@@ -119,12 +119,13 @@ class BaselineSearch:
         board: Board,
         asked: BaselineAsked,
         judges: Judges,
+        here: Presence,
         *,
         apart: bool,
         say: Callable[[str], None],
     ) -> None:
         """Train all that is left; KeyboardInterrupt gives back what runs."""
-        watch = Watch(self, board, len(judges.evaluators), say)
+        watch = Watch(self, board, here, say)
         for line in missing(asked, self.folder, board.view()):
             say(line)
         threads = asked.own.threads

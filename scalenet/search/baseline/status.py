@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from scalenet.search.baseline.outcome import BaselineOutcome
     from scalenet.search.queue.board import Board
     from scalenet.search.queue.jobs import View
+    from scalenet.search.queue.presence import Presence
 
 COLUMNS = (
     *("name", "by", "training", "flops", "params", "latency"),
@@ -82,13 +83,13 @@ class BaselineStatus(Counted):
 class Watch:
     """Tells what is new each time it looks, keeps the tables up to date, and ends the hunt by the clock."""
 
-    def __init__(self, search: BaselineSearch, board: Board, workers: int, say: Callable[[str], None]) -> None:
-        self.search, self.board, self.workers, self.say = search, board, workers, say
+    def __init__(self, search: BaselineSearch, board: Board, here: Presence, say: Callable[[str], None]) -> None:
+        self.search, self.board, self.say = search, board, say
         self.ended = Ended(say)
         self.pace = Pace()
         view = board.view()
-        self.clock = HuntClock(board, view, workers, say)
-        self.say(f"{BaselineStatus(search.name, search.outcome(view), workers)}, in {search.folder}")
+        self.clock = HuntClock(board, here, say)
+        self.say(f"{BaselineStatus(search.name, search.outcome(view), here.workers)}, in {search.folder}")
 
     def __call__(self, view: View) -> None:
         """Look."""
