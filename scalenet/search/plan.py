@@ -129,9 +129,12 @@ def recorded(data: dict[str, Any], place: str) -> Plan:
 def by_source(keys: Iterable[str], mine: Sourced, before: Sourced) -> list[str]:
     """Return the keys in which plans differ, with `sources` in words.
 
-    An earlier version recorded less of what a function is made of: what it did not know makes no difference.
+    An earlier version recorded less of what a function is made of and a command runs: what it did not know makes no
+    difference. Nor does a file that a command names and that was not there before, such as what it writes itself.
     """
     names, ending = {*mine.sources, *before.sources}, f" of {mine.evaluate}"
+    if "{" in mine.evaluate:  # a command
+        names = {*before.sources}
     if _some_end(mine.sources, ending) and not _some_end(before.sources, ending):
         names = mine.sources.keys() & before.sources.keys()
     changed = sorted(name for name in names if mine.sources.get(name) != before.sources.get(name))

@@ -579,6 +579,86 @@ def test_results_of_what_has_changed_since_are_not_taken(tiny, tmp_path, kind):
     assert (tmp_path / "run" / "coefficients.yaml").read_text() == kept
 
 
+PROJECT = {
+    "pkg/__init__.py": "",
+    "pkg/__main__.py": "from pkg import nets\n",
+    "pkg/nets.py": "import helper\n",
+    "pkg/sub/__init__.py": "",
+    "pkg/sub/go.py": "from .. import nets\n",
+    "helper.py": "",
+    "app/__main__.py": "import helper\n",
+    "train.py": "import helper\n",
+    "train": "#!/usr/bin/env python\nimport helper\n",
+    "plain": "python train.py > out.json\n",
+    "bin/run": '#!/bin/sh\ncd "$(dirname "$0")/.."\nexec python -m pkg "$@"\n',
+    "bin/binary": "\x7fELF 1",
+    "settings.yaml": "",
+    "labels": "0 1",
+    "out.json": "{}",
+}
+"""A project with trainers of all kinds."""
+
+PKG = {"pkg/__init__.py", "pkg/__main__.py", "pkg/nets.py", "helper.py"}
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    for name, text in PROJECT.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("command", "files"),
+    [
+        ("python -m pkg", PKG),
+        ("python -um pkg", PKG),
+        ("python -mpkg", PKG),
+        ("torchrun --nproc-per-node 2 -m pkg", PKG),
+        ("accelerate launch --config_file=settings.yaml --module pkg", PKG | {"settings.yaml"}),
+        ("python -u -m pkg.sub.go", PKG - {"pkg/__main__.py"} | {"pkg/sub/__init__.py", "pkg/sub/go.py"}),
+        ("python -c 'import pkg.nets; print(1)'", PKG - {"pkg/__main__.py"}),
+        ("python app", {"app/__main__.py", "helper.py"}),
+        ("torchrun --nproc-per-node 2 train.py", {"train.py", "helper.py"}),
+        ("uv run train.py --labels labels", {"train.py", "helper.py"}),
+        ("env X=1 ./train labels", {"train", "helper.py"}),
+        ("bash -e plain", {"plain", "train.py", "helper.py"}),
+        ("timeout 60 sh -c 'cd bin && ./run > labels'", PKG | {"bin/run"}),
+        ("bin/binary", {"bin/binary"}),
+        (f"/usr/bin/env {PYTHON} {{folder}}/own.py --labels labels", set()),
+    ],
+)
+def test_the_files_that_a_command_runs_are_known_however_it_is_started(project, command, files):
+    before = Command(f"{command} {{config}} {{seed}}").sources()
+    assert set(before) == files
+    for name in files:
+        (project / name).write_text(PROJECT[name] + "\n")
+    after = Command(f"{command} {{config}} {{seed}}").sources()
+    assert {name for name in before if after[name] != before[name]} == files
+
+
+def test_a_changed_package_is_refused_by_its_file_also_where_an_earlier_version_knew_less_of_it(
+    tiny, project, monkeypatch
+):
+    answer = "import json\nimport helper\nprint(json.dumps({'accuracy': 0.7}))\n"
+    (project / "pkg" / "__main__.py").write_text(answer)
+
+    def run(folder: str) -> None:
+        options = {"grid": tiny / "grid.yaml", "epochs": 1, "seeds": 1, "halving": 1, "workers": 1, "say": None}
+        evaluate = f"{PYTHON} -m pkg {{name}} {{seed}}"
+        scalenet.grid_search(tiny / "net.yaml", evaluate=evaluate, folder=folder, **options).run(say=None)
+
+    with monkeypatch.context() as earlier:
+        earlier.setattr(Command, "sources", lambda _: {})
+        run("run")
+    run("run")
+    (project / "helper.py").write_text("x = 1\n")
+    with pytest.raises(ScalenetError, match=r"the contents of helper\.py differ"):
+        run("run")
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a trainer ends when it writes to stdout next")
 def test_a_trainer_ends_with_a_worker_that_is_killed(tiny, tmp_path):
     trainer = script(tmp_path, "import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(60)")

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import re
 import shlex
 import shutil
 import time
 from dataclasses import dataclass
-from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scalenet.arch.errors import RunError, ScalenetError, UnknownNameError
-from scalenet.search.evaluators.base import Report, Result, check_rates, fingerprint, fraction, number
+from scalenet.search.evaluators.base import Report, Result, check_rates, fraction, number
+from scalenet.search.evaluators.files import of_command
 from scalenet.search.evaluators.processes import run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from scalenet.search.evaluators.base import Job, Tell
 
@@ -54,11 +55,8 @@ class Command:
             raise ScalenetError(f"--evaluate: {program}: no such program")
 
     def sources(self) -> dict[str, str]:
-        """Return digests of the scripts and settings of one's own that the command names."""
-        words = self._words()
-        named = [Path(word) for word in words if Path(word).suffix in _OWN]
-        named += [Path(f"{module.replace('.', '/')}.py") for flag, module in pairwise(words) if flag == "-m"]
-        return {str(file): fingerprint(file.read_bytes()) for file in named if file.is_file()}
+        """Return digests of the files of one's own that the command reads and runs."""
+        return {str(file): _digest(file) for file in of_command(self._words())}
 
     def evaluate(self, job: Job, tell: Tell) -> Result:
         """Run the command; its processes end with it."""
@@ -103,7 +101,6 @@ class Command:
         return [_PLACEHOLDER.sub(lambda match: values[match[1]], word) for word in self._words()]
 
 
-_OWN = (".py", ".sh", ".bash", ".pl", ".r", ".R", ".jl", ".lua", ".yaml", ".yml", ".toml", ".json", ".ini", ".cfg")
 _PLACEHOLDERS = ("config", "budget", "seed", "learning_rate", "folder", "name")
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_]\w*)\}")
 
@@ -115,3 +112,9 @@ def _reported(line: str) -> Mapping[str, Any]:
         if isinstance(found, dict) and found.keys() & {"accuracy", "epoch"}:
             return found
     return {}
+
+
+def _digest(file: Path) -> str:
+    """Return the SHA-256 of a file, of whatever size."""
+    with file.open("rb") as content:
+        return f"sha256:{hashlib.file_digest(content, 'sha256').hexdigest()}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 import sys
 import time
@@ -18,6 +17,7 @@ from scalenet.arch.errors import PlainError, RunError, ScalenetError, one_line
 from scalenet.arch.factory import Factory
 from scalenet.search.evaluators.base import Report, Result, check_rates, fingerprint, fraction
 from scalenet.search.evaluators.contents import CODE, Contents, called, plain
+from scalenet.search.evaluators.files import imports, modules, package_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -135,8 +135,10 @@ def _files(one: Callable[..., Any] | ModuleType, folder: Path) -> dict[str, str]
     first = Path(source)
     digests = {first.name: _code_digest(first.read_text(encoding="utf-8"))}
     module = one.__name__ if inspect.ismodule(one) else one.__module__
-    for file in _imported(first, module, folder):
-        digests[file.relative_to(folder).as_posix()] = _code_digest(file.read_text(encoding="utf-8"))
+    names = imports(first.read_text(encoding="utf-8"), package_of(first, module.split(".")))
+    for file in modules(names, [folder]):
+        if file.resolve() != first.resolve():
+            digests[file.relative_to(folder).as_posix()] = _code_digest(file.read_text(encoding="utf-8"))
     return digests
 
 
@@ -198,37 +200,6 @@ def _call(function: Callable[..., Any], job: Job, tell: Tell) -> Result:
         raise RunError(f"{job}: {_said(error)}, see {log}") from None
     seconds = round(time.perf_counter() - started, 2)
     return Result(job.candidate, job.seed, fraction(accuracy, str(job)), None, seconds, None)
-
-
-def _imported(first: Path, name: str, folder: Path) -> list[Path]:
-    """Return the files below a folder that a module's text imports, and theirs, also within functions."""
-    wanted, found = [(first, name)], {}
-    while wanted:
-        file, module = wanted.pop()
-        for imported in _names(file, module):
-            steps = imported.split(".")
-            for place in (folder.joinpath(*steps[:count]) for count in range(1, len(steps) + 1)):
-                for one in (place.with_suffix(".py"), place / "__init__.py"):
-                    if one.is_file() and one not in found and one.resolve() != first.resolve():
-                        found[one] = ".".join(place.relative_to(folder).parts)
-                        wanted.append((one, found[one]))
-    return sorted(found)
-
-
-def _names(file: Path, module: str) -> set[str]:
-    """Return the names of what a file may import; those it has from a package may be modules or not."""
-    try:
-        nodes = list(ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
-    except (SyntaxError, ValueError):
-        return set()
-    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
-    package = module.split(".") if file.name == "__init__.py" else module.split(".")[:-1]
-    for node in nodes:
-        if isinstance(node, ast.ImportFrom):
-            above = package[: len(package) - node.level + 1] if node.level else []
-            place = [*above, *(node.module or "").split(".")] if node.module else above
-            names.update(".".join([*place, alias.name]) for alias in node.names)
-    return names
 
 
 def _code_digest(source: str) -> str:
