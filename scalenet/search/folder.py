@@ -13,6 +13,7 @@ import re
 import shutil
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from sqlalchemy import URL
@@ -33,9 +34,9 @@ from scalenet.search.rungs.pilot import Pilot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
-    from pathlib import Path
 
     from scalenet.arch.config import Config
+    from scalenet.search.queue.board import Board
     from scalenet.search.rungs.schedule import Key
 
 OWN_NAME = "search"
@@ -123,6 +124,43 @@ def _remove_unless_begun(file: Path, place: Place) -> None:
             return
     for end in ("", "-wal", "-shm"):
         file.with_name(f"{file.name}{end}").unlink(missing_ok=True)
+
+
+def check_shared(
+    folder: Path,
+    place: Place,
+    board: Board,
+    say: Callable[[str], None],
+    *,
+    opened: bool = False,
+    results: Results = RESULTS,
+    file: str = DATABASE,
+) -> None:
+    """Refuse a folder without files of the search that a shared storage has by this name, where its own is there.
+
+    Folders of two projects may be called alike, and so would be their searches. The record in a folder has the search's
+    mark, wherever the folder was moved to or is mounted. `say` hears whose results count where the search's own folder
+    is not to be seen, or the search was `opened`: that goes on in any folder.
+    """
+    begun = (board.request() or {}).get("folder")
+    if begun is None or place.url == database(folder, file) or _has_mark(folder / results.record, board.token):
+        return
+    where = f"{board.database.place}, {place.name!r}, is the {results.kind} in {begun}, of which {folder} has no files"
+    if not opened and _has_mark(Path(begun) / results.record, board.token):
+        hint = "give this one another --name, or name that folder to go on with that one"
+        raise ScalenetError(where, hint=hint)
+    say(f"{where}: its results count")
+
+
+def _has_mark(record: Path, mark: str) -> bool:
+    """Return whether a record names a search by its mark; those of earlier versions' studies name none."""
+    try:
+        text = record.read_text(encoding="utf-8", errors="replace")
+    except PermissionError:  # somebody else's
+        return True
+    except OSError:
+        return False
+    return mark in text or "\nsearch: " not in text
 
 
 def recorded_plan(folder: Path) -> Plan | None:

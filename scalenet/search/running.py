@@ -10,11 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scalenet.arch.words import duration, number
+from scalenet.arch.words import duration, hush, number
 from scalenet.search.answer.trainings import shares_of
 from scalenet.search.clock import Clock
 from scalenet.search.evaluators.function import sources_of
-from scalenet.search.folder import made
+from scalenet.search.folder import check_shared, made
 from scalenet.search.foresight import blunt, foresight
 from scalenet.search.images import scorer
 from scalenet.search.judges import Judges, find_judges, train_all
@@ -61,11 +61,14 @@ def begin(
     place: Place,
     ears: Ears,
     *,
+    opened: bool = False,
     more_seeds: int = 0,
     force: bool = False,
     here: Presence | None = None,
 ) -> Study:
-    """Begin a search, go on with it or join it, and be `here`; where it is refused nothing is left behind."""
+    """Begin a search, go on with it, as one that was `opened` does, or join it, and be `here`; where it is refused
+    nothing is left behind.
+    """
     candidates, evaluator = asked.candidates, judged.evaluators[0]
     ready = partial(check, evaluator, folder, candidates)
     plan = asked.plan(judged.images(asked), judged.versions())
@@ -74,6 +77,7 @@ def begin(
     request = {"options": asked.request.recorded(), "directory": str(Path.cwd()), "folder": str(folder.absolute())}
     with made(folder, place):
         study = new_study(folder, plan, candidates, place, place.board(patience=PATIENCE, say=ears.say))
+        check_shared(folder, place, study.board, hush if force else ears.say, opened=opened)
         study.begin(candidates, more=more_seeds, force=force, ready=ready, say=ears.say, request=request, here=here)
     if asked.request.proxies:
         study.score(candidates, scorer(asked, judged.splits, ears.say))

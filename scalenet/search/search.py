@@ -16,7 +16,7 @@ from scalenet.search.answer.outcome import Outcome
 from scalenet.search.answer.summary import answer_of, facts, title
 from scalenet.search.answer.trainings import shares_of
 from scalenet.search.asked import ask
-from scalenet.search.folder import database, recorded_plan, sweep
+from scalenet.search.folder import check_shared, database, recorded_plan, sweep
 from scalenet.search.images import scorer
 from scalenet.search.judges import Judges, is_apart
 from scalenet.search.keeping import models_of
@@ -63,6 +63,7 @@ class Search:
     def __init__(self, folder: Path, place: Place, *, asked: Asked | None = None, force: bool = False) -> None:
         """Take the folder, where its results are kept, and what was asked for, unless that is recorded there."""
         self.folder, self.place, self._asked, self._force = folder, place, asked, force
+        self._opened = asked is None
         self._study: Study | None = None
         self._kept: _Kept | None = None
 
@@ -293,6 +294,7 @@ class Search:
                 raise
             return None
         if self._asked is not None:
+            check_shared(self.folder, self.place, study.board, hush, opened=self._opened)
             _check_same(self._asked, study)
         return study
 
@@ -372,7 +374,8 @@ class Search:
         asked = asked.in_time(begun, say=ears.say)
         judged = judges(asked, ears)
         place = replace(self.place, grace=asked.request.grace)
-        study = begin(asked, judged, self.folder, place, ears, more_seeds=more_seeds, force=self._force, here=here)
+        how: dict[str, Any] = {"opened": self._opened, "more_seeds": more_seeds, "force": self._force, "here": here}
+        study = begin(asked, judged, self.folder, place, ears, **how)
         self._study, self._force = study, False
         return asked, judged, study
 

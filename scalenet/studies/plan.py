@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from scalenet.arch.spec import Buildable
 
 
+_FREE = ("seeds", "search")
 _ANOTHER_FOLDER = "give another folder with -o, or discard that study with --force"
 
 
@@ -52,7 +53,8 @@ class Plan(Record):
 
     `coefficients` are the α, β, γ of its series `found`. The learning rate is what the `pilot` finds; without one it is
     the recipe's, or `learning_rate` for other evaluators that are told it; `piloted` is the network that the pilot
-    trains. A study may get more seeds later: each result belongs to one network, one seed and one budget.
+    trains. A study may get more seeds later: each result belongs to one network, one seed and one budget. `search` is
+    the mark that it has in its database.
     """
 
     schema_: Literal["scalenet-study-plan/1"] = Field(alias="schema")
@@ -76,6 +78,7 @@ class Plan(Record):
     threads: int = 1
     versions: dict[str, str]
     sources: dict[str, str] = Field(default_factory=dict)
+    search: str | None = None
 
     @property
     def network(self) -> Buildable:
@@ -90,7 +93,7 @@ class Plan(Record):
     def check_same(self, other: Plan, place: str, hint: str = _ANOTHER_FOLDER) -> None:
         """Raise ScalenetError where the results of another plan are not those of this one."""
         mine, theirs = as_data(self), as_data(other)
-        changed = [key for key in type(self).model_fields if mine.get(key) != theirs.get(key) and key != "seeds"]
+        changed = [key for key in type(self).model_fields if mine.get(key) != theirs.get(key) and key not in _FREE]
         if changed := by_source(changed, self, other):
             raise ScalenetError(
                 f"{place}: holds another study: {', '.join(changed)} differ",

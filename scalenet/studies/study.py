@@ -16,7 +16,7 @@ from scalenet.arch.words import hush, number, quoted, tell
 from scalenet.search.answer.outcome import piloted
 from scalenet.search.evaluators.answers import answers_file, read_answers
 from scalenet.search.evaluators.function import sources_of
-from scalenet.search.folder import MODELS, Jobs, called, made
+from scalenet.search.folder import MODELS, Jobs, called, check_shared, made
 from scalenet.search.judges import find_judges, is_apart, train_all
 from scalenet.search.keeping import missing, models_of
 from scalenet.search.queue.database import PATIENCE
@@ -197,9 +197,11 @@ class Study:
             plan.check_same(before, str(self.folder))
         with made(self.folder, self.place, DATABASE):
             board = self.place.board(patience=PATIENCE, say=say)
+            hear = hush if self._force else say
+            check_shared(self.folder, self.place, board, hear, results=RESULTS, file=DATABASE)
             if self._force:
                 board = self._discarded(board, plan)
-            plan = self._settled(board, asked, plan, here)
+            plan = self._settled(board, asked, plan.changed(search=board.token), here)
             write_text(self.folder / "study.yaml", dump(as_data(plan)))
             sweep(self.folder)
         self._plan, self._force = plan, False

@@ -283,6 +283,16 @@ def test_a_storage_of_many_searches_lists_and_resumes_those_for_baselines(tmp_pa
     assert (tmp_path / "mine" / "baseline.yaml").is_file()
     assert again.command("resume") == f"scalenet search resume {tmp_path / 'mine'} --storage {storage}"
 
+    others = tmp_path / "other" / "mine"
+    with pytest.raises(
+        ScalenetError, match=r"'mine', is the baseline search in .*, of which .*other/mine has no files"
+    ):
+        asked(others, "my_judge:judge", trials=5, seeds=1, storage=storage).run(say=None)
+    assert not others.exists()
+    said: list[str] = []
+    scalenet.open_baseline_search(others, storage=storage).run(say=said.append)
+    assert any("other/mine has no files: its results count" in line for line in said)
+
 
 @pytest.mark.parametrize("finished", [False, True])
 def test_the_time_of_earlier_runs_counts_as_long_as_they_took(tmp_path, monkeypatch, finished):

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -250,12 +251,18 @@ def test_a_plan_that_is_a_folder_is_one_plain_line(tiny, tmp_path):
 def test_results_make_no_folder_of_a_storage_and_the_search_goes_on_there(finished, tiny, tmp_path):
     storage, folder = f"sqlite:///{tmp_path}/shared.db", tmp_path / "run"
     shutil.copy(finished[0] / "search.db", tmp_path / "shared.db")
+    refused = search(tiny, folder, "--storage", storage, "--name", "search")
+    assert refused.returncode == 2
+    assert f"'search', is the search in {finished[0]}, of which {folder} has no files" in refused.stderr
+    with sqlite3.connect(tmp_path / "shared.db") as database:  # as on a machine that does not see its folder
+        database.execute("UPDATE scalenet_searches SET request = json_set(request, '$.folder', '/elsewhere')")
     words = [*SCALENET, "search", "results", "run", "--storage", storage, "--name", "search"]
     shown = commands.run(words, cwd=tmp_path, check=True)
     assert "no files are written" in shown.stderr
     assert not folder.exists()
     again = search(tiny, folder, "--storage", storage, "--name", "search")
     assert (again.returncode, "6 of 6 trainings done" in again.stderr) == (0, True), again.stderr
+    assert f"'search', is the search in /elsewhere, of which {folder} has no files: its results count" in again.stderr
     assert {file.name for file in folder.iterdir()} >= {"search.yaml", "base.yaml", "report.html"}
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 import time
@@ -188,7 +189,9 @@ def test_a_search_of_as_many_images_as_the_time_held_goes_on_with_them(tiny, tmp
     images = search.plan.images
     assert images.train == images.fitted < 60
     monkeypatch.setattr("scalenet.search.speed.seconds_an_image", lambda *_, **__: 0.001)
-    again = scalenet.open_search(tmp_path / "other", **place).run(spend=2, say=None)
+    said: list[str] = []
+    again = scalenet.open_search(tmp_path / "other", **place).run(spend=2, say=said.append)
+    assert any("'timed', is the search in" in line and "other has no files: its results" in line for line in said)
     assert again.plan.images == images
     assert again.status().finished
 
@@ -229,6 +232,38 @@ def test_a_refused_search_leaves_no_database(tiny, tmp_path, begun):
         asked(tiny, tmp_path, Judge() if begun else f"table:{table}").run(say=None)
     assert not list(tmp_path.glob("run/search.db*"))
     assert (tmp_path / "run").exists() is begun
+
+
+def test_folders_that_are_called_alike_are_not_one_search_of_a_storage(tiny, tmp_path):
+    storage = f"sqlite:///{tmp_path}/shared.db"
+    mine, others = tmp_path / "mine" / "run", tmp_path / "others" / "run"
+
+    def search(folder: Path, judge: Any, **options: Any) -> scalenet.Search:
+        return asked(tiny, folder.parent, judge, storage=storage, **options)
+
+    search(mine, Judge()).run(say=None)
+    refused = rf"'run', is the search in {mine}, of which .*others/run has no files \(give this one another --name, or"
+    for look in (
+        search(others, Judge()).run,
+        search(others, Judge()).results,
+        search(others, Judge(), force=True).run,
+    ):
+        with pytest.raises(ScalenetError, match=refused):
+            look()
+    assert not others.exists()
+    assert scalenet.open_search(others, storage=storage).status().finished, "only to be read"
+    judge, said = Judge(), []
+    search(others, judge, name="theirs").run(say=None)
+    assert len(judge.calls) == 6
+
+    mine.parent.rename(tmp_path / "moved")
+    (tmp_path / "linked").symlink_to(tmp_path / "moved")
+    search(tmp_path / "linked" / "run", judge).run(say=said.append)
+    assert not any("has no files" in line for line in said), "wherever its folder is"
+    shutil.rmtree(tmp_path / "moved")
+    search(mine, judge).run(say=said.append)
+    assert any("'run', is the search in" in line and "has no files: its results count" in line for line in said)
+    assert len(judge.calls) == 6
 
 
 def test_what_cannot_be_done_is_said_before_anything_is(tiny, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import commands
@@ -157,8 +158,17 @@ def test_another_study_of_a_folder_is_refused_and_discarded_by_force(tmp_path):
         scalenet.open_search(tmp_path / "run")
     shared = {"seeds": 1, "storage": f"sqlite:///{tmp_path / 'shared.db'}", "name": "mine"}
     asked(tmp_path, judge, **shared, folder=tmp_path / "one").run(say=None)
+    for options in ({}, {"resolution": 20, "force": True}):
+        with pytest.raises(
+            ScalenetError, match=rf"'mine', is the study in {tmp_path}/one, of which .*two has no files"
+        ):
+            asked(tmp_path, judge, **shared, folder=tmp_path / "two", **options).run(say=None)
+    assert not (tmp_path / "two").exists()
+    (tmp_path / "one").rename(tmp_path / "two")
+    asked(tmp_path, judge, **shared, folder=tmp_path / "two").run(say=None)
+    shutil.rmtree(tmp_path / "two")
     with pytest.raises(ScalenetError, match=r", 'mine': holds another study: .* differ \(give another --name"):
-        asked(tmp_path, judge, **shared, folder=tmp_path / "two", resolution=20).run(say=None)
+        asked(tmp_path, judge, **shared, folder=tmp_path / "three", resolution=20).run(say=None)
 
 
 def test_a_network_that_diverged_is_left_out_of_comparisons_and_said(tmp_path):

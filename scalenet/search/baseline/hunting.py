@@ -19,7 +19,7 @@ from scalenet.search.baseline.outcome import NAME, BaselineOutcome
 from scalenet.search.baseline.plan import BaselinePlan, plan_of, recorded_plan
 from scalenet.search.baseline.request import BaselineRequest
 from scalenet.search.baseline.status import BaselineStatus, Watch
-from scalenet.search.folder import Jobs, command, database, discard_networks, made
+from scalenet.search.folder import Jobs, check_shared, command, database, discard_networks, made
 from scalenet.search.judges import find_judges, is_apart, train_all
 from scalenet.search.keeping import missing, models_of, winners
 from scalenet.search.queue.database import PATIENCE
@@ -54,6 +54,7 @@ class BaselineSearch:
     def __init__(self, folder: Path, place: Place, asked: BaselineAsked | None = None, *, force: bool = False) -> None:
         """Take the folder, where its results are kept, and what was asked for, unless that is recorded there."""
         self.folder, self.place, self._asked, self._force = folder, place, asked, force
+        self._opened = asked is None
 
     @property
     def name(self) -> str:
@@ -246,6 +247,8 @@ class BaselineSearch:
         self._check(plan, judges)
         with made(self.folder, self.place, DATABASE):
             board = self.place.board(patience=PATIENCE, say=say)
+            hear = hush if self._force else say
+            check_shared(self.folder, self.place, board, hear, opened=self._opened, results=RESULTS, file=DATABASE)
             if self._force:
                 board = self._discarded(board)
             request = {
