@@ -10,7 +10,7 @@ from scalenet.arch.config import digest
 from scalenet.arch.errors import ScalenetError
 from scalenet.arch.factory import Factory
 from scalenet.arch.quantities import parse_amounts
-from scalenet.arch.words import duration, number, seconds_text
+from scalenet.arch.words import duration, number, seconds_text, time_given
 from scalenet.costs.network import cost
 from scalenet.search.answer.sentences import fold_sentence, pilot_sentence, unequal
 from scalenet.search.answer.trainings import cost_spread
@@ -219,13 +219,13 @@ class Asked(Setting):
             if fewer is None:
                 least = duration(fewest(candidates) * unit / workers)
                 raise ScalenetError(
-                    f"--time-limit {duration(limit)}: the trainings that an answer needs take about {least} here",
+                    f"--time-limit {time_given(limit)}: the trainings that an answer needs take about {least} here",
                     hint="give more time, fewer --images, or a coarser --grid",
                 )
             asked, epochs = fewer, SHORTER
         chosen = asked._for(min(epochs, self.recipe.epochs))
         more = f" of the recipe's {self.recipe.epochs}" if chosen.budget != self.recipe.epochs else ""
-        say(f"{duration(limit)}: {number(chosen.budget or 0, 'epoch')} a training{more}, going by one timed step")
+        say(f"{time_given(limit)}: {number(chosen.budget or 0, 'epoch')} a training{more}, going by one timed step")
         return chosen
 
     def _for(self, epochs: int) -> Asked:

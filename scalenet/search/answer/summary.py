@@ -7,7 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from scalenet.arch.errors import RunError
-from scalenet.arch.words import duration, number, quoted, seconds_text
+from scalenet.arch.words import duration, number, quoted, seconds_text, time_given
 from scalenet.search.answer.sentences import agreement_sentences, bound_sentences, cost_sentences, rate_sentence
 from scalenet.search.keeping import models_of, winners
 from scalenet.search.rungs.race import Race
@@ -165,8 +165,7 @@ def _further(study: Study, race: Race, evidence: Evidence) -> str:
     if race.time_limit is None or race.cap >= race.exhaustive:  # it ended by its cap
         longer += ["--spend", f"{2 * race.share_of_all:.2g}"]
     if race.time_limit is not None:
-        minutes, seconds = race.time_limit / 30, 2 * race.time_limit
-        longer += ["--time-limit", f"{minutes:.3g}min" if minutes >= 1 else f"{seconds:.3g}s"]
+        longer += ["--time-limit", time_given(2 * race.time_limit).replace(" ", "")]
     return f"more training narrows this: {study.command('resume', *longer)}"
 
 

@@ -301,9 +301,10 @@ class Board:
     def fill(self) -> View:
         """Put on the board what is needed and not there, such as the jobs of the next rung; return the jobs then."""
         view = self.view()
-        new = [self._attempt(key, place, view.entries.get(key)) for place, key in view.missing()]
-        if not new:
+        if not view.missing():
             return view
+        view = replace(view, workers=self._workers())
+        new = [self._attempt(key, place, view.entries.get(key)) for place, key in view.missing()]
         if view.course.newcomers:
             self.add_candidates(view.newcomers())
         self.database.add(ATTEMPTS, new)
@@ -351,6 +352,11 @@ class Board:
         jobs = sql.select(_A.id, _A.process, _A.beat).where(_A.search == self.id, _A.state == "running")
         found = zip(("job", "run"), self.database.rows(jobs, present(self.id)), strict=True)
         return {(kind, row.id): (row.process, row.beat) for kind, rows in found for row in rows}
+
+    def _workers(self) -> int:
+        """Return how many workers the processes that take part have, as far as they are not known to be dead."""
+        (rows,) = self.database.rows(present(self.id))
+        return sum(row.workers for row in rows if lives(row.process) is not False)
 
     def _alive(self, before: Mapping[tuple[str, int], tuple[str, int]]) -> bool:
         known = [lives(process) for process, _ in before.values()]

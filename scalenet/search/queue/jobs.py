@@ -94,10 +94,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class View:
-    """The jobs of a search and its aim at one moment."""
+    """The jobs of a search and its aim at one moment.
+
+    The next round of a race has a training for each of the `workers`, as many as the plan says where that is None.
+    """
 
     aim: Aim
     entries: Mapping[Key, Entry]
+    workers: int | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -124,6 +128,8 @@ class View:
             return scheduled(schedule, self.names, self.scores)
         begun = sorted(self.entries.values(), key=lambda entry: entry.place)
         keys = [entry.key for entry in begun]
+        if self.workers:
+            schedule = schedule.by(self.workers)
         if isinstance(schedule, Hunt):
             return hunted(schedule, self.scores, keys)
         return raced(schedule, self.aim.shares, self.scores, keys)

@@ -108,6 +108,10 @@ class Hunt(Record):
         """How much may be trained before finalists get all seeds, in trainings to the end."""
         return (self.trials + self.first) * self.ratio + self.finals
 
+    def by(self, workers: int) -> Hunt:
+        """Return this hunt with rounds for so many workers."""
+        return self.changed(race=self.race.by(workers))
+
     def members(self) -> Membership:
         """Return the members that meet the limits."""
         given = (self.space, self.limits, self.latencies)

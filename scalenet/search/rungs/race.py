@@ -127,6 +127,10 @@ class Race(Record):
         whole = self.budget * self.cap
         return 1.0 if units >= whole else units / whole
 
+    def by(self, workers: int) -> Race:
+        """Return this race with rounds for so many workers."""
+        return self.changed(at_a_time=workers)
+
     def with_more(self, seeds: int, names: tuple[str, ...]) -> Race:
         """Return this race with so many more seeds for as many candidates, whom it gives them to is its own choice."""
         return self.changed(cap=self.cap + seeds * len(names), most=self.most + seeds, time_limit=None)

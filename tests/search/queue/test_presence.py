@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
 import time
@@ -9,14 +10,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import scalenet
+from scalenet.arch.config import config_of
 from scalenet.arch.errors import ScalenetError
+from scalenet.search.evaluators import Result
 from scalenet.search.queue.board import Board
 from scalenet.search.queue.jobs import Aim
 from scalenet.search.queue.presence import Presence, seconds_of
+from scalenet.search.rungs.race import race
 from scalenet.search.rungs.schedule import Rung, Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from scalenet.search.queue.jobs import Entry
 
 AIM = Aim(schedule=Schedule(rungs=(Rung(seeds=(0,), budget=1),)), factors={"c0": 1.0})
 
@@ -82,6 +89,38 @@ def test_the_workers_of_all_processes_are_known_to_each(url):
     leave(second)
     wait_for(lambda: first.workers == 2)
     leave(first)
+
+
+def test_a_round_of_a_race_has_a_training_for_each_worker_of_all_processes(url):
+    names = [f"c{place}" for place in range(12)]
+    shares = {name: (place / 11, 0.0, 1 - place / 11) for place, name in enumerate(names)}
+    asked = race(len(names), budget=10, seeds=4)
+    aim = Aim(schedule=asked, factors=dict.fromkeys(names, 1.0), shares=shares)
+    config = config_of(scalenet.load("small_resnet"))
+    board, first, second = opened(url), Presence(2), Presence(3)
+    rounds = []
+    with first:
+        candidates = [(name, {}, config) for name in names]
+        assert board.begin(aim, plan={"seeds": 1}, here=first, candidates=candidates)
+        with second:
+            assert opened(url).begin(aim, plan={"seeds": 1}, before={"seeds": 1}, here=second)
+            rounds += [a_round(board) for _ in range(3)]
+        rounds.append(a_round(board))
+    # everybody's short training, two seeds of three candidates, and then one for each worker that is there
+    assert [len(found) for found in rounds] == [12, 6, 5, 2]
+
+
+def a_round(board: Board) -> list[Entry]:
+    """Do the jobs that are on the board; the last one puts the next ones there."""
+    done = []
+    for _ in board.fill().open():
+        entry = board.claim("worker")
+        assert entry is not None
+        name, seed, _ = entry.key
+        accuracy = 0.5 + random.Random(f"{name} {seed}").gauss(0, 0.02)
+        board.finish(entry, Result(name, seed, accuracy, None, 1.0, None))
+        done.append(entry)
+    return done
 
 
 def test_another_plan_waits_until_nobody_takes_part(url):
