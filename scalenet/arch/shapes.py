@@ -93,7 +93,9 @@ def after(layer: Layer, shape: Shape) -> Shape:  # noqa: PLR0911, PLR0912 - one 
             left = [_named(name, path, part) for (name, path), part in zip(layer.paths, entering, strict=True)]
             return joined(layer, left)
         case Choice():
-            return after(layer.no if layer.where is False else layer.yes, shape)
+            if isinstance(layer.where, bool):
+                return after(layer.chosen, shape)
+            return chosen(layer, after(layer.yes, shape), after(layer.no, shape))
         case Pool():
             _check(not shape.flat, "pooling takes a map", shape)
             height, width = _sides(shape, layer.kernel, layer.stride, layer.padding, ceil=layer.ceil)
@@ -162,6 +164,19 @@ def joined(layer: Branches, left: list[Shape]) -> Shape:
     if layer.join == "concat":
         return first._replace(channels=sum(one.channels for one in left))
     return first
+
+
+def chosen(layer: Choice, yes: Shape, no: Shape) -> Shape:
+    """Return what leaves a choice of arrays: of each network what leaves its own side."""
+    import numpy as np  # noqa: PLC0415 - only arrays need it
+
+    def own(one: Count, other: Count) -> Count:
+        whole = isinstance(one, int) and isinstance(other, int)
+        return one if one is other or (whole and one == other) else cast("Count", np.where(layer.where, one, other))
+
+    return Shape(
+        own(yes.channels, no.channels), own(yes.height, no.height), own(yes.width, no.width), yes.flat, yes.smooth
+    )
 
 
 def padded(size: Count, kernel: int, stride: int, padding: Padding) -> Count:

@@ -47,7 +47,7 @@ from scalenet.arch.layers import (
     Sequence,
     Shuffle,
 )
-from scalenet.arch.shapes import MisfitError, Shape, after, entering_paths, joined, least, passed, shape_of
+from scalenet.arch.shapes import MisfitError, Shape, after, chosen, entering_paths, joined, least, passed, shape_of
 from scalenet.arch.spec import Architecture, Dimensions, Model, dimensions, layer_tree
 from scalenet.costs.program import Program, inputs
 
@@ -440,10 +440,12 @@ class Walker:
             self.visit(layer.chosen)
             return
         self.flush()
-        entering = self.shape
+        entering, left = self.shape, []
         for side, times in ((layer.yes, 1 * layer.where), (layer.no, 1 - 1 * layer.where)):
             self.move(entering)
             self.tally.add_all(self.counted(side), times)
+            left.append(self.shape)
+        self.move(chosen(layer, *left))
 
     def move(self, shape: Shape) -> None:
         """Have the map of another shape."""

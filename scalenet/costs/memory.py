@@ -39,7 +39,8 @@ the last of them: numbers may be arrays, depths included.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import partial, reduce
+from operator import and_
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -73,7 +74,7 @@ from scalenet.arch.layers import (
     both,
     is_made_anew,
 )
-from scalenet.arch.shapes import Shape, after, entering_paths, joined, padded, passed, shape_of
+from scalenet.arch.shapes import Shape, after, chosen, entering_paths, joined, padded, passed, shape_of
 from scalenet.arch.spec import Architecture, Dimensions, Model, layer_tree
 from scalenet.costs.formula import as_floats, check_exact
 from scalenet.costs.spans import (
@@ -83,6 +84,7 @@ from scalenet.costs.spans import (
     Span,
     any_of,
     chosen_where,
+    either,
     moving,
     releases,
     together,
@@ -212,7 +214,8 @@ class _Walker:
         self.parameters: Count = 0
         self.buffers: Count = 0
         self.shape = shape_of(network)
-        self.input_needs_gradient = self.channels_last = False
+        self.input_needs_gradient = False
+        self.channels_last: Mask = False
         self.peak = self.map + self.step(network).peak
 
     @property
@@ -268,17 +271,15 @@ class _Walker:
         made = keeps_input = kept = cast("Mask", False)
         for part in parts:
             entering, passed = self.map, part()
-            if passed.alias:
-                free = later = NOTHING
-                kept = kept | passed.keeps_output
-            else:
-                free, later = releases(entering * made, kept, passed.keeps_input)
-                keeps_input = keeps_input if made else passed.keeps_input
-                made, kept = True, passed.keeps_output
+            makes = passed.alias ^ True
+            free, later = releases(entering * (made & makes), kept, passed.keeps_input)
+            keeps_input = keeps_input | (passed.keeps_input & makes & (made ^ True))
+            kept = (kept & passed.alias) | passed.keeps_output
+            made = made | makes
             forward += [*passed.forward, free]
             backward.append((*passed.backward, later))
         backwards = tuple(span for spans in reversed(backward) for span in spans)
-        return Passed(tuple(forward), backwards, keeps_input, kept, alias=not made)
+        return Passed(tuple(forward), backwards, keeps_input, kept, alias=made ^ True)
 
     def visit(self, layer: Layer, *, in_place: bool = False) -> Passed:
         match layer:
@@ -286,8 +287,10 @@ class _Walker:
                 return self.sequence(layer)
             case Branches():
                 return self.branches(layer)
+            case Choice() if isinstance(layer.where, bool):
+                return self.visit(layer.chosen)
             case Choice():
-                return self.choice(layer)
+                return self.choice(layer, self.visit)
         entering = self.shape
         self.shape = after(layer, entering)
         return self.leaf(layer, entering, in_place=in_place)
@@ -351,8 +354,9 @@ class _Walker:
         else:
             places = layer.groups if layer.kind == "groupnorm" else self.shape.places
             passing = statistics = 2 * self.batch * self.element * places
-            copy = self.map * (layer.kind == "layernorm" and not self.channels_last)
-            self.channels_last = self.channels_last or layer.kind == "layernorm"
+            last = layer.kind == "layernorm"
+            copy = self.map * (last & (self.channels_last ^ True))
+            self.channels_last = self.channels_last | last
         kept = statistics * self.training
         backward = moving(self.map + gradients, self.map + kept)
         forward = moving(self.map + passing + copy, passing - kept + copy)
@@ -430,7 +434,7 @@ class _Walker:
             shapes.append(self.shape)
             orders.append(self.channels_last)
         self.shape = joined(layer, shapes)
-        self.channels_last = all(orders) if layer.join == "concat" else orders[0]
+        self.channels_last = reduce(and_, orders) if layer.join == "concat" else orders[0]
         whole = self.bytes(entering)
         if layer.join == "multiply":
             return self.multiplied(layer, whole, paths, shapes)
@@ -445,7 +449,7 @@ class _Walker:
     def path(self, layer: Layer) -> Passed:
         """Return one of the paths; the identity makes nothing."""
         if isinstance(layer, Choice) and not isinstance(layer.where, bool):
-            return self.choice(layer)
+            return self.choice(layer, self.path)
         if isinstance(layer, Choice):
             return self.path(layer.chosen)
         return UNMADE if layer is IDENTITY else self.visit(layer)
@@ -470,11 +474,17 @@ class _Walker:
             summed = moving(self.map, self.map * (2 - 1 * kept - 1 * other.keeps_output))
             forward += [*other.forward, summed]
             kept = False
-        last, *earlier = [span for path in reversed(paths) for span in path.backward]
-        shared = Span(self.map, self.map)  # the first path's first step is not the last to use the sum's gradient
+        backward: list[Span] = []
+        begun: Mask = False
+        for path in reversed(paths):
+            first_step, *steps = path.backward or (NOTHING,)
+            begins = (begun | path.alias) ^ True
+            shared = self.map * begins  # the first step of all is not the last to use the sum's gradient
+            backward += [first_step, Span(shared, shared), *steps]
+            begun = begun | begins
         return Passed(
             (*forward, *act.forward),
-            (*act.backward, last, shared, *earlier, *[moving(0, entering)] * len(others)),
+            (*act.backward, *backward, *[moving(0, entering)] * len(others)),
             keeps_input=any_of(path.keeps_input for path in paths),
             keeps_output=act.keeps_output,
         )
@@ -493,17 +503,19 @@ class _Walker:
             keeps_output=act.keeps_output,
         )
 
-    def choice(self, layer: Choice) -> Passed:
-        """Return what is chosen; of arrays, each where it is."""
-        if isinstance(layer.where, bool):
-            return self.visit(layer.chosen)
-        entering, times = self.shape, self.times
-        chosen = []
+    def choice(self, layer: Choice, visit: Callable[[Layer], Passed]) -> Passed:
+        """Return what arrays choose: of each network its own side."""
+        entering, order, times = self.shape, self.channels_last, self.times
+        sides, shapes, orders = [], [], []
         for side, mask in ((layer.yes, layer.where), (layer.no, np.logical_not(layer.where))):
-            self.shape, self.times = entering, times * (1 * mask)
-            chosen.append(self.path(side))
+            self.shape, self.channels_last, self.times = entering, order, times * (1 * mask)
+            sides.append(visit(side))
+            shapes.append(self.shape)
+            orders.append(self.channels_last)
         self.times = times
-        return chosen_where(layer.where, *chosen)
+        self.shape = chosen(layer, *shapes)
+        self.channels_last = either(layer.where, *orders)
+        return chosen_where(layer.where, *sides)
 
 
 def _uneven(shape: Shape, layer: Conv) -> Shape:

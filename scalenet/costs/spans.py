@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -56,10 +57,10 @@ class Passed:
     backward: tuple[Span, ...] = ()
     keeps_input: Mask = False
     keeps_output: Mask = False
-    alias: bool = False
+    alias: Mask = False
 
 
-UNMADE = Passed(keeps_output=True)
+UNMADE = Passed(keeps_output=True, alias=True)
 """The identity as a path: what leaves it was there before."""
 
 
@@ -77,16 +78,26 @@ def releases(size: Count, kept: Mask, used: Mask) -> tuple[Span, Span]:
 
 
 def chosen_where(mask: Mask, one: Passed, other: Passed) -> Passed:
-    """Return `one` where the mask is true, `other` elsewhere."""
+    """Return `one` where the mask is true, `other` elsewhere, step by step."""
     forward, backward = (
-        Span(np.where(mask, first.net, second.net), np.where(mask, first.peak, second.peak))
-        for first, second in (
-            (together(one.forward), together(other.forward)),
-            (together(one.backward), together(other.backward)),
+        tuple(
+            Span(either(mask, first.net, second.net), either(mask, first.peak, second.peak))
+            for first, second in zip_longest(ones, others, fillvalue=NOTHING)
         )
+        for ones, others in ((one.forward, other.forward), (one.backward, other.backward))
     )
-    keeps_input = np.where(mask, one.keeps_input, other.keeps_input)
-    return Passed((forward,), (backward,), keeps_input, np.where(mask, one.keeps_output, other.keeps_output))
+    return Passed(
+        forward,
+        backward,
+        either(mask, one.keeps_input, other.keeps_input),
+        either(mask, one.keeps_output, other.keeps_output),
+        either(mask, one.alias, other.alias),
+    )
+
+
+def either(mask: Mask, one: Any, other: Any) -> Any:
+    """Return one value where the mask is true, the other elsewhere."""
+    return one if one is other else np.where(mask, one, other)
 
 
 def larger(one: Count, other: Count) -> Count:

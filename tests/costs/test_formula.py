@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from many_networks import any_dimensions, stack
+from many_networks import ANY_BLOCK, any_dimensions, any_model, stack
 from networks import GROWING
 
 import scalenet
@@ -115,6 +115,27 @@ def test_arrays_cost_element_by_element_what_one_network_costs(name: str, data: 
     model = scalenet.load(name).model
     rows = data.draw(st.lists(any_dimensions(model), min_size=1, max_size=6))
     assert_each_as_by_itself(model, [*rows, dimensions(model)])
+
+
+@pytest.mark.usefixtures("third_party_blocks")
+@pytest.mark.parametrize("block", ANY_BLOCK)
+@settings(max_examples=12)
+@given(data=st.data())
+def test_stages_of_any_block_and_any_width_cost_in_arrays_what_each_costs(block: str, data: st.DataObject) -> None:
+    model = data.draw(any_model(block))
+    rows = data.draw(st.lists(any_dimensions(model, widest=24), min_size=1, max_size=6))
+    assert_each_as_by_itself(model, [*rows, dimensions(model)])
+    if not any(model.growing):
+        box = cost_box(model, stack(rows).depths, stack(rows)).diagonal()
+        assert box.tolist() == [scalenet.cost(with_dimensions(model, row)).flops for row in rows]
+
+
+def test_a_size_for_all_networks_stays_one_where_widths_choose() -> None:
+    stages = [{"block": "mnas_conv", "skip": "pool", "depth": 2, "width": width, "stride": 2} for width in (16, 24)]
+    model = scalenet.load("small_resnet").model.changed(stages=tuple(stages)).at(1_200)
+    wide = [dimensions(model)._replace(widths=(stem, 16, 24, 0)) for stem in (16, 24)]
+    many = cost_many(model, stack(wide)._replace(size=(1_200, 1_200)))
+    assert many.flops.tolist() == [scalenet.cost(with_dimensions(model, one)).flops for one in wide]
 
 
 def test_arrays_longer_than_a_block_of_work_lose_nothing() -> None:

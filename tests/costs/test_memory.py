@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from many_networks import any_dimensions, stack
+from many_networks import ANY_BLOCK, any_dimensions, any_model, stack
 from networks import SMALL
 
 import scalenet
@@ -190,10 +190,22 @@ def test_activations_of_inference_grow_with_the_batch() -> None:
 @settings(max_examples=4)
 @given(data=st.data())
 def test_arrays_take_element_by_element_what_one_network_takes(name: str, data: st.DataObject) -> None:
-    model, training = scalenet.load(name).model, data.draw(st.booleans())
+    assert_each_as_by_itself(scalenet.load(name).model, data)
+
+
+@pytest.mark.usefixtures("third_party_blocks")
+@pytest.mark.parametrize("block", ANY_BLOCK)
+@settings(max_examples=12)
+@given(data=st.data())
+def test_stages_of_any_block_and_any_width_take_in_arrays_what_each_takes(block: str, data: st.DataObject) -> None:
+    assert_each_as_by_itself(data.draw(any_model(block)), data)
+
+
+def assert_each_as_by_itself(model: Model, data: st.DataObject) -> None:
+    training, batch = data.draw(st.booleans()), data.draw(st.sampled_from([1, 3]))
     rows = data.draw(st.lists(any_dimensions(model, widest=24), min_size=2, max_size=5))
-    many = memory_many(model, stack(rows), batch=3, training=training, moments=1)
-    singles = [memory(with_dimensions(model, row), batch=3, training=training, moments=1).peak for row in rows]
+    many = memory_many(model, stack(rows), batch=batch, training=training, moments=1)
+    singles = [memory(with_dimensions(model, row), batch=batch, training=training, moments=1).peak for row in rows]
     assert (many.tolist(), many.dtype) == (singles, np.int64)
 
 

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from networks import SEARCHED
 
 import scalenet
+from scalenet.arch.blocks import BUILT_IN
 from scalenet.arch.config import BudgetRule, CompoundRay, SharesRay, TinyRay, dumps, loads
 from scalenet.arch.errors import ScalenetError
 from scalenet.arch.spec import Dimensions, dimensions, with_dimensions
@@ -123,6 +124,25 @@ def test_every_baseline_hits_every_phi_within_a_percent(name: str, ray: str) -> 
         assert found.solution.achieved == achieved
         assert achieved == pytest.approx(2**phi * flops, rel=0.01 + 1e-5), phi
         assert abs(achieved - round(2**phi * flops)) <= 0.01 * round(2**phi * flops), phi
+
+
+@pytest.mark.parametrize("metric", [*METRICS, "memory"])
+@pytest.mark.parametrize("block", [name for name in BUILT_IN if name != "dense"])
+def test_a_network_costs_what_its_budget_says_where_stages_are_wider_than_what_enters(
+    block: str, metric: Metric
+) -> None:
+    options = {"transformer": {"head_width": 8}, "regnet": {"group_width": 8}}.get(block, {})
+    stages = tuple({"block": block, "depth": 2, "width": width, **options} for width in (24, 48, 32))
+    model = LEAST.changed(resolution=96, stages=stages)
+    rule = budget(COMPOUND, 2.2 * own_cost(model, metric), metric)
+    found = solved(scalenet.Architecture("own", model), rule)
+    assert found.solution.met
+    assert found.solution.achieved == own_cost(rebuilt(model, found), metric)
+
+
+def own_cost(model: Model, metric: Metric) -> int:
+    """What one network costs, counted by itself."""
+    return scalenet.memory(model).peak if metric == "memory" else int(getattr(scalenet.cost(model), metric))
 
 
 @pytest.mark.parametrize("phi", [-1, 1])
