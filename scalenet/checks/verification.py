@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+from scalenet._version import __version__
 from scalenet.arch.comparison import differences
 from scalenet.arch.config import as_data
 from scalenet.arch.errors import PlainError, ScalenetError, one_line
@@ -26,6 +27,7 @@ def verify(config: Config) -> list[str]:
 
     Its costs are counted by formula and its recorded scaling is redone from its base; where both hold, the model is
     rebuilt and measured with fvcore. Baselines have no recorded cost or scaling; they are built and measured.
+    What wrote the file is compared where it is this version: see `writer`.
     """
     lines: list[str] = []
     if config.cost is not None:
@@ -33,6 +35,12 @@ def verify(config: Config) -> list[str]:
     if config.scaling is not None:
         lines += _rescaled(config, config.scaling)
     return lines or list(_measured(config.network))
+
+
+def writer(config: Config) -> str | None:
+    """Return the version of scalenet that wrote a config where it is another than this, which is no difference."""
+    version = config.provenance.scalenet if config.provenance else __version__
+    return None if version == __version__ else version
 
 
 def _measured(model: Buildable) -> Iterator[str]:
@@ -93,7 +101,7 @@ def _rescaled(config: Config, scaling: Scaling) -> Iterator[str]:
         yield f"scaling.rounding: made with version {rounding.version} of {rounding.name}, this is version {today}"
     key = "factory" if isinstance(config.network, Factory) else "model"
     yield from _compare(as_data(config.network), as_data(again.network), key, "scaled again")
-    if config.provenance is not None and again.provenance is not None:
+    if config.provenance is not None and again.provenance is not None and writer(config) is None:
         yield from _compare(as_data(config.provenance), as_data(again.provenance), "provenance", "by this version")
     if again.scaling is not None:
         recorded, redone = as_data(scaling), as_data(again.scaling)
