@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,9 +11,11 @@ import torch
 from elsewhere import drawn
 from neighbours import neighbour
 
+from scalenet.arch.registry import names
 from scalenet.exchange.known import counterparts
 from scalenet.exchange.matching import known_network, matched
 from scalenet.model.builder import build
+from scalenet.scaling.scaler import load
 
 ROWS = {f"{row.library}/{row.name}": row for row in counterparts()}
 TRIED = (
@@ -21,6 +24,15 @@ TRIED = (
     *("timm/mobilenetv1_100", "timm/mobilenetv3_small_100", "timm/tf_mobilenetv3_small_100"),
     *("timm/tf_efficientnetv2_b0", "timm/semnasnet_100", "timm/regnety_004"),
 )
+
+
+def test_the_page_names_the_baselines_that_no_library_has_as_they_stand() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "architectures.md").read_text(encoding="utf-8")
+    exceptions = page.partition("Some have no equal there:")[2].partition("## Baselines")[0]
+    alike = {row.network for row in counterparts() if row.applied(model := load(row.network).model) == model}
+    other = {row.network for row in counterparts()} - alike
+    assert "efficientnet_v2_b0" in other
+    assert {name for name in names() if f"`{name}`" in exceptions} - {"small_resnet", "vit_small"} == other & {*names()}
 
 
 @pytest.mark.parametrize("place", TRIED)
