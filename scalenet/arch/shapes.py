@@ -112,6 +112,7 @@ def after(layer: Layer, shape: Shape) -> Shape:  # noqa: PLR0911, PLR0912 - one 
         case Norm():
             _check_count(layer.channels, shape, "{} channels are normalised")
             _check_divides(layer.groups, shape)
+            _check_values(layer, shape)
             return shape
         case Scale():
             _check_count(layer.channels, shape, "{} channels are scaled")
@@ -286,6 +287,13 @@ def _check_count(wanted: Count, shape: Shape, what: str) -> None:
 def _check_divides(parts: int, shape: Shape) -> None:
     if isinstance(shape.channels, int):
         _check(shape.channels % parts == 0, f"{parts} equal parts of channels are wanted", shape)
+
+
+def _check_values(norm: Norm, shape: Shape) -> None:
+    """Check that there is something to normalise: PyTorch refuses groups of one value."""
+    if norm.kind == "groupnorm" and isinstance(shape.channels, int) and isinstance(shape.places, int):
+        alone = shape.channels * shape.places == norm.groups
+        _check(not alone, "group normalisation takes more than one value a group", shape)
 
 
 def _check_sizes(one: Shape, other: Shape) -> None:

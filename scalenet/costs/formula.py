@@ -376,6 +376,8 @@ class Walker:
                 self.move(after(layer, self.shape))
                 self.convolution(layer)
             case Norm():
+                if layer.kind == "groupnorm":
+                    after(layer, self.shape)  # refuses what has too few values
                 self.normalized[layer.kind] = self.normalized.get(layer.kind, 0) + layer.channels
             case Activation() | Dropout() | DropPath():
                 pass  # they cost nothing, and leave the map as it is

@@ -19,6 +19,7 @@ import yaml
 from scalenet import __version__
 from scalenet.arch import registry
 from scalenet.arch.config import load_config
+from scalenet.checks import verification
 from scalenet.scaling.presets import presets
 
 
@@ -370,13 +371,22 @@ model:
 """
 
 
-def test_verify_tells_of_each_file_whatever_is_wrong_with_others(scalenet, tmp_path):
-    path = tmp_path / "one_pixel.yaml"
-    path.write_text(ONE_PIXEL)
-    assert scalenet("cost", path).exit_code == 0
-    result = scalenet("verify", path, "x" * 300 + ".yaml", "small_resnet", "--json")
-    built, named, good = json.loads(result.stdout)
+def test_verify_tells_of_each_file_whatever_is_wrong_with_others(scalenet, tmp_path, monkeypatch):
+    def measured(model):
+        if model.size == (24, 24):
+            raise ValueError("Expected more than 1 value")
+        return measure(model)
+
+    measure = verification.measured
+    monkeypatch.setattr(verification, "measured", measured)
+    refused, broken = tmp_path / "one_pixel.yaml", tmp_path / "broken.yaml"
+    refused.write_text(ONE_PIXEL)
+    broken.write_text(ONE_PIXEL.replace("resolution: 8", "resolution: 24"))
+    assert "group normalisation takes more than one value a group" in scalenet("cost", refused).stderr
+    result = scalenet("verify", refused, broken, "x" * 300 + ".yaml", "small_resnet", "--json")
+    misfit, built, named, good = json.loads(result.stdout)
     assert result.exit_code == 2
+    assert "stages[0] (basic)" in misfit["differences"][0]
     assert "model: cannot be built and measured: ValueError: Expected more than 1 value" in built["differences"][0]
     assert "File name too long" in named["error"]
     assert good["ok"]

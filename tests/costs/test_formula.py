@@ -161,6 +161,16 @@ def test_images_too_small_for_a_window_are_refused_as_of_one_network(name: str) 
     assert cost_many(model, dimensions(model)._replace(size=(smallest, smallest))).flops > 0
 
 
+def test_groups_of_one_value_are_refused_and_all_others_run() -> None:
+    stages = tuple({"block": "vgg", "depth": 1, "width": 8, "stride": 2} for _ in range(2))
+    whole = scalenet.load("small_resnet").model
+    model = whole.changed(norm={"kind": "groupnorm", "groups": 8}, stem=whole.stem.changed(width=8), stages=stages)
+    smallest = smallest_size(model)
+    with pytest.raises(ValueError, match=r"stages\[1\] \(vgg\): norm: group normalisation takes more than one value"):
+        model.at(smallest - 1)
+    assert scalenet.measure(model.at(smallest)).flops == scalenet.cost(model.at(smallest)).flops
+
+
 def test_arrays_of_one_count_for_all_networks() -> None:
     model = scalenet.load("mobilenet_v2").model
     sizes = np.arange(40_000) % 300 + 1
