@@ -13,6 +13,7 @@ import pytest
 import scalenet
 from scalenet.arch.config import as_record
 from scalenet.arch.errors import RunError, ScalenetError
+from scalenet.arch.words import count
 from scalenet.scaling.rules import doublings
 from scalenet.search.queue.pace import Pace
 from scalenet.search.rungs.race import Race
@@ -316,6 +317,16 @@ def test_no_race_of_a_table_asks_for_what_it_does_not_have(searched, tmp_path):
     )  # fmt: skip
     with pytest.raises(ScalenetError, match="with budget 2"):
         search.run(say=None)
+
+
+def test_of_those_that_tie_the_lightest_are_named(searched):
+    search = searched(lambda *_, **__: 0.7).run(say=None)
+    facts = search.candidates().set_index("name")
+    told = next(line for line in search.answer.sentences if "that may be the best" in line)
+    for what, column in (("parameters", "params"), ("activations", "activations")):
+        least = facts.loc[facts[column].idxmin()]
+        point = f"α = {least.alpha:.4g}, β = {least.beta:.4g}, γ = {least.gamma:.4g}"
+        assert f"{point} has the fewest {what} ({count(least[column])}; up to {count(facts[column].max())})" in told
 
 
 def test_a_race_of_a_table_that_has_no_more_says_what_goes_on(searched, tmp_path):

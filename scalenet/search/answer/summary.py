@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from html import escape
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from scalenet.arch.errors import RunError
-from scalenet.arch.words import duration, number, quoted, seconds_text, time_given
+from scalenet.arch.words import count, duration, number, quoted, seconds_text, time_given
 from scalenet.search.answer.sentences import agreement_sentences, bound_sentences, cost_sentences, rate_sentence
 from scalenet.search.keeping import models_of, winners
 from scalenet.search.rungs.race import Race
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from scalenet.search.study import Study
 
 _FEW = 8
+
+_LIGHTER = 1.05
+"""How many times the least another cost of candidates of equal FLOPs is, that it is worth a word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +121,7 @@ def summary(study: Study, outcome: Outcome, found: Coefficients) -> list[str]:
     evidence = found.evidence
     assert evidence is not None
     lines = [_best(found, evidence), *cost_sentences(evidence), *bound_sentences(evidence), *_ties(study, evidence)]
-    lines += [_spent(evidence), *_rate(evidence), *_doubts(outcome, evidence)]
+    lines += [*_lightest(study, outcome), _spent(evidence), *_rate(evidence), *_doubts(outcome, evidence)]
     kept = winners(models_of(study.folder, outcome.view), study.folder, outcome.ranking.winner.name)
     return [*lines, *_agreements(outcome), evidence.note, *kept, _next(study, evidence)]
 
@@ -155,6 +159,19 @@ def _ties(study: Study, evidence: Evidence) -> list[str]:
             f"{number(evidence.failed, 'candidate')} failed: ranked by the rungs before, or else a tie without evidence"
         )
     return lines
+
+
+def _lightest(study: Study, outcome: Outcome) -> Iterator[str]:
+    """Yield who of several that may be the best has the fewest parameters and activations: equal FLOPs are not all."""
+    facts = [study.facts[name] for name in outcome.contenders()]
+    found = []
+    for name, cost in (("parameters", attrgetter("params")), ("activations", attrgetter("activations"))):
+        least, most = min(facts, key=cost), max(facts, key=cost)
+        if cost(most) > _LIGHTER * cost(least):
+            point = f"α = {least.alpha:.4g}, β = {least.beta:.4g}, γ = {least.gamma:.4g}"
+            found.append(f"{point} has the fewest {name} ({count(cost(least))}; up to {count(cost(most))})")
+    if found:
+        yield f"of the {len(facts)} that may be the best, {', and '.join(found)}"
 
 
 def _further(study: Study, race: Race, evidence: Evidence) -> str:
