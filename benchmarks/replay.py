@@ -48,6 +48,10 @@ class Listed(Membership):
         features = self.features(self.listed)
         self._alike = features @ features.T
 
+    def network(self, member: NDArray[np.int64]) -> str:
+        """Return the name of a member: no two of the table are one network."""
+        return self.name(member)
+
     def draw(self, wanted: int, random: Generator, *, seen: Collection[str] = ()) -> Drawn:
         """Draw members of the table, none of which was `seen`."""
         left = [place for place, name in enumerate(self.names) if name not in seen]

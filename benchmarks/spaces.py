@@ -212,7 +212,7 @@ def replayed(table: Replay, method: str, seed: int) -> tuple[NDArray[np.int64], 
         return found
 
     def meant(member: NDArray[np.int64], known: list[list[int]]) -> NDArray[np.int64]:
-        found = members.nearest(member, {members.name(one) for one in known})
+        found = members.nearest(member, {members.network(np.array(one)) for one in known})
         assert found is not None, "all members of the table are trained"
         return found
 

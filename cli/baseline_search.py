@@ -116,7 +116,7 @@ def baseline_search(
         int | None,
         _long(min=5, help="Members that get a short training.  [default: 50, or what the time holds]"),
     ] = None,
-    seeds: Annotated[int, _long(min=1, help="Seeds of the finalists.")] = BaselineRequest.seeds,
+    seeds: Annotated[int, _long(min=1, help="Seeds of the finalists, at least.")] = BaselineRequest.seeds,
     seed: Annotated[
         int, _long(min=0, max=2**31, help="First seed; also draws members and held-out images.")
     ] = BaselineRequest.seed,

@@ -5,14 +5,17 @@ Members are made to meet limits, never filtered after training and never penalis
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scalenet.arch import layers
 from scalenet.arch.config import Baseline, Config
 from scalenet.arch.errors import ScalenetError
+from scalenet.arch.spec import layer_tree
 from scalenet.costs.formula import cost_record
 from scalenet.costs.memory import memory
 from scalenet.spaces.costs import LATENCY, tables_of
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.random import Generator
     from numpy.typing import NDArray
 
+    from scalenet.arch.layers import Layer
     from scalenet.spaces.costs import Members, Tables
     from scalenet.spaces.latencies import Latencies
     from scalenet.spaces.limits import Limits
@@ -76,12 +80,22 @@ class Membership:
         counted = tables or tables_of(space)
         self.tables = counted if latencies is None else counted.timed(latencies)
         self._memory: dict[bytes, int] = {}
+        self._networks: dict[bytes, str] = {}
 
     # Names, configs and choices
 
     def name(self, member: Sequence[int] | NDArray[np.int64]) -> str:
         """Return the name of a member, which says all of its choices."""
         return f"{self.space.name}_{'-'.join(_written(int(variant)) for variant in member)}"
+
+    def network(self, member: NDArray[np.int64]) -> str:
+        """Return a digest of the layers of a member; members that differ in a skip where none fits have one."""
+        key = member.tobytes()
+        if key not in self._networks:
+            parts = layer_tree(self.space.network(member.tolist())).parts
+            built = [(_built(run.block), run.times) for part in parts for run in part.runs if run.times]
+            self._networks[key] = sha256(repr(built).encode()).hexdigest()
+        return self._networks[key]
 
     def member(self, name: str) -> NDArray[np.int64]:
         """Return the member of a name."""
@@ -147,7 +161,7 @@ class Membership:
     # Members that meet the limits
 
     def draw(self, wanted: int, random: Generator, *, seen: Collection[str] = ()) -> Drawn:
-        """Draw different members uniformly among those that meet the limits, none of which was `seen`.
+        """Draw members of different networks uniformly among those that meet the limits, none of a network `seen`.
 
         There are fewer where the space has no more. Raise ScalenetError that says which cost is nearest where none
         meets the limits, or so few that drawing finds too few of them.
@@ -161,11 +175,11 @@ class Membership:
             inside = batch[self._meets(batch)]
             met, looked = met + len(inside), looked + len(batch)
             for member in inside[:tries] if len(found) < wanted else ():
-                name = self.name(member)
-                if name not in seen and name not in found:
+                network = self.network(member)
+                if network not in seen and network not in found:
                     tries -= not self._fits(member)
                     if self._fits(member):
-                        found[name] = member
+                        found[network] = member
                 if len(found) == wanted:
                     break
             if not tries or (len(found) == wanted and not whole):
@@ -209,7 +223,8 @@ class Membership:
         return bool(self._meets(member[None])[0]) and self._fits(member)
 
     def nearest(self, member: NDArray[np.int64], seen: Collection[str] = ()) -> NDArray[np.int64] | None:
-        """Return the member that meets all limits, was not `seen`, and has the most choices of another one in common.
+        """Return the member that meets all limits, has the most choices of another one in common, and whose network was
+        not `seen`.
 
         It is looked for among those that a change of one stage makes, or else of what that brings nearest to the
         limits. None where there is none.
@@ -221,7 +236,7 @@ class Membership:
             inside = others[violations <= 0]
             alike = self.features(inside) @ self.features(member[None])[0]
             for one in inside[np.argsort(-alike, kind="stable")]:
-                if self.name(one) not in seen and self._fits(one):
+                if self.network(one) not in seen and self._fits(one):
                     found: NDArray[np.int64] = one
                     return found
             if violations.min() >= violation or len(inside):
@@ -313,3 +328,15 @@ def _written(number: int) -> str:
         number, rest = divmod(number, 36)
         text = _DIGITS[rest] + text
     return _DIGITS[number] + text
+
+
+def _built(layer: Layer) -> Layer:
+    """Return a layer as it is built, with what its choices choose in their places."""
+    match layer:
+        case layers.Choice():
+            return _built(layer.chosen)
+        case layers.Sequence():
+            return layers.Sequence(tuple((name, _built(inner)) for name, inner in layer.layers))
+        case layers.Branches():
+            return replace(layer, paths=tuple((name, _built(path)) for name, path in layer.paths))
+    return layer

@@ -48,12 +48,12 @@ class Proposal(NamedTuple):
 def propose(
     members: Membership, known: Members, scores: NDArray[np.float64], wanted: int, random: Generator, method: Method
 ) -> list[Proposal]:
-    """Return so many members to train, none of which is `known`; fewer where the space has no more.
+    """Return so many members to train, whose networks are none of the `known`; fewer where the space has no more.
 
     `scores` are those of the known members in the order of their training, nan where a training failed. A mixture asks
     evolution and the predictor in turn. Without two scores members are random.
     """
-    seen = {members.name(member) for member in known}
+    seen = {members.network(member) for member in known}
     found: list[Proposal] = []
     if method != "random" and np.isfinite(scores).sum() >= 2:
         sources = {
@@ -78,11 +78,11 @@ def _in_turn(
     found: list[Proposal] = []
     while sources and len(found) < wanted:
         for name, source in list(sources.items()):
-            new = next((one for one in source if members.name(one) not in seen), None)
+            new = next((one for one in source if members.network(one) not in seen), None)
             if new is None:
                 del sources[name]
             elif len(found) < wanted:
-                seen.add(members.name(new))
+                seen.add(members.network(new))
                 found.append(Proposal(new, name))
     return found
 

@@ -54,13 +54,13 @@ def sampled(
     for member, score in zip(known, scores.tolist(), strict=True):
         if np.isfinite(score):
             study.add_trial(optuna.trial.create_trial(value=score, **_told(optuna, members, member)))
-    seen = {members.name(member) for member in known}
+    seen = {members.network(member) for member in known}
     for _ in range(MOST_ASKED):
         trial = study.ask()
         asked = [_asked(trial, place, genes) for place, genes in enumerate(members.genes)]
         found = members.nearest(np.array(asked, dtype=np.int64), seen)
         if found is not None:
-            seen.add(members.name(found))
+            seen.add(members.network(found))
             yield found
 
 

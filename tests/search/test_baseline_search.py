@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -156,6 +157,24 @@ def test_more_members_are_asked_for_later(searched, tmp_path):
     after = members(asked(tmp_path)).sort_values("training")["name"].tolist()
     assert len(after) == TRIALS
     assert set(before) <= set(after)
+
+
+def test_more_trials_are_trained_to_the_end_as_if_they_had_been_asked_for_at_once(tmp_path):
+    asked(tmp_path, judge, trials=8).run(say=None)
+    before = pd.read_csv(tmp_path / "jobs.csv")
+    asked(tmp_path, judge, trials=40).run(say=None)
+    after = pd.read_csv(tmp_path / "jobs.csv")
+    new = after[~after["name"].isin(before["name"]) & (after["budget"] == 10)]
+    assert len(new) > 2
+    again = asked(tmp_path, judge, trials=40).run(say=None)
+    assert len(pd.read_csv(again.folder / "jobs.csv")) == len(after)
+
+
+def test_no_more_trainings_are_made_than_are_foreseen(tmp_path):
+    said: list[str] = []
+    asked(tmp_path).run(say=said.append)
+    foreseen = next(int(found[1]) for line in said if (found := re.search(r"0 of at most (\d+) trainings", line)))
+    assert foreseen - 6 <= len(pd.read_csv(tmp_path / "jobs.csv")) <= foreseen
 
 
 def test_noise_that_hides_members_is_said_and_spends_on_the_best_again(tmp_path):

@@ -5,12 +5,27 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import scalenet
 from scalenet.arch.errors import ScalenetError
 from scalenet.spaces.limits import read_limits
 from scalenet.spaces.members import Membership
 from scalenet.spaces.methods import METHODS, PENALTIES, fitted, propose
 from scalenet.spaces.samplers import check_sampler
 from scalenet.spaces.space import load_space
+
+FEW = """\
+schema: scalenet-space/1
+name: few
+model:
+  resolution: 32
+  activation: relu
+  norm: {kind: batchnorm}
+  stem: {kind: conv, width: 8, kernel: 3, stride: 2}
+  stages:
+  - {block: mnas_conv, depth: [1, 2], width: [12, 16], stride: 2, skip: [pool, identity, none]}
+  head: {kind: linear, classes: 3}
+"""
+"""Where a stage has one block, its skips are none: 12 members, 8 networks."""
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +53,16 @@ def test_each_method_proposes_new_members_inside_the_band(members, method):
     known = searched(members, method, 30)
     assert len(np.unique(known, axis=0)) == 30
     assert (members.limits.violations(members.tables.costs(known)) <= 0).all()
+
+
+def test_members_of_one_network_are_proposed_once(tmp_path):
+    (tmp_path / "few.yaml").write_text(FEW)
+    few = load_space(tmp_path / "few.yaml")
+    alike = Membership(few, read_limits(flops="0.01M..100M"))
+    drawn = alike.draw(few.size, np.random.default_rng(0)).members
+    modules = {repr(scalenet.build(few.network(member.tolist()))) for member in drawn}
+    assert (few.size, len(drawn), len(modules)) == (12, 8, 8)
+    assert propose(alike, drawn, truth(alike, drawn), 5, np.random.default_rng(1), "mixture") == []
 
 
 def test_methods_find_better_members_than_chance(members):
@@ -82,7 +107,7 @@ def test_the_nearest_member_meets_the_limits_and_is_the_member_itself_where_that
     random = np.random.default_rng(3)
     inside = members.draw(1, random).members[0]
     assert np.array_equal(members.nearest(inside), inside)
-    other = members.nearest(inside, {members.name(inside)})
+    other = members.nearest(inside, {members.network(inside)})
     assert members.meets(other)
     assert (other != inside).sum() == 1
     for member in random.integers(members.space.variants, size=(20, 3)):

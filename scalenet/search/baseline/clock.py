@@ -66,8 +66,8 @@ class HuntClock:
     def _ended(self, plan: BaselinePlan, found: Standing) -> View:
         """End the hunt with what is trained."""
         hunt = plan.hunt
-        short = (hunt.trials + hunt.first) * hunt.ratio
-        changed = plan.changed(hunt=hunt.changed(finals=max(0.0, spent(found.trained) - short), finalist_seeds=1))
+        before = (hunt.trials + hunt.first) * hunt.ratio + found.earlier
+        changed = plan.changed(hunt=hunt.changed(finals=max(0.0, spent(found.trained) - before), finalist_seeds=1))
         self.board.cut(Aim(schedule=changed.hunt, factors={}), as_data(changed))
         self._tell(changed.hunt)
         return self.board.view()

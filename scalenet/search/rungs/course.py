@@ -91,10 +91,13 @@ def hunted(hunt: Hunt, scores: Mapping[Key, float | None], begun: Sequence[Key])
     wanted = [*begun, *keys]
     names = tuple(dict.fromkeys(name for name, _, _ in wanted))
     more = max(0, hunt.trials - len(names)) if found.proposing else 0
+    again = 0
+    if hunt.race.most > 1:  # random members get a second short training
+        again = min(hunt.first, hunt.trials) - sum(key[1:] == (hunt.seeds[1], hunt.race.short) for key in wanted)
     rest = FINALISTS * (hunt.finalist_seeds - 1)
-    race = hunt.race.changed(cap=max(0.0, hunt.race_cap + rest - more * hunt.ratio))
+    race = found.race.changed(cap=max(0.0, found.race.cap + rest - (more + again) * hunt.ratio))
     open_ = [key for key in wanted if key not in scores]
-    short: list[int | None] = [hunt.race.short] * more
+    short: list[int | None] = [hunt.race.short] * (more + again)
     return Course(
         rungs=_stages(race, names, wanted),
         stages=2,

@@ -140,11 +140,21 @@ def _membership(space: str, limits: str, latencies: str | None) -> Membership:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What is trained of a hunt: members in the order of their first training, and the table of their scores."""
+    """What is trained of a hunt: members in the order of their first training, and the table of their scores.
+
+    `earlier` is how many trainings to the end there were before the youngest member's first one: those of a hunt that
+    had ended when more trials were asked for.
+    """
 
     hunt: Hunt
     names: tuple[str, ...]
     trained: Trained
+    earlier: int = 0
+
+    @property
+    def race(self) -> Race:
+        """The race among the members."""
+        return self.hunt.race.changed(cap=self.hunt.race_cap + self.earlier)
 
     @property
     def control(self) -> int | None:
@@ -183,14 +193,19 @@ class Standing:
 
 def standing(hunt: Hunt, scores: Mapping[Key, float | None], begun: Sequence[Key]) -> Standing:
     """Return what is trained, from the accuracies of finished trainings; None is one that failed."""
-    names = tuple(dict.fromkeys(name for name, _, _ in begun))
-    members = hunt.members()
+    seen, earlier, full = list[str](), 0, 0
+    for name, _, budget in begun:
+        if name not in seen:
+            seen.append(name)
+            earlier = full
+        full += budget == hunt.race.budget
+    names, members = tuple(seen), hunt.members()
     array = members.array(names)
     flops = members.counts(array)["flops"].tolist()
     factors = {name: hunt.factor(one) for name, one in zip(names, flops, strict=True)}
     scored = {key: None if score is None else score * factors[key[0]] for key, score in scores.items()}
-    places = dict(zip(names, members.features(array), strict=True)) if names else {}
-    return Standing(hunt, names, tabled(places, hunt.race, scored, hunt.race.held_out))
+    features = dict(zip(names, members.features(array), strict=True)) if names else {}
+    return Standing(hunt, names, tabled(features, hunt.race, scored, hunt.race.held_out), earlier)
 
 
 def next_trainings(found: Standing) -> list[tuple[str, int, bool, str | None]]:
@@ -205,7 +220,7 @@ def next_trainings(found: Standing) -> list[tuple[str, int, bool, str | None]]:
         return [(names[place], 1, False, None) for place in repeats]
     if found.proposing and (new := _proposed(found, hunt.batch, hunt.method)):
         return new
-    wanted = list(next_round(hunt.race.changed(cap=hunt.race_cap), trained))
+    wanted = list(next_round(found.race, trained))
     if wanted and not (trained.seeds > 0).any():
         wanted += _control(found, wanted)
     wanted = wanted or _finals(found)
