@@ -143,7 +143,9 @@ def check_shared(
     is not to be seen, or the search was `opened`: that goes on in any folder.
     """
     begun = (board.request() or {}).get("folder")
-    if begun is None or place.url == database(folder, file) or _has_mark(folder / results.record, board.token):
+    if begun in (None, str(folder.absolute())) or place.url == database(folder, file):
+        return
+    if _has_mark(folder / results.record, board.token):
         return
     where = f"{board.database.place}, {place.name!r}, is the {results.kind} in {begun}, of which {folder} has no files"
     if not opened and _has_mark(Path(begun) / results.record, board.token):
