@@ -17,12 +17,12 @@ when:
   the scores of all places with all others twice, and copies queries, keys and values of several images.
 
 In training autograd keeps, until the operator's own backward pass has run: the input of convolutions (with its padding
-where that is TensorFlow's), linear layers,
-normalisations (and their two statistics a channel), max pooling (and its indices) and products (both factors); the
-output of relu and sigmoid; the input of other activations, which in place is a copy; dropout's mask. Backward, an
-operator holds the gradient of its output until it has made those of its input and of its parameters. The gradient that
-a residual sum hands to two paths is shared, and stays until both have used it; the product in a gate needs one more
-map. Gradients of parameters come one by one and stay: most of them meet few activations.
+where that is TensorFlow's), linear layers, normalisations (and their two statistics a channel), max pooling (and its
+indices) and products (both factors); the output of relu and sigmoid; the input of other activations, which in place is
+a copy; dropout's mask. Backward, an operator holds the gradient of its output until it has made those of its input and
+of its parameters. The gradient that a residual sum hands to two paths is shared, and stays until both have used it; the
+product in a gate needs one more map. Gradients of parameters come one by one and stay: most of them meet few
+activations.
 
 What one kernel takes for itself and gives back before it returns is a matter of the implementation and not counted:
 workspaces and reordered copies of convolutions, temporary statistics of normalisations. Nor are labels, the masks of

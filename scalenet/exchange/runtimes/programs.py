@@ -84,8 +84,7 @@ def traced(network: nn.Module, images: Tensor, axes: Axes) -> ExportedProgram:
 
 def _check_free(program: ExportedProgram, axes: Axes) -> None:
     """Refuse a program in which an axis that shall be free became a number."""
-    images = next(node for node in reversed(program.graph.find_nodes(op="placeholder")))
-    shape = images.meta["val"].shape
+    shape = _shape(program)
     fixed = [name for number, name in axes.names.items() if isinstance(shape[number], int)]
     if fixed:
         raise ScalenetError(f"this network fixes the {fixed[0]} of its images", hint=_next(axes))
@@ -96,14 +95,18 @@ def _check_free(program: ExportedProgram, axes: Axes) -> None:
 
 def sides(program: ExportedProgram, axes: Axes) -> dict[str, tuple[int, int | None]]:
     """Return the least and the most pixels that a program takes, of each side of its images that is free."""
-    images = next(node for node in reversed(program.graph.find_nodes(op="placeholder")))
-    shape = images.meta["val"].shape
-    found = {}
+    shape, found = _shape(program), {}
     for number, name in axes.names.items():
         if name != "batch":
             bounds = program.range_constraints[shape[number].node.expr]
             found[name] = int(bounds.lower), int(bounds.upper) if bounds.upper < _ANY else None
     return found
+
+
+def _shape(program: ExportedProgram) -> Any:
+    """Return the shape of a program's images, in which free axes are symbols."""
+    images = next(node for node in reversed(program.graph.find_nodes(op="placeholder")))
+    return images.meta["val"].shape
 
 
 def saved(program: ExportedProgram, record: dict[str, str]) -> bytes:

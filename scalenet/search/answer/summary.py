@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from scalenet.search.answer.outcome import Outcome
     from scalenet.search.evaluators import Result
     from scalenet.search.plan import Plan
+    from scalenet.search.space.candidates import Facts
     from scalenet.search.space.objective import Objective
     from scalenet.search.study import Study
 
@@ -126,11 +127,15 @@ def summary(study: Study, outcome: Outcome, found: Coefficients) -> list[str]:
     return [*lines, *_agreements(outcome), evidence.note, *kept, _next(study, evidence)]
 
 
+def _point(one: Coefficients | Facts) -> str:
+    return f"α = {one.alpha:.4g}, β = {one.beta:.4g}, γ = {one.gamma:.4g}"
+
+
 def _best(found: Coefficients, evidence: Evidence) -> str:
     scored = "" if evidence.score is None else f", score {evidence.score:.4f}"
     interval = "" if evidence.interval is None else f" ± {100 * evidence.interval:.2f}"
     return (
-        f"best: α = {found.alpha:.4g}, β = {found.beta:.4g}, γ = {found.gamma:.4g}: "
+        f"best: {_point(found)}: "
         f"{100 * evidence.accuracy:.2f}{interval} %{scored}, {evidence.flops_ratio:.4g}× the FLOPs"
     )
 
@@ -168,8 +173,7 @@ def _lightest(study: Study, outcome: Outcome) -> Iterator[str]:
     for name, cost in (("parameters", attrgetter("params")), ("activations", attrgetter("activations"))):
         least, most = min(facts, key=cost), max(facts, key=cost)
         if cost(most) > _LIGHTER * cost(least):
-            point = f"α = {least.alpha:.4g}, β = {least.beta:.4g}, γ = {least.gamma:.4g}"
-            found.append(f"{point} has the fewest {name} ({count(cost(least))}; up to {count(cost(most))})")
+            found.append(f"{_point(least)} has the fewest {name} ({count(cost(least))}; up to {count(cost(most))})")
     if found:
         yield f"of the {len(facts)} that may be the best, {', and '.join(found)}"
 

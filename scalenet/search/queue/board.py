@@ -21,7 +21,7 @@ from scalenet.arch.errors import RunError, ScalenetError, UnknownNameError
 from scalenet.search.evaluators import Result
 from scalenet.search.queue.database import open_database
 from scalenet.search.queue.jobs import Aim, Entry, State, View
-from scalenet.search.queue.presence import present
+from scalenet.search.queue.presence import present, workers_of
 from scalenet.search.queue.processes import lives, this_process
 from scalenet.search.queue.silence import PULSE, Silence
 from scalenet.search.queue.tables import ATTEMPTS, CANDIDATES, CURVES, LONGEST_NAME, RUNS, SEARCHES
@@ -300,11 +300,10 @@ class Board:
 
     def fill(self) -> View:
         """Put on the board what is needed and not there, such as the jobs of the next rung; return the jobs then."""
-        view = self.view()
-        if not view.missing():
-            return view
-        view = replace(view, workers=self._workers())
+        view = replace(self.view(), workers=self._workers())
         new = [self._attempt(key, place, view.entries.get(key)) for place, key in view.missing()]
+        if not new:
+            return view
         if view.course.newcomers:
             self.add_candidates(view.newcomers())
         self.database.add(ATTEMPTS, new)
@@ -356,7 +355,7 @@ class Board:
     def _workers(self) -> int:
         """Return how many workers the processes that take part have, as far as they are not known to be dead."""
         (rows,) = self.database.rows(present(self.id))
-        return sum(row.workers for row in rows if lives(row.process) is not False)
+        return workers_of(rows)
 
     def _alive(self, before: Mapping[tuple[str, int], tuple[str, int]]) -> bool:
         known = [lives(process) for process, _ in before.values()]

@@ -96,12 +96,12 @@ class Entry:
 class View:
     """The jobs of a search and its aim at one moment.
 
-    The next round of a race has a training for each of the `workers`, as many as the plan says where that is None.
+    The next round of a race has a training for each of the `workers`, as many as the plan says where nobody is there.
     """
 
     aim: Aim
     entries: Mapping[Key, Entry]
-    workers: int | None = None
+    workers: int = 0
 
     @property
     def names(self) -> tuple[str, ...]:

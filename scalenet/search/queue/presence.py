@@ -20,6 +20,8 @@ from scalenet.search.queue.silence import PULSE
 from scalenet.search.queue.tables import ATTEMPTS, RUNS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from scalenet.search.queue.board import Board
 
 _LAST_PATIENCE = 5.0
@@ -86,7 +88,7 @@ class Presence:
         assert self._board is not None
         connection.execute(self._mine().values(beat=sql.func.coalesce(_R.beat, 0) + 1, seconds=self.seconds))
         rows = connection.execute(present(self._board.id).where(_R.id != self._number)).all()
-        self._others = sum(row.workers for row in rows if lives(row.process) is not False)
+        self._others = workers_of(rows)
         self._before += max(0.0, connection.execute(_worked(self._board.id, self._own)).scalar_one() - self.seconds)
 
     def _mine(self) -> sql.Update:
@@ -96,6 +98,11 @@ class Presence:
 def present(search: int) -> sql.Select[Any]:
     """Return what asks for the processes at work in a search."""
     return sql.select(RUNS).where(_R.search == search, _R.beat.is_not(None))
+
+
+def workers_of(rows: Iterable[Any]) -> int:
+    """Return how many workers processes have together, as far as they are not known to be dead."""
+    return sum(row.workers for row in rows if lives(row.process) is not False)
 
 
 def seconds_of(board: Board, workers: int) -> float:

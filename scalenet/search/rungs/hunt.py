@@ -193,19 +193,18 @@ class Standing:
 
 def standing(hunt: Hunt, scores: Mapping[Key, float | None], begun: Sequence[Key]) -> Standing:
     """Return what is trained, from the accuracies of finished trainings; None is one that failed."""
-    seen, earlier, full = list[str](), 0, 0
+    before, full = dict[str, int](), 0  # each member's trainings to the end that were begun before its first
     for name, _, budget in begun:
-        if name not in seen:
-            seen.append(name)
-            earlier = full
+        before.setdefault(name, full)
         full += budget == hunt.race.budget
-    names, members = tuple(seen), hunt.members()
+    names, members = tuple(before), hunt.members()
     array = members.array(names)
     flops = members.counts(array)["flops"].tolist()
     factors = {name: hunt.factor(one) for name, one in zip(names, flops, strict=True)}
     scored = {key: None if score is None else score * factors[key[0]] for key, score in scores.items()}
     features = dict(zip(names, members.features(array), strict=True)) if names else {}
-    return Standing(hunt, names, tabled(features, hunt.race, scored, hunt.race.held_out), earlier)
+    trained = tabled(features, hunt.race, scored, hunt.race.held_out)
+    return Standing(hunt, names, trained, earlier=max(before.values(), default=0))
 
 
 def next_trainings(found: Standing) -> list[tuple[str, int, bool, str | None]]:
